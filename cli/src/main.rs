@@ -1,0 +1,2 @@
+//! The command `segvol`.
+fn main() {}

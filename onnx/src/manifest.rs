@@ -1,0 +1,331 @@
+//! `manifest.json`: what a bundle holds, where it came from, and the hash of every file in it.
+//!
+//! A bundle is a folder with this file, one or two ONNX graphs and one weights file per stage, and
+//! `tokenizer.json`. Every file that the manifest names lies directly in the folder; a bundle with a
+//! missing, resized or changed file is refused ([`Manifest::verify`]).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::architecture::Architecture;
+use crate::stage::{Stage, TensorSpec, Variant};
+
+/// The manifest's name in the bundle's folder.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// The layout of `manifest.json` that this version writes and reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A manifest is a few kilobytes; a larger file is not one.
+const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// What a bundle holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// The program that wrote the bundle, with its version.
+    pub tool: String,
+    /// The checkpoint that the bundle was made from.
+    pub source: Source,
+    /// The model's sizes.
+    pub architecture: Architecture,
+    /// Element type of the weights.
+    pub precision: Precision,
+    /// ONNX operator set of the graphs.
+    pub opset: i64,
+    /// ONNX file format version of the graphs.
+    pub ir_version: i64,
+    /// The stages that the bundle has. An encoder-only checkpoint gives the image encoder alone.
+    pub stages: BTreeMap<Stage, StageFiles>,
+    /// The tokenizer, when the checkpoint has a text encoder.
+    pub tokenizer: Option<Tokenizer>,
+    /// Checkpoint tensors that no graph needs, each with the reason.
+    pub not_exported: Vec<NotExported>,
+    /// Under which terms the weights may be used, as far as the converter can know.
+    pub license_note: String,
+}
+
+/// The checkpoint that a bundle was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The checkpoint's file name, without its folder.
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Its container, such as `torch zip`.
+    pub container: String,
+    /// Whose layout of keys it has, such as `GitHub SegVol_v1.pth`.
+    pub layout: String,
+    /// Number of tensors per element type, under the name that the file gives it.
+    pub dtypes: BTreeMap<String, usize>,
+}
+
+/// Element type of a bundle's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// float32 throughout.
+    Fp32,
+}
+
+/// The files of one stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageFiles {
+    /// What every graph of the stage takes.
+    pub inputs: Vec<TensorSpec>,
+    /// What every graph of the stage gives.
+    pub outputs: Vec<TensorSpec>,
+    /// Number of scalars that the stage's graphs take from the checkpoint.
+    pub parameters: u64,
+    /// The weights that the stage's graphs share.
+    pub weights: FileEntry,
+    /// The stage's graphs. Every stage has a [`Variant::Portable`] one.
+    pub graphs: BTreeMap<Variant, FileEntry>,
+}
+
+/// The tokenizer of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenizer {
+    /// `tokenizer.json`, in the format of Hugging Face's `tokenizers`.
+    pub file: FileEntry,
+    /// The sentence that a name is put into, with `{}` where the name goes.
+    pub prompt_template: String,
+    /// Id of the token that ends every sequence and pads a batch.
+    pub end_id: u32,
+}
+
+/// A file in the bundle's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// The file's name: no folder, nothing but ASCII letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A checkpoint tensor that no graph needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotExported {
+    /// The tensor's name, without the layout's prefix.
+    pub name: String,
+    /// Why no graph needs it.
+    pub reason: String,
+}
+
+/// Why a bundle could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// A file of the bundle could not be read.
+    #[error("bundle file `{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The folder has no manifest.
+    #[error("`{}` is not a bundle: expected a folder with {MANIFEST_FILE}, found none (make one with `segvol convert`)", path.display())]
+    NotABundle {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// The manifest is not what this version reads.
+    #[error("manifest `{}`: {reason}", path.display())]
+    BadManifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong, with the line where it is a matter of syntax.
+        reason: String,
+    },
+    /// A file differs from what the manifest says.
+    #[error("bundle file `{}`: expected {expected}, found {found}; the bundle was changed or damaged, convert again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Size or hash in the manifest.
+        expected: String,
+        /// Size or hash of the file.
+        found: String,
+    },
+    /// The bundle lacks a stage that is needed.
+    #[error("bundle `{}`: stage `{stage}` is missing; it was made from an encoder-only checkpoint", path.display())]
+    MissingStage {
+        /// The bundle's folder.
+        path: PathBuf,
+        /// The stage.
+        stage: Stage,
+    },
+}
+
+impl Manifest {
+    /// Reads and checks `DIR/manifest.json`. Hashes are not looked at: see [`Manifest::verify`].
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::NotABundle`] if there is no manifest, [`BundleError::BadManifest`] if it is of
+    /// another schema version, has an unknown, missing or contradictory field, or names a file outside the folder,
+    /// [`BundleError::Io`] if it cannot be read.
+    pub fn read(dir: &Path) -> Result<Self, BundleError> {
+        let path = dir.join(MANIFEST_FILE);
+        let bad = |reason: String| BundleError::BadManifest { path: path.clone(), reason };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(BundleError::NotABundle { path: dir.to_owned() });
+            }
+            Err(source) => return Err(BundleError::Io { path: path.clone(), source }),
+        };
+        let mut text = Vec::new();
+        let read = file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut text);
+        read.map_err(|source| BundleError::Io { path: path.clone(), source })?;
+        if text.len() as u64 > MAX_MANIFEST_BYTES {
+            return Err(bad(format!("expected at most {MAX_MANIFEST_BYTES} bytes, found more")));
+        }
+
+        #[derive(Deserialize)]
+        struct Version {
+            schema_version: u32,
+        }
+        let found: Version = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        if found.schema_version != SCHEMA_VERSION {
+            let found = found.schema_version;
+            return Err(bad(format!("expected schema_version {SCHEMA_VERSION}, found {found}; convert again")));
+        }
+        let manifest: Self = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        manifest.check().map_err(bad)?;
+        Ok(manifest)
+    }
+
+    /// The text of `manifest.json`: the same manifest gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: every field has a JSON form.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Every file that the bundle must have besides the manifest.
+    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        let stages = self.stages.values().flat_map(|stage| stage.graphs.values().chain([&stage.weights]));
+        stages.chain(self.tokenizer.iter().map(|tokenizer| &tokenizer.file))
+    }
+
+    /// The files of a stage.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::MissingStage`] if the bundle was made from an encoder-only checkpoint.
+    pub fn stage(&self, dir: &Path, stage: Stage) -> Result<&StageFiles, BundleError> {
+        self.stages.get(&stage).ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })
+    }
+
+    /// Compares size and SHA-256 of every file of the bundle in `dir` with the manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::Changed`] for the first file that differs, [`BundleError::Io`] for one that cannot be read.
+    pub fn verify(&self, dir: &Path) -> Result<(), BundleError> {
+        for entry in self.files() {
+            let path = dir.join(&entry.name);
+            let io = |source| BundleError::Io { path: path.clone(), source };
+            let found = std::fs::metadata(&path).map_err(io)?.len();
+            if found != entry.bytes {
+                let (expected, found) = (format!("{} bytes", entry.bytes), format!("{found} bytes"));
+                return Err(BundleError::Changed { path, expected, found });
+            }
+            let found = sha256_file(&path).map_err(io)?;
+            if found != entry.sha256 {
+                let (expected, found) = (format!("sha256 {}", entry.sha256), format!("sha256 {found}"));
+                return Err(BundleError::Changed { path, expected, found });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a hand-edited or hostile manifest could get wrong although every field is there.
+    fn check(&self) -> Result<(), String> {
+        for entry in self.files() {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if entry.name.is_empty() || entry.name.starts_with('.') || !entry.name.chars().all(plain) {
+                return Err(format!("file name {:?}: expected a plain name in the bundle's folder", entry.name));
+            }
+        }
+        let architecture = &self.architecture;
+        for axis in 0..3 {
+            let (window, patch) = (architecture.window_dhw[axis], architecture.patch_dhw[axis]);
+            if patch == 0 || window == 0 || window % patch != 0 || window > 4096 {
+                let (window, patch) = (architecture.window_dhw, architecture.patch_dhw);
+                return Err(format!(
+                    "window_dhw {window:?} must be whole patches {patch:?}, at most 4096 voxels an axis"
+                ));
+            }
+        }
+        if architecture.channels == 0 || architecture.channels % 8 != 0 || architecture.channels > 1 << 16 {
+            return Err(format!("channels: expected a multiple of 8, found {}", architecture.channels));
+        }
+        for (stage, files) in &self.stages {
+            if files.inputs != stage.inputs(architecture) || files.outputs != stage.outputs(architecture) {
+                return Err(format!("stage `{stage}`: its inputs or outputs do not follow from `architecture`"));
+            }
+            if !files.graphs.contains_key(&Variant::Portable) {
+                return Err(format!("stage `{stage}`: the portable graph is missing"));
+            }
+        }
+        if self.stages.contains_key(&Stage::TextEncoder) && self.tokenizer.is_none() {
+            return Err("a text encoder needs a tokenizer, found none".to_owned());
+        }
+        if let Some(tokenizer) = &self.tokenizer {
+            if tokenizer.prompt_template.matches("{}").count() != 1 {
+                return Err(format!("prompt_template {:?}: expected one {{}}", tokenizer.prompt_template));
+            }
+            if tokenizer.end_id as usize >= architecture.text_encoder.vocabulary {
+                return Err(format!("end_id {}: expected less than the vocabulary", tokenizer.end_id));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// SHA-256 of a file's bytes, in hexadecimal.
+///
+/// # Errors
+///
+/// What the operating system says when the file cannot be read.
+pub fn sha256_file(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(hex(&digest.finalize()));
+        }
+        digest.update(&buffer[..n]);
+    }
+}
+
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

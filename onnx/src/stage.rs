@@ -1,0 +1,222 @@
+//! The stages of SegVol as ONNX graphs: their names, and the tensors that cross between them.
+//!
+//! | stage            | input             | shape            | output            | shape          |
+//! |------------------|-------------------|------------------|-------------------|----------------|
+//! | `image_encoder`  | `image`           | `[B, 1, D, H, W]`| `image_embedding` | `[B, N, C]`    |
+//! | `text_encoder`   | `input_ids`       | `[B, T]` int64   | `text_embedding`  | `[B, C]`       |
+//! |                  |                   |                  | `text_alignment`  | `[B, C/8]`     |
+//! | `prompt_encoder` | `prompt_coords`   | `[B, P, 3]`      | `sparse_embeddings` | `[B, P, C]`  |
+//! |                  | `prompt_labels`   | `[B, P]`         |                   |                |
+//! |                  | `text_embedding`  | `[B, C]`         |                   |                |
+//! | `mask_decoder`   | `image_embedding` | `[1, N, C]`      | `low_res_logits`  | `[B, 4Gd, 4Gh, 4Gw]` |
+//! |                  | `sparse_embeddings` | `[B, P, C]`    |                   |                |
+//! |                  | `text_alignment`  | `[B, C/8]`       |                   |                |
+//!
+//! `B` is a batch of windows (image encoder), of names (text encoder) or of prompts over one image
+//! (prompt encoder, mask decoder); `T` token ids; `P` prompt tokens; `N` image tokens; `G` the grid.
+//! All other numbers are fixed per model, see [`Architecture`].
+//!
+//! A prompt token is a coordinate in voxels of the window, `(d, h, w)`, with a [`PromptLabel`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::Architecture;
+
+/// One part of SegVol that is a graph of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Window of a CT to image tokens.
+    ImageEncoder,
+    /// Token ids of a name to one vector.
+    TextEncoder,
+    /// Points, box and text to prompt tokens.
+    PromptEncoder,
+    /// Image and prompt tokens to mask logits.
+    MaskDecoder,
+}
+
+impl Stage {
+    /// Every stage, in the order of the data's way.
+    pub const ALL: [Self; 4] = [Self::ImageEncoder, Self::TextEncoder, Self::PromptEncoder, Self::MaskDecoder];
+
+    /// The stage's name, as in the checkpoint's keys and the bundle's files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ImageEncoder => "image_encoder",
+            Self::TextEncoder => "text_encoder",
+            Self::PromptEncoder => "prompt_encoder",
+            Self::MaskDecoder => "mask_decoder",
+        }
+    }
+
+    /// What the stage's graph takes.
+    #[must_use]
+    pub fn inputs(self, architecture: &Architecture) -> Vec<TensorSpec> {
+        use Dim::Fixed;
+        let [d, h, w] = architecture.window_dhw.map(Fixed);
+        let tokens = Fixed(architecture.image_tokens());
+        let channels = Fixed(architecture.channels);
+        let upscaled = Fixed(architecture.upscaled_channels());
+        match self {
+            Self::ImageEncoder => vec![TensorSpec::float("image", [batch(), Fixed(1), d, h, w])],
+            Self::TextEncoder => vec![TensorSpec::int("input_ids", [batch(), Dim::named("sequence")])],
+            Self::PromptEncoder => vec![
+                TensorSpec::float("prompt_coords", [batch(), prompt(), Fixed(3)]),
+                TensorSpec::float("prompt_labels", [batch(), prompt()]),
+                TensorSpec::float("text_embedding", [batch(), channels]),
+            ],
+            Self::MaskDecoder => vec![
+                TensorSpec::float("image_embedding", [Fixed(1), tokens, channels.clone()]),
+                TensorSpec::float("sparse_embeddings", [batch(), prompt(), channels]),
+                TensorSpec::float("text_alignment", [batch(), upscaled]),
+            ],
+        }
+    }
+
+    /// What the stage's graph gives.
+    #[must_use]
+    pub fn outputs(self, architecture: &Architecture) -> Vec<TensorSpec> {
+        use Dim::Fixed;
+        let channels = Fixed(architecture.channels);
+        let [d, h, w] = architecture.low_res_dhw().map(Fixed);
+        match self {
+            Self::ImageEncoder => {
+                let tokens = Fixed(architecture.image_tokens());
+                vec![TensorSpec::float("image_embedding", [batch(), tokens, channels])]
+            }
+            Self::TextEncoder => vec![
+                TensorSpec::float("text_embedding", [batch(), channels]),
+                TensorSpec::float("text_alignment", [batch(), Fixed(architecture.upscaled_channels())]),
+            ],
+            Self::PromptEncoder => {
+                vec![TensorSpec::float("sparse_embeddings", [batch(), prompt(), channels])]
+            }
+            Self::MaskDecoder => vec![TensorSpec::float("low_res_logits", [batch(), d, h, w])],
+        }
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+fn batch() -> Dim {
+    Dim::named("batch")
+}
+
+fn prompt() -> Dim {
+    Dim::named("prompt")
+}
+
+/// What a prompt token is; the value of `prompt_labels`.
+///
+/// -1 to 3 are SAM's own numbers; 4 is ours, for the token that SegVol adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptLabel {
+    /// Padding: `not_a_point_embed` alone, the coordinate is not looked at.
+    NotAPoint,
+    /// A point outside the object.
+    Background,
+    /// A point inside the object.
+    Foreground,
+    /// The box's corner of least coordinates.
+    BoxMin,
+    /// The box's corner of greatest coordinates (inclusive).
+    BoxMax,
+    /// The text embedding itself, the coordinate is not looked at.
+    Text,
+}
+
+impl PromptLabel {
+    /// The number that the graph's `prompt_labels` carry.
+    #[must_use]
+    pub fn value(self) -> f32 {
+        match self {
+            Self::NotAPoint => -1.0,
+            Self::Background => 0.0,
+            Self::Foreground => 1.0,
+            Self::BoxMin => 2.0,
+            Self::BoxMax => 3.0,
+            Self::Text => 4.0,
+        }
+    }
+}
+
+/// How attention is written in a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// `MatMul`–`Softmax`–`MatMul`: only standard operators, for any provider.
+    Portable,
+    /// `com.microsoft.MultiHeadAttention`: ONNX Runtime's own kernel, on its CPU and CUDA providers.
+    Fused,
+}
+
+impl Variant {
+    /// The word in a bundle's file names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Fused => "fused",
+        }
+    }
+}
+
+/// Name, element type and shape of a tensor that enters or leaves a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorSpec {
+    /// The tensor's name in the graph.
+    pub name: String,
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Vec<Dim>,
+}
+
+impl TensorSpec {
+    /// A float32 tensor.
+    #[must_use]
+    pub fn float<const R: usize>(name: &str, shape: [Dim; R]) -> Self {
+        Self { name: name.to_owned(), dtype: Dtype::Float32, shape: shape.to_vec() }
+    }
+
+    /// An int64 tensor.
+    #[must_use]
+    pub fn int<const R: usize>(name: &str, shape: [Dim; R]) -> Self {
+        Self { name: name.to_owned(), dtype: Dtype::Int64, shape: shape.to_vec() }
+    }
+}
+
+/// Element type of a tensor that enters or leaves a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtype {
+    /// IEEE 754 binary32.
+    Float32,
+    /// Two's complement, 64 bits.
+    Int64,
+}
+
+/// One axis of a tensor: a number, or a name for a size that is known only when the graph runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dim {
+    /// The same size in every run.
+    Fixed(usize),
+    /// Any size of at least 1; equal names are equal sizes within a run.
+    Named(String),
+}
+
+impl Dim {
+    /// An axis whose size is known only when the graph runs.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self::Named(name.to_owned())
+    }
+}
