@@ -280,7 +280,7 @@ impl Manifest {
                 ));
             }
         }
-        if architecture.channels == 0 || architecture.channels % 8 != 0 || architecture.channels > 1 << 16 {
+        if architecture.channels == 0 || !architecture.channels.is_multiple_of(8) || architecture.channels > 1 << 16 {
             return Err(format!("channels: expected a multiple of 8, found {}", architecture.channels));
         }
         for (stage, files) in &self.stages {

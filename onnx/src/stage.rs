@@ -203,6 +203,17 @@ pub enum Dtype {
     Int64,
 }
 
+impl Dtype {
+    /// The name, as in the manifest.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Int64 => "int64",
+        }
+    }
+}
+
 /// One axis of a tensor: a number, or a name for a size that is known only when the graph runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -1,0 +1,195 @@
+//! One method per ONNX operator, spelled as in the specification.
+//!
+//! Axes count from 0, or from the end when negative. `reshape` takes constant shapes only: 0 keeps an
+//! axis, so a batch or token count of any size passes through without a `Shape` operator.
+
+use crate::graph::{Graph, Value, float_attribute, int_attribute, ints_attribute};
+use crate::proto::data_type;
+
+impl Graph {
+    /// `a + b`, broadcast.
+    #[must_use]
+    pub fn add(&self, a: &Value, b: &Value) -> Value {
+        self.node("Add", &[a, b], vec![])
+    }
+
+    /// `a - b`, broadcast.
+    #[must_use]
+    pub fn sub(&self, a: &Value, b: &Value) -> Value {
+        self.node("Sub", &[a, b], vec![])
+    }
+
+    /// `a * b`, broadcast.
+    #[must_use]
+    pub fn mul(&self, a: &Value, b: &Value) -> Value {
+        self.node("Mul", &[a, b], vec![])
+    }
+
+    /// `a / b`, broadcast.
+    #[must_use]
+    pub fn div(&self, a: &Value, b: &Value) -> Value {
+        self.node("Div", &[a, b], vec![])
+    }
+
+    /// Matrix product over the last two axes; the others are broadcast.
+    #[must_use]
+    pub fn mat_mul(&self, a: &Value, b: &Value) -> Value {
+        self.node("MatMul", &[a, b], vec![])
+    }
+
+    /// Square root.
+    #[must_use]
+    pub fn sqrt(&self, x: &Value) -> Value {
+        self.node("Sqrt", &[x], vec![])
+    }
+
+    /// Error function.
+    #[must_use]
+    pub fn erf(&self, x: &Value) -> Value {
+        self.node("Erf", &[x], vec![])
+    }
+
+    /// Sine of an angle in radians.
+    #[must_use]
+    pub fn sin(&self, x: &Value) -> Value {
+        self.node("Sin", &[x], vec![])
+    }
+
+    /// Cosine of an angle in radians.
+    #[must_use]
+    pub fn cos(&self, x: &Value) -> Value {
+        self.node("Cos", &[x], vec![])
+    }
+
+    /// `1 / (1 + exp(-x))`.
+    #[must_use]
+    pub fn sigmoid(&self, x: &Value) -> Value {
+        self.node("Sigmoid", &[x], vec![])
+    }
+
+    /// `max(x, 0)`.
+    #[must_use]
+    pub fn relu(&self, x: &Value) -> Value {
+        self.node("Relu", &[x], vec![])
+    }
+
+    /// Softmax along one axis.
+    #[must_use]
+    pub fn softmax(&self, axis: i64, x: &Value) -> Value {
+        self.node("Softmax", &[x], vec![int_attribute("axis", axis)])
+    }
+
+    /// Layer normalisation over the last axis.
+    #[must_use]
+    pub fn layer_normalization(&self, x: &Value, weight: &Value, bias: &Value, epsilon: f32) -> Value {
+        let attributes = vec![int_attribute("axis", -1), float_attribute("epsilon", epsilon)];
+        self.node("LayerNormalization", &[x, weight, bias], attributes)
+    }
+
+    /// Mean along one axis, which stays with size 1.
+    #[must_use]
+    pub fn reduce_mean(&self, axis: i64, x: &Value) -> Value {
+        let axes = self.ints(&[axis]);
+        self.node("ReduceMean", &[x, &axes], vec![int_attribute("keepdims", 1)])
+    }
+
+    /// The same elements in another shape; 0 keeps an axis as it is.
+    #[must_use]
+    pub fn reshape(&self, x: &Value, shape: &[i64]) -> Value {
+        let shape = self.ints(shape);
+        self.node("Reshape", &[x, &shape], vec![])
+    }
+
+    /// Axes in another order.
+    #[must_use]
+    pub fn transpose(&self, x: &Value, order: &[i64]) -> Value {
+        self.node("Transpose", &[x], vec![ints_attribute("perm", order)])
+    }
+
+    /// Adds an axis of size 1.
+    #[must_use]
+    pub fn unsqueeze(&self, axis: i64, x: &Value) -> Value {
+        let axes = self.ints(&[axis]);
+        self.node("Unsqueeze", &[x, &axes], vec![])
+    }
+
+    /// Removes an axis of size 1.
+    #[must_use]
+    pub fn squeeze(&self, axis: i64, x: &Value) -> Value {
+        let axes = self.ints(&[axis]);
+        self.node("Squeeze", &[x, &axes], vec![])
+    }
+
+    /// Joins tensors along an axis.
+    #[must_use]
+    pub fn concat(&self, axis: i64, parts: &[&Value]) -> Value {
+        self.node("Concat", parts, vec![int_attribute("axis", axis)])
+    }
+
+    /// Cuts a tensor along an axis into parts of the given sizes.
+    #[must_use]
+    pub fn split<const N: usize>(&self, axis: i64, x: &Value, sizes: [usize; N]) -> [Value; N] {
+        let sizes = self.ints(&sizes.map(|n| n as i64));
+        let parts = self.node_with_outputs("Split", &[x, &sizes], N, vec![int_attribute("axis", axis)]);
+        let mut parts = parts.into_iter();
+        std::array::from_fn(|_| parts.next().unwrap_or_else(|| sizes.clone()))
+    }
+
+    /// Rows of `x` along an axis at `indices`, whose shape takes the axis' place.
+    #[must_use]
+    pub fn gather(&self, axis: i64, x: &Value, indices: &Value) -> Value {
+        self.node("Gather", &[x, indices], vec![int_attribute("axis", axis)])
+    }
+
+    /// Running sum along an axis, each element included in its own sum.
+    #[must_use]
+    pub fn cum_sum(&self, axis: i64, x: &Value) -> Value {
+        let axis = self.int(axis);
+        self.node("CumSum", &[x, &axis], vec![])
+    }
+
+    /// Index of the first greatest element along an axis, which stays with size 1.
+    #[must_use]
+    pub fn arg_max(&self, axis: i64, x: &Value) -> Value {
+        let attributes = vec![int_attribute("axis", axis), int_attribute("keepdims", 1)];
+        self.node("ArgMax", &[x], attributes)
+    }
+
+    /// `a == b`, broadcast.
+    #[must_use]
+    pub fn equal(&self, a: &Value, b: &Value) -> Value {
+        self.node("Equal", &[a, b], vec![])
+    }
+
+    /// `a > b`, broadcast.
+    #[must_use]
+    pub fn greater(&self, a: &Value, b: &Value) -> Value {
+        self.node("Greater", &[a, b], vec![])
+    }
+
+    /// `a` where `condition` holds and `b` elsewhere, broadcast.
+    #[must_use]
+    pub fn r#where(&self, condition: &Value, a: &Value, b: &Value) -> Value {
+        self.node("Where", &[condition, a, b], vec![])
+    }
+
+    /// The same numbers as float32.
+    #[must_use]
+    pub fn cast_to_float(&self, x: &Value) -> Value {
+        self.node("Cast", &[x], vec![int_attribute("to", i64::from(data_type::FLOAT))])
+    }
+
+    /// Transposed convolution whose stride is its kernel, along the three last axes.
+    #[must_use]
+    pub fn conv_transpose_3d(&self, x: &Value, weight: &Value, bias: &Value, kernel: i64) -> Value {
+        let kernel = [kernel; 3];
+        let attributes = vec![ints_attribute("kernel_shape", &kernel), ints_attribute("strides", &kernel)];
+        self.node("ConvTranspose", &[x, weight, bias], attributes)
+    }
+
+    /// ONNX Runtime's attention over `[B, N, C]`, with scale `1 / sqrt(C / heads)`.
+    #[must_use]
+    pub fn multi_head_attention(&self, q: &Value, k: &Value, v: &Value, heads: usize) -> Value {
+        self.microsoft_node("MultiHeadAttention", &[q, k, v], vec![int_attribute("num_heads", heads as i64)])
+    }
+}
