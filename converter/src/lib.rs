@@ -1,1 +1,120 @@
-//! Under construction.
+//! From a SegVol checkpoint to a bundle of ONNX graphs.
+//!
+//! Follow [`convert`]: a [`Checkpoint`] is opened, the model's sizes are read off it, every stage's graphs
+//! are built and every tensor is accounted for, and only then is anything written.
+//!
+//! One file per module of the paper builds its part of the graphs: `image_encoder`, `text_encoder`,
+//! `prompt_encoder`, `mask_decoder`, `two_way_transformer`.
+
+mod bundle;
+pub mod checkpoint;
+mod config;
+pub mod error;
+mod image_encoder;
+mod inspect;
+mod mask_decoder;
+mod nn;
+mod prompt_encoder;
+mod stages;
+#[cfg(test)]
+mod tests;
+mod text_encoder;
+mod tokenizer;
+mod two_way_transformer;
+mod unused;
+mod weights;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use segvol_onnx::graph::{IR_VERSION, OPSET};
+use segvol_onnx::manifest::{Precision, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
+use segvol_onnx::{Manifest, Stage};
+
+pub use checkpoint::Checkpoint;
+pub use error::{CheckpointError, ConvertError};
+pub use inspect::{BundleInspection, CheckpointInspection, Inspection, Module, inspect};
+
+/// What a conversion may be told. By default everything is found beside the checkpoint.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The model's sizes; else `config.json` beside the checkpoint, else the released ones.
+    pub config: Option<PathBuf>,
+    /// `tokenizer.json`, `vocab.json` with `merges.txt` beside it, or a folder with either; else the
+    /// checkpoint's folder is searched.
+    pub tokenizer: Option<PathBuf>,
+    /// Replace a bundle that is already there.
+    pub force: bool,
+}
+
+/// Under which terms the weights may be used, as far as a file can tell.
+const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint they were made from. \
+    BAAI's SegVol code and weights were published under the MIT licence; a checkpoint from elsewhere may have others.";
+
+/// Converts `checkpoint` to a bundle in the folder `output`; gives the bundle's manifest.
+///
+/// The same checkpoint, options and version give the same bytes. Nothing is seen at `output` before the
+/// bundle is whole.
+///
+/// # Errors
+///
+/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] before any work;
+/// [`ConvertError::Checkpoint`] if the file is damaged, is no SegVol model, or has a tensor that is missing,
+/// left over, misshapen or not finite; [`ConvertError::Config`] or [`ConvertError::Size`] if sizes
+/// contradict each other; [`ConvertError::NoTokenizer`] or [`ConvertError::Tokenizer`];
+/// [`ConvertError::Output`] if writing fails.
+pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Manifest, ConvertError> {
+    let place = bundle::Place::check(output, options.force)?;
+    let checkpoint = Checkpoint::open(checkpoint)?;
+    let architecture = config::architecture(&checkpoint, options.config.as_deref())?;
+    let plan = stages::plan(&checkpoint, &architecture)?;
+    let tokenizer = match plan.stages.contains_key(&Stage::TextEncoder) {
+        true => {
+            let vocabulary = architecture.text_encoder.vocabulary;
+            Some(tokenizer::find(&checkpoint.path, options.tokenizer.as_deref(), vocabulary)?)
+        }
+        false => None,
+    };
+
+    let draft = place.draft()?;
+    let (stages, sha256) = thread::scope(|scope| {
+        let hash = scope.spawn(|| sha256_file(&checkpoint.path));
+        let write = |(&stage, planned)| Ok((stage, draft.write_stage(stage, planned, &checkpoint, &architecture)?));
+        let stages = plan.stages.iter().map(write).collect::<Result<_, ConvertError>>();
+        (stages, hash.join().unwrap_or_else(|_| Err(io::Error::other("the hashing thread panicked"))))
+    });
+    let sha256 = sha256.map_err(|source| CheckpointError::Io { path: checkpoint.path.clone(), source })?;
+
+    let tokenizer = match tokenizer {
+        Some(tokenizer) => Some(Tokenizer {
+            file: draft.write_tokenizer(&tokenizer.json)?,
+            prompt_template: tokenizer::PROMPT_TEMPLATE.to_owned(),
+            end_id: tokenizer.end_id,
+        }),
+        None => None,
+    };
+    let file = checkpoint.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let manifest = Manifest {
+        schema_version: SCHEMA_VERSION,
+        tool: format!("segvol {}", env!("CARGO_PKG_VERSION")),
+        source: Source {
+            file,
+            bytes: checkpoint.bytes,
+            sha256,
+            container: checkpoint.container.to_owned(),
+            layout: checkpoint.layout.clone(),
+            dtypes: checkpoint.dtypes(),
+        },
+        architecture,
+        precision: Precision::Fp32,
+        opset: OPSET,
+        ir_version: IR_VERSION,
+        stages: stages?,
+        tokenizer,
+        not_exported: plan.not_exported,
+        license_note: LICENSE_NOTE.to_owned(),
+    };
+    draft.publish(&manifest)?;
+    Ok(manifest)
+}

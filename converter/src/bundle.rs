@@ -1,0 +1,241 @@
+//! Writes a bundle: into a folder beside the place for it, then renamed, so that no half bundle is ever
+//! seen there.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
+use segvol_onnx::save::{HashedFile, save_bytes, save_model};
+use segvol_onnx::{Architecture, Stage};
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{CheckpointError, ConvertError, TensorFaults};
+use crate::stages::{PlannedStage, graph_file, weights_file};
+
+/// The tokenizer's name in a bundle.
+pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// A place where a bundle may be put.
+#[derive(Debug)]
+pub(crate) struct Place(PathBuf);
+
+impl Place {
+    /// Refuses a place that is taken, or that `force` may not replace.
+    pub(crate) fn check(target: &Path, force: bool) -> Result<Self, ConvertError> {
+        // A link to a folder stays a link: what it points to is replaced.
+        let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        if target.symlink_metadata().is_ok() {
+            if !force {
+                return Err(ConvertError::OutputExists { path: target });
+            }
+            if let Some(found) = what_else(&target) {
+                return Err(ConvertError::OutputNotABundle { path: target, found });
+            }
+        }
+        if target.file_name().is_none() {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a folder's name");
+            return Err(ConvertError::Output { path: target, source });
+        }
+        Ok(Self(target))
+    }
+
+    /// Makes the folder to write to.
+    pub(crate) fn draft(self) -> Result<Draft, ConvertError> {
+        let Self(target) = self;
+        if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs::create_dir_all(parent).map_err(output(parent))?;
+        }
+        let folder = sibling(&target, "new");
+        fs::create_dir(&folder).map_err(output(&folder))?;
+        Ok(Draft { target, folder })
+    }
+}
+
+/// A bundle that is being written. Dropped before [`Draft::publish`], it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// The place for the bundle.
+    target: PathBuf,
+    /// The folder that is written to.
+    folder: PathBuf,
+}
+
+impl Draft {
+    /// Writes a stage's weights and graphs.
+    pub(crate) fn write_stage(
+        &self,
+        stage: Stage,
+        planned: &PlannedStage,
+        checkpoint: &Checkpoint,
+        architecture: &Architecture,
+    ) -> Result<StageFiles, ConvertError> {
+        let weights = self.write_weights(&weights_file(stage), planned, checkpoint)?;
+        let mut graphs = BTreeMap::new();
+        for (&variant, model) in &planned.graphs {
+            let name = graph_file(stage, variant);
+            let entry = save_model(&self.folder, &name, model).map_err(output(&self.folder.join(&name)))?;
+            graphs.insert(variant, entry);
+        }
+        Ok(StageFiles {
+            inputs: stage.inputs(architecture),
+            outputs: stage.outputs(architecture),
+            parameters: planned.parameters,
+            weights,
+            graphs,
+        })
+    }
+
+    /// Converts one tensor while the one before is hashed and written; no more than three are in memory.
+    fn write_weights(
+        &self,
+        name: &str,
+        planned: &PlannedStage,
+        checkpoint: &Checkpoint,
+    ) -> Result<FileEntry, ConvertError> {
+        let path = self.folder.join(name);
+        let mut file = HashedFile::create(&path).map_err(output(&path))?;
+        let (sender, receiver) = sync_channel::<(u64, Vec<u8>)>(1);
+        let (converted, written) = thread::scope(|scope| {
+            let writer = scope.spawn(move || -> io::Result<HashedFile> {
+                for (offset, bytes) in receiver {
+                    file.pad_to(offset)?;
+                    file.write_all(&bytes)?;
+                }
+                Ok(file)
+            });
+            let mut converted = Ok(());
+            for tensor in &planned.weights {
+                let values = match tensor.source.read(checkpoint) {
+                    Ok(values) => values,
+                    Err(fault) => {
+                        converted = Err(fault);
+                        break;
+                    }
+                };
+                // A writer that has stopped says why below.
+                if sender.send((tensor.external.offset, values)).is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+            let panicked = |_| Err(io::Error::other("the writing thread panicked"));
+            (converted, writer.join().unwrap_or_else(panicked))
+        });
+        if let Err(fault) = converted {
+            let (path, faults) = (checkpoint.path.clone(), TensorFaults(vec![fault]));
+            return Err(CheckpointError::Tensors { path, faults }.into());
+        }
+        written.and_then(|file| file.finish(name)).map_err(output(&path))
+    }
+
+    /// Writes the tokenizer.
+    pub(crate) fn write_tokenizer(&self, json: &[u8]) -> Result<FileEntry, ConvertError> {
+        save_bytes(&self.folder, TOKENIZER_FILE, json).map_err(output(&self.folder.join(TOKENIZER_FILE)))
+    }
+
+    /// Writes the manifest and moves the bundle to its place; one that was there is removed afterwards.
+    pub(crate) fn publish(self, manifest: &Manifest) -> Result<(), ConvertError> {
+        let path = self.folder.join(MANIFEST_FILE);
+        let json = manifest.to_json().map_err(|error| output(&path)(error.into()))?;
+        save_bytes(&self.folder, MANIFEST_FILE, json.as_bytes()).map_err(output(&path))?;
+        sync_folder(&self.folder).map_err(output(&self.folder))?;
+
+        let old = self.target.exists().then(|| sibling(&self.target, "old"));
+        if let Some(old) = &old {
+            fs::rename(&self.target, old).map_err(output(&self.target))?;
+        }
+        if let Err(source) = fs::rename(&self.folder, &self.target) {
+            if let Some(old) = &old {
+                fs::rename(old, &self.target).map_err(output(old))?;
+            }
+            return Err(output(&self.target)(source));
+        }
+        if let Some(parent) = self.target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_folder(parent).map_err(output(parent))?;
+        }
+        match old {
+            Some(old) => fs::remove_dir_all(&old).map_err(output(&old)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Published, the folder is no longer there. Otherwise the error that led here is the one to report.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn output(path: &Path) -> impl Fn(io::Error) -> ConvertError + use<> {
+    let path = path.to_owned();
+    move |source| ConvertError::Output { path: path.clone(), source }
+}
+
+/// A hidden name beside the bundle's, this process' own.
+fn sibling(target: &Path, word: &str) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.{word}-{}", std::process::id()))
+}
+
+/// What makes a folder neither empty nor a bundle.
+fn what_else(target: &Path) -> Option<String> {
+    let entries = match fs::read_dir(target) {
+        Ok(entries) => entries,
+        Err(error) => return Some(error.to_string()),
+    };
+    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let ours = |name: &String| {
+        name == MANIFEST_FILE
+            || name == TOKENIZER_FILE
+            || (name.starts_with("segvol_") && (name.ends_with(".onnx") || name.ends_with(".weights")))
+    };
+    match names.iter().find(|name| !ours(name)) {
+        Some(name) => Some(format!("`{name}` in it")),
+        None if names.is_empty() || names.iter().any(|name| name == MANIFEST_FILE) => None,
+        None => Some(format!("no {MANIFEST_FILE} in it")),
+    }
+}
+
+/// Makes the names in a folder last. Only Unix can open a folder to do so.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_that_is_dropped_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = Place::check(&dir.path().join("bundle"), false).expect("a place");
+        let draft = place.draft().expect("a draft");
+        draft.write_tokenizer(b"{}").expect("written");
+        drop(draft);
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn force_replaces_a_bundle_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let target = dir.path().join("bundle");
+        fs::create_dir(&target).expect("made");
+        assert!(matches!(Place::check(&target, false), Err(ConvertError::OutputExists { .. })));
+        Place::check(&target, true).expect("empty");
+
+        fs::write(target.join("notes.txt"), "mine").expect("written");
+        let error = Place::check(&target, true).expect_err("not a bundle");
+        assert!(error.to_string().contains("`notes.txt`"), "{error}");
+
+        fs::remove_file(target.join("notes.txt")).expect("removed");
+        fs::write(target.join("segvol_mask_decoder.weights"), "").expect("written");
+        assert!(matches!(Place::check(&target, true), Err(ConvertError::OutputNotABundle { .. })));
+        fs::write(target.join(MANIFEST_FILE), "{}").expect("written");
+        Place::check(&target, true).expect("a bundle");
+    }
+}

@@ -1,0 +1,179 @@
+//! Checkpoint files: containers, key layouts and element types, all read off the file itself.
+//!
+//! Opening reads names, shapes and element types; numbers are read one tensor at a time. Nothing in a
+//! file is executed: a pickle is parsed by [`pytorch_reader`], which builds tensors and plain values and
+//! ignores every call. A size that a file claims is compared with the file's length before memory is
+//! asked for.
+
+mod dtype;
+mod layout;
+mod safetensors;
+mod torch;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use dtype::Dtype;
+pub(crate) use layout::POSITION_EMBEDDINGS;
+
+use crate::error::{CheckpointError, TensorFault, TensorFaults};
+
+/// A checkpoint: its tensors under SegVol's own names, numbers not yet read.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The file.
+    pub path: PathBuf,
+    /// The file's size.
+    pub bytes: u64,
+    /// The container, such as `torch zip`.
+    pub container: &'static str,
+    /// Whose layout of keys it has, such as `GitHub SegVol_v1.pth`.
+    pub layout: String,
+    /// Tensors beside the model that training left there, such as an optimiser's.
+    pub training_state: usize,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+/// A tensor of a checkpoint, its numbers not yet read.
+#[derive(Debug)]
+pub struct Tensor {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Sizes, outermost axis first.
+    pub shape: Vec<usize>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Torch(pytorch_reader::Tensor),
+    Safetensors(safetensors::Span),
+}
+
+impl Tensor {
+    /// Number of elements.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn read(&self) -> std::io::Result<Vec<u8>> {
+        match &self.source {
+            Source::Torch(tensor) => tensor.read(),
+            Source::Safetensors(span) => span.read(),
+        }
+    }
+}
+
+impl Checkpoint {
+    /// Reads names, shapes and element types of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is no
+    /// checkpoint or damaged, [`CheckpointError::NotSegVol`] if it is one of something else,
+    /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let io = |source| CheckpointError::Io { path: path.to_owned(), source };
+        let malformed = |reason| CheckpointError::Malformed { path: path.to_owned(), reason };
+        let mut file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            return Err(malformed("expected a file, found a folder".to_owned()));
+        }
+        let bytes = metadata.len();
+        if bytes == 0 {
+            return Err(malformed("expected a checkpoint, found an empty file".to_owned()));
+        }
+        let mut head = Vec::new();
+        Read::by_ref(&mut file).take(9).read_to_end(&mut head).map_err(io)?;
+
+        let (container, stored) = if safetensors::begins(&head, bytes) {
+            ("safetensors", safetensors::tensors(file, bytes).map_err(malformed)?)
+        } else {
+            torch::tensors(path).map_err(malformed)?
+        };
+        let layout = layout::detect(path, stored.keys().map(String::as_str))?;
+
+        let mut tensors = BTreeMap::new();
+        let mut faults = Vec::new();
+        let mut training_state = 0;
+        for (key, tensor) in stored {
+            match layout.place(&key) {
+                layout::Place::Model(name) => {
+                    let size = tensor.elements() as u128 * tensor.dtype.size() as u128;
+                    if size > u128::from(bytes) {
+                        let reason = format!("expected at most the file's {bytes} bytes, found {size} bytes");
+                        faults.push(TensorFault::Unreadable { name: name.clone(), reason });
+                    }
+                    if tensors.insert(name.clone(), tensor).is_some() {
+                        let reason = "expected one tensor of that name, found two spellings of it".to_owned();
+                        faults.push(TensorFault::Unreadable { name, reason });
+                    }
+                }
+                layout::Place::TrainingState => training_state += 1,
+                layout::Place::Unknown => faults.push(TensorFault::Unexpected { name: key }),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(CheckpointError::Tensors { path: path.to_owned(), faults: TensorFaults(faults) });
+        }
+        let layout = layout.name();
+        Ok(Self { path: path.to_owned(), bytes, container, layout, training_state, tensors })
+    }
+
+    /// The tensors under SegVol's names, sorted.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// A tensor by SegVol's name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// Whether any tensor's name begins so.
+    #[must_use]
+    pub fn has(&self, prefix: &str) -> bool {
+        self.tensors.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
+    }
+
+    /// Whether the file holds the image encoder and no other part of the model.
+    #[must_use]
+    pub fn is_encoder_only(&self) -> bool {
+        self.tensors.keys().all(|name| name.starts_with("image_encoder."))
+    }
+
+    /// Number of the model's tensors per element type.
+    #[must_use]
+    pub fn dtypes(&self) -> BTreeMap<String, usize> {
+        let mut dtypes = BTreeMap::new();
+        for tensor in self.tensors.values() {
+            *dtypes.entry(tensor.dtype.name().to_owned()).or_default() += 1;
+        }
+        dtypes
+    }
+
+    /// A tensor's numbers, row-major, as little-endian float32.
+    ///
+    /// # Errors
+    ///
+    /// The [`TensorFault`] that names the tensor, when it is not there, its elements are no
+    /// floating-point numbers, its bytes are not in the file, or one of them is not finite.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, TensorFault> {
+        let missing = || TensorFault::Missing { name: name.to_owned(), expected: Vec::new() };
+        let tensor = self.get(name).ok_or_else(missing)?;
+        let bytes = tensor
+            .read()
+            .map_err(|error| TensorFault::Unreadable { name: name.to_owned(), reason: error.to_string() })?;
+        let values = dtype::to_f32(tensor.dtype, bytes)
+            .ok_or_else(|| TensorFault::Dtype { name: name.to_owned(), found: tensor.dtype.name() })?;
+        match dtype::first_not_finite(&values) {
+            None => Ok(values),
+            Some((index, found)) => Err(TensorFault::NotFinite { name: name.to_owned(), index, found }),
+        }
+    }
+}

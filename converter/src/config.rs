@@ -1,0 +1,277 @@
+//! The model's sizes: from the checkpoint's shapes, and from `config.json` what no shape tells.
+
+use std::path::{Path, PathBuf};
+
+use segvol_onnx::Architecture;
+use segvol_onnx::architecture::{TextTransformer, Transformer};
+use serde::Deserialize;
+
+use crate::checkpoint::{Checkpoint, POSITION_EMBEDDINGS};
+use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
+
+/// Longest `config.json` accepted; the released one has 379 bytes.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// Largest size of a window's axis, width or count that is believed.
+const MAX_SIZE: usize = 1 << 16;
+
+// The released model, where neither a shape nor a configuration tells.
+// Source: BAAI-DCAI/SegVol@5768c97, `inference_demo.py`, `segment_anything_volumetric/build_sam.py`,
+// `segment_anything_volumetric/modeling/prompt_encoder.py`, `config/clip/config.json`.
+const WINDOW_DHW: [usize; 3] = [32, 256, 256];
+const PATCH_DHW: [usize; 3] = [4, 16, 16];
+const IMAGE_HEADS: usize = 12;
+const DECODER: Transformer = Transformer { mlp: 2048, layers: 2, heads: 8 };
+const TEXT: TextTransformer =
+    TextTransformer { width: 512, mlp: 2048, layers: 12, heads: 8, vocabulary: 49408, context_length: 77 };
+
+/// `config.json`: sizes that are not the released ones. A field that is absent is the released one, or
+/// follows from the checkpoint's shapes.
+///
+/// The released file has `spatial_size`, `patch_size` and `test_mode`, and what transformers adds; any
+/// other field is an error, because a misspelt number of heads would go unnoticed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    spatial_size: Option<[usize; 3]>,
+    patch_size: Option<[usize; 3]>,
+    hidden: Option<usize>,
+    mlp: Option<usize>,
+    layers: Option<usize>,
+    heads: Option<usize>,
+    dec_heads: Option<usize>,
+    dec_mlp: Option<usize>,
+    clip: Option<Clip>,
+}
+
+/// The text tower, under the names of CLIP's own configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Clip {
+    hidden_size: Option<usize>,
+    intermediate_size: Option<usize>,
+    num_hidden_layers: Option<usize>,
+    num_attention_heads: Option<usize>,
+    vocab_size: Option<usize>,
+    max_position_embeddings: Option<usize>,
+}
+
+/// Fields that say nothing of the model's sizes: the released `test_mode`, and what transformers writes.
+const IGNORED_FIELDS: [&str; 14] = [
+    "test_mode",
+    "architectures",
+    "auto_map",
+    "bos_token_id",
+    "custom_pipelines",
+    "dtype",
+    "eos_token_id",
+    "is_encoder_decoder",
+    "model_type",
+    "pad_token_id",
+    "return_dict",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "transformers_version",
+];
+
+/// The sizes of a checkpoint's model, with `config`, or the `config.json` beside it if there is one.
+pub(crate) fn architecture(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Architecture, ConvertError> {
+    let beside = checkpoint.path.with_file_name("config.json");
+    let path = match config {
+        Some(path) => Some(path.to_owned()),
+        None => beside.is_file().then_some(beside),
+    };
+    let config = match &path {
+        Some(path) => read(path)?,
+        None => Config::default(),
+    };
+    let sizes = Sizes { checkpoint, path };
+    sizes.architecture(&config)
+}
+
+fn read(path: &Path) -> Result<Config, ConvertError> {
+    let bad = |reason: String| ConvertError::Config { path: path.to_owned(), reason };
+    let length = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?.len();
+    if length > MAX_CONFIG_BYTES {
+        return Err(bad(format!("expected at most {MAX_CONFIG_BYTES} bytes, found {length}")));
+    }
+    let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    parse(&text).map_err(|error| bad(error.to_string()))
+}
+
+fn parse(text: &[u8]) -> Result<Config, serde_json::Error> {
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)?;
+    fields.retain(|name, _| !name.starts_with('_') && !IGNORED_FIELDS.contains(&name.as_str()));
+    serde_json::from_value(fields.into())
+}
+
+struct Sizes<'a> {
+    checkpoint: &'a Checkpoint,
+    path: Option<PathBuf>,
+}
+
+impl Sizes<'_> {
+    fn architecture(&self, config: &Config) -> Result<Architecture, ConvertError> {
+        let window_dhw = config.spatial_size.unwrap_or(WINDOW_DHW);
+        let patch_dhw = config.patch_size.unwrap_or(PATCH_DHW);
+        for axis in 0..3 {
+            let (window, patch) = (window_dhw[axis], patch_dhw[axis]);
+            if patch == 0 || window == 0 || window % patch != 0 || window > 4096 {
+                let expected = "whole patches and at most 4096 voxels an axis".to_owned();
+                return Err(self.wrong("spatial_size", expected, format!("{window_dhw:?} by {patch_dhw:?}")));
+            }
+        }
+
+        let channels = self.size("hidden", config.hidden, POSITION_EMBEDDINGS, [1, 0, 0], 2)?;
+        if channels % 8 != 0 {
+            return Err(self.wrong("hidden", "a multiple of 8".to_owned(), channels.to_string()));
+        }
+        let image_encoder = Transformer {
+            mlp: self.size("mlp", config.mlp, "image_encoder.blocks.0.mlp.linear1.weight", [0, 0], 0)?,
+            layers: self.count("layers", config.layers, "image_encoder.blocks.")?,
+            heads: self.heads("heads", config.heads.unwrap_or(IMAGE_HEADS), channels)?,
+        };
+        let mut architecture =
+            Architecture { window_dhw, patch_dhw, channels, image_encoder, text_encoder: TEXT, mask_decoder: DECODER };
+        let (expected, found) = (architecture.image_tokens(), self.shape(POSITION_EMBEDDINGS, [1, 0, 0])?[1]);
+        if found != expected {
+            let expected =
+                format!("{expected} tokens, from a window of {window_dhw:?} voxels in patches of {patch_dhw:?}");
+            return Err(self.wrong(POSITION_EMBEDDINGS, expected, format!("{found} tokens")));
+        }
+
+        let clip = config.clip.as_ref();
+        if self.checkpoint.is_encoder_only() {
+            let or = |field: Option<usize>, released| field.unwrap_or(released);
+            architecture.mask_decoder.mlp = or(config.dec_mlp, DECODER.mlp);
+            architecture.mask_decoder.heads = or(config.dec_heads, DECODER.heads);
+            architecture.text_encoder = TextTransformer {
+                width: or(clip.and_then(|c| c.hidden_size), TEXT.width),
+                mlp: or(clip.and_then(|c| c.intermediate_size), TEXT.mlp),
+                layers: or(clip.and_then(|c| c.num_hidden_layers), TEXT.layers),
+                heads: or(clip.and_then(|c| c.num_attention_heads), TEXT.heads),
+                vocabulary: or(clip.and_then(|c| c.vocab_size), TEXT.vocabulary),
+                context_length: or(clip.and_then(|c| c.max_position_embeddings), TEXT.context_length),
+            };
+            return Ok(architecture);
+        }
+
+        let tower = "text_encoder.clip_text_model";
+        let fc1 = format!("{tower}.encoder.layers.0.mlp.fc1.weight");
+        let tokens = format!("{tower}.embeddings.token_embedding.weight");
+        let positions = format!("{tower}.embeddings.position_embedding.weight");
+        let width = self.size("clip.hidden_size", clip.and_then(|c| c.hidden_size), &tokens, [0, 0], 1)?;
+        let heads = clip.and_then(|c| c.num_attention_heads).unwrap_or(TEXT.heads);
+        architecture.text_encoder = TextTransformer {
+            width,
+            mlp: self.size("clip.intermediate_size", clip.and_then(|c| c.intermediate_size), &fc1, [0, 0], 0)?,
+            layers: self.count(
+                "clip.num_hidden_layers",
+                clip.and_then(|c| c.num_hidden_layers),
+                &format!("{tower}.encoder.layers."),
+            )?,
+            heads: self.heads("clip.num_attention_heads", heads, width)?,
+            vocabulary: self.size("clip.vocab_size", clip.and_then(|c| c.vocab_size), &tokens, [0, 0], 0)?,
+            context_length: self.size(
+                "clip.max_position_embeddings",
+                clip.and_then(|c| c.max_position_embeddings),
+                &positions,
+                [0, 0],
+                0,
+            )?,
+        };
+        let transformer = "mask_decoder.transformer.layers.";
+        architecture.mask_decoder = Transformer {
+            mlp: self.size("dec_mlp", config.dec_mlp, &format!("{transformer}0.mlp.lin1.weight"), [0, 0], 0)?,
+            layers: self.count("decoder layers", None, transformer)?,
+            // The decoder's cross attention is half as wide as its tokens.
+            heads: self.heads("dec_heads", config.dec_heads.unwrap_or(DECODER.heads), channels / 2)?,
+        };
+        Ok(architecture)
+    }
+
+    /// A tensor's shape, whose rank is that of `example`.
+    fn shape<const R: usize>(&self, name: &str, example: [usize; R]) -> Result<[usize; R], ConvertError> {
+        let fault = match self.checkpoint.get(name) {
+            None => TensorFault::Missing { name: name.to_owned(), expected: example.to_vec() },
+            Some(tensor) => match <[usize; R]>::try_from(tensor.shape.as_slice()) {
+                Ok(shape) if shape.iter().all(|n| (1..=MAX_SIZE).contains(n)) => return Ok(shape),
+                _ => {
+                    let found = tensor.shape.clone();
+                    TensorFault::Shape { name: name.to_owned(), expected: example.to_vec(), found }
+                }
+            },
+        };
+        let path = self.checkpoint.path.clone();
+        Err(CheckpointError::Tensors { path, faults: TensorFaults(vec![fault]) }.into())
+    }
+
+    /// The size of a tensor's axis, which the configuration may also give.
+    fn size<const R: usize>(
+        &self,
+        field: &str,
+        configured: Option<usize>,
+        name: &str,
+        example: [usize; R],
+        axis: usize,
+    ) -> Result<usize, ConvertError> {
+        let found = self.shape(name, example)?[axis];
+        self.agree(field, configured, found, name)
+    }
+
+    /// How many numbered blocks there are, from 0 on.
+    fn count(&self, field: &str, configured: Option<usize>, prefix: &str) -> Result<usize, ConvertError> {
+        let found = (0..).take_while(|i| self.checkpoint.has(&format!("{prefix}{i}."))).count();
+        if found == 0 {
+            return Err(self.wrong(prefix, "at least one block".to_owned(), "none".to_owned()));
+        }
+        self.agree(field, configured, found, prefix)
+    }
+
+    fn agree(&self, field: &str, configured: Option<usize>, found: usize, name: &str) -> Result<usize, ConvertError> {
+        match configured {
+            Some(expected) if expected != found => {
+                Err(self.wrong(field, format!("{expected} as configured"), format!("{found} in `{name}`")))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    fn heads(&self, field: &str, heads: usize, width: usize) -> Result<usize, ConvertError> {
+        if heads == 0 || !width.is_multiple_of(heads) {
+            let expected = format!("a divisor of the attention's width {width}");
+            return Err(self.wrong(field, expected, format!("{heads} heads")));
+        }
+        Ok(heads)
+    }
+
+    fn wrong(&self, name: &str, expected: String, found: String) -> ConvertError {
+        match &self.path {
+            Some(path) => ConvertError::Config {
+                path: path.clone(),
+                reason: format!("`{name}`: expected {expected}, found {found}"),
+            },
+            None => ConvertError::Size { name: name.to_owned(), expected, found },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_released_config_with_all_that_transformers_adds_is_read() {
+        let text = br#"{"architectures": ["SegVolModel"], "auto_map": {"AutoModel": "x"}, "model_type": "segvol",
+            "patch_size": [4, 16, 16], "spatial_size": [32, 256, 256], "test_mode": true,
+            "torch_dtype": "float32", "transformers_version": "4.18.0", "_name_or_path": "y"}"#;
+        let config = parse(text).expect("a configuration");
+        assert_eq!((config.patch_size, config.heads), (Some(PATCH_DHW), None));
+    }
+
+    #[test]
+    fn a_misspelt_field_is_named() {
+        let error = parse(br#"{"head": 6}"#).expect_err("no such field");
+        assert!(error.to_string().contains("`head`"), "{error}");
+    }
+}

@@ -1,0 +1,190 @@
+//! The tokenizer of a bundle: found beside the checkpoint or named, checked, and always a `tokenizer.json`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokenizers::Tokenizer;
+
+use crate::error::ConvertError;
+
+/// The sentence that a name is put into.
+///
+/// # Source
+///
+/// BAAI-DCAI/SegVol@5768c97, `network/model.py`, `TextEncoder.organ2tokens`.
+pub(crate) const PROMPT_TEMPLATE: &str = "A computerized tomography of a {}.";
+
+/// Longest tokenizer file accepted; CLIP's has 2.2 MB.
+const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
+
+/// A tokenizer that fits the model.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The text of `tokenizer.json`.
+    pub json: Vec<u8>,
+    /// Id of the token that ends every sequence.
+    pub end_id: u32,
+}
+
+/// Reads the tokenizer that `named` tells (a file, or a folder that is searched), or the one beside the
+/// checkpoint, and checks it against the model's vocabulary.
+pub(crate) fn find(checkpoint: &Path, named: Option<&Path>, vocabulary: usize) -> Result<Checked, ConvertError> {
+    let beside = checkpoint.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let path = named.unwrap_or(beside.unwrap_or(Path::new(".")));
+    let file = if path.is_dir() {
+        let search = ["tokenizer.json", "vocab.json"].map(|name| path.join(name));
+        let found = search.into_iter().find(|file| file.is_file());
+        found.ok_or_else(|| ConvertError::NoTokenizer { folder: path.to_owned() })?
+    } else {
+        path.to_owned()
+    };
+    let is_vocabulary = file.file_name().is_some_and(|name| name == "vocab.json");
+    let json = if is_vocabulary { from_vocabulary(&file)? } else { read(&file)? };
+    let end_id = check(&json, vocabulary).map_err(|reason| bad(&file, reason))?;
+    Ok(Checked { json, end_id })
+}
+
+fn bad(path: &Path, reason: impl ToString) -> ConvertError {
+    ConvertError::Tokenizer { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ConvertError> {
+    let length = std::fs::metadata(path).map_err(|error| bad(path, error))?.len();
+    if length > MAX_TOKENIZER_BYTES {
+        return Err(bad(path, format!("expected at most {MAX_TOKENIZER_BYTES} bytes, found {length}")));
+    }
+    std::fs::read(path).map_err(|error| bad(path, error))
+}
+
+/// Encodes the template as the runtime will; gives the end token's id.
+///
+/// The text encoder pools at the greatest id, so the end token's must be that, and below the vocabulary.
+fn check(json: &[u8], vocabulary: usize) -> Result<u32, String> {
+    let tokenizer = Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+    let encoding = tokenizer.encode(PROMPT_TEMPLATE, true).map_err(|error| error.to_string())?;
+    let ids = encoding.get_ids();
+    let [start, .., end] = *ids else {
+        return Err(format!("expected a start and an end token around the template, found {ids:?}"));
+    };
+    let greatest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
+    if end != greatest {
+        return Err(format!("expected the end token to have the greatest id {greatest}, found {end} at the end"));
+    }
+    if greatest as usize >= vocabulary {
+        return Err(format!("expected ids below the model's vocabulary {vocabulary}, found {greatest}"));
+    }
+    if start == end || ids[1..ids.len() - 1].iter().any(|&id| id == start || id == end) {
+        return Err(format!("expected the template's words between one start and one end token, found {ids:?}"));
+    }
+    Ok(end)
+}
+
+/// CLIP's tokenizer from `vocab.json` and the `merges.txt` beside it.
+fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
+    let merges_path: PathBuf = path.with_file_name("merges.txt");
+    let text = read(path)?;
+    let vocabulary: BTreeMap<String, u32> = serde_json::from_slice(&text).map_err(|error| bad(path, error))?;
+    let text = read(&merges_path)?;
+    let text = String::from_utf8(text).map_err(|error| bad(&merges_path, error))?;
+    // The first line is a version.
+    let lines = text.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty());
+    let merges: Vec<&str> = lines.map(str::trim_end).collect();
+    if let Some(merge) = merges.iter().find(|merge| merge.split(' ').count() != 2) {
+        return Err(bad(&merges_path, format!("expected two parts a line, found {merge:?}")));
+    }
+    let json = clip_tokenizer(&vocabulary, &merges).map_err(|reason| bad(path, reason))?;
+    serde_json::to_vec(&json).map_err(|error| bad(path, error))
+}
+
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
+
+/// CLIP's steps as `tokenizers` spells them: compose, collapse blanks, lower-case; cut at words, digits and
+/// signs; bytes as letters; merge pairs; frame with the start and end token.
+///
+/// # Source
+///
+/// openai/CLIP, `clip/simple_tokenizer.py`.
+fn clip_tokenizer(vocabulary: &BTreeMap<String, u32>, merges: &[&str]) -> Result<Value, String> {
+    let id = |token: &str| {
+        vocabulary.get(token).copied().ok_or_else(|| format!("expected the token {token}, found none such"))
+    };
+    let (start, end) = (id(START)?, id(END)?);
+    let special = |id: u32, content: &str| {
+        json!({
+            "id": id, "content": content, "special": true,
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        })
+    };
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    Ok(json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": [special(start, START), special(end, END)],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+            {"type": "Lowercase"},
+        ]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {
+                "type": "Split",
+                "pattern": {"Regex": r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"},
+                "behavior": "Removed",
+                "invert": true,
+            },
+            bytes,
+        ]},
+        "post_processor": {
+            "type": "RobertaProcessing", "cls": [START, start], "sep": [END, end],
+            "trim_offsets": false, "add_prefix_space": false,
+        },
+        "decoder": bytes,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": END, "continuing_subword_prefix": "",
+            "end_of_word_suffix": "</w>", "fuse_unk": false, "byte_fallback": false,
+            "vocab": vocabulary, "merges": merges,
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A vocabulary of single letters, enough for the template.
+    fn letters() -> BTreeMap<String, u32> {
+        let letters = ('a'..='z').chain(['.', '{', '}']).map(String::from);
+        let tokens = letters.flat_map(|letter| [letter.clone(), format!("{letter}</w>")]);
+        tokens.chain(["ct</w>".to_owned(), START.to_owned(), END.to_owned()]).zip(0..).collect()
+    }
+
+    #[test]
+    fn a_vocabulary_and_merges_make_clips_tokenizer() {
+        let vocabulary = letters();
+        let json = clip_tokenizer(&vocabulary, &["c t</w>"]).expect("a tokenizer");
+        let json = serde_json::to_vec(&json).expect("JSON");
+        let end = vocabulary[END];
+        assert_eq!(check(&json, end as usize + 1), Ok(end));
+
+        let tokenizer = Tokenizer::from_bytes(&json).expect("a tokenizer");
+        let encoding = tokenizer.encode("A  CT", true).expect("encoded");
+        let expected = [START, "a</w>", "ct</w>", END].map(|token| vocabulary[token]);
+        assert_eq!(encoding.get_ids(), expected);
+    }
+
+    #[test]
+    fn an_end_token_that_is_not_the_greatest_or_does_not_fit_is_refused() {
+        let mut vocabulary = letters();
+        let json = clip_tokenizer(&vocabulary, &[]).expect("a tokenizer").to_string();
+        let error = check(json.as_bytes(), vocabulary[END] as usize).expect_err("too small");
+        assert!(error.contains("vocabulary"), "{error}");
+
+        vocabulary.insert("beyond".to_owned(), 1000);
+        let json = clip_tokenizer(&vocabulary, &[]).expect("a tokenizer").to_string();
+        let error = check(json.as_bytes(), 2000).expect_err("not the greatest");
+        assert!(error.contains("greatest id 1000"), "{error}");
+    }
+}
