@@ -1,1 +1,49 @@
-//! Under construction.
+//! SegVol on ONNX Runtime: from a bundle, a CT and prompts to a mask.
+//!
+//! The flow: [`Model::open`] makes the sessions, [`Model::study`] prepares a scan, [`Study::segment`] runs
+//! zoom-out-zoom-in for a [`Prompt`], [`Segmentation::mask`] gives the mask on the scan's own grid.
+//!
+//! Arrays are `[D, H, W]`, depth first, unless a name ends in `_xyz` or `_ijk`: those follow the file's axes.
+//! Lengths are millimetres. A box says that its maximum is inclusive.
+
+pub mod crop;
+mod embedding_cache;
+mod error;
+mod frame;
+pub mod intensity;
+pub mod mask;
+pub mod metrics;
+mod model;
+pub mod nifti;
+pub mod orientation;
+mod prompt;
+mod prompt_file;
+mod provider;
+pub mod report;
+pub mod resize;
+mod segmentation;
+mod session;
+pub mod sliding_window;
+mod stages;
+mod study;
+mod tokenizer;
+pub mod volume;
+mod zoom_in;
+mod zoom_out;
+
+pub use error::Error;
+pub use frame::Region;
+pub use mask::Mask;
+pub use model::{Model, Options};
+pub use orientation::Orientation;
+pub use prompt::{BoundingBox, PointLabel, Prompt, PromptError, Space};
+pub use prompt_file::{PromptFileError, parse_prompts};
+pub use provider::{Placement, Provider};
+pub use report::{ObjectReport, Report};
+pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
+pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
+pub use study::{Observer, Progress, Statistics, Study};
+pub use tokenizer::{Tokenizer, TokenizerError};
+pub use volume::{Grid, Volume, VolumeError};
+pub use zoom_in::Profile;
+pub use zoom_out::RegionOfInterest;

@@ -1,0 +1,148 @@
+//! A NIfTI file on the grid of another.
+
+use std::fs::{File, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, GzBuilder};
+
+use super::{ByteOrder, Datatype, Header};
+
+/// Voxels to write, i fastest.
+#[derive(Clone, Copy, Debug)]
+pub enum Voxels<'a> {
+    /// Labels up to 255.
+    U8(&'a [u8]),
+    /// Labels beyond that.
+    U16(&'a [u16]),
+    /// Logits.
+    F32(&'a [f32]),
+}
+
+impl Voxels<'_> {
+    fn datatype(&self) -> Datatype {
+        match self {
+            Self::U8(_) => Datatype::U8,
+            Self::U16(_) => Datatype::U16,
+            Self::F32(_) => Datatype::F32,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::U16(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Whether the name is one that [`write()`] takes; `Some(true)` for a compressed file.
+pub fn is_nifti_name(path: &Path) -> Option<bool> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    if name.ends_with(".nii.gz") {
+        Some(true)
+    } else if name.ends_with(".nii") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Writes `voxels` on the grid of `like` to `path`: compressed if the name ends in `.gz`.
+///
+/// The file appears whole or not at all: it is written beside `path`, synced and renamed. The caller has checked name
+/// and length.
+///
+/// # Errors
+/// What the operating system says.
+pub fn write(path: &Path, like: &Header, intent_code: i16, voxels: Voxels<'_>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".segvol-").suffix(".part");
+    let permissions = new_file_permissions();
+    if let Some(permissions) = permissions {
+        builder.permissions(permissions);
+    }
+    let temporary = builder.tempfile_in(folder)?;
+    write_file(temporary.as_file(), like, intent_code, voxels, is_nifti_name(path) == Some(true))?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// What a new file gets, before the user's mask; a temporary file is private otherwise.
+#[cfg(unix)]
+fn new_file_permissions() -> Option<Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn new_file_permissions() -> Option<Permissions> {
+    None
+}
+
+fn write_file(file: &File, like: &Header, intent_code: i16, voxels: Voxels<'_>, compressed: bool) -> io::Result<()> {
+    let buffered = BufWriter::with_capacity(1 << 18, file);
+    let mut buffered = if compressed {
+        // No name, no time: same input, same bytes. Floats hardly shrink, so they get little effort.
+        let level = if matches!(voxels, Voxels::F32(_)) { Compression::fast() } else { Compression::default() };
+        let mut encoder = GzBuilder::new().mtime(0).write(buffered, level);
+        write_to(&mut encoder, like, intent_code, voxels)?;
+        encoder.finish()?
+    } else {
+        let mut buffered = buffered;
+        write_to(&mut buffered, like, intent_code, voxels)?;
+        buffered
+    };
+    buffered.flush()
+}
+
+/// Writes the uncompressed file: version, byte order and geometry of `like`, unscaled voxels, no extensions.
+///
+/// # Errors
+/// What `writer` says.
+pub fn write_to(writer: &mut impl Write, like: &Header, intent_code: i16, voxels: Voxels<'_>) -> io::Result<()> {
+    let datatype = voxels.datatype();
+    let header = Header {
+        datatype,
+        bitpix: 8 * datatype.bytes() as i16,
+        vox_offset: like.version.first_voxel(),
+        scl_slope: 1.0,
+        scl_inter: 0.0,
+        ..like.clone()
+    };
+    writer.write_all(&header.encode(intent_code, concat!("segvol ", env!("CARGO_PKG_VERSION"))))?;
+    match voxels {
+        Voxels::U8(values) => writer.write_all(values),
+        Voxels::U16(values) => write_words(writer, values, like.byte_order, u16::to_le_bytes, u16::to_be_bytes),
+        Voxels::F32(values) => write_words(writer, values, like.byte_order, f32::to_le_bytes, f32::to_be_bytes),
+    }
+}
+
+fn write_words<T: Copy, const N: usize>(
+    writer: &mut impl Write,
+    values: &[T],
+    order: ByteOrder,
+    little: fn(T) -> [u8; N],
+    big: fn(T) -> [u8; N],
+) -> io::Result<()> {
+    let encode = if order == ByteOrder::Little { little } else { big };
+    let mut bytes = Vec::with_capacity(N << 14);
+    for chunk in values.chunks(1 << 14) {
+        bytes.clear();
+        bytes.extend(chunk.iter().flat_map(|&value| encode(value)));
+        writer.write_all(&bytes)?;
+    }
+    Ok(())
+}

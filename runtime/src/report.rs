@@ -1,0 +1,208 @@
+//! What was done, for a record: objects, windows, times, provider, warnings.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use segvol_onnx::Stage;
+use segvol_onnx::manifest::Source;
+use serde::Serialize;
+
+use crate::model::Model;
+use crate::prompt::Prompt;
+use crate::provider::Placement;
+use crate::segmentation::{Segmentation, VoxelCounts, WindowCounts};
+use crate::study::{Statistics, Study};
+
+/// The layout of a report.
+const SCHEMA_VERSION: u32 = 1;
+
+/// What a segmentation did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// The program that made the mask, with its version.
+    pub tool: String,
+    /// The bundle.
+    pub bundle: BundleReport,
+    /// Where the graphs ran.
+    pub provider: ProviderReport,
+    /// The scan.
+    pub image: ImageReport,
+    /// The settings that the result depends on.
+    pub settings: SettingsReport,
+    /// One entry per object, in the prompts' order; the label of the first is 1.
+    pub objects: Vec<ObjectReport>,
+    /// Windows and times of the whole call.
+    #[serde(flatten)]
+    pub statistics: Statistics,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Which bundle made the mask.
+#[derive(Debug, Clone, Serialize)]
+pub struct BundleReport {
+    /// The bundle's folder.
+    pub path: String,
+    /// SHA-256 of its manifest, which holds the hashes of all its files.
+    pub manifest_sha256: String,
+    /// The checkpoint that it was made from.
+    pub source: Source,
+}
+
+/// Where the graphs ran.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProviderReport {
+    /// The provider that was asked for.
+    pub asked: &'static str,
+    /// The provider that the sessions were opened on.
+    pub used: &'static str,
+    /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
+    pub nodes: BTreeMap<Stage, Placement>,
+    /// Version and build of ONNX Runtime.
+    pub onnxruntime: String,
+}
+
+/// The scan.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageReport {
+    /// Voxels per axis of the file.
+    pub shape_xyz: [usize; 3],
+    /// Distance between voxels, in millimetres.
+    pub spacing_mm: [f64; 3],
+    /// First voxel of the crop in the oriented scan, `(d, h, w)`.
+    pub crop_start_dhw: [usize; 3],
+    /// Voxels of the crop.
+    pub crop_shape_dhw: [usize; 3],
+}
+
+/// The settings that a result depends on.
+#[derive(Debug, Clone, Serialize)]
+pub struct SettingsReport {
+    /// `ras` or `stored`.
+    pub orientation: String,
+    /// `default` or `released`.
+    pub profile: String,
+    /// Whether the zoom-in pass ran.
+    pub zoom_in: bool,
+    /// Share of a window that the next one covers too.
+    pub overlap: f64,
+}
+
+/// One object.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectReport {
+    /// The object's name.
+    pub name: String,
+    /// Its value in the label map.
+    pub label: usize,
+    /// Its prompt, as given.
+    pub prompt: Prompt,
+    /// Voxels of its own mask, before overlaps are settled.
+    pub voxels: VoxelCounts,
+    /// Volume of its own mask, in millilitres.
+    pub volume_ml: f64,
+    /// Bounding box of its own mask in voxels of the file, least and greatest (inclusive); none if it is empty.
+    pub bounding_box_ijk: Option<[[usize; 3]; 2]>,
+    /// Where the zoom-in pass looked, in voxels of the crop, `(d, h, w)`, least and greatest (inclusive).
+    pub region_dhw: Option<[[usize; 3]; 2]>,
+    /// What became of its zoom-in windows.
+    pub windows: WindowCounts,
+    /// What the user should know of it.
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// The record of one call to a study.
+    #[must_use]
+    pub fn new(model: &Model, study: &Study, prompts: &[Prompt], segmentations: &[Segmentation]) -> Self {
+        let options = study.options();
+        let stages = model.stages();
+        let objects = prompts.iter().zip(segmentations).enumerate();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
+            bundle: BundleReport {
+                path: model.bundle().display().to_string(),
+                manifest_sha256: model.manifest_sha256().to_owned(),
+                source: model.manifest().source.clone(),
+            },
+            provider: ProviderReport {
+                asked: options.provider.name(),
+                used: stages.provider().name(),
+                nodes: stages.placement(),
+                onnxruntime: crate::session::library_info(),
+            },
+            image: ImageReport {
+                shape_xyz: study.grid().shape_xyz(),
+                spacing_mm: study.grid().spacing_mm(),
+                crop_start_dhw: study.crop().start_dhw,
+                crop_shape_dhw: study.crop().shape_dhw(),
+            },
+            settings: SettingsReport {
+                orientation: format!("{:?}", options.orientation).to_lowercase(),
+                profile: format!("{:?}", options.profile).to_lowercase(),
+                zoom_in: options.zoom_in,
+                overlap: options.overlap,
+            },
+            objects: objects.map(|(index, (prompt, found))| ObjectReport::new(index + 1, prompt, found)).collect(),
+            statistics: study.statistics(),
+            warnings: study.warnings().to_vec(),
+        }
+    }
+
+    /// Writes the report as JSON: aside, then renamed, so that a report is whole or not there.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(self.to_json()?.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    /// The report as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: every field has a JSON form.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+impl ObjectReport {
+    fn new(label: usize, prompt: &Prompt, found: &Segmentation) -> Self {
+        let voxels = found.voxels();
+        let mut warnings = found.warnings().to_vec();
+        if voxels.zoom_in == 0 {
+            let pass = if voxels.zoom_out == 0 {
+                "the zoom-out pass found no foreground"
+            } else {
+                "no foreground is left after zoom-in"
+            };
+            warnings.push(format!("object {:?}: the mask is empty: {pass}", found.name()));
+        }
+        let mask = found.mask();
+        #[allow(clippy::cast_precision_loss)] // Counts of voxels are far below 2^53.
+        let volume_ml = voxels.zoom_in as f64 * mask.grid().voxel_volume_ml();
+        Self {
+            name: found.name().to_owned(),
+            label,
+            prompt: prompt.clone(),
+            voxels,
+            volume_ml,
+            bounding_box_ijk: mask.bounding_box_ijk(1).map(|(min, max)| [min, max]),
+            region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),
+            windows: found.windows(),
+            warnings,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One object in one scan: its logits, its mask, and what was done for it.
+
+use std::sync::Arc;
+
+use ndarray::{Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
+use serde::Serialize;
+
+use crate::frame::Region;
+use crate::mask::Mask;
+use crate::study::Scan;
+use crate::zoom_out::RegionOfInterest;
+
+/// One segmented object.
+///
+/// The logits are kept as they came: one window of the whole crop, and over it the region that was zoomed into.
+#[derive(Debug, Clone)]
+pub struct Segmentation {
+    pub(crate) name: String,
+    pub(crate) scan: Arc<Scan>,
+    pub(crate) zoom_out: Array3<f32>,
+    pub(crate) roi: Option<RegionOfInterest>,
+    pub(crate) zoom_in: Option<ZoomedIn>,
+    pub(crate) windows: WindowCounts,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The region that was zoomed into, with its logits.
+#[derive(Debug, Clone)]
+pub(crate) struct ZoomedIn {
+    pub(crate) region: Region,
+    pub(crate) logits: Array3<f32>,
+}
+
+/// What became of an object's zoom-in windows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct WindowCounts {
+    /// Windows over the region of interest; 0 without zoom-in.
+    pub total: usize,
+    /// Of these, windows that were left as zoomed out.
+    pub skipped: usize,
+}
+
+impl Segmentation {
+    /// The object's name, as its prompt has it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Logits of the zoom-out pass, `[D, H, W]` of the model's window.
+    #[must_use]
+    pub fn zoom_out_logits(&self) -> &Array3<f32> {
+        &self.zoom_out
+    }
+
+    /// Where the zoom-in pass looked; none if it was off, or nothing was positive in the zoom-out pass.
+    #[must_use]
+    pub fn region_of_interest(&self) -> Option<RegionOfInterest> {
+        self.roi
+    }
+
+    /// What became of the zoom-in windows.
+    #[must_use]
+    pub fn windows(&self) -> WindowCounts {
+        self.windows
+    }
+
+    /// What the user should know of this object: a prompt that was moved, no voxel found.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Logits at the crop's shape, `[D, H, W]`; the mask is where they are positive.
+    #[must_use]
+    pub fn logits(&self) -> Array3<f32> {
+        let mut logits = Array3::zeros(self.scan.crop.shape_dhw());
+        self.fill(logits.view_mut(), true);
+        logits
+    }
+
+    /// Logits of the zoom-out pass at the crop's shape, `[D, H, W]`.
+    #[must_use]
+    pub fn zoom_out_logits_in_crop(&self) -> Array3<f32> {
+        let mut logits = Array3::zeros(self.scan.crop.shape_dhw());
+        self.fill(logits.view_mut(), false);
+        logits
+    }
+
+    fn fill(&self, mut logits: ArrayViewMut3<'_, f32>, zoomed_in: bool) {
+        logits.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
+            for (h, mut row) in slice.axis_iter_mut(Axis(0)).enumerate() {
+                if let Some(row) = row.as_slice_mut() {
+                    self.row(d, h, zoomed_in, row);
+                }
+            }
+        });
+    }
+
+    /// Logits of one row of the crop.
+    pub(crate) fn row(&self, d: usize, h: usize, zoomed_in: bool, row: &mut [f32]) {
+        let [from_d, from_h, from_w] = &self.scan.tables;
+        let source = self.zoom_out.slice(s![from_d[d], from_h[h], ..]);
+        for (logit, &w) in row.iter_mut().zip(from_w) {
+            *logit = source[w];
+        }
+        let Some(zoom_in) = self.zoom_in.as_ref().filter(|_| zoomed_in) else { return };
+        let Region { min_dhw: min, max_dhw: max } = zoom_in.region;
+        if (min[0]..=max[0]).contains(&d) && (min[1]..=max[1]).contains(&h) {
+            let source = zoom_in.logits.slice(s![d - min[0], h - min[1], ..]);
+            for (logit, &value) in row[min[2]..=max[2]].iter_mut().zip(source) {
+                *logit = value;
+            }
+        }
+    }
+
+    /// Number of voxels in the mask after the zoom-out pass and at the end.
+    #[must_use]
+    pub fn voxels(&self) -> VoxelCounts {
+        let [depth, height, width] = self.scan.crop.shape_dhw();
+        let count = |zoomed_in: bool| -> u64 {
+            let rows = (0..depth).into_par_iter().map(|d| {
+                let mut row = vec![0.0; width];
+                let mut positive = 0;
+                for h in 0..height {
+                    self.row(d, h, zoomed_in, &mut row);
+                    positive += row.iter().filter(|&&logit| logit > 0.0).count() as u64;
+                }
+                positive
+            });
+            rows.sum()
+        };
+        let zoom_out = count(false);
+        VoxelCounts { zoom_out, zoom_in: if self.zoom_in.is_some() { count(true) } else { zoom_out } }
+    }
+
+    /// The object's mask on the input's grid: 1 inside, 0 outside.
+    #[must_use]
+    pub fn mask(&self) -> Mask {
+        self.scan.label_map(std::slice::from_ref(self))
+    }
+}
+
+/// Voxels in a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct VoxelCounts {
+    /// After the zoom-out pass.
+    pub zoom_out: u64,
+    /// In the final mask.
+    pub zoom_in: u64,
+}

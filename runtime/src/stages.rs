@@ -1,0 +1,332 @@
+//! The four stages of a bundle, opened on a provider: what a pipeline, or a comparison stage by stage, calls.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::{Array2, Array3, Array4, ArrayView3};
+use ort::environment::Environment;
+use ort::session::SessionInputValue;
+use ort::value::TensorRef;
+use segvol_onnx::manifest::{BundleError, Manifest};
+use segvol_onnx::{Architecture, PromptLabel, Stage, Variant};
+
+use crate::error::Error;
+use crate::provider::{Placement, Provider};
+use crate::session::StageSession;
+use crate::tokenizer::Tokenizer;
+
+/// The stages of one bundle.
+pub struct Stages {
+    architecture: Architecture,
+    provider: Provider,
+    tokenizer: Tokenizer,
+    image_encoder: StageSession,
+    text_encoder: StageSession,
+    prompt_encoder: StageSession,
+    mask_decoder: StageSession,
+}
+
+/// What the image encoder makes of one window: `[N, C]`, one row per image token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageEmbedding(Vec<f32>);
+
+/// What the text encoder makes of one name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextEmbedding {
+    /// `[C]`, the prompt token.
+    pub embedding: Vec<f32>,
+    /// `[C/8]`, added to the mask token's hypernetwork output.
+    pub alignment: Vec<f32>,
+}
+
+/// One prompt inside one window, as the prompt encoder takes it.
+///
+/// The order of its tokens is part of the model: points and their padding, then the box's corners, then the text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WindowPrompt<'a> {
+    /// Points in voxels of the window, `(d, h, w)`, with their labels.
+    pub points: Vec<([f32; 3], PromptLabel)>,
+    /// Box in voxels of the window, `(d0, h0, w0, d1, h1, w1)`, maximum inclusive.
+    pub bounding_box: Option<[f32; 6]>,
+    /// The name.
+    pub text: Option<&'a TextEmbedding>,
+}
+
+impl WindowPrompt<'_> {
+    /// The prompt's tokens.
+    ///
+    /// # Quirk
+    ///
+    /// With points and no box one more "not a point" token follows, even where the points hold one already.
+    ///
+    /// # Source
+    ///
+    /// BAAI-DCAI/SegVol@5768c97, `segment_anything_volumetric/modeling/prompt_encoder.py`, `forward`.
+    fn tokens(&self) -> Vec<([f32; 3], PromptLabel)> {
+        let mut tokens = self.points.clone();
+        if !self.points.is_empty() && self.bounding_box.is_none() {
+            tokens.push(([0.0; 3], PromptLabel::NotAPoint));
+        }
+        if let Some([d0, h0, w0, d1, h1, w1]) = self.bounding_box {
+            tokens.push(([d0, h0, w0], PromptLabel::BoxMin));
+            tokens.push(([d1, h1, w1], PromptLabel::BoxMax));
+        }
+        if self.text.is_some() {
+            tokens.push(([0.0; 3], PromptLabel::Text));
+        }
+        tokens
+    }
+}
+
+impl Stages {
+    /// Opens every stage of the bundle in `dir` on `provider`, which is not [`Provider::Auto`].
+    pub(crate) fn open(
+        environment: &Environment,
+        dir: &Path,
+        manifest: &Manifest,
+        provider: Provider,
+        threads: Option<usize>,
+    ) -> Result<Self, Error> {
+        if !provider.is_compiled_in() {
+            return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
+        }
+        let open = |stage| -> Result<StageSession, Error> {
+            let graphs = &manifest.stage(dir, stage)?.graphs;
+            let graph = graphs.get(&provider.preferred_variant()).or_else(|| graphs.get(&Variant::Portable));
+            let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
+            StageSession::open(environment, stage, &dir.join(&graph.name), provider, threads)
+        };
+        let entry = manifest.tokenizer.as_ref();
+        let entry =
+            entry.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage: Stage::TextEncoder })?;
+        let architecture = manifest.architecture.clone();
+        let text = &architecture.text_encoder;
+        let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
+        let stages = Self {
+            provider,
+            tokenizer,
+            image_encoder: open(Stage::ImageEncoder)?,
+            text_encoder: open(Stage::TextEncoder)?,
+            prompt_encoder: open(Stage::PromptEncoder)?,
+            mask_decoder: open(Stage::MaskDecoder)?,
+            architecture,
+        };
+        stages.check_provider_took_nodes()?;
+        Ok(stages)
+    }
+
+    /// A provider that was asked for and runs nothing is a silent fall-back to the CPU: refuse it.
+    fn check_provider_took_nodes(&self) -> Result<(), Error> {
+        let name = self.provider.onnxruntime_name();
+        let taken: usize = self.placement().values().filter_map(|placement| placement.get(name)).sum();
+        if taken > 0 || self.provider == Provider::Cpu {
+            return Ok(());
+        }
+        let (provider, stage) = (self.provider, Stage::ImageEncoder);
+        let reason = "it was registered but took no node of any stage".to_owned();
+        Err(Error::ProviderFailed { provider, stage, reason })
+    }
+
+    /// The model's sizes.
+    #[must_use]
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The provider that the stages were opened on.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// The bundle's tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
+    #[must_use]
+    pub fn placement(&self) -> BTreeMap<Stage, Placement> {
+        let sessions = [
+            (Stage::ImageEncoder, &self.image_encoder),
+            (Stage::TextEncoder, &self.text_encoder),
+            (Stage::PromptEncoder, &self.prompt_encoder),
+            (Stage::MaskDecoder, &self.mask_decoder),
+        ];
+        sessions.into_iter().map(|(stage, session)| (stage, session.placement().clone())).collect()
+    }
+
+    /// Encodes one window of the normalised image, `[D, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if the window has another shape than the model's, or ONNX Runtime fails.
+    pub fn encode_image(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
+        let stage = Stage::ImageEncoder;
+        let [d, h, w] = self.architecture.window_dhw;
+        expect_shape(stage, "image", &[d, h, w], window.shape())?;
+        let window = window.as_standard_layout();
+        let values = window.as_slice().unwrap_or_default();
+        let inputs = vec![("image", tensor(stage, [1, 1, d, h, w], values)?)];
+        let [embedding] = self.image_encoder.run(inputs, ["image_embedding"])?;
+        Ok(ImageEmbedding(embedding))
+    }
+
+    /// Encodes names, all of one padded length in one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] for a name that the tokenizer refuses, [`Error::Stage`] if ONNX Runtime fails.
+    pub fn encode_text(&self, names: &[&str]) -> Result<Vec<TextEmbedding>, Error> {
+        let mut batches: BTreeMap<usize, Vec<(usize, Vec<i64>)>> = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
+            let ids = self.tokenizer.pad(self.tokenizer.encode(name)?);
+            batches.entry(ids.len()).or_default().push((index, ids));
+        }
+        let mut embeddings = vec![None; names.len()];
+        for (length, batch) in batches {
+            let ids: Vec<i64> = batch.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
+            let found = self.encode_token_ids([batch.len(), length], &ids)?;
+            for ((index, _), embedding) in batch.into_iter().zip(found) {
+                embeddings[index] = Some(embedding);
+            }
+        }
+        Ok(embeddings.into_iter().flatten().collect())
+    }
+
+    /// Encodes sequences of token ids, `[B, T]` in row-major order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if the number of ids is not `B * T`, or ONNX Runtime fails.
+    pub fn encode_token_ids(&self, [batch, length]: [usize; 2], ids: &[i64]) -> Result<Vec<TextEmbedding>, Error> {
+        let stage = Stage::TextEncoder;
+        let inputs = vec![("input_ids", tensor(stage, [batch, length], ids)?)];
+        let [embeddings, alignments] = self.text_encoder.run(inputs, ["text_embedding", "text_alignment"])?;
+        let rows = embeddings.chunks_exact(self.architecture.channels);
+        let alignments = alignments.chunks_exact(self.architecture.upscaled_channels());
+        Ok(rows.zip(alignments).map(|(e, a)| TextEmbedding { embedding: e.to_vec(), alignment: a.to_vec() }).collect())
+    }
+
+    /// Encodes prompts that have the same number of tokens: `[B, P, C]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if the prompts' numbers of tokens differ or are 0, or ONNX Runtime fails.
+    pub fn encode_prompts(&self, prompts: &[WindowPrompt<'_>]) -> Result<Array3<f32>, Error> {
+        let stage = Stage::PromptEncoder;
+        let (batch, channels) = (prompts.len(), self.architecture.channels);
+        let count = prompts.first().map_or(0, |prompt| prompt.tokens().len());
+        let (mut coords, mut labels) = (Vec::new(), Vec::new());
+        let mut text = Array2::<f32>::zeros((batch, channels));
+        for (prompt, mut row) in prompts.iter().zip(text.rows_mut()) {
+            let tokens = prompt.tokens();
+            if tokens.is_empty() || tokens.len() != count {
+                let reason =
+                    format!("a batch of prompts needs {count} tokens each and at least one, found {}", tokens.len());
+                return Err(Error::Stage { stage, reason });
+            }
+            for (coord, label) in tokens {
+                coords.extend(coord);
+                labels.push(label.value());
+            }
+            if let Some(text) = prompt.text {
+                row.assign(&ndarray::aview1(&text.embedding));
+            }
+        }
+        let text = text.into_raw_vec_and_offset().0;
+        let inputs = vec![
+            ("prompt_coords", tensor(stage, [batch, count, 3], &coords)?),
+            ("prompt_labels", tensor(stage, [batch, count], &labels)?),
+            ("text_embedding", tensor(stage, [batch, channels], &text)?),
+        ];
+        let [sparse] = self.prompt_encoder.run(inputs, ["sparse_embeddings"])?;
+        shaped(stage, (batch, count, channels), sparse)
+    }
+
+    /// Decodes prompts over one image: low-resolution logits `[B, 4Gd, 4Gh, 4Gw]` in the prompts' order.
+    ///
+    /// Prompts with equal numbers of tokens go through the decoder in one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if a prompt is empty, or ONNX Runtime fails.
+    pub fn decode_masks(&self, image: &ImageEmbedding, prompts: &[WindowPrompt<'_>]) -> Result<Array4<f32>, Error> {
+        let stage = Stage::MaskDecoder;
+        let [d, h, w] = self.architecture.low_res_dhw();
+        let (tokens, channels) = (self.architecture.image_tokens(), self.architecture.channels);
+        let upscaled = self.architecture.upscaled_channels();
+        let mut batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, prompt) in prompts.iter().enumerate() {
+            batches.entry(prompt.tokens().len()).or_default().push(index);
+        }
+        let mut logits = Array4::zeros((prompts.len(), d, h, w));
+        for indices in batches.into_values() {
+            let batch: Vec<WindowPrompt<'_>> = indices.iter().map(|&index| prompts[index].clone()).collect();
+            let sparse = self.encode_prompts(&batch)?;
+            let (count, sparse_tokens) = (batch.len(), sparse.shape()[1]);
+            let zeros = vec![0.0; upscaled];
+            let alignment: Vec<f32> = batch
+                .iter()
+                .flat_map(|prompt| prompt.text.map_or(&zeros, |text| &text.alignment).iter().copied())
+                .collect();
+            let inputs = vec![
+                ("image_embedding", tensor(stage, [1, tokens, channels], &image.0)?),
+                (
+                    "sparse_embeddings",
+                    tensor(stage, [count, sparse_tokens, channels], sparse.as_slice().unwrap_or_default())?,
+                ),
+                ("text_alignment", tensor(stage, [count, upscaled], &alignment)?),
+            ];
+            let [found] = self.mask_decoder.run(inputs, ["low_res_logits"])?;
+            let found: Array4<f32> = shaped(stage, (count, d, h, w), found)?;
+            for (index, found) in indices.into_iter().zip(found.outer_iter()) {
+                logits.index_axis_mut(ndarray::Axis(0), index).assign(&found);
+            }
+        }
+        Ok(logits)
+    }
+}
+
+impl ImageEmbedding {
+    /// Its values, row by row.
+    #[must_use]
+    pub fn as_slice(&self) -> &[f32] {
+        &self.0
+    }
+
+    /// Bytes that it holds in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.0.as_slice())
+    }
+}
+
+fn tensor<'a, T, const R: usize>(
+    stage: Stage,
+    shape: [usize; R],
+    values: &'a [T],
+) -> Result<SessionInputValue<'a>, Error>
+where
+    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
+{
+    let tensor = TensorRef::from_array_view((shape, values));
+    tensor.map(Into::into).map_err(|error| Error::Stage { stage, reason: error.to_string() })
+}
+
+fn shaped<D: ndarray::Dimension, S: ndarray::ShapeBuilder<Dim = D>>(
+    stage: Stage,
+    shape: S,
+    values: Vec<f32>,
+) -> Result<ndarray::Array<f32, D>, Error> {
+    let shape: ndarray::StrideShape<D> = shape.into_shape_with_order().into();
+    ndarray::Array::from_shape_vec(shape, values).map_err(|error| Error::Stage { stage, reason: error.to_string() })
+}
+
+fn expect_shape(stage: Stage, name: &str, expected: &[usize], found: &[usize]) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Stage { stage, reason: format!("tensor `{name}`: expected shape {expected:?}, found {found:?}") })
+}

@@ -1,0 +1,434 @@
+//! One scan, ready for prompts: oriented, normalised, cropped; image embeddings kept as windows are met.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ndarray::{Array3, Axis, parallel::prelude::*};
+use serde::Serialize;
+
+use crate::crop::Crop;
+use crate::embedding_cache::{EmbeddingCache, WindowKey};
+use crate::error::Error;
+use crate::frame::{Frame, IndexTables};
+use crate::intensity::{self, IntensityError};
+use crate::mask::{Labels, Mask};
+use crate::model::{ModelInner, Options};
+use crate::orientation::AxisMap;
+use crate::prompt::{PlacedPrompt, Placer, Prompt, PromptError};
+use crate::resize::{Trilinear, nearest_table, resize_nearest_exact};
+use crate::segmentation::{Segmentation, WindowCounts, ZoomedIn};
+use crate::stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
+use crate::volume::{Grid, Volume};
+use crate::zoom_in::{Average, ZoomInObject, ZoomInScan};
+use crate::zoom_out::region_of_interest;
+
+/// A scan that prompts can be put to, one after the other or many at once.
+///
+/// May be shared between threads; calls take turns where they need the same graph.
+pub struct Study {
+    model: Arc<ModelInner>,
+    options: Options,
+    scan: Arc<Scan>,
+    image: Array3<f32>,
+    upsampling: Trilinear,
+    warnings: Vec<String>,
+    state: Mutex<State>,
+}
+
+/// Where a scan's crop lies: what a segmentation needs to become a mask.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) grid: Arc<Grid>,
+    pub(crate) axes: AxisMap,
+    pub(crate) crop: Crop,
+    /// From crop voxels to the zoom-out window's.
+    pub(crate) tables: IndexTables,
+}
+
+#[derive(Debug)]
+struct State {
+    cache: EmbeddingCache,
+    statistics: Statistics,
+}
+
+/// What a study has done since it was made.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Statistics {
+    /// Windows that went through the image encoder, the zoom-out window among them.
+    pub windows_encoded: usize,
+    /// Times that an embedding served one more object or call, so that its window was not encoded again.
+    pub windows_reused: usize,
+    /// Milliseconds per step of the pipeline.
+    pub times_ms: BTreeMap<&'static str, f64>,
+}
+
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Windows done, of all objects together.
+    pub done: usize,
+    /// Windows known to be needed. Grows once, when the zoom-out pass has found the regions of interest.
+    pub total: usize,
+}
+
+/// What a call does with its progress: go on, or stop with [`Error::Cancelled`].
+pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
+
+impl Study {
+    pub(crate) fn new(model: Arc<ModelInner>, options: Options, volume: Volume) -> Result<Self, Error> {
+        let start = Instant::now();
+        let mut warnings = volume.warnings().to_vec();
+        let grid = Arc::clone(volume.grid());
+        let axes = AxisMap::new(&grid, options.orientation);
+        let mut image = axes.orient(volume.voxels());
+        drop(volume);
+        let oriented = start.elapsed();
+        intensity::normalise(&mut image)?;
+        let window = model.stages.architecture().window_dhw;
+        let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
+        let image = crop.extract(image.view());
+        let shape = crop.shape_dhw();
+        let tables = std::array::from_fn(|axis| nearest_table(window[axis], shape[axis]));
+        let low_res = model.stages.architecture().low_res_dhw();
+        let mut statistics = Statistics::default();
+        statistics.times_ms.insert("orient", oriented.as_secs_f64() * 1e3);
+        statistics.times_ms.insert("normalise", (start.elapsed() - oriented).as_secs_f64() * 1e3);
+        if shape.iter().any(|&n| n < 2) {
+            warnings.push(format!("the body fills only {shape:?} voxels (D, H, W) of the scan"));
+        }
+        Ok(Self {
+            upsampling: Trilinear::new(low_res, window),
+            state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
+            scan: Arc::new(Scan { grid, axes, crop, tables }),
+            model,
+            options,
+            image,
+            warnings,
+        })
+    }
+
+    /// The normalised crop, `[D, H, W]`, in [0, 1].
+    #[must_use]
+    pub fn image(&self) -> &Array3<f32> {
+        &self.image
+    }
+
+    /// The crop in the oriented scan.
+    #[must_use]
+    pub fn crop(&self) -> &Crop {
+        &self.scan.crop
+    }
+
+    /// What the user should know of the scan.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The settings that the study was made with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Shape, affine and header of the scan's file.
+    #[must_use]
+    pub fn grid(&self) -> &Arc<Grid> {
+        &self.scan.grid
+    }
+
+    /// What the study has done since it was made.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.state().statistics.clone()
+    }
+
+    /// Segments one object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Prompt`] if the prompt does not fit the scan, [`Error::Tokenizer`] for a text that the tokenizer
+    /// refuses, [`Error::Stage`] if ONNX Runtime fails.
+    pub fn segment(&self, prompt: &Prompt) -> Result<Segmentation, Error> {
+        let mut found = self.segment_all(std::slice::from_ref(prompt))?;
+        Ok(found.remove(0))
+    }
+
+    /// Segments several objects; windows that they share are encoded once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Study::segment`].
+    pub fn segment_all(&self, prompts: &[Prompt]) -> Result<Vec<Segmentation>, Error> {
+        self.segment_observed(prompts, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Study::segment_all`], telling `observer` after every window how far it has come.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Study::segment`], and [`Error::Cancelled`] if the observer breaks.
+    pub fn segment_observed(
+        &self,
+        prompts: &[Prompt],
+        observer: &mut Observer<'_>,
+    ) -> Result<Vec<Segmentation>, Error> {
+        if prompts.is_empty() {
+            return Err(PromptError::Nothing.into());
+        }
+        let window = self.stages().architecture().window_dhw;
+        let scan = &self.scan;
+        let placer = Placer::new(&scan.grid, &scan.axes, &scan.crop, window);
+        let mut objects = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            let mut warnings = Vec::new();
+            let placed = placer.place(prompt, &mut warnings)?;
+            objects.push(Object { prompt: placed, text: None, warnings });
+        }
+        self.encode_texts(prompts, &mut objects)?;
+
+        let zoom_out = self.zoom_out(&objects)?;
+        let mut segmentations: Vec<Segmentation> = prompts
+            .iter()
+            .zip(&objects)
+            .zip(zoom_out)
+            .map(|((prompt, object), zoom_out)| Segmentation {
+                name: prompt.name().to_owned(),
+                scan: Arc::clone(scan),
+                roi: region_of_interest(&zoom_out, &scan.tables, window).filter(|_| self.options.zoom_in),
+                zoom_out,
+                zoom_in: None,
+                windows: WindowCounts::default(),
+                warnings: object.warnings.clone(),
+            })
+            .collect();
+        self.zoom_in(&objects, &mut segmentations, observer)?;
+        Ok(segmentations)
+    }
+
+    fn encode_texts(&self, prompts: &[Prompt], objects: &mut [Object]) -> Result<(), Error> {
+        let (indices, names): (Vec<usize>, Vec<&str>) =
+            prompts.iter().enumerate().filter_map(|(index, prompt)| Some((index, prompt.as_text()?))).unzip();
+        let embeddings = self.timed("encode_text", || self.stages().encode_text(&names))?;
+        for (index, embedding) in indices.into_iter().zip(embeddings) {
+            objects[index].text = Some(embedding);
+        }
+        Ok(())
+    }
+
+    /// Zoom-out logits per object, `[D, H, W]` of the window.
+    fn zoom_out(&self, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
+        let window = self.stages().architecture().window_dhw;
+        let embedding = self.embed(&WindowKey::ZoomOut, || resize_nearest_exact(self.image.view(), window))?;
+        let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
+        self.state().statistics.windows_reused += prompts.len() - 1;
+        self.decode(&embedding, &prompts)
+    }
+
+    fn zoom_in(
+        &self,
+        objects: &[Object],
+        segmentations: &mut [Segmentation],
+        observer: &mut Observer<'_>,
+    ) -> Result<(), Error> {
+        let window = self.stages().architecture().window_dhw;
+        let scan = ZoomInScan {
+            profile: self.options.profile,
+            tables: &self.scan.tables,
+            window,
+            overlap: self.options.overlap,
+        };
+        // Which objects look through which window, in the windows' raster order.
+        let mut users: BTreeMap<Frame, Vec<usize>> = BTreeMap::new();
+        for (index, segmentation) in segmentations.iter_mut().enumerate() {
+            let Some(roi) = segmentation.roi else { continue };
+            let frames = scan.frames(&roi.region);
+            segmentation.windows.total = frames.len();
+            for frame in frames {
+                users.entry(frame).or_default().push(index);
+            }
+        }
+        let total = users.len() + 1;
+        let mut report = |done| match observer(Progress { done, total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        };
+        report(1)?;
+
+        let mut averages: Vec<Option<Average>> =
+            segmentations.iter().map(|segmentation| Some(Average::new(segmentation.roi?.region))).collect();
+        let mut skipped = vec![0; segmentations.len()];
+        for (done, (frame, indices)) in users.into_iter().enumerate() {
+            let mut looking = Vec::new();
+            let mut prompts = Vec::new();
+            for index in indices {
+                let segmentation = &segmentations[index];
+                let Some(roi) = segmentation.roi else { continue };
+                let object = ZoomInObject {
+                    region: roi.region,
+                    zoom_out: &segmentation.zoom_out,
+                    prompt: &objects[index].prompt,
+                    text: objects[index].text.as_ref(),
+                };
+                match scan.prompt_in(&object, &frame, segmentation.windows.total == 1) {
+                    Some(prompt) => {
+                        looking.push(index);
+                        prompts.push(prompt);
+                    }
+                    None => skipped[index] += 1,
+                }
+            }
+            if !prompts.is_empty() {
+                let cut = || frame.cut(self.image.view(), window);
+                let embedding = self.embed(&WindowKey::ZoomIn(frame.clone()), cut)?;
+                let logits = self.decode(&embedding, &prompts)?;
+                self.state().statistics.windows_reused += prompts.len() - 1;
+                self.timed("stitch", || {
+                    for (index, logits) in looking.into_iter().zip(&logits) {
+                        if let Some(average) = &mut averages[index] {
+                            average.add(&frame, logits);
+                        }
+                    }
+                    Ok(())
+                })?;
+            }
+            report(done + 2)?;
+        }
+
+        for ((segmentation, average), skipped) in segmentations.iter_mut().zip(averages).zip(skipped) {
+            segmentation.windows.skipped = skipped;
+            let (Some(roi), Some(average)) = (segmentation.roi, average) else { continue };
+            let tables = &self.scan.tables;
+            let zoom_out = &segmentation.zoom_out;
+            let outside = |[d, h, w]: [usize; 3]| zoom_out[[tables[0][d], tables[1][h], tables[2][w]]];
+            let logits = self.timed("stitch", || Ok(average.finish(outside)))?;
+            segmentation.zoom_in = Some(ZoomedIn { region: roi.region, logits });
+        }
+        Ok(())
+    }
+
+    /// The embedding of a window, kept or encoded now.
+    fn embed(&self, key: &WindowKey, window: impl FnOnce() -> Array3<f32>) -> Result<Arc<ImageEmbedding>, Error> {
+        {
+            let mut state = self.state();
+            if let Some(kept) = state.cache.get(key) {
+                state.statistics.windows_reused += 1;
+                return Ok(kept);
+            }
+        }
+        let window = self.timed("cut", || Ok(window()))?;
+        let embedding = self.timed("encode_image", || self.stages().encode_image(window.view()))?;
+        let embedding = Arc::new(embedding);
+        let mut state = self.state();
+        state.statistics.windows_encoded += 1;
+        state.cache.put(key.clone(), Arc::clone(&embedding));
+        Ok(embedding)
+    }
+
+    /// Window logits, `[D, H, W]`, of prompts over one image.
+    fn decode(&self, image: &ImageEmbedding, prompts: &[WindowPrompt<'_>]) -> Result<Vec<Array3<f32>>, Error> {
+        let low_res = self.timed("decode", || self.stages().decode_masks(image, prompts))?;
+        self.timed("upsample", || Ok(low_res.outer_iter().map(|logits| self.upsampling.apply(logits)).collect()))
+    }
+
+    fn stages(&self) -> &Stages {
+        &self.model.stages
+    }
+
+    fn timed<T>(&self, step: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let start = Instant::now();
+        let result = work();
+        let elapsed = start.elapsed().as_secs_f64() * 1e3;
+        *self.state().statistics.times_ms.entry(step).or_default() += elapsed;
+        result
+    }
+
+    /// The state is whole after every change, so a panic elsewhere does not spoil it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One label map of several segmentations of this study: 1 for the first, 2 for the second, and so on, 0 for none;
+    /// where masks overlap, the higher logit.
+    #[must_use]
+    pub fn label_map(&self, segmentations: &[Segmentation]) -> Mask {
+        self.scan.label_map(segmentations)
+    }
+
+    /// A segmentation's logits on the input's grid in file order; NaN outside the crop.
+    #[must_use]
+    pub fn logit_map(&self, segmentation: &Segmentation) -> Vec<f32> {
+        let logits = segmentation.logits();
+        let scan = &self.scan;
+        scan.axes.restore(scan.crop.embed(logits.view(), scan.axes.shape_dhw(), f32::NAN).view())
+    }
+}
+
+impl Scan {
+    pub(crate) fn label_map(&self, segmentations: &[Segmentation]) -> Mask {
+        let labels = if segmentations.len() <= usize::from(u8::MAX) {
+            Labels::from(self.labels(segmentations, |index| (index + 1) as u8))
+        } else {
+            Labels::from(self.labels(segmentations, |index| (index + 1) as u16))
+        };
+        Mask::on_grid(labels, Arc::clone(&self.grid))
+    }
+
+    /// Labels in file order.
+    fn labels<T>(&self, segmentations: &[Segmentation], label: impl Fn(usize) -> T + Sync) -> Vec<T>
+    where
+        T: Copy + Default + Send + Sync,
+    {
+        let mut labels = Array3::from_elem(self.axes.shape_dhw(), T::default());
+        let [_, height, width] = self.crop.shape_dhw();
+        let [start_d, start_h, start_w] = self.crop.start_dhw;
+        let end_d = start_d + self.crop.shape_dhw()[0];
+        labels
+            .slice_axis_mut(Axis(0), (start_d..end_d).into())
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .enumerate()
+            .for_each(|(d, mut slice)| {
+                let (mut row, mut best) = (vec![0.0; width], vec![0.0; width]);
+                for h in 0..height {
+                    // The first positive logit beats 0; a tie stays with the earlier object.
+                    best.fill(0.0);
+                    for (index, segmentation) in segmentations.iter().enumerate() {
+                        segmentation.row(d, h, true, &mut row);
+                        for (w, (&logit, best)) in row.iter().zip(&mut best).enumerate() {
+                            if logit > *best {
+                                *best = logit;
+                                slice[[start_h + h, start_w + w]] = label(index);
+                            }
+                        }
+                    }
+                }
+            });
+        self.axes.restore(labels.view())
+    }
+}
+
+/// One object of a call.
+struct Object {
+    prompt: PlacedPrompt,
+    text: Option<TextEmbedding>,
+    warnings: Vec<String>,
+}
+
+impl Object {
+    #[allow(clippy::cast_precision_loss)] // Voxels of a window are far below 2^24.
+    fn in_zoom_out_window(&self) -> WindowPrompt<'_> {
+        let point = |&(voxel, label): &([usize; 3], crate::PointLabel)| {
+            let label = match label {
+                crate::PointLabel::Foreground => segvol_onnx::PromptLabel::Foreground,
+                crate::PointLabel::Background => segvol_onnx::PromptLabel::Background,
+            };
+            (voxel.map(|c| c as f32), label)
+        };
+        let bounding_box =
+            self.prompt.bounding_box.map(|[[d0, h0, w0], [d1, h1, w1]]| [d0, h0, w0, d1, h1, w1].map(|c| c as f32));
+        WindowPrompt { points: self.prompt.points.iter().map(point).collect(), bounding_box, text: self.text.as_ref() }
+    }
+}

@@ -1,0 +1,130 @@
+//! A CT scan as its file stores it.
+
+mod affine;
+mod grid;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use affine::Affine;
+pub use grid::Grid;
+
+use crate::nifti::{self, Header, NiftiError};
+
+/// A scan whose darkest voxel is brighter than this is not in Hounsfield units: air is -1000.
+const BRIGHTEST_AIR_HU: f32 = -500.0;
+
+/// Why there is no volume.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VolumeError {
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: NiftiError,
+    },
+    /// An axis has no voxels, or there are too many altogether.
+    #[error("shape {shape_xyz:?}: expected 1 to {limit} voxels", limit = nifti::MAX_VOXELS)]
+    Shape {
+        /// Voxels along i, j, k.
+        shape_xyz: [usize; 3],
+    },
+    /// The voxels are not as many as the shape says.
+    #[error("voxels of a volume {shape_xyz:?}: expected {expected}, found {found}")]
+    Length {
+        /// Voxels along i, j, k.
+        shape_xyz: [usize; 3],
+        /// Their product.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// The affine is not finite, or its axes do not span space.
+    #[error("affine: expected finite numbers and three independent axes, found {0:?}")]
+    Affine(Affine),
+}
+
+/// A CT: intensities in Hounsfield units, in the file's order (i fastest, then j, k), and where they lie.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    voxels: Vec<f32>,
+    grid: Arc<Grid>,
+    warnings: Vec<String>,
+}
+
+impl Volume {
+    /// Reads a NIfTI file: `.nii` or `.nii.gz`, told apart by content.
+    ///
+    /// Voxels are float32 after `scl_slope` and `scl_inter`; see [`nifti`] for what a file may be,
+    /// [`Header::affine`] for which of its affines counts. What is unusual is in [`warnings`](Self::warnings).
+    ///
+    /// # Errors
+    /// [`VolumeError::File`], with the path and the name of the field that is wrong.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, VolumeError> {
+        let path = path.as_ref();
+        let file = |source| VolumeError::File { path: path.to_path_buf(), source };
+        let contents = nifti::read(path).map_err(file)?;
+        let mut warnings = contents.warnings;
+        let affine = contents.header.affine(&mut warnings).map_err(file)?;
+        Ok(Self::assemble(contents.voxels, Grid::new(contents.header, affine), warnings))
+    }
+
+    /// A volume that comes from no file: `voxels` with i fastest, then j, k; `affine` to RAS+ millimetres.
+    ///
+    /// A mask of it is written with the affine as sform (code 2) and no qform, in NIfTI-1 (so rounded to float32) where
+    /// the shape fits.
+    ///
+    /// # Errors
+    /// [`VolumeError::Shape`], [`VolumeError::Length`] or [`VolumeError::Affine`].
+    pub fn new(shape_xyz: [usize; 3], voxels: Vec<f32>, affine: Affine) -> Result<Self, VolumeError> {
+        let expected = shape_xyz.into_iter().try_fold(1_usize, usize::checked_mul);
+        let expected = expected
+            .filter(|&voxels| voxels > 0 && voxels as u64 <= nifti::MAX_VOXELS)
+            .ok_or(VolumeError::Shape { shape_xyz })?;
+        if voxels.len() != expected {
+            return Err(VolumeError::Length { shape_xyz, expected, found: voxels.len() });
+        }
+        if !affine.is_invertible() {
+            return Err(VolumeError::Affine(affine));
+        }
+        Ok(Self::assemble(voxels, Grid::new(Header::from_affine(shape_xyz, &affine), affine), Vec::new()))
+    }
+
+    fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<String>) -> Self {
+        let darkest = voxels.iter().copied().fold(f32::INFINITY, f32::min);
+        if darkest > BRIGHTEST_AIR_HU {
+            warnings.push(format!(
+                "the darkest voxel is {darkest}: these do not look like Hounsfield units, in which air is -1000"
+            ));
+        }
+        Self { voxels, grid: Arc::new(grid), warnings }
+    }
+
+    /// Where the voxels lie.
+    pub fn grid(&self) -> &Arc<Grid> {
+        &self.grid
+    }
+
+    /// Voxels along the file's axes i, j, k.
+    pub fn shape_xyz(&self) -> [usize; 3] {
+        self.grid.shape_xyz()
+    }
+
+    /// The intensities, i fastest, then j, k.
+    pub fn voxels(&self) -> &[f32] {
+        &self.voxels
+    }
+
+    /// The intensities, without a copy.
+    pub fn into_voxels(self) -> Vec<f32> {
+        self.voxels
+    }
+
+    /// What is unusual about the file, in plain words; empty for most.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
