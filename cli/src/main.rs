@@ -1,2 +1,50 @@
-//! The command `segvol`.
-fn main() {}
+//! The command `segvol`: one file per subcommand, no logic of its own.
+
+mod convert;
+mod exit;
+mod inspect;
+mod segment;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// SegVol in production: convert a checkpoint to ONNX, segment a CT with text, points and boxes
+#[derive(Parser)]
+#[command(version, after_help = exit::HELP)]
+struct Arguments {
+    /// Say more on standard error (-v: what is done, -vv: what ONNX Runtime says)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Convert(convert::Convert),
+    Inspect(inspect::Inspect),
+    Segment(Box<segment::Segment>),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = match arguments.verbose {
+        0 => "error",
+        1 => "segvol=info,warn",
+        _ => "debug",
+    };
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+    let mut out = std::io::stdout().lock();
+    let result = match arguments.command {
+        Command::Convert(convert) => convert.run(&mut out),
+        Command::Inspect(inspect) => inspect.run(&mut out),
+        Command::Segment(segment) => segment.run(&mut out),
+    };
+    let result = result.and_then(|()| Ok(out.flush()?));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

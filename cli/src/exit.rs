@@ -1,0 +1,89 @@
+//! Exit codes: what kind of thing went wrong, for scripts.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use segvol_converter::ConvertError;
+use segvol_onnx::BundleError;
+
+/// The exit codes, for the help text.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    done
+  1    failed while running
+  2    wrong usage
+  4    the provider, or ONNX Runtime itself, cannot be had
+  5    bad input: a checkpoint, scan, prompt or tokenizer that cannot be used
+  6    bad bundle: damaged, incomplete, or not one
+  130  interrupted";
+
+const RUN_TIME: u8 = 1;
+/// As clap uses it.
+const USAGE: u8 = 2;
+const PROVIDER: u8 = 4;
+const INPUT: u8 = 5;
+const BUNDLE: u8 = 6;
+
+/// A mistake in the arguments that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// An input file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub(crate) struct BadInput {
+    pub(crate) path: String,
+    pub(crate) reason: String,
+}
+
+/// Prints an error with its causes on standard error and gives its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = error.downcast_ref::<std::io::Error>();
+    if broken_pipe.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS; // The reader has what it wanted, as with `segvol inspect | head`.
+    }
+    // Nothing can be done where standard error is closed too.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        return USAGE;
+    }
+    if error.is::<BadInput>() {
+        return INPUT;
+    }
+    if error.is::<BundleError>() {
+        return BUNDLE;
+    }
+    if let Some(error) = error.downcast_ref::<ConvertError>() {
+        return convert_code(error);
+    }
+    match error.downcast_ref::<segvol::Error>() {
+        Some(segvol::Error::Bundle(_)) => BUNDLE,
+        Some(
+            segvol::Error::Library { .. }
+            | segvol::Error::ProviderMissing { .. }
+            | segvol::Error::ProviderFailed { .. },
+        ) => PROVIDER,
+        Some(
+            segvol::Error::Volume(_)
+            | segvol::Error::Intensity(_)
+            | segvol::Error::Prompt(_)
+            | segvol::Error::Tokenizer(_),
+        ) => INPUT,
+        Some(segvol::Error::Setting { .. }) => USAGE,
+        _ => RUN_TIME,
+    }
+}
+
+fn convert_code(error: &ConvertError) -> u8 {
+    match error {
+        ConvertError::OutputExists { .. } | ConvertError::OutputNotABundle { .. } => USAGE,
+        ConvertError::Output { .. } => RUN_TIME,
+        ConvertError::Bundle(_) => BUNDLE,
+        _ => INPUT,
+    }
+}

@@ -1,0 +1,147 @@
+//! `segvol inspect`: what a checkpoint or a bundle holds.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use segvol_converter::{BundleInspection, CheckpointInspection, Inspection};
+use segvol_onnx::manifest::NotExported;
+use segvol_onnx::{Architecture, Dim, TensorSpec};
+
+/// Show what a checkpoint or a bundle holds
+///
+/// A bundle's files are compared with the hashes in its manifest. A checkpoint's names, shapes and element
+/// types are compared with the model's; its numbers are not read. Either fails if something is wrong.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  segvol inspect SegVol_v1.pth\n  segvol inspect segvol-bundle --json")]
+pub(crate) struct Inspect {
+    /// Checkpoint, or a bundle's folder
+    path: PathBuf,
+    /// Sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let inspection = segvol_converter::inspect(&self.path, self.config.as_deref())?;
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, &inspection)?;
+            writeln!(out)?;
+        } else {
+            match &inspection {
+                Inspection::Checkpoint(checkpoint) => show_checkpoint(out, &self.path, checkpoint)?,
+                Inspection::Bundle(bundle) => show_bundle(out, &self.path, bundle)?,
+            }
+        }
+        let problem = match inspection {
+            Inspection::Checkpoint(checkpoint) => checkpoint.problem,
+            Inspection::Bundle(bundle) => bundle.problem,
+        };
+        problem.map_or(Ok(()), |problem| Err(problem.into()))
+    }
+}
+
+fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointInspection) -> io::Result<()> {
+    writeln!(out, "checkpoint {}", path.display())?;
+    writeln!(out, "  container   {}, {}", checkpoint.container, size(checkpoint.bytes))?;
+    writeln!(out, "  layout      {}", checkpoint.layout)?;
+    writeln!(out, "  tensors     {}", dtypes(&checkpoint.dtypes))?;
+    if checkpoint.training_state > 0 {
+        writeln!(out, "  beside it   {} tensors of training state, passed over", checkpoint.training_state)?;
+    }
+    if let Some(architecture) = &checkpoint.architecture {
+        show_architecture(out, architecture)?;
+    }
+    writeln!(out, "modules")?;
+    for (name, module) in &checkpoint.modules {
+        writeln!(out, "  {name:<15} {:>11} parameters in {} tensors", module.parameters, module.tensors)?;
+    }
+    for stage in &checkpoint.missing_stages {
+        writeln!(out, "  {:<15} not in the checkpoint", stage.name())?;
+    }
+    show_not_exported(out, &checkpoint.not_exported)
+}
+
+fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> io::Result<()> {
+    let manifest = &bundle.manifest;
+    let source = &manifest.source;
+    writeln!(out, "bundle {}", path.display())?;
+    writeln!(out, "  made from   {} ({}, {})", source.file, source.layout, source.container)?;
+    writeln!(out, "              {}, sha256 {}", size(source.bytes), source.sha256)?;
+    writeln!(out, "  made by     {}", manifest.tool)?;
+    writeln!(out, "  graphs      ONNX opset {}, IR version {}", manifest.opset, manifest.ir_version)?;
+    show_architecture(out, &manifest.architecture)?;
+    for (stage, files) in &manifest.stages {
+        writeln!(out, "{stage}: {} parameters", files.parameters)?;
+        for (word, specs) in [("takes", &files.inputs), ("gives", &files.outputs)] {
+            for spec in specs {
+                writeln!(out, "  {word}  {}", tensor(spec))?;
+            }
+        }
+        for file in files.graphs.values().chain([&files.weights]) {
+            writeln!(out, "  {:<40} {:>10}", file.name, size(file.bytes))?;
+        }
+    }
+    if let Some(tokenizer) = &manifest.tokenizer {
+        writeln!(out, "tokenizer: {:?}, end token {}", tokenizer.prompt_template, tokenizer.end_id)?;
+        writeln!(out, "  {:<40} {:>10}", tokenizer.file.name, size(tokenizer.file.bytes))?;
+    }
+    show_not_exported(out, &manifest.not_exported)?;
+    let verdict = if bundle.problem.is_none() { "all as in the manifest" } else { "NOT as in the manifest" };
+    writeln!(out, "files: {verdict}")
+}
+
+fn show_architecture(out: &mut impl Write, a: &Architecture) -> io::Result<()> {
+    let grid = a.grid_dhw();
+    writeln!(out, "  window      {:?} voxels in patches of {:?}: {grid:?} tokens", a.window_dhw, a.patch_dhw)?;
+    let (image, text, mask) = (&a.image_encoder, &a.text_encoder, &a.mask_decoder);
+    writeln!(out, "  width       {}, text {}", a.channels, text.width)?;
+    writeln!(out, "  layers      image {}, text {}, decoder {}", image.layers, text.layers, mask.layers)?;
+    writeln!(out, "  heads       image {}, text {}, decoder {}", image.heads, text.heads, mask.heads)
+}
+
+/// Tensors with the same reason on one line.
+fn show_not_exported(out: &mut impl Write, tensors: &[NotExported]) -> io::Result<()> {
+    if tensors.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "not exported: {} tensors", tensors.len())?;
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for tensor in tensors {
+        reasons.entry(&tensor.reason).or_default().push(&tensor.name);
+    }
+    for (reason, names) in reasons {
+        writeln!(out, "  {reason}:")?;
+        for name in names {
+            writeln!(out, "    {name}")?;
+        }
+    }
+    Ok(())
+}
+
+fn tensor(spec: &TensorSpec) -> String {
+    let dim = |dim: &Dim| match dim {
+        Dim::Fixed(n) => n.to_string(),
+        Dim::Named(name) => name.clone(),
+    };
+    let shape: Vec<String> = spec.shape.iter().map(dim).collect();
+    format!("{} [{}] {}", spec.name, shape.join(", "), spec.dtype.name())
+}
+
+fn dtypes(dtypes: &BTreeMap<String, usize>) -> String {
+    let counts: Vec<String> = dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
+    counts.join(", ")
+}
+
+/// A number of bytes for people: decimal units, as storage is sold.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}

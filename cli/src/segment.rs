@@ -1,0 +1,321 @@
+//! `segvol segment`
+
+use std::io::{IsTerminal as _, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use segvol::{Model, Options, PointLabel, Prompt, Provider, Report, Segmentation, Volume};
+
+use crate::exit::{BadInput, Usage};
+
+const EXAMPLES: &str = "\
+Examples:
+  One organ by name:
+    segvol segment -i ct.nii.gz -m bundle --text liver -o liver.nii.gz
+  Two organs in one label map (1 = liver, 2 = spleen), with a record:
+    segvol segment -i ct.nii.gz -m bundle --text liver --text spleen -o organs.nii.gz --report organs.json
+  A lesion by name and a click, voxel (i, j, k) as a viewer shows it, counted from 0:
+    segvol segment -i ct.nii.gz -m bundle --text 'liver tumor' --point 211,160,47 -o tumour.nii.gz
+  A box in DICOM's millimetres (what 3D Slicer calls LPS):
+    segvol segment -i ct.nii.gz -m bundle --space lps --box -60,-90,110,10,-20,180 -o spleen.nii.gz
+  Several objects, each with any mix of prompts, from a file:
+    segvol segment -i ct.nii.gz -m bundle --prompts objects.json --per-object masks/
+
+Objects file:
+  {\"schema_version\": 1, \"space\": \"voxel\", \"objects\": [
+    {\"text\": \"liver\"},
+    {\"name\": \"lesion\", \"text\": \"liver tumor\", \"points\": [[211, 160, 47, 1], [190, 150, 47, 0]]},
+    {\"name\": \"spleen\", \"box\": [300, 220, 30, 380, 300, 60]}]}";
+
+/// Segment objects in a CT by name, points and boxes
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Segment {
+    /// The scan: NIfTI, .nii or .nii.gz
+    #[arg(short, long, value_name = "FILE")]
+    input: PathBuf,
+    /// The bundle that `segvol convert` made
+    #[arg(short, long, value_name = "DIR")]
+    model: PathBuf,
+
+    /// Name of the object; give it several times for several objects
+    #[arg(long, value_name = "NAME", help_heading = "Prompts")]
+    text: Vec<String>,
+    /// A point of the object: three coordinates, then 1 (inside, the default) or 0 (outside); may be given several times
+    #[arg(long, value_name = "I,J,K[,1|0]", value_parser = parse_point, allow_hyphen_values = true, help_heading = "Prompts")]
+    point: Vec<([f64; 3], PointLabel)>,
+    /// A box around the object: two corners, both inclusive
+    #[arg(long = "box", value_name = "I0,J0,K0,I1,J1,K1", value_parser = parse_box, allow_hyphen_values = true, help_heading = "Prompts")]
+    bounding_box: Option<[f64; 6]>,
+    /// A JSON file with several objects (see below)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "point", "bounding_box", "space"], help_heading = "Prompts")]
+    prompts: Option<PathBuf>,
+    /// What the numbers of --point and --box mean
+    #[arg(long, value_enum, default_value_t = Space::Voxel, help_heading = "Prompts")]
+    space: Space,
+
+    /// Label map on the scan's grid: 0 nothing, 1 the first object, 2 the second; the higher logit where they overlap
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Folder for one mask per object, overlaps kept: DIR/NAME.nii.gz
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    per_object: Option<PathBuf>,
+    /// Logits of the one object, float32, on the scan's grid; NaN outside the part that the model sees
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    logits: Option<PathBuf>,
+    /// Record of the run, JSON: volumes, boxes, windows, times, provider, warnings
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    report: Option<PathBuf>,
+    /// No progress bar and no summary
+    #[arg(short, long, help_heading = "Output")]
+    quiet: bool,
+
+    /// Stop after the zoom-out pass: fast and coarse
+    #[arg(long, help_heading = "Method")]
+    no_zoom: bool,
+    /// Share of a window that the next one covers too, per axis: 0 up to, not including, 1
+    #[arg(long, default_value_t = 0.5, help_heading = "Method")]
+    overlap: f64,
+    /// Axes that the model sees: the patient's, or as the file stores them
+    #[arg(long, value_enum, default_value_t = Orientation::Ras, help_heading = "Method")]
+    orientation: Orientation,
+    /// Windows and prompts of the zoom-in pass: `default` shares windows between objects, `released` is the released
+    /// code to the letter
+    #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
+    profile: Profile,
+
+    /// Where the graphs run: auto, cpu, cuda, tensorrt, openvino; one that is missing is an error, `auto` may choose
+    #[arg(long, default_value_t = Provider::Auto, help_heading = "Machine")]
+    provider: Provider,
+    /// Threads per graph; as many as there are cores if not given
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    threads: Option<usize>,
+    /// Memory for image embeddings, in MiB; with too little, windows are encoded again, with the same result
+    #[arg(long, value_name = "MIB", default_value_t = 2048, help_heading = "Machine")]
+    cache_mb: usize,
+    /// ONNX Runtime's library; else ORT_DYLIB_PATH, else beside this program, else the system's
+    #[arg(long, value_name = "FILE", help_heading = "Machine")]
+    library: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Space {
+    /// Voxels of the file, (i, j, k), counted from 0
+    Voxel,
+    /// Millimetres to the patient's right, front and head (NIfTI, nibabel, FreeSurfer)
+    Ras,
+    /// Millimetres to the patient's left, back and head (DICOM, ITK, 3D Slicer's markups)
+    Lps,
+    /// Voxels (d, h, w) of the zoom-out window, as the released code takes them
+    Window,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Orientation {
+    /// The nearest of the patient's axes: one patient gives one mask, however the file stores it
+    Ras,
+    /// As the file stores them: what the released demo does
+    Stored,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Profile {
+    Default,
+    Released,
+}
+
+impl Segment {
+    pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
+        let prompts = self.prompts()?;
+        self.check_outputs(prompts.len())?;
+        let options = self.options();
+        let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
+        let model = Model::open(&self.model, &options)?;
+        let study = model.study(volume)?;
+        let bar = self.progress_bar();
+        let segmentations = study.segment_observed(&prompts, &mut |progress| {
+            bar.set_length(progress.total as u64);
+            bar.set_position(progress.done as u64);
+            ControlFlow::Continue(())
+        })?;
+        bar.finish_and_clear();
+
+        let report = Report::new(&model, &study, &prompts, &segmentations);
+        if let Some(path) = &self.output {
+            study.label_map(&segmentations).save(path).map_err(segvol::Error::from)?;
+        }
+        if let Some(dir) = &self.per_object {
+            std::fs::create_dir_all(dir).with_context(|| format!("folder `{}`", dir.display()))?;
+            for (path, segmentation) in per_object_paths(dir, &segmentations).iter().zip(&segmentations) {
+                segmentation.mask().save(path).map_err(segvol::Error::from)?;
+            }
+        }
+        if let (Some(path), [segmentation]) = (&self.logits, &segmentations[..]) {
+            segvol::mask::save_logits(path, &study.logit_map(segmentation), study.grid())
+                .map_err(segvol::Error::from)?;
+        }
+        if let Some(path) = &self.report {
+            report.save(path).with_context(|| format!("report `{}`", path.display()))?;
+        }
+        if !self.quiet {
+            summarise(out, &report)?;
+        }
+        Ok(())
+    }
+
+    fn prompts(&self) -> anyhow::Result<Vec<Prompt>> {
+        if let Some(path) = &self.prompts {
+            let bad = |reason: String| BadInput { path: path.display().to_string(), reason };
+            let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+            return Ok(segvol::parse_prompts(&text).map_err(|error| bad(error.to_string()))?);
+        }
+        let spatial = !self.point.is_empty() || self.bounding_box.is_some();
+        if self.text.is_empty() && !spatial {
+            return Err(
+                Usage("no prompt: give at least one --text, --point or --box, or --prompts FILE".to_owned()).into()
+            );
+        }
+        if self.text.len() > 1 && spatial {
+            let message = "--point and --box belong to one object, but several --text are given; put the objects into a file and pass it with --prompts";
+            return Err(Usage(message.to_owned()).into());
+        }
+        let mut prompts: Vec<Prompt> = self.text.iter().map(Prompt::text).collect();
+        if prompts.is_empty() {
+            prompts.push(Prompt::new());
+        }
+        let place = |mut prompt: Prompt| {
+            prompt = prompt.space(self.space.into());
+            for &(at, label) in &self.point {
+                prompt = prompt.point(at, label);
+            }
+            match self.bounding_box {
+                Some([i0, j0, k0, i1, j1, k1]) => prompt.bounding_box([i0, j0, k0], [i1, j1, k1]),
+                None => prompt,
+            }
+        };
+        Ok(prompts.into_iter().map(place).collect())
+    }
+
+    /// What can be known to fail is said before the work, not after.
+    fn check_outputs(&self, objects: usize) -> anyhow::Result<()> {
+        if self.output.is_none() && self.per_object.is_none() {
+            return Err(Usage("nowhere to write: give --output FILE, --per-object DIR, or both".to_owned()).into());
+        }
+        if self.logits.is_some() && objects != 1 {
+            return Err(Usage(format!("--logits is for one object, found {objects}")).into());
+        }
+        for path in [&self.output, &self.logits].into_iter().flatten() {
+            let name = path.to_string_lossy();
+            if !name.ends_with(".nii") && !name.ends_with(".nii.gz") {
+                return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
+            }
+        }
+        for path in [&self.output, &self.logits, &self.report].into_iter().flatten() {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+                return Err(Usage(format!("`{}`: there is no folder `{}`", path.display(), parent.display())).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options::default()
+            .provider(self.provider)
+            .orientation(self.orientation.into())
+            .profile(self.profile.into())
+            .zoom_in(!self.no_zoom)
+            .overlap(self.overlap)
+            .cache_bytes(self.cache_mb.saturating_mul(1 << 20));
+        options.threads = self.threads;
+        options.library = self.library.clone();
+        options
+    }
+
+    fn progress_bar(&self) -> ProgressBar {
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template("{bar:40} window {pos} of {len}, {elapsed}, about {eta} left");
+        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    }
+}
+
+fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
+    for object in &report.objects {
+        let (label, name, voxels) = (object.label, &object.name, object.voxels.zoom_in);
+        writeln!(out, "{label}  {name}  {voxels} voxels  {:.2} mL", object.volume_ml)?;
+    }
+    let statistics = &report.statistics;
+    let (encoded, reused) = (statistics.windows_encoded, statistics.windows_reused);
+    writeln!(out, "{encoded} windows encoded, {reused} reused, on {}", report.provider.used)?;
+    for warning in report.warnings.iter().chain(report.objects.iter().flat_map(|object| &object.warnings)) {
+        writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+/// `DIR/NAME.nii.gz` per object, with what file systems dislike replaced, and a number where names repeat.
+fn per_object_paths(dir: &Path, segmentations: &[Segmentation]) -> Vec<PathBuf> {
+    let mut taken = std::collections::BTreeSet::new();
+    let mut paths = Vec::new();
+    for segmentation in segmentations {
+        let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
+        let stem: String = segmentation.name().trim().chars().map(plain).take(100).collect();
+        let numbered = (2..).map(|n| format!("{stem}_{n}"));
+        let unique = std::iter::once(stem.clone()).chain(numbered).find(|stem| taken.insert(stem.to_lowercase()));
+        paths.push(dir.join(format!("{}.nii.gz", unique.unwrap_or(stem))));
+    }
+    paths
+}
+
+fn parse_point(text: &str) -> Result<([f64; 3], PointLabel), String> {
+    let expected = "expected three numbers, then maybe 1 (inside) or 0 (outside), as in 211,160,47,1";
+    let values = parse_numbers(text).ok_or(expected)?;
+    match values[..] {
+        [i, j, k] | [i, j, k, 1.0] => Ok(([i, j, k], PointLabel::Foreground)),
+        [i, j, k, 0.0] => Ok(([i, j, k], PointLabel::Background)),
+        _ => Err(expected.to_owned()),
+    }
+}
+
+fn parse_box(text: &str) -> Result<[f64; 6], String> {
+    let values = parse_numbers(text).and_then(|values| values.try_into().ok());
+    values.ok_or_else(|| "expected six numbers, two corners, as in 300,220,30,380,300,60".to_owned())
+}
+
+fn parse_numbers(text: &str) -> Option<Vec<f64>> {
+    text.split(',').map(|part| part.trim().parse().ok()).collect()
+}
+
+impl From<Space> for segvol::Space {
+    fn from(space: Space) -> Self {
+        match space {
+            Space::Voxel => Self::Voxel,
+            Space::Ras => Self::Ras,
+            Space::Lps => Self::Lps,
+            Space::Window => Self::Window,
+        }
+    }
+}
+
+impl From<Orientation> for segvol::Orientation {
+    fn from(orientation: Orientation) -> Self {
+        match orientation {
+            Orientation::Ras => Self::Ras,
+            Orientation::Stored => Self::Stored,
+        }
+    }
+}
+
+impl From<Profile> for segvol::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Default => Self::Default,
+            Profile::Released => Self::Released,
+        }
+    }
+}
