@@ -49,8 +49,8 @@ pub struct Options {
 }
 
 /// Under which terms the weights may be used, as far as a file can tell.
-const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint they were made from. \
-    BAAI's SegVol code and weights were published under the MIT licence; a checkpoint from elsewhere may have others.";
+const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint that they were made from. \
+    SegVol's own repository, BAAI-DCAI/SegVol, is under the MIT licence; ask whoever gave you the checkpoint.";
 
 /// Converts `checkpoint` to a bundle in the folder `output`; gives the bundle's manifest.
 ///

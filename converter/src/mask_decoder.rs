@@ -35,11 +35,12 @@ pub(crate) fn mask_decoder(
     let image_code = dense_position_code(&prompt_encoder, a); // [1, N, C]
 
     let [tokens, image] = two_way_transformer(&decoder.at("transformer"), a, [&image, &image_code, &tokens]);
-    let mask_token = m.gather(1, &tokens, &m.int(1)); // [B, C]: the token after `iou_token`
 
     let upscaled = output_upscaling(&decoder.at("output_upscaling"), a, &image); // [B, C/8, 4Gd, 4Gh, 4Gw]
-    let hyper = hypernetwork(&decoder.at("output_hypernetworks_mlps.0"), a, &mask_token); // [B, C/8]
-    let hyper = m.add(&hyper, text_alignment);
+    // All tokens, though only that after `iou_token` is taken: a matrix of one row would go through ONNX Runtime's
+    // matrix-vector kernel, which rounds otherwise, and a prompt alone would differ from the same prompt in a batch.
+    let hyper = hypernetwork(&decoder.at("output_hypernetworks_mlps.0"), a, &tokens); // [B, 5+P, C/8]
+    let hyper = m.add(&m.gather(1, &hyper, &m.int(1)), text_alignment); // [B, C/8]
 
     let [d, h, w] = a.low_res_dhw().map(|n| n as i64);
     let voxels = m.reshape(&upscaled, &[0, 0, d * h * w]); // [B, C/8, 4Gd 4Gh 4Gw]
@@ -76,7 +77,7 @@ fn conv_transpose_2x(m: &Module, x: &Value, [inputs, outputs]: [usize; 2]) -> Va
     m.conv_transpose_3d(x, &weight, &m.weight("bias", &[outputs]), 2)
 }
 
-/// Three linear layers, ReLU between: `[B, C] -> [B, C/8]`.
+/// Three linear layers, ReLU between: `[B, T, C] -> [B, T, C/8]`.
 fn hypernetwork(m: &Module, a: &Architecture, x: &Value) -> Value {
     let c = a.channels;
     let x = m.relu(&linear(&m.at("layers.0"), x, [c, c]));

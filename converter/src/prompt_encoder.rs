@@ -34,8 +34,8 @@ pub(crate) fn prompt_encoder(m: &Module, a: &Architecture, [coords, labels, text
 ///
 /// # Quirk
 ///
-/// The released code divides depth by the window's height and height by its depth: `_pe_encoding`'s caller
-/// takes the sizes in the order `(H, D, W)`. The weights were trained so.
+/// The released code divides depth by the window's height and height by its depth (coordinate 0 by
+/// `image_size[1]`, coordinate 1 by `image_size[0]`). The weights were trained so.
 fn position_code(m: &Module, a: &Architecture, coords: &Value) -> Value {
     let [d, h, w] = a.window_dhw.map(|n| n as f32);
     let centre = m.add(coords, &m.scalar(0.5));

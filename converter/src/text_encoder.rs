@@ -17,14 +17,17 @@ use crate::weights::Module;
 /// without text gives the decoder zeros.
 pub(crate) fn text_encoder(m: &Module, a: &Architecture, input_ids: &Value) -> [Value; 2] {
     let text = m.at("text_encoder");
-    let pooled = clip_text_model(&text.at("clip_text_model"), a, input_ids); // [B, width]
-    let embedding = linear(&text.at("dim_align"), &pooled, [a.text_encoder.width, a.channels]);
+    let [tokens, end] = clip_text_model(&text.at("clip_text_model"), a, input_ids);
+    // Every token is projected and the end token's row taken last: a matrix of one row would go through ONNX Runtime's
+    // matrix-vector kernel, which rounds otherwise, and a name alone would differ from the same name in a batch.
+    let embeddings = linear(&text.at("dim_align"), &tokens, [a.text_encoder.width, a.channels]); // [B, T, C]
     let align = m.at("mask_decoder.txt_align_upscaled_embedding");
-    let alignment = linear(&align, &embedding, [a.channels, a.upscaled_channels()]);
-    [embedding, alignment]
+    let alignments = linear(&align, &embeddings, [a.channels, a.upscaled_channels()]); // [B, T, C/8]
+    [embeddings, alignments].map(|rows| m.squeeze(1, &m.mat_mul(&end, &rows)))
 }
 
-fn clip_text_model(m: &Module, a: &Architecture, input_ids: &Value) -> Value {
+/// CLIP's text tower: tokens `[B, T, width]`, and the end token's place as a row of zeros and one 1, `[B, 1, T]`.
+fn clip_text_model(m: &Module, a: &Architecture, input_ids: &Value) -> [Value; 2] {
     let t = &a.text_encoder;
     // Positions 0, 1, .. of every row, from a running sum of ones: the length may be any.
     let ones = m.add(&m.mul(input_ids, &m.int(0)), &m.int(1));
@@ -43,12 +46,11 @@ fn clip_text_model(m: &Module, a: &Architecture, input_ids: &Value) -> Value {
     }
     let x = layer_norm(&m.at("final_layer_norm"), &x, t.width);
 
-    // The row at the first position of the greatest id, which is that of the end token. As float32, whose
-    // ArgMax every provider has; ids are far below 2^24.
+    // The first position of the greatest id, which is that of the end token. As float32, whose ArgMax every
+    // provider has; ids are far below 2^24.
     let end = m.arg_max(1, &m.cast_to_float(input_ids)); // [B, 1]
     let one_hot = m.cast_to_float(&m.equal(&positions, &end)); // [B, T]
-    let pooled = m.mat_mul(&m.unsqueeze(1, &one_hot), &x); // [B, 1, width]
-    m.squeeze(1, &pooled)
+    [x, m.unsqueeze(1, &one_hot)]
 }
 
 fn layer(m: &Module, a: &Architecture, x: &Value, later: &Value) -> Value {

@@ -90,7 +90,7 @@ impl Checkpoint {
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(9).read_to_end(&mut head).map_err(io)?;
 
-        let (container, stored) = if safetensors::begins(&head, bytes) {
+        let (container, stored) = if safetensors::begins(&head) {
             ("safetensors", safetensors::tensors(file, bytes).map_err(malformed)?)
         } else {
             torch::tensors(path).map_err(malformed)?

@@ -15,10 +15,10 @@ const MAX_HEADER_BYTES: u64 = 16 << 20;
 /// The header's length comes first, as an unsigned little-endian number of this many bytes.
 const LENGTH_BYTES: u64 = 8;
 
-/// Whether a file that begins with `head` is one: a length that fits in the file, then a JSON object.
-pub(super) fn begins(head: &[u8], file_bytes: u64) -> bool {
+/// Whether a file that begins with `head` is one: a length that a header may have, then a JSON object.
+pub(super) fn begins(head: &[u8]) -> bool {
     let Some((length, json)) = head.split_first_chunk() else { return false };
-    json.first() == Some(&b'{') && u64::from_le_bytes(*length) <= file_bytes.saturating_sub(LENGTH_BYTES)
+    json.first() == Some(&b'{') && u64::from_le_bytes(*length) <= MAX_HEADER_BYTES
 }
 
 /// The tensors of a file, by the file's names.
@@ -28,8 +28,8 @@ pub(super) fn tensors(mut file: File, file_bytes: u64) -> Result<BTreeMap<String
     file.seek(SeekFrom::Start(0)).map_err(io)?;
     file.read_exact(&mut length).map_err(io)?;
     let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER_BYTES {
-        return Err(format!("expected a header of at most {MAX_HEADER_BYTES} bytes, found {length}"));
+    if length > file_bytes.saturating_sub(LENGTH_BYTES) {
+        return Err(format!("expected a header of {length} bytes, found {file_bytes} bytes in the whole file"));
     }
     let mut header = Vec::new();
     Read::by_ref(&mut file).take(length).read_to_end(&mut header).map_err(io)?;
@@ -124,6 +124,13 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_is_cut_short_is_refused() {
+        let (file, bytes) = file(HEADER, 0);
+        let error = tensors(file, bytes - 1).expect_err("too short");
+        assert!(error.contains("expected a header"), "{error}");
+    }
+
+    #[test]
     fn a_shape_that_claims_more_than_the_file_has_is_refused() {
         let header = HEADER.replace("[2]", "[1000000000000]");
         let (file, bytes) = file(&header, 8);
@@ -132,9 +139,8 @@ mod tests {
 
     #[test]
     fn a_pickle_is_not_taken_for_one() {
-        assert!(!begins(b"\x80\x02}q\0(X\x10\0", 1 << 20));
-        assert!(!begins(b"PK\x03\x04\0\0\x08\x08{", 1 << 20));
-        assert!(begins(b"\x40\0\0\0\0\0\0\0{", 1 << 10));
-        assert!(!begins(b"\x40\0\0\0\0\0\0\0{", 50));
+        assert!(!begins(b"\x80\x02}q\0(X\x10\0"));
+        assert!(!begins(b"PK\x03\x04\0\0\x08\x08{"));
+        assert!(begins(b"\x40\0\0\0\0\0\0\0{"));
     }
 }

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pytorch_reader::{DType, FileFormat, PytorchReader};
+use pytorch_reader::{DType, FileFormat, PytorchError, PytorchReader};
 
 use super::{Dtype, Source, Tensor};
 
 /// The container's name, and the file's tensors by the dotted path through its dictionaries.
 pub(super) fn tensors(path: &Path) -> Result<(&'static str, BTreeMap<String, Tensor>), String> {
-    let reader = PytorchReader::new(path).map_err(|error| error.to_string())?;
+    let reader = PytorchReader::new(path).map_err(|error| match error {
+        // The archive's index lies at its end.
+        PytorchError::Zip(error) => format!("{error}; a file that was cut short looks like this"),
+        error => error.to_string(),
+    })?;
     let container = match reader.metadata().format_type {
         FileFormat::Zip => "torch zip",
         FileFormat::Legacy => "torch legacy",
