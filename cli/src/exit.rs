@@ -43,8 +43,15 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if broken_pipe.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS; // The reader has what it wanted, as with `segvol inspect | head`.
     }
+    // A cause that the message above it has quoted already is not said twice.
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
     // Nothing can be done where standard error is closed too.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let _ = writeln!(std::io::stderr(), "error: {message}");
     ExitCode::from(code(error))
 }
 

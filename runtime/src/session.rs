@@ -1,5 +1,6 @@
 //! ONNX Runtime: the library, its one environment per process, and one session per graph.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -44,7 +45,10 @@ pub(crate) fn environment(library: Option<&Path>) -> Result<Environment, Error> 
         return Ok(environment.clone());
     }
     let failed = |reason: String| Error::Library { path: path.clone(), reason };
-    let builder = ort::init_from(&path).map_err(|error| failed(error.to_string()))?;
+    if path.is_absolute() && !path.is_file() {
+        return Err(failed("there is no such file".to_owned()));
+    }
+    let builder = ort::init_from(&path).map_err(|error| failed(load_reason(&error)))?;
     let environment =
         builder.with_name("segvol").with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
     *current = Some((path, environment.clone()));
@@ -62,6 +66,15 @@ fn library_path(asked: Option<&Path>) -> Result<PathBuf, Error> {
     }
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(LIBRARY_NAME)));
     Ok(beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from(LIBRARY_NAME)))
+}
+
+/// What the dynamic loader said, which `ort` keeps one level down.
+fn load_reason(error: &ort::LoadDynamicError) -> String {
+    let detail = match error {
+        ort::LoadDynamicError::Dlopen { error, .. } => error.source().map(ToString::to_string),
+        _ => None,
+    };
+    detail.unwrap_or_else(|| error.to_string())
 }
 
 /// What the loaded library says of itself: version, commit and build flags.
