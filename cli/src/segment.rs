@@ -134,7 +134,7 @@ impl Segment {
         let options = self.options();
         let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
         let model = Model::open(&self.model, &options)?;
-        let study = model.study(volume)?;
+        let study = model.study(volume).with_context(|| format!("scan `{}`", self.input.display()))?;
         let bar = self.progress_bar();
         let segmentations = study.segment_observed(&prompts, &mut |progress| {
             bar.set_length(progress.total as u64);

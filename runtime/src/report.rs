@@ -191,14 +191,12 @@ impl ObjectReport {
             warnings.push(format!("object {:?}: the mask is empty: {pass}", found.name()));
         }
         let mask = found.mask();
-        #[allow(clippy::cast_precision_loss)] // Counts of voxels are far below 2^53.
-        let volume_ml = voxels.zoom_in as f64 * mask.grid().voxel_volume_ml();
         Self {
             name: found.name().to_owned(),
             label,
             prompt: prompt.clone(),
             voxels,
-            volume_ml,
+            volume_ml: mask.volume_ml(1),
             bounding_box_ijk: mask.bounding_box_ijk(1).map(|(min, max)| [min, max]),
             region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),
             windows: found.windows(),

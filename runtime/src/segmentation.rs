@@ -6,8 +6,8 @@ use ndarray::{Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
 use serde::Serialize;
 
 use crate::frame::Region;
-use crate::mask::Mask;
-use crate::study::Scan;
+use crate::mask::{Labels, Mask};
+use crate::scan::Scan;
 use crate::zoom_out::RegionOfInterest;
 
 /// One segmented object.
@@ -137,7 +137,7 @@ impl Segmentation {
     /// The object's mask on the input's grid: 1 inside, 0 outside.
     #[must_use]
     pub fn mask(&self) -> Mask {
-        self.scan.label_map(std::slice::from_ref(self))
+        label_map(&self.scan, std::slice::from_ref(self))
     }
 }
 
@@ -148,4 +148,42 @@ pub struct VoxelCounts {
     pub zoom_out: u64,
     /// In the final mask.
     pub zoom_in: u64,
+}
+
+/// One label map of several segmentations of one scan: see [`crate::Study::label_map`].
+pub(crate) fn label_map(scan: &Scan, segmentations: &[Segmentation]) -> Mask {
+    let labels = if segmentations.len() <= usize::from(u8::MAX) {
+        Labels::from(labels(scan, segmentations, |index| (index + 1) as u8))
+    } else {
+        Labels::from(labels(scan, segmentations, |index| (index + 1) as u16))
+    };
+    Mask::on_grid(labels, Arc::clone(&scan.grid))
+}
+
+/// Labels in file order.
+fn labels<T>(scan: &Scan, segmentations: &[Segmentation], label: impl Fn(usize) -> T + Sync) -> Vec<T>
+where
+    T: Copy + Default + Send + Sync,
+{
+    let mut labels = Array3::from_elem(scan.axes.shape_dhw(), T::default());
+    let [depth, height, width] = scan.crop.shape_dhw();
+    let [start_d, start_h, start_w] = scan.crop.start_dhw;
+    let mut slices = labels.slice_axis_mut(Axis(0), (start_d..start_d + depth).into());
+    slices.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
+        let (mut row, mut best) = (vec![0.0; width], vec![0.0; width]);
+        for h in 0..height {
+            // The first positive logit beats 0; a tie stays with the earlier object.
+            best.fill(0.0);
+            for (index, segmentation) in segmentations.iter().enumerate() {
+                segmentation.row(d, h, true, &mut row);
+                for (w, (&logit, best)) in row.iter().zip(&mut best).enumerate() {
+                    if logit > *best {
+                        *best = logit;
+                        slice[[start_h + h, start_w + w]] = label(index);
+                    }
+                }
+            }
+        }
+    });
+    scan.axes.restore(labels.view())
 }

@@ -5,20 +5,21 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ndarray::{Array3, Axis, parallel::prelude::*};
+use ndarray::Array3;
 use serde::Serialize;
 
 use crate::crop::Crop;
 use crate::embedding_cache::{EmbeddingCache, WindowKey};
 use crate::error::Error;
-use crate::frame::{Frame, IndexTables};
+use crate::frame::Frame;
 use crate::intensity::{self, IntensityError};
-use crate::mask::{Labels, Mask};
-use crate::model::{ModelInner, Options};
+use crate::mask::Mask;
+use crate::options::Options;
 use crate::orientation::AxisMap;
 use crate::prompt::{PlacedPrompt, Placer, Prompt, PromptError};
 use crate::resize::{Trilinear, nearest_table, resize_nearest_exact};
-use crate::segmentation::{Segmentation, WindowCounts, ZoomedIn};
+use crate::scan::Scan;
+use crate::segmentation::{Segmentation, WindowCounts, ZoomedIn, label_map};
 use crate::stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 use crate::volume::{Grid, Volume};
 use crate::zoom_in::{Average, ZoomInObject, ZoomInScan};
@@ -28,23 +29,13 @@ use crate::zoom_out::region_of_interest;
 ///
 /// May be shared between threads; calls take turns where they need the same graph.
 pub struct Study {
-    model: Arc<ModelInner>,
+    stages: Arc<Stages>,
     options: Options,
     scan: Arc<Scan>,
     image: Array3<f32>,
     upsampling: Trilinear,
     warnings: Vec<String>,
     state: Mutex<State>,
-}
-
-/// Where a scan's crop lies: what a segmentation needs to become a mask.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    pub(crate) grid: Arc<Grid>,
-    pub(crate) axes: AxisMap,
-    pub(crate) crop: Crop,
-    /// From crop voxels to the zoom-out window's.
-    pub(crate) tables: IndexTables,
 }
 
 #[derive(Debug)]
@@ -77,7 +68,7 @@ pub struct Progress {
 pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 impl Study {
-    pub(crate) fn new(model: Arc<ModelInner>, options: Options, volume: Volume) -> Result<Self, Error> {
+    pub(crate) fn new(stages: Arc<Stages>, options: Options, volume: Volume) -> Result<Self, Error> {
         let start = Instant::now();
         let mut warnings = volume.warnings().to_vec();
         let grid = Arc::clone(volume.grid());
@@ -86,12 +77,12 @@ impl Study {
         drop(volume);
         let oriented = start.elapsed();
         intensity::normalise(&mut image)?;
-        let window = model.stages.architecture().window_dhw;
+        let window = stages.architecture().window_dhw;
         let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
         let image = crop.extract(image.view());
         let shape = crop.shape_dhw();
         let tables = std::array::from_fn(|axis| nearest_table(window[axis], shape[axis]));
-        let low_res = model.stages.architecture().low_res_dhw();
+        let low_res = stages.architecture().low_res_dhw();
         let mut statistics = Statistics::default();
         statistics.times_ms.insert("orient", oriented.as_secs_f64() * 1e3);
         statistics.times_ms.insert("normalise", (start.elapsed() - oriented).as_secs_f64() * 1e3);
@@ -102,7 +93,7 @@ impl Study {
             upsampling: Trilinear::new(low_res, window),
             state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
             scan: Arc::new(Scan { grid, axes, crop, tables }),
-            model,
+            stages,
             options,
             image,
             warnings,
@@ -178,7 +169,7 @@ impl Study {
         if prompts.is_empty() {
             return Err(PromptError::Nothing.into());
         }
-        let window = self.stages().architecture().window_dhw;
+        let window = self.stages.architecture().window_dhw;
         let scan = &self.scan;
         let placer = Placer::new(&scan.grid, &scan.axes, &scan.crop, window);
         let mut objects = Vec::with_capacity(prompts.len());
@@ -211,7 +202,7 @@ impl Study {
     fn encode_texts(&self, prompts: &[Prompt], objects: &mut [Object]) -> Result<(), Error> {
         let (indices, names): (Vec<usize>, Vec<&str>) =
             prompts.iter().enumerate().filter_map(|(index, prompt)| Some((index, prompt.as_text()?))).unzip();
-        let embeddings = self.timed("encode_text", || self.stages().encode_text(&names))?;
+        let embeddings = self.timed("encode_text", || self.stages.encode_text(&names))?;
         for (index, embedding) in indices.into_iter().zip(embeddings) {
             objects[index].text = Some(embedding);
         }
@@ -220,7 +211,7 @@ impl Study {
 
     /// Zoom-out logits per object, `[D, H, W]` of the window.
     fn zoom_out(&self, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
-        let window = self.stages().architecture().window_dhw;
+        let window = self.stages.architecture().window_dhw;
         let embedding = self.embed(&WindowKey::ZoomOut, || resize_nearest_exact(self.image.view(), window))?;
         let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
         self.state().statistics.windows_reused += prompts.len() - 1;
@@ -233,7 +224,7 @@ impl Study {
         segmentations: &mut [Segmentation],
         observer: &mut Observer<'_>,
     ) -> Result<(), Error> {
-        let window = self.stages().architecture().window_dhw;
+        let window = self.stages.architecture().window_dhw;
         let scan = ZoomInScan {
             profile: self.options.profile,
             tables: &self.scan.tables,
@@ -319,7 +310,7 @@ impl Study {
             }
         }
         let window = self.timed("cut", || Ok(window()))?;
-        let embedding = self.timed("encode_image", || self.stages().encode_image(window.view()))?;
+        let embedding = self.timed("encode_image", || self.stages.encode_image(window.view()))?;
         let embedding = Arc::new(embedding);
         let mut state = self.state();
         state.statistics.windows_encoded += 1;
@@ -329,12 +320,8 @@ impl Study {
 
     /// Window logits, `[D, H, W]`, of prompts over one image.
     fn decode(&self, image: &ImageEmbedding, prompts: &[WindowPrompt<'_>]) -> Result<Vec<Array3<f32>>, Error> {
-        let low_res = self.timed("decode", || self.stages().decode_masks(image, prompts))?;
+        let low_res = self.timed("decode", || self.stages.decode_masks(image, prompts))?;
         self.timed("upsample", || Ok(low_res.outer_iter().map(|logits| self.upsampling.apply(logits)).collect()))
-    }
-
-    fn stages(&self) -> &Stages {
-        &self.model.stages
     }
 
     fn timed<T>(&self, step: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
@@ -354,7 +341,7 @@ impl Study {
     /// where masks overlap, the higher logit.
     #[must_use]
     pub fn label_map(&self, segmentations: &[Segmentation]) -> Mask {
-        self.scan.label_map(segmentations)
+        label_map(&self.scan, segmentations)
     }
 
     /// A segmentation's logits on the input's grid in file order; NaN outside the crop.
@@ -363,50 +350,6 @@ impl Study {
         let logits = segmentation.logits();
         let scan = &self.scan;
         scan.axes.restore(scan.crop.embed(logits.view(), scan.axes.shape_dhw(), f32::NAN).view())
-    }
-}
-
-impl Scan {
-    pub(crate) fn label_map(&self, segmentations: &[Segmentation]) -> Mask {
-        let labels = if segmentations.len() <= usize::from(u8::MAX) {
-            Labels::from(self.labels(segmentations, |index| (index + 1) as u8))
-        } else {
-            Labels::from(self.labels(segmentations, |index| (index + 1) as u16))
-        };
-        Mask::on_grid(labels, Arc::clone(&self.grid))
-    }
-
-    /// Labels in file order.
-    fn labels<T>(&self, segmentations: &[Segmentation], label: impl Fn(usize) -> T + Sync) -> Vec<T>
-    where
-        T: Copy + Default + Send + Sync,
-    {
-        let mut labels = Array3::from_elem(self.axes.shape_dhw(), T::default());
-        let [_, height, width] = self.crop.shape_dhw();
-        let [start_d, start_h, start_w] = self.crop.start_dhw;
-        let end_d = start_d + self.crop.shape_dhw()[0];
-        labels
-            .slice_axis_mut(Axis(0), (start_d..end_d).into())
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .enumerate()
-            .for_each(|(d, mut slice)| {
-                let (mut row, mut best) = (vec![0.0; width], vec![0.0; width]);
-                for h in 0..height {
-                    // The first positive logit beats 0; a tie stays with the earlier object.
-                    best.fill(0.0);
-                    for (index, segmentation) in segmentations.iter().enumerate() {
-                        segmentation.row(d, h, true, &mut row);
-                        for (w, (&logit, best)) in row.iter().zip(&mut best).enumerate() {
-                            if logit > *best {
-                                *best = logit;
-                                slice[[start_h + h, start_w + w]] = label(index);
-                            }
-                        }
-                    }
-                }
-            });
-        self.axes.restore(labels.view())
     }
 }
 

@@ -1,0 +1,114 @@
+//! How a bundle is opened and scans are segmented.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::orientation::Orientation;
+use crate::provider::Provider;
+use crate::zoom_in::Profile;
+
+/// How a bundle is opened and scans are segmented.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where the graphs run.
+    pub provider: Provider,
+    /// Threads per graph; as many as there are cores if none.
+    pub threads: Option<usize>,
+    /// ONNX Runtime's library file; found by itself if none.
+    pub library: Option<PathBuf>,
+    /// Which axes the model sees.
+    pub orientation: Orientation,
+    /// How windows and prompts of the zoom-in pass are chosen.
+    pub profile: Profile,
+    /// Whether the zoom-in pass runs.
+    pub zoom_in: bool,
+    /// Share of a window that the next one covers too, per axis: 0 up to, not including, 1.
+    pub overlap: f64,
+    /// Bytes of image embeddings that a study keeps.
+    pub cache_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            provider: Provider::default(),
+            threads: None,
+            library: None,
+            orientation: Orientation::default(),
+            profile: Profile::default(),
+            zoom_in: true,
+            overlap: 0.5,
+            cache_bytes: 2 << 30,
+        }
+    }
+}
+
+impl Options {
+    /// Runs the graphs on `provider`.
+    #[must_use]
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.provider = provider;
+        self
+    }
+
+    /// Gives every graph `threads` threads.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Loads ONNX Runtime from this file.
+    #[must_use]
+    pub fn library(mut self, library: impl Into<PathBuf>) -> Self {
+        self.library = Some(library.into());
+        self
+    }
+
+    /// Shows the model these axes.
+    #[must_use]
+    pub fn orientation(mut self, orientation: Orientation) -> Self {
+        self.orientation = orientation;
+        self
+    }
+
+    /// Chooses windows and prompts so.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Turns the zoom-in pass on or off.
+    #[must_use]
+    pub fn zoom_in(mut self, zoom_in: bool) -> Self {
+        self.zoom_in = zoom_in;
+        self
+    }
+
+    /// Lets neighbouring windows share this much of an axis.
+    #[must_use]
+    pub fn overlap(mut self, overlap: f64) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// Keeps at most this many bytes of image embeddings per study.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !(0.0..1.0).contains(&self.overlap) {
+            let (expected, found) = ("at least 0 and less than 1", self.overlap.to_string());
+            return Err(Error::Setting { name: "overlap", expected, found });
+        }
+        if self.threads == Some(0) {
+            return Err(Error::Setting { name: "threads", expected: "at least 1", found: "0".to_owned() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! The whole way at the released sizes: a 724 MB checkpoint, a scan of 256 x 256 x 154 voxels, a mask on its grid.
+//!
+//! The weights are a formula, so the mask means nothing; what is shown is that sizes, windows and geometry hold.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use segvol::volume::Affine;
+use segvol::{Model, Options, Prompt, Provider, Report, Volume};
+use segvol_tests::seeded::uniform01;
+use segvol_tests::{bundle, models};
+
+const SHAPE_XYZ: [usize; 3] = [256, 256, 154];
+
+/// A body of soft tissue with some noise in a field of air, stored left-posterior-superior.
+fn scan() -> Volume {
+    let [x, y, z] = SHAPE_XYZ;
+    let voxels = (0..x * y * z).zip(uniform01("scan")).map(|(index, noise)| {
+        let (i, j) = ((index % x) as f64, (index / x % y) as f64);
+        let body = ((i - 128.0) / 120.0).powi(2) + ((j - 128.0) / 90.0).powi(2) < 1.0;
+        (if body { 40.0 } else { -1000.0 } + 60.0 * (noise - 0.5)) as f32
+    });
+    let affine = Affine::new([[-0.8, 0.0, 0.0, 102.0], [0.0, -0.8, 0.0, 102.0], [0.0, 0.0, 1.5, -115.0]]);
+    Volume::new(SHAPE_XYZ, voxels.collect(), affine).expect("a scan")
+}
+
+#[test]
+#[ignore = "writes 1.5 GB and takes about a minute and a half; run with --ignored"]
+fn a_full_size_model_segments_a_full_size_scan() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("full_size");
+    let start = Instant::now();
+    let bundle = bundle::seeded(&folder, &models::full(), &BTreeMap::new());
+    eprintln!("seeded checkpoint and conversion: {:.1} s", start.elapsed().as_secs_f64());
+
+    let start = Instant::now();
+    let model = Model::open(&bundle, &Options::default().provider(Provider::Cpu)).expect("a bundle");
+    eprintln!("bundle opened, hashes checked: {:.1} s", start.elapsed().as_secs_f64());
+    let start = Instant::now();
+    let study = model.study(scan()).expect("a study");
+    let prompts =
+        [Prompt::text("liver"), Prompt::text("spleen").bounding_box([60.0, 60.0, 20.0], [200.0, 200.0, 130.0])];
+    let found = study.segment_all(&prompts).expect("segmented");
+    eprintln!("two objects: {:.1} s, {:?}", start.elapsed().as_secs_f64(), study.statistics());
+
+    let statistics = study.statistics();
+    let lattice = found.iter().map(|found| found.windows().total).max().unwrap_or(0);
+    assert!(lattice >= 9, "random weights mark voxels everywhere, so every slab of the scan is looked at: {lattice}");
+    assert!(statistics.windows_encoded <= 1 + lattice, "{statistics:?} for a lattice of {lattice}");
+    for found in &found {
+        assert!(found.logits().iter().all(|logit| logit.is_finite()), "{}", found.name());
+    }
+    let mask = study.label_map(&found);
+    assert_eq!(mask.shape_xyz(), SHAPE_XYZ);
+    assert_eq!(mask.labels().len(), SHAPE_XYZ.iter().product::<usize>());
+    let report = Report::new(&model, &study, &prompts, &found);
+    assert_eq!(report.objects.len(), 2);
+    assert!(report.objects[0].voxels.zoom_in > 0, "random weights mark about half of the voxels");
+
+    // The same once more costs no window.
+    study.segment(&prompts[0]).expect("segmented");
+    assert_eq!(study.statistics().windows_encoded, statistics.windows_encoded);
+    std::fs::remove_dir_all(folder).expect("removed");
+}
