@@ -1,1 +1,19 @@
-//! Under construction.
+//! Tests of the whole way, from a checkpoint to a mask, and what they share.
+//!
+//! - [`seeded`]: weights as a formula, so that no test needs the real ones;
+//! - [`models`]: the sizes of the test models, and their checkpoints' keys;
+//! - [`checkpoint`]: writes a checkpoint with seeded weights;
+//! - [`bundle`]: converts it, and makes copies with one thing changed;
+//! - [`golden`]: reads what the released code computed with those weights;
+//! - [`stage_errors`]: how far each stage is from that;
+//! - [`compare`]: the tolerances, each with its reason.
+//!
+//! The tests themselves are in `tests/`, one file per promise; `data/README.md` says where each golden came from.
+
+pub mod bundle;
+pub mod checkpoint;
+pub mod compare;
+pub mod golden;
+pub mod models;
+pub mod seeded;
+pub mod stage_errors;

@@ -2,6 +2,8 @@
 //!
 //! The weights are a formula, so the mask means nothing; what is shown is that sizes, windows and geometry hold.
 
+#![allow(clippy::print_stderr, reason = "the times are half of what it is run for")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;

@@ -1,0 +1,181 @@
+//! Bundles of seeded models, and bundles with one thing changed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use segvol::{Model, Options, Profile, Provider};
+use segvol_onnx::graph::float_attribute;
+use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, sha256_file};
+use segvol_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
+use segvol_onnx::{Architecture, Manifest, Stage, Variant};
+
+use crate::checkpoint::write_seeded;
+
+/// Writes a seeded checkpoint into a fresh `DIR` and converts it; gives the bundle, `DIR/bundle`.
+///
+/// # Panics
+///
+/// If the conversion fails.
+#[must_use]
+pub fn seeded(dir: &Path, model: &Architecture, bias_added: &BTreeMap<String, f32>) -> PathBuf {
+    fresh(dir);
+    let checkpoint = write_seeded(dir, model, bias_added).expect("a checkpoint");
+    let bundle = dir.join("bundle");
+    segvol_converter::convert(&checkpoint, &bundle, &segvol_converter::Options::default())
+        .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()));
+    bundle
+}
+
+/// Makes `DIR`, empty.
+///
+/// # Panics
+///
+/// If the operating system refuses.
+pub fn fresh(dir: &Path) {
+    if dir.exists() {
+        fs::remove_dir_all(dir).expect("the last run's files can be removed");
+    }
+    fs::create_dir_all(dir).expect("a folder");
+}
+
+/// How the goldens were made: on the CPU, the released code to the letter.
+#[must_use]
+pub fn released() -> Options {
+    Options::default().provider(Provider::Cpu).profile(Profile::Released)
+}
+
+/// Opens a bundle with [`released`] settings.
+///
+/// # Panics
+///
+/// If it cannot be opened.
+#[must_use]
+pub fn open(bundle: &Path) -> Model {
+    Model::open(bundle, &released()).unwrap_or_else(|error| panic!("{}: {error}", bundle.display()))
+}
+
+/// A copy of a bundle in a fresh `DIR`, in which every stage has its portable graph alone and those of `stage` and
+/// `edit` are changed. The copy's manifest agrees with its files.
+///
+/// # Panics
+///
+/// If the bundle cannot be read or the copy not be written.
+#[must_use]
+pub fn edited(bundle: &Path, dir: &Path, stage: Stage, edit: impl FnOnce(&mut GraphProto)) -> PathBuf {
+    fresh(dir);
+    let mut manifest = Manifest::read(bundle).expect("a bundle");
+    for files in manifest.stages.values_mut() {
+        files.graphs.retain(|&variant, _| variant == Variant::Portable);
+    }
+    for entry in manifest.files() {
+        fs::copy(bundle.join(&entry.name), dir.join(&entry.name)).expect("copied");
+    }
+    let entry = manifest.stages.get_mut(&stage).and_then(|files| files.graphs.get_mut(&Variant::Portable));
+    let entry = entry.expect("every stage has a portable graph");
+    let path = dir.join(&entry.name);
+    let mut model = ModelProto::decode(fs::read(&path).expect("the graph").as_slice()).expect("ONNX");
+    edit(model.graph.as_mut().expect("a graph"));
+    fs::write(&path, model.encode_to_vec()).expect("written");
+    *entry = FileEntry {
+        name: entry.name.clone(),
+        bytes: fs::metadata(&path).expect("written").len(),
+        sha256: sha256_file(&path).expect("hashed"),
+    };
+    fs::write(dir.join(MANIFEST_FILE), manifest.to_json().expect("JSON")).expect("written");
+    dir.to_owned()
+}
+
+/// Sets a float attribute of every node of that operator; gives how many there were.
+pub fn set_attribute(graph: &mut GraphProto, op: &str, name: &str, value: f32) -> usize {
+    let nodes = graph.node.iter_mut().filter(|node| node.op_type == op);
+    let attributes = nodes.flat_map(|node| &mut node.attribute).filter(|attribute| attribute.name == name);
+    attributes.map(|attribute| *attribute = float_attribute(name, value)).count()
+}
+
+/// An initialiser's values, where they lie in the graph's file.
+///
+/// # Panics
+///
+/// If there is none of that name, or its values are elsewhere.
+pub fn initializer<'a>(graph: &'a mut GraphProto, name: &str) -> &'a mut TensorProto {
+    graph.initializer.iter_mut().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no initialiser {name:?}"))
+}
+
+/// Gives an initialiser these float32 values, in the graph's file.
+pub fn set_values(tensor: &mut TensorProto, values: &[f32]) {
+    tensor.raw_data = Some(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+    tensor.external_data.clear();
+    tensor.data_location = None;
+}
+
+/// Nodes that are put in place of another node, from its input to its output.
+#[derive(Debug)]
+pub struct Chain {
+    stem: String,
+    at: String,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+impl Chain {
+    /// Begins at the replaced node's input.
+    fn new(node: &NodeProto) -> Self {
+        Self { stem: node.name.clone(), at: node.input[0].clone(), nodes: vec![], constants: vec![] }
+    }
+
+    /// The tensor at the end of the chain so far.
+    #[must_use]
+    pub fn at(&self) -> String {
+        self.at.clone()
+    }
+
+    /// Appends `OP(end of the chain, other)`.
+    pub fn then(&mut self, op: &str, other: Option<&str>) -> &mut Self {
+        let output = format!("{} near miss {}", self.stem, self.nodes.len());
+        let mut input = vec![self.at.clone()];
+        input.extend(other.map(str::to_owned));
+        self.nodes.push(NodeProto {
+            input,
+            output: vec![output.clone()],
+            name: output.clone(),
+            op_type: op.to_owned(),
+            ..NodeProto::default()
+        });
+        self.at = output;
+        self
+    }
+
+    /// Appends `OP(end of the chain, constant)`.
+    pub fn with(&mut self, op: &str, constant: f32) -> &mut Self {
+        let name = format!("{} near miss constant {}", self.stem, self.constants.len());
+        let mut tensor =
+            TensorProto { name: name.clone(), data_type: Some(data_type::FLOAT), ..TensorProto::default() };
+        set_values(&mut tensor, &[constant]);
+        self.constants.push(tensor);
+        self.then(op, Some(&name))
+    }
+}
+
+/// Puts a chain in place of every node of that operator whose name begins with `scope`; gives how many there were.
+pub fn replace_nodes(graph: &mut GraphProto, op: &str, scope: &str, build: impl Fn(&mut Chain)) -> usize {
+    let mut replaced = 0;
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    for node in std::mem::take(&mut graph.node) {
+        if node.op_type != op || !node.name.starts_with(scope) {
+            nodes.push(node);
+            continue;
+        }
+        let mut chain = Chain::new(&node);
+        build(&mut chain);
+        if let Some(last) = chain.nodes.last_mut() {
+            last.output.clone_from(&node.output);
+        }
+        nodes.append(&mut chain.nodes);
+        graph.initializer.append(&mut chain.constants);
+        replaced += 1;
+    }
+    graph.node = nodes;
+    replaced
+}

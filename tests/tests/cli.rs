@@ -1,0 +1,310 @@
+//! The command: what it writes, what it says, and its exit codes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::sync::LazyLock;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use segvol::Volume;
+use segvol_tests::golden::data;
+use segvol_tests::{bundle, models};
+use serde_json::Value;
+
+const USAGE: i32 = 2;
+const PROVIDER: i32 = 4;
+const INPUT: i32 = 5;
+const BUNDLE: i32 = 6;
+
+/// The command's file. It belongs to another package, so cargo does not build it for these tests by itself.
+static SEGVOL: LazyLock<PathBuf> = LazyLock::new(|| {
+    let this = std::env::current_exe().expect("a path");
+    let profile = this.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let target = profile.parent().expect("target/PROFILE");
+    let mut cargo = Process::new(env!("CARGO"));
+    // All that `cargo test --workspace` builds, and the command: with less beside it, cargo would choose other features
+    // and profiles for some dependencies, and build them again.
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests", "--target-dir"]);
+    cargo.arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo").success(), "segvol does not build");
+    profile.join("segvol").with_extension(std::env::consts::EXE_EXTENSION)
+});
+
+fn segvol() -> Command {
+    Command::new(&*SEGVOL)
+}
+
+/// A bundle of the tiny model, made once for all tests here.
+static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
+});
+
+fn scan() -> PathBuf {
+    data("tiny/volumes/ras_scaled_odd.nii.gz")
+}
+
+/// `segvol segment` of the scan with the tiny bundle.
+fn segment() -> Command {
+    let mut command = segvol();
+    command.arg("segment").arg("-i").arg(scan()).arg("-m").arg(&*TINY);
+    command
+}
+
+/// Exit code and a message on standard error that names every part.
+#[track_caller]
+fn refused(assert: &Assert, code: i32, parts: &[&str]) {
+    let output = assert.get_output();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[track_caller]
+fn said(assert: Assert) -> String {
+    String::from_utf8(assert.success().get_output().stdout.clone()).expect("UTF-8")
+}
+
+fn labels(path: &Path) -> BTreeMap<u32, usize> {
+    let mut labels = BTreeMap::new();
+    for &voxel in Volume::open(path).expect("a mask").voxels() {
+        *labels.entry(voxel as u32).or_insert(0) += 1;
+    }
+    labels
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let help = said(segvol().arg("--help").assert());
+    for word in ["convert", "inspect", "segment", "Exit codes"] {
+        assert!(help.contains(word), "no {word:?} in: {help}");
+    }
+    assert!(said(segvol().arg("--version").assert()).starts_with("segvol "));
+    refused(&segvol().assert(), USAGE, &["Usage"]);
+    refused(&segvol().arg("dissect").assert(), USAGE, &["dissect"]);
+}
+
+#[test]
+fn convert_says_what_it_made_and_replaces_only_when_forced() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("config.json"), models::config_json(&models::micro())).expect("written");
+    segvol_tests::checkpoint::write_tokenizer(dir.path(), &models::micro()).expect("written");
+    let checkpoint = dir.path().join("SegVol_v1.pth");
+    fs::copy(data("checkpoints/github.pth"), &checkpoint).expect("copied");
+    let convert = || {
+        let mut command = segvol();
+        command.arg("convert").arg(&checkpoint).arg("-o").arg(dir.path().join("bundle"));
+        command
+    };
+
+    let said = said(convert().assert());
+    for part in ["SegVol_v1.pth", "GitHub SegVol_v1.pth", "torch zip", "image_encoder", "mask_decoder"] {
+        assert!(said.contains(part), "no {part:?} in: {said}");
+    }
+    refused(&convert().assert(), USAGE, &["bundle", "--force"]);
+    convert().arg("--force").assert().success();
+    segvol().arg("inspect").arg(dir.path().join("bundle")).assert().success();
+
+    fs::write(&checkpoint, "no longer a checkpoint").expect("written");
+    refused(&convert().arg("--force").assert(), INPUT, &["SegVol_v1.pth"]);
+    segvol().arg("inspect").arg(dir.path().join("bundle")).assert().success();
+    fs::remove_file(&checkpoint).expect("removed");
+    refused(&convert().arg("--force").assert(), INPUT, &["SegVol_v1.pth"]);
+}
+
+#[test]
+fn inspect_prints_json_and_fails_on_a_damaged_bundle() {
+    let found: Value =
+        serde_json::from_str(&said(segvol().args(["inspect", "--json"]).arg(&*TINY).assert())).expect("JSON");
+    assert_eq!(found["kind"], "bundle");
+    assert_eq!(found["manifest"]["architecture"]["window_dhw"], serde_json::json!([8, 48, 64]));
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let copy = bundle::edited(&TINY, &dir.path().join("copy"), segvol_onnx::Stage::MaskDecoder, |_| ());
+    segvol().arg("inspect").arg(&copy).assert().success();
+    let weights = copy.join("segvol_mask_decoder.weights");
+    let mut bytes = fs::read(&weights).expect("read");
+    bytes[0] ^= 1;
+    fs::write(&weights, bytes).expect("written");
+    refused(&segvol().arg("inspect").arg(&copy).assert(), BUNDLE, &["segvol_mask_decoder.weights", "sha256"]);
+    let mut command = segvol();
+    command.args(["segment", "--text", "liver", "-i"]).arg(scan()).arg("-m").arg(&copy);
+    let assert = command.arg("-o").arg(dir.path().join("mask.nii.gz")).assert();
+    refused(&assert, BUNDLE, &["segvol_mask_decoder.weights"]);
+    assert!(!dir.path().join("mask.nii.gz").exists());
+}
+
+#[test]
+fn segment_writes_the_same_mask_and_a_report_every_time() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut masks = Vec::new();
+    for run in ["a", "b"] {
+        let (mask, report) = (dir.path().join(format!("{run}.nii.gz")), dir.path().join(format!("{run}.json")));
+        let said = said(
+            segment()
+                .args(["--text", "liver", "--provider", "cpu", "-o"])
+                .arg(&mask)
+                .arg("--report")
+                .arg(&report)
+                .assert(),
+        );
+        assert!(said.contains("liver"), "{said}");
+        let report: Value = serde_json::from_slice(&fs::read(report).expect("read")).expect("JSON");
+        assert_eq!(report["schema_version"], 1);
+        assert_eq!(report["provider"]["used"], "cpu");
+        let object = &report["objects"][0];
+        assert_eq!(object["name"], "liver");
+        assert_eq!(object["voxels"]["zoom_in"].as_u64(), Some(labels(&mask)[&1] as u64));
+        let volume = Volume::open(scan()).expect("a volume");
+        assert_eq!(report["image"]["shape_xyz"], serde_json::json!(volume.shape_xyz()));
+        masks.push(fs::read(mask).expect("read"));
+    }
+    assert!(masks[0] == masks[1], "the same input and settings gave other bytes");
+}
+
+#[test]
+fn several_objects_make_one_label_map_and_one_file_each() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (map, each) = (dir.path().join("map.nii"), dir.path().join("each"));
+    segment()
+        .args(["--text", "liver", "--text", "spleen", "-o"])
+        .arg(&map)
+        .arg("--per-object")
+        .arg(&each)
+        .assert()
+        .success();
+    let found = labels(&map);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
+    for (name, label) in [("liver", 1), ("spleen", 2)] {
+        // Overlaps go to the higher logit in the map, and are kept in the files.
+        assert!(labels(&each.join(format!("{name}.nii.gz")))[&1] >= found[&label], "{name}");
+    }
+
+    // The same from a file.
+    let objects = dir.path().join("objects.json");
+    fs::write(&objects, r#"{"schema_version": 1, "objects": [{"text": "liver"}, {"text": "spleen"}]}"#)
+        .expect("written");
+    let again = dir.path().join("again.nii");
+    segment().arg("--prompts").arg(&objects).arg("-o").arg(&again).assert().success();
+    assert!(fs::read(map).expect("read") == fs::read(again).expect("read"));
+}
+
+#[test]
+fn points_and_boxes_of_every_space_are_taken() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let volume = Volume::open(scan()).expect("a volume");
+    let middle = volume.shape_xyz().map(|n| (n / 2) as f64);
+    let [x, y, z] = volume.grid().affine().apply(middle);
+    let point = |[i, j, k]: [f64; 3]| format!("{i},{j},{k}");
+    let mut masks = Vec::new();
+    for (space, at) in [("voxel", middle), ("ras", [x, y, z]), ("lps", [-x, -y, z])] {
+        let mask = dir.path().join(format!("{space}.nii.gz"));
+        segment().args(["--space", space, "--point", &point(at), "-o"]).arg(&mask).assert().success();
+        masks.push(labels(&mask));
+    }
+    assert_eq!(masks[0], masks[1]);
+    assert_eq!(masks[0], masks[2]);
+    let mask = dir.path().join("window.nii.gz");
+    let mut command = segment();
+    command.args(["--space", "window", "--box", "1,8,14,5,36,44", "--point", "4,20,30,1", "--point", "1,5,5,0"]);
+    command.args(["--text", "left kidney", "--no-zoom", "--quiet", "-o"]).arg(&mask);
+    assert_eq!(said(command.assert()), "");
+    assert!(mask.exists());
+}
+
+#[test]
+fn mistakes_in_the_arguments_are_said_before_any_work() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mask = dir.path().join("mask.nii.gz");
+    let with = |arguments: &[&str]| {
+        let mut command = segment();
+        command.args(arguments).arg("-o").arg(&mask);
+        command.assert()
+    };
+    refused(&with(&[]), USAGE, &["--text", "--point", "--box"]);
+    refused(&segment().args(["--text", "liver"]).assert(), USAGE, &["--output"]);
+    refused(&with(&["--text", "a", "--text", "b", "--point", "1,2,3"]), USAGE, &["--prompts"]);
+    refused(&with(&["--point", "1,2"]), USAGE, &["1,2"]);
+    refused(&with(&["--point", "1,2,3,7"]), USAGE, &["1,2,3,7"]);
+    refused(&with(&["--box", "1,2,3"]), USAGE, &["1,2,3"]);
+    refused(&with(&["--text", "liver", "--overlap", "1"]), USAGE, &["overlap"]);
+    refused(&with(&["--text", "liver", "--provider", "abacus"]), USAGE, &["abacus"]);
+    let assert = segment().args(["--text", "liver", "-o", "mask.png"]).assert();
+    refused(&assert, USAGE, &["mask.png", ".nii.gz"]);
+    let assert = segment().args(["--text", "liver", "-o", "no/such/folder/mask.nii"]).assert();
+    refused(&assert, USAGE, &["no/such/folder"]);
+    assert!(!mask.exists());
+}
+
+#[test]
+fn bad_input_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mask = dir.path().join("mask.nii.gz");
+    let with = |arguments: &[&str]| {
+        let mut command = segment();
+        command.args(arguments).arg("-o").arg(&mask);
+        command.assert()
+    };
+    refused(&with(&["--point", "1,2,1000"]), INPUT, &["1000", "outside"]);
+    refused(&with(&["--box", "9,9,9,1,1,1"]), INPUT, &["(9, 9, 9)"]);
+    refused(&with(&["--point", "NaN,2,3"]), INPUT, &["finite"]);
+    let prompts = dir.path().join("objects.json");
+    for (text, part) in [("{", "objects.json"), (r#"{"schema_version": 1, "objects": [{"txt": "liver"}]}"#, "txt")] {
+        fs::write(&prompts, text).expect("written");
+        refused(&with(&["--prompts", &prompts.to_string_lossy()]), INPUT, &[part]);
+    }
+
+    let scan = |path: &Path| {
+        let mut command = segvol();
+        command.args(["segment", "--text", "liver", "-i"]).arg(path).arg("-m").arg(&*TINY).arg("-o").arg(&mask);
+        command.assert()
+    };
+    refused(&scan(&dir.path().join("none.nii.gz")), INPUT, &["none.nii.gz"]);
+    let text = dir.path().join("text.nii.gz");
+    fs::write(&text, "not a scan").expect("written");
+    refused(&scan(&text), INPUT, &["text.nii.gz"]);
+    assert!(!mask.exists());
+}
+
+#[test]
+fn a_folder_that_is_no_bundle_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut command = segvol();
+    command.args(["segment", "--text", "liver", "-i"]).arg(scan()).arg("-m").arg(dir.path());
+    refused(&command.args(["-o", "mask.nii.gz"]).assert(), BUNDLE, &["segvol convert"]);
+    refused(&segvol().arg("inspect").arg(dir.path()).assert(), BUNDLE, &["segvol convert"]);
+}
+
+/// Neither a provider nor a library that was asked for is replaced by another in silence.
+#[test]
+fn a_provider_that_is_not_there_is_an_error() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mask = dir.path().join("mask.nii.gz");
+    let missing = dir.path().join("libonnxruntime.so");
+    let assert = segment().args(["--text", "liver", "-o"]).arg(&mask).arg("--library").arg(&missing).assert();
+    refused(&assert, PROVIDER, &["libonnxruntime.so", "ORT_DYLIB_PATH"]);
+    let mut command = segment();
+    let assert = command.args(["--text", "liver", "-o"]).arg(&mask).env("ORT_DYLIB_PATH", &missing).assert();
+    refused(&assert, PROVIDER, &["libonnxruntime.so", "ORT_DYLIB_PATH"]);
+
+    // No library has all of these.
+    let mut refusals = 0;
+    for provider in ["cuda", "tensorrt", "openvino"] {
+        let mut command = segvol();
+        command.args(["segment", "--text", "liver", "--provider", provider, "-i"]).arg(scan());
+        let assert = command.arg("-m").arg(&*TINY).arg("-o").arg(&mask).assert();
+        if !assert.get_output().status.success() {
+            refused(&assert, PROVIDER, &[provider]);
+            refusals += 1;
+        }
+    }
+    assert!(refusals > 0);
+}

@@ -1,0 +1,165 @@
+//! One patient gives one mask, however the file stores the axes.
+
+use std::collections::BTreeMap;
+
+use segvol::volume::Affine;
+use segvol::{Mask, Model, Orientation, PointLabel, Profile, Prompt, Space, Volume};
+use segvol_tests::golden::data;
+use segvol_tests::{bundle, models};
+
+const PERMUTATIONS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+/// A way to store a volume: file axis `a` is the original's axis `permutation[a]`, backwards where bit `a` is set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Order {
+    permutation: [usize; 3],
+    backwards: u8,
+}
+
+/// All 48.
+fn orders() -> impl Iterator<Item = Order> {
+    PERMUTATIONS.into_iter().flat_map(|permutation| (0..8).map(move |backwards| Order { permutation, backwards }))
+}
+
+impl Order {
+    /// The original's voxel that the stored volume has at `ijk`; `shape` is the original's.
+    fn original(self, shape: [usize; 3], ijk: [usize; 3]) -> [usize; 3] {
+        let mut voxel = [0; 3];
+        for (file_axis, axis) in self.permutation.into_iter().enumerate() {
+            let last = shape[axis] - 1;
+            voxel[axis] = if self.backwards >> file_axis & 1 == 1 { last - ijk[file_axis] } else { ijk[file_axis] };
+        }
+        voxel
+    }
+
+    /// The original's place in its file order of every voxel of the stored volume, in file order.
+    fn places(self, shape: [usize; 3]) -> Vec<usize> {
+        let [ni, nj, nk] = self.permutation.map(|axis| shape[axis]);
+        let mut places = Vec::with_capacity(ni * nj * nk);
+        for k in 0..nk {
+            for j in 0..nj {
+                for i in 0..ni {
+                    let [x, y, z] = self.original(shape, [i, j, k]);
+                    places.push((z * shape[1] + y) * shape[0] + x);
+                }
+            }
+        }
+        places
+    }
+
+    /// The volume stored so, at the same place in the patient.
+    fn store(self, volume: &Volume) -> Volume {
+        let shape = volume.shape_xyz();
+        let voxels = self.places(shape).into_iter().map(|place| volume.voxels()[place]).collect();
+        let at = |ijk: [usize; 3]| volume.grid().affine().apply(self.original(shape, ijk).map(|n| n as f64));
+        let origin = at([0, 0, 0]);
+        let steps = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(at);
+        let rows = [0, 1, 2].map(|row| {
+            let step = |axis: usize| steps[axis][row] - origin[row];
+            [step(0), step(1), step(2), origin[row]]
+        });
+        Volume::new(self.permutation.map(|axis| shape[axis]), voxels, Affine::new(rows)).expect("a volume")
+    }
+
+    /// A mask of the stored volume in the original's file order.
+    fn restore(self, mask: &Mask, shape: [usize; 3]) -> Vec<u16> {
+        let places = self.places(shape);
+        let mut labels = vec![0; places.len()];
+        for (index, place) in places.into_iter().enumerate() {
+            labels[place] = mask.labels().get(index).expect("one label per voxel");
+        }
+        labels
+    }
+}
+
+fn model() -> Model {
+    // What is loaded stays loaded: the folder may go.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    bundle::open(&bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new()))
+}
+
+/// A phantom, and prompts for it in millimetres.
+fn phantom() -> (Volume, Vec<Prompt>) {
+    let volume = Volume::open(data("tiny/volumes/ras_scaled_odd.nii.gz")).expect("a volume");
+    let shape = volume.shape_xyz();
+    let mm = |share: f64| volume.grid().affine().apply(shape.map(|n| (n as f64 * share).floor()));
+    let (a, b) = (mm(0.3), mm(0.7));
+    let (min, max) = (std::array::from_fn(|i| a[i].min(b[i])), std::array::from_fn(|i| a[i].max(b[i])));
+    let prompts = vec![
+        Prompt::text("liver"),
+        Prompt::text("spleen").bounding_box(min, max).space(Space::Ras),
+        Prompt::new().point(mm(0.5), PointLabel::Foreground).space(Space::Ras),
+    ];
+    (volume, prompts)
+}
+
+fn masks(model: &Model, volume: Volume, prompts: &[Prompt], orientation: Orientation, profile: Profile) -> Vec<Mask> {
+    let options = bundle::released().orientation(orientation).profile(profile);
+    let study = model.study_with(volume, &options).expect("a study");
+    study.segment_all(prompts).expect("segmentations").iter().map(|found| found.mask()).collect()
+}
+
+#[test]
+fn all_48_ways_to_store_a_scan_give_one_mask() {
+    let model = model();
+    let (volume, prompts) = phantom();
+    let shape = volume.shape_xyz();
+    for profile in [Profile::Default, Profile::Released] {
+        let first = orders().next().expect("48 orders");
+        let expected = masks(&model, first.store(&volume), &prompts, Orientation::Ras, profile);
+        let expected: Vec<Vec<u16>> = expected.iter().map(|mask| first.restore(mask, shape)).collect();
+        assert!(expected.iter().all(|labels| labels.contains(&0) && labels.contains(&1)), "masks that say nothing");
+
+        for order in orders() {
+            let stored = order.store(&volume);
+            let affine = *stored.grid().affine();
+            let found = masks(&model, stored, &prompts, Orientation::Ras, profile);
+            for ((found, expected), prompt) in found.iter().zip(&expected).zip(&prompts) {
+                assert_eq!(*found.grid().affine(), affine, "{order:?}");
+                let differ = order.restore(found, shape).iter().zip(expected).filter(|(a, b)| a != b).count();
+                assert_eq!(differ, 0, "{order:?}, {profile:?}, {prompt:?}: voxels differ");
+            }
+        }
+    }
+}
+
+/// The near miss: axes as the file stores them give another mask.
+#[test]
+fn axes_as_stored_give_masks_that_differ() {
+    let model = model();
+    let (volume, prompts) = phantom();
+    let shape = volume.shape_xyz();
+    let mask = |order: Order| {
+        let found = masks(&model, order.store(&volume), &prompts[..1], Orientation::Stored, Profile::Default);
+        order.restore(&found[0], shape)
+    };
+    let expected = mask(Order { permutation: [0, 1, 2], backwards: 0 });
+    for order in [Order { permutation: [0, 1, 2], backwards: 1 }, Order { permutation: [1, 0, 2], backwards: 0 }] {
+        assert_ne!(mask(order), expected, "{order:?}");
+    }
+}
+
+#[test]
+fn a_mask_on_disk_lies_where_the_scan_lies() {
+    let model = model();
+    let dir = tempfile::tempdir().expect("a folder");
+    let prompts = [Prompt::text("liver")];
+    for name in segvol_tests::golden::VOLUMES {
+        let volume = Volume::open(data(&format!("tiny/volumes/{name}.nii.gz"))).expect("a volume");
+        let (shape, header) = (volume.shape_xyz(), volume.grid().header().clone());
+        let affine = *volume.grid().affine();
+        let mask = masks(&model, volume, &prompts, Orientation::Ras, Profile::Default).remove(0);
+        let path = dir.path().join("mask.nii.gz");
+        mask.save(&path).expect("saved");
+
+        let read = Volume::open(&path).expect("a volume");
+        assert_eq!(read.shape_xyz(), shape, "{name}");
+        assert_eq!(*read.grid().affine(), affine, "{name}");
+        let found = read.grid().header();
+        assert_eq!((found.sform_code, found.qform_code), (header.sform_code, header.qform_code), "{name}");
+        assert_eq!((found.srow, found.pixdim), (header.srow, header.pixdim), "{name}");
+        let labels: Vec<u16> = read.voxels().iter().map(|&voxel| voxel as u16).collect();
+        let expected: Vec<u16> = (0..labels.len()).map(|i| mask.labels().get(i).expect("a label")).collect();
+        assert_eq!(labels, expected, "{name}");
+    }
+}

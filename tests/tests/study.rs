@@ -1,0 +1,152 @@
+//! One study, many prompts: windows are shared, nothing depends on company or memory, a call can be stopped.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use segvol::mask::Labels;
+use segvol::{Error, Model, Options, PointLabel, Prompt, Provider, Segmentation, Space, Volume};
+use segvol_tests::golden::data;
+use segvol_tests::{bundle, models};
+
+const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
+
+fn model(name: &str) -> (Model, Options) {
+    let folder: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("study").join(name);
+    let bundle = bundle::seeded(&folder, &models::tiny(), &BTreeMap::new());
+    let options = Options::default().provider(Provider::Cpu);
+    (Model::open(&bundle, &options).expect("a bundle"), options)
+}
+
+fn scan() -> Volume {
+    Volume::open(data(SCAN)).expect("a scan")
+}
+
+/// Every kind of prompt, texts of two padded lengths among them.
+fn prompts() -> Vec<Prompt> {
+    let foreground = PointLabel::Foreground;
+    vec![
+        Prompt::text("liver"),
+        Prompt::text("portal vein and splenic vein"),
+        Prompt::text("spleen").bounding_box([20.0, 15.0, 5.0], [50.0, 45.0, 20.0]),
+        Prompt::text("left kidney").point([36.0, 30.0, 13.0], foreground),
+        Prompt::new()
+            .named("clicks")
+            .point([36.0, 30.0, 13.0], foreground)
+            .point([50.0, 40.0, 8.0], PointLabel::Background),
+        Prompt::new().named("box").bounding_box([30.0, 20.0, 8.0], [40.0, 35.0, 16.0]),
+        Prompt::new()
+            .named("both")
+            .point([36.0, 30.0, 13.0], foreground)
+            .bounding_box([30.0, 20.0, 8.0], [40.0, 35.0, 16.0]),
+    ]
+}
+
+/// Asserts that two segmentations have the same logits to the last bit.
+fn assert_same_bits(a: &Segmentation, b: &Segmentation, what: &str) {
+    let (a, b) = (a.logits(), b.logits());
+    assert_eq!(a.shape(), b.shape(), "{what}");
+    let differing = a.iter().zip(&b).filter(|(a, b)| a.to_bits() != b.to_bits());
+    let worst = differing.clone().map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
+    assert_eq!(differing.count(), 0, "{what}: voxels that differ, by at most {worst:e}");
+}
+
+#[test]
+fn company_order_and_cache_change_no_bit() {
+    let (model, options) = model("company");
+    let prompts = prompts();
+    let together = model.study(scan()).expect("a study").segment_all(&prompts).expect("segmented");
+    let reversed: Vec<Prompt> = prompts.iter().rev().cloned().collect();
+    let no_cache = options.clone().cache_bytes(0);
+    let study = model.study_with(scan(), &no_cache).expect("a study");
+    let backwards = study.segment_all(&reversed).expect("segmented");
+    let one_by_one = model.study(scan()).expect("a study");
+    for (index, prompt) in prompts.iter().enumerate() {
+        let alone = one_by_one.segment(prompt).expect("segmented");
+        let name = prompt.name();
+        assert_same_bits(&alone, &together[index], &format!("{name}: alone and in company"));
+        let backwards = &backwards[prompts.len() - 1 - index];
+        assert_same_bits(&alone, backwards, &format!("{name}: backwards and without a cache"));
+    }
+}
+
+#[test]
+fn every_window_is_encoded_once_however_many_objects_and_calls_need_it() {
+    let (model, options) = model("once");
+    let study = model.study(scan()).expect("a study");
+    let first = study.segment_all(&prompts()).expect("segmented");
+    let lattice = first.iter().map(|found| found.windows().total).max().unwrap_or(0);
+    let encoded = study.statistics().windows_encoded;
+    assert!(lattice > 1);
+    // The zoom-out window, the lattice, and a window of its own for each object that fits one.
+    let own = first.iter().filter(|found| found.windows().total == 1).count();
+    assert!(encoded <= 1 + lattice + own, "{encoded} windows for a lattice of {lattice} and {own} of their own");
+    study.segment_all(&prompts()).expect("segmented");
+    assert_eq!(study.statistics().windows_encoded, encoded, "a second call encodes nothing");
+
+    let forgetful = model.study_with(scan(), &options.cache_bytes(0)).expect("a study");
+    forgetful.segment_all(&prompts()).expect("segmented");
+    assert_eq!(forgetful.statistics().windows_encoded, encoded, "within one call the cache is not needed");
+}
+
+#[test]
+fn overlaps_go_to_the_higher_logit() {
+    let (model, _) = model("overlaps");
+    let study = model.study(scan()).expect("a study");
+    let found = study.segment_all(&prompts()[..2]).expect("segmented");
+    let Labels::U8(labels) = study.label_map(&found).into_labels() else { panic!("two labels fit a byte") };
+    let maps: Vec<Vec<f32>> = found.iter().map(|found| study.logit_map(found)).collect();
+    let mut both = 0;
+    for (voxel, &label) in labels.iter().enumerate() {
+        let (a, b) = (maps[0][voxel], maps[1][voxel]);
+        both += usize::from(a > 0.0 && b > 0.0);
+        // NaN, outside the crop, is positive in neither.
+        let expected = match (a > 0.0, b > 0.0) {
+            (true, true) if b > a => 2,
+            (true, _) => 1,
+            (false, true) => 2,
+            (false, false) => 0,
+        };
+        assert_eq!(label, expected, "voxel {voxel}: logits {a} and {b}");
+    }
+    assert!(both > 100, "the masks overlap in {both} voxels");
+}
+
+#[test]
+fn an_observer_sees_every_window_and_can_stop() {
+    let (model, _) = model("observer");
+    let study = model.study(scan()).expect("a study");
+    let mut seen = Vec::new();
+    let found = study.segment_observed(&prompts()[..1], &mut |progress| {
+        seen.push((progress.done, progress.total));
+        ControlFlow::Continue(())
+    });
+    let total = found.expect("segmented")[0].windows().total + 1;
+    assert_eq!(seen, (1..=total).map(|done| (done, total)).collect::<Vec<_>>());
+
+    let stopped = study.segment_observed(&prompts()[..1], &mut |progress| {
+        if progress.done < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    study.segment(&prompts()[0]).expect("a stopped study goes on");
+}
+
+#[test]
+fn a_box_in_voxels_and_in_millimetres_gives_one_mask() {
+    let (model, _) = model("spaces");
+    let study = model.study(scan()).expect("a study");
+    let (low, high) = ([20.0, 15.0, 5.0], [50.0, 45.0, 20.0]);
+    let in_voxels = study.segment(&Prompt::new().bounding_box(low, high)).expect("segmented");
+    let affine = *study.grid().affine();
+    let (a, b) = (affine.apply(low), affine.apply(high));
+    let sorted = |a: [f64; 3], b: [f64; 3]| {
+        let least: [f64; 3] = std::array::from_fn(|axis| a[axis].min(b[axis]));
+        let greatest: [f64; 3] = std::array::from_fn(|axis| a[axis].max(b[axis]));
+        Prompt::new().bounding_box(least, greatest)
+    };
+    let lps = |[x, y, z]: [f64; 3]| [-x, -y, z];
+    for prompt in [sorted(a, b).space(Space::Ras), sorted(lps(a), lps(b)).space(Space::Lps)] {
+        let found = study.segment(&prompt).expect("segmented");
+        assert_same_bits(&found, &in_voxels, &format!("{prompt:?}"));
+    }
+}
