@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 /// SegVol in production: convert a checkpoint to ONNX, segment a CT with text, points and boxes
 #[derive(Parser)]
-#[command(version, after_help = exit::HELP)]
+#[command(name = "segvol", version, after_help = exit::HELP)]
 struct Arguments {
     /// Say more on standard error (-v: what is done, -vv: what ONNX Runtime says)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
