@@ -57,9 +57,9 @@ class Canvas:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        spacing_xy, spacing_z = rng.uniform(2.3, 3.0), rng.uniform(4.0, 6.5)
+        spacing_xy, spacing_z = rng.uniform(2.2, 2.8), rng.uniform(3.8, 5.8)
         self.spacing_mm = (float(spacing_xy), float(spacing_xy), float(spacing_z))
-        bottom, top = rng.uniform(-10.0, 120.0), rng.uniform(350.0, TORSO_MM + 10.0)
+        bottom, top = rng.uniform(-10.0, 90.0), rng.uniform(350.0, TORSO_MM + 10.0)
         scale = rng.uniform(0.88, 1.12) * rng.uniform(0.93, 1.07, 3)
         margin = rng.uniform(-6.0, 25.0, 2)
         low = np.array([-BODY_HALF_WIDTH_MM, -BODY_HALF_DEPTH_MM, 0.0]) * scale
@@ -209,7 +209,7 @@ def paint_column(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def place_inside(canvas: Canvas, rng: np.random.Generator, host: str, radii: np.ndarray) -> Ellipsoid | None:
-    """An ellipsoid centred on a voxel of `host` that lies about one radius inside it; None if there is none."""
+    """An ellipsoid centred on a voxel of `host` at least three voxels inside it; None if there is none."""
     inside = ndimage.binary_erosion(canvas.labels == STRUCTURES[host], iterations=3, border_value=0)
     candidates = np.flatnonzero(inside)
     if candidates.size == 0:
@@ -221,7 +221,7 @@ def place_inside(canvas: Canvas, rng: np.random.Generator, host: str, radii: np.
 
 def paint_liver_tumour(canvas: Canvas, rng: np.random.Generator, outline) -> None:
     """One lesion in the liver, darker than it, sometimes with a bright rim."""
-    shape = place_inside(canvas, rng, "liver", rng.uniform(12, 26) * rng.uniform(0.85, 1.15, 3))
+    shape = place_inside(canvas, rng, "liver", rng.uniform(14, 28) * rng.uniform(0.85, 1.15, 3))
     if shape is None:
         return
     level = canvas.level(shape, outline())
@@ -235,7 +235,7 @@ def paint_liver_tumour(canvas: Canvas, rng: np.random.Generator, outline) -> Non
 
 def paint_lung_nodule(canvas: Canvas, rng: np.random.Generator, outline) -> None:
     """One solid lesion in a lung."""
-    shape = place_inside(canvas, rng, "lungs", rng.uniform(9, 17) * rng.uniform(0.9, 1.1, 3))
+    shape = place_inside(canvas, rng, "lungs", rng.uniform(11, 19) * rng.uniform(0.9, 1.1, 3))
     if shape is None:
         return
     mask = (canvas.level(shape, outline()) < 1.0) & (canvas.labels == STRUCTURES["lungs"])

@@ -1,0 +1,84 @@
+"""Phantoms prepared for training, and the windows cut from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import phantom
+
+from .config import Size3
+from .preprocessing import bounding_box, prepared, resized
+
+LABELLED, UNLABELLED, VALIDATION, HELD_OUT = 0, 100_000, 200_000, 300_000
+"""First seed of each share; the shares never meet."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A prepared scan `[D, H, W]`: image float16 in [0, 1], labels uint8."""
+
+    image: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the encoder sees, `[D, H, W]` of the window's size: image float32, labels uint8 or supervoxel ids.
+
+    `focus` is the label around which a zoomed-in window was placed, 0 if none.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    zoomed_in: bool
+    focus: int = 0
+
+
+def load(seed: int, cache: Path) -> Scan:
+    """The prepared phantom of `seed`, kept in `cache`."""
+    path = cache / f"{seed}.npz"
+    if path.exists():
+        with np.load(path) as arrays:
+            return Scan(arrays["image"], arrays["labels"])
+    drawn = phantom.generate(seed)
+    image, labels = prepared(drawn.hu, drawn.labels)
+    scan = Scan(np.ascontiguousarray(image, np.float16), np.ascontiguousarray(labels))
+    partial = path.with_suffix(".part.npz")
+    np.savez(partial, image=scan.image, labels=scan.labels)
+    partial.rename(path)
+    return scan
+
+
+def zoomed_out(scan: Scan, size: Size3, rng: np.random.Generator) -> Window:
+    """The whole scan, or a shorter field of view along the body, at the window's size."""
+    depth = len(scan.image)
+    kept = int(depth * rng.uniform(0.7, 1.0)) if rng.random() < 0.5 else depth
+    start = rng.integers(0, depth - kept + 1)
+    image, labels = (resized(part[start : start + kept], size, 0.5) for part in (scan.image, scan.labels))
+    return Window(varied(image, rng), labels, False)
+
+
+def zoomed_in(scan: Scan, size: Size3, rng: np.random.Generator) -> Window:
+    """A window at full resolution: around one structure as inference places it, or anywhere."""
+    shape, window = np.array(scan.image.shape), np.array(size)
+    present = np.flatnonzero(np.bincount(scan.labels.ravel())[1:]) + 1
+    focus = int(rng.choice(present)) if rng.random() < 0.85 and present.size else 0
+    if focus:
+        low, high = bounding_box(scan.labels == focus)
+        spare = window - (high - low + 1)
+        centred = low - spare // 2 + rng.integers(-window // 8, window // 8 + 1)
+        crossing = rng.integers(np.minimum(low, high - window) - window // 4, np.maximum(low, high - window) + window // 4)
+        origin = np.where(spare >= 0, centred, crossing)
+    else:
+        origin = rng.integers(0, np.maximum(shape - window, 0) + 1)
+    origin = np.clip(origin, 0, np.maximum(shape - window, 0))
+    inside = tuple(slice(a, a + n) for a, n in zip(origin, size))
+    short = [(0, n - min(n, s)) for n, s in zip(size, scan.image.shape)]
+    image, labels = (np.pad(part[inside], short) for part in (scan.image, scan.labels))
+    return Window(varied(image, rng), labels, True, focus)
+
+
+def varied(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The image as float32 under a random gamma, which keeps 0 and 1."""
+    return image.astype(np.float32) ** np.float32(rng.uniform(0.85, 1.2))
