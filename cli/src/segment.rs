@@ -265,6 +265,7 @@ fn per_object_paths(dir: &Path, segmentations: &[Segmentation]) -> Vec<PathBuf> 
     for segmentation in segmentations {
         let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
         let stem: String = segmentation.name().trim().chars().map(plain).take(100).collect();
+        let stem = if stem.is_empty() { "object".to_owned() } else { stem };
         let numbered = (2..).map(|n| format!("{stem}_{n}"));
         let unique = std::iter::once(stem.clone()).chain(numbered).find(|stem| taken.insert(stem.to_lowercase()));
         paths.push(dir.join(format!("{}.nii.gz", unique.unwrap_or(stem))));

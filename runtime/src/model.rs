@@ -95,7 +95,13 @@ impl Model {
     /// As for [`Model::study`], and [`Error::Setting`] if an option is out of range.
     pub fn study_with(&self, volume: Volume, options: &Options) -> Result<Study, Error> {
         options.check()?;
-        Study::new(Arc::clone(&self.stages), options.clone(), volume)
+        let options = Options {
+            provider: self.options.provider,
+            threads: self.options.threads,
+            library: self.options.library.clone(),
+            ..options.clone()
+        };
+        Study::new(Arc::clone(&self.stages), options, volume)
     }
 
     /// The stages, to be called one by one.

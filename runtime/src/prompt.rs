@@ -80,6 +80,12 @@ pub enum PromptError {
     /// There is no prompt at all.
     #[error("no prompt: expected at least one text, box or point")]
     Nothing,
+    /// More objects than a label map has labels.
+    #[error("{found} objects: expected at most {}, as many as a label map has labels", u16::MAX)]
+    TooMany {
+        /// Number of prompts.
+        found: usize,
+    },
     /// An object has neither text nor points nor a box.
     #[error("object {object:?}: expected a text, a box or a point, found none")]
     Empty {

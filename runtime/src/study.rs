@@ -169,6 +169,9 @@ impl Study {
         if prompts.is_empty() {
             return Err(PromptError::Nothing.into());
         }
+        if prompts.len() > usize::from(u16::MAX) {
+            return Err(PromptError::TooMany { found: prompts.len() }.into());
+        }
         let window = self.stages.architecture().window_dhw;
         let scan = &self.scan;
         let placer = Placer::new(&scan.grid, &scan.axes, &scan.crop, window);

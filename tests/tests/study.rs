@@ -113,6 +113,15 @@ fn overlaps_go_to_the_higher_logit() {
 }
 
 #[test]
+fn a_study_keeps_the_models_provider_and_takes_at_most_as_many_objects_as_there_are_labels() {
+    let (model, options) = model("limits");
+    let study = model.study_with(scan(), &options.provider(Provider::Cuda)).expect("a study");
+    assert_eq!(study.options().provider, Provider::Cpu, "the model's, whatever the study's options say");
+    let error = study.segment_all(&vec![Prompt::text("liver"); 65536]).expect_err("more than 65535 objects");
+    assert!(error.to_string().contains("65536"), "{error}");
+}
+
+#[test]
 fn an_observer_sees_every_window_and_can_stop() {
     let (model, _) = model("observer");
     let study = model.study(scan()).expect("a study");
