@@ -1,7 +1,9 @@
 //! A scan and a prompt give the logits that the released code gives, in both orientations.
 //!
 //! Profile `released`: regions, windows and prompts in them to the letter. See `near_misses.rs` for what these
-//! tolerances reject.
+//! tolerances reject. With `--nocapture`, says how near every run is.
+
+#![allow(clippy::print_stderr, reason = "the measured errors are quoted in the README")]
 
 use std::collections::BTreeMap;
 
@@ -83,6 +85,7 @@ fn check_run(study: &Study, run: &Run, name: &str, goldens: &Goldens) {
     assert_eq!(logits.shape(), shape, "{name}");
     let logits = logits.as_slice().expect("standard layout");
     let error = relative_l2(logits, &expected);
+    eprintln!("{name}: logits: relative L2 {error:.1e}, {LOGITS:.0e} allowed");
     assert!(error <= LOGITS, "{name}: logits: relative L2 {error:.1e}");
     assert_eq!(wrong_signs(logits, &expected), 0, "{name}: voxels on the wrong side");
 }
