@@ -76,7 +76,7 @@ pub(crate) struct Segment {
     /// Stop after the zoom-out pass: fast and coarse
     #[arg(long, help_heading = "Method")]
     no_zoom: bool,
-    /// Share of a window that the next one covers too, per axis: 0 up to, not including, 1
+    /// Share of a window that the next one covers too, per axis: 0 to 0.95
     #[arg(long, default_value_t = 0.5, help_heading = "Method")]
     overlap: f64,
     /// Axes that the model sees: the patient's, or as the file stores them

@@ -7,6 +7,10 @@ use crate::orientation::Orientation;
 use crate::provider::Provider;
 use crate::zoom_in::Profile;
 
+/// With this overlap a voxel lies in at most 40 windows an axis (windows of 39 voxels, one apart, and the last one,
+/// shifted back): 64,000 in all, which the average's counters hold. An overlap of 0.5 has 27 at most.
+pub(crate) const MAX_OVERLAP: f64 = 0.95;
+
 /// How a bundle is opened and scans are segmented.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -23,7 +27,7 @@ pub struct Options {
     pub profile: Profile,
     /// Whether the zoom-in pass runs.
     pub zoom_in: bool,
-    /// Share of a window that the next one covers too, per axis: 0 up to, not including, 1.
+    /// Share of a window that the next one covers too, per axis: 0 to 0.95.
     pub overlap: f64,
     /// Bytes of image embeddings that a study keeps.
     pub cache_bytes: usize,
@@ -102,8 +106,8 @@ impl Options {
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if !(0.0..1.0).contains(&self.overlap) {
-            let (expected, found) = ("at least 0 and less than 1", self.overlap.to_string());
+        if !(0.0..=MAX_OVERLAP).contains(&self.overlap) {
+            let (expected, found) = ("at least 0 and at most 0.95", self.overlap.to_string());
             return Err(Error::Setting { name: "overlap", expected, found });
         }
         if self.threads == Some(0) {

@@ -177,6 +177,7 @@ fn intersection(a: Region, b: Region) -> Option<Region> {
 pub(crate) struct Average {
     region: Region,
     sum: Array3<f32>,
+    /// Windows over each voxel: see [`crate::options::MAX_OVERLAP`] for why 16 bits hold it.
     count: Array3<u16>,
 }
 
@@ -297,6 +298,16 @@ mod tests {
         let object = ZoomInObject { prompt: &text_only, ..object };
         assert_eq!(scan.prompt_in(&object, &frames[26], false), Some(WindowPrompt::default()));
         assert_eq!(scan.prompt_in(&object, &frames[13], false), None, "neither mask nor prompt in the middle window");
+    }
+
+    #[test]
+    fn the_largest_overlap_does_not_overflow_the_count() {
+        let most = (1..=4096_usize).map(|window| {
+            let step = crate::sliding_window::window_step(window, crate::options::MAX_OVERLAP);
+            window.div_ceil(step) + 1 // the last window, shifted back
+        });
+        let most = most.max().unwrap_or(0);
+        assert!(most.pow(3) <= usize::from(u16::MAX), "{most} windows an axis");
     }
 
     #[test]
