@@ -30,6 +30,7 @@ mod stages;
 mod study;
 mod tokenizer;
 pub mod volume;
+mod whole_file;
 mod zoom_in;
 mod zoom_out;
 

@@ -2,11 +2,13 @@
 
 use ndarray::{Array3, ArrayView3};
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::volume::{Affine, Grid};
 
 /// Which way up the model sees the scan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Orientation {
     /// Permuted and flipped to the nearest RAS+ axes first: one patient gives one result, however the file stores it.
     #[default]

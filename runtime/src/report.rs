@@ -8,11 +8,16 @@ use segvol_onnx::Stage;
 use segvol_onnx::manifest::Source;
 use serde::Serialize;
 
+use crate::metrics;
 use crate::model::Model;
+use crate::orientation::Orientation;
 use crate::prompt::Prompt;
 use crate::provider::Placement;
 use crate::segmentation::{Segmentation, VoxelCounts, WindowCounts};
 use crate::study::{Statistics, Study};
+use crate::volume::Grid;
+use crate::whole_file;
+use crate::zoom_in::Profile;
 
 /// The layout of a report.
 const SCHEMA_VERSION: u32 = 1;
@@ -81,10 +86,10 @@ pub struct ImageReport {
 /// The settings that a result depends on.
 #[derive(Debug, Clone, Serialize)]
 pub struct SettingsReport {
-    /// `ras` or `stored`.
-    pub orientation: String,
-    /// `default` or `released`.
-    pub profile: String,
+    /// Which axes the model saw.
+    pub orientation: Orientation,
+    /// How windows and prompts of the zoom-in pass were chosen.
+    pub profile: Profile,
     /// Whether the zoom-in pass ran.
     pub zoom_in: bool,
     /// Share of a window that the next one covers too.
@@ -142,28 +147,27 @@ impl Report {
                 crop_shape_dhw: study.crop().shape_dhw(),
             },
             settings: SettingsReport {
-                orientation: format!("{:?}", options.orientation).to_lowercase(),
-                profile: format!("{:?}", options.profile).to_lowercase(),
+                orientation: options.orientation,
+                profile: options.profile,
                 zoom_in: options.zoom_in,
                 overlap: options.overlap,
             },
-            objects: objects.map(|(index, (prompt, found))| ObjectReport::new(index + 1, prompt, found)).collect(),
+            objects: objects
+                .map(|(index, (prompt, found))| ObjectReport::new(index + 1, prompt, found, study.grid()))
+                .collect(),
             statistics: study.statistics(),
             warnings: study.warnings().to_vec(),
         }
     }
 
-    /// Writes the report as JSON: aside, then renamed, so that a report is whole or not there.
+    /// Writes the report as JSON. The file appears whole or not at all.
     ///
     /// # Errors
     ///
     /// What the operating system says.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(self.to_json()?.as_bytes())?;
-        file.persist(path)?;
-        Ok(())
+        let json = self.to_json()?;
+        whole_file::write(path, |mut file| file.write_all(json.as_bytes()))
     }
 
     /// The report as JSON text.
@@ -179,7 +183,7 @@ impl Report {
 }
 
 impl ObjectReport {
-    fn new(label: usize, prompt: &Prompt, found: &Segmentation) -> Self {
+    fn new(label: usize, prompt: &Prompt, found: &Segmentation, grid: &Grid) -> Self {
         let voxels = found.voxels();
         let mut warnings = found.warnings().to_vec();
         if voxels.zoom_in == 0 {
@@ -190,14 +194,13 @@ impl ObjectReport {
             };
             warnings.push(format!("object {:?}: the mask is empty: {pass}", found.name()));
         }
-        let mask = found.mask();
         Self {
             name: found.name().to_owned(),
             label,
             prompt: prompt.clone(),
             voxels,
-            volume_ml: mask.volume_ml(1),
-            bounding_box_ijk: mask.bounding_box_ijk(1).map(|(min, max)| [min, max]),
+            volume_ml: metrics::volume_ml(voxels.zoom_in, grid),
+            bounding_box_ijk: found.mask().bounding_box_ijk(1).map(|(min, max)| [min, max]),
             region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),
             windows: found.windows(),
             warnings,

@@ -1,12 +1,13 @@
 //! A NIfTI file on the grid of another.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
 
 use super::{ByteOrder, Datatype, Header};
+use crate::whole_file;
 
 /// Voxels to write, i fastest.
 #[derive(Clone, Copy, Debug)]
@@ -57,39 +58,13 @@ pub fn is_nifti_name(path: &Path) -> Option<bool> {
 
 /// Writes `voxels` on the grid of `like` to `path`: compressed if the name ends in `.gz`.
 ///
-/// The file appears whole or not at all: it is written beside `path`, synced and renamed. The caller has checked name
-/// and length.
+/// The file appears whole or not at all. The caller has checked name and length.
 ///
 /// # Errors
 /// What the operating system says.
 pub fn write(path: &Path, like: &Header, intent_code: i16, voxels: Voxels<'_>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".segvol-").suffix(".part");
-    let permissions = new_file_permissions();
-    if let Some(permissions) = permissions {
-        builder.permissions(permissions);
-    }
-    let temporary = builder.tempfile_in(folder)?;
-    write_file(temporary.as_file(), like, intent_code, voxels, is_nifti_name(path) == Some(true))?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// What a new file gets, before the user's mask; a temporary file is private otherwise.
-#[cfg(unix)]
-fn new_file_permissions() -> Option<Permissions> {
-    use std::os::unix::fs::PermissionsExt;
-    Some(Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn new_file_permissions() -> Option<Permissions> {
-    None
+    let compressed = is_nifti_name(path) == Some(true);
+    whole_file::write(path, |file| write_file(file, like, intent_code, voxels, compressed))
 }
 
 fn write_file(file: &File, like: &Header, intent_code: i16, voxels: Voxels<'_>, compressed: bool) -> io::Result<()> {
