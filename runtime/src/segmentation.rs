@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
+use ndarray::{Array3, Axis, parallel::prelude::*, s};
 use serde::Serialize;
 
 use crate::frame::Region;
@@ -65,7 +65,7 @@ impl Segmentation {
         self.windows
     }
 
-    /// What the user should know of this object: a prompt that was moved, no voxel found.
+    /// What the user should know of this object's prompt, such as that it was moved.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -75,30 +75,18 @@ impl Segmentation {
     #[must_use]
     pub fn logits(&self) -> Array3<f32> {
         let mut logits = Array3::zeros(self.scan.crop.shape_dhw());
-        self.fill(logits.view_mut(), true);
-        logits
-    }
-
-    /// Logits of the zoom-out pass at the crop's shape, `[D, H, W]`.
-    #[must_use]
-    pub fn zoom_out_logits_in_crop(&self) -> Array3<f32> {
-        let mut logits = Array3::zeros(self.scan.crop.shape_dhw());
-        self.fill(logits.view_mut(), false);
-        logits
-    }
-
-    fn fill(&self, mut logits: ArrayViewMut3<'_, f32>, zoomed_in: bool) {
         logits.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
             for (h, mut row) in slice.axis_iter_mut(Axis(0)).enumerate() {
                 if let Some(row) = row.as_slice_mut() {
-                    self.row(d, h, zoomed_in, row);
+                    self.row(d, h, true, row);
                 }
             }
         });
+        logits
     }
 
     /// Logits of one row of the crop.
-    pub(crate) fn row(&self, d: usize, h: usize, zoomed_in: bool, row: &mut [f32]) {
+    fn row(&self, d: usize, h: usize, zoomed_in: bool, row: &mut [f32]) {
         let [from_d, from_h, from_w] = &self.scan.tables;
         let source = self.zoom_out.slice(s![from_d[d], from_h[h], ..]);
         for (logit, &w) in row.iter_mut().zip(from_w) {

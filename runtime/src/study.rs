@@ -60,7 +60,7 @@ pub struct Statistics {
 pub struct Progress {
     /// Windows done, of all objects together.
     pub done: usize,
-    /// Windows known to be needed. Grows once, when the zoom-out pass has found the regions of interest.
+    /// Windows that may be needed: known when the zoom-out pass, the first of them, has found the regions of interest.
     pub total: usize,
 }
 
@@ -215,10 +215,8 @@ impl Study {
     /// Zoom-out logits per object, `[D, H, W]` of the window.
     fn zoom_out(&self, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
         let window = self.stages.architecture().window_dhw;
-        let embedding = self.embed(&WindowKey::ZoomOut, || resize_nearest_exact(self.image.view(), window))?;
         let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
-        self.state().statistics.windows_reused += prompts.len() - 1;
-        self.decode(&embedding, &prompts)
+        self.look(&WindowKey::ZoomOut, || resize_nearest_exact(self.image.view(), window), &prompts)
     }
 
     fn zoom_in(
@@ -276,9 +274,7 @@ impl Study {
             }
             if !prompts.is_empty() {
                 let cut = || frame.cut(self.image.view(), window);
-                let embedding = self.embed(&WindowKey::ZoomIn(frame.clone()), cut)?;
-                let logits = self.decode(&embedding, &prompts)?;
-                self.state().statistics.windows_reused += prompts.len() - 1;
+                let logits = self.look(&WindowKey::ZoomIn(frame.clone()), cut, &prompts)?;
                 self.timed("stitch", || {
                     for (index, logits) in looking.into_iter().zip(&logits) {
                         if let Some(average) = &mut averages[index] {
@@ -301,6 +297,18 @@ impl Study {
             segmentation.zoom_in = Some(ZoomedIn { region: roi.region, logits });
         }
         Ok(())
+    }
+
+    /// Logits of several prompts over one window, `[D, H, W]` each.
+    fn look(
+        &self,
+        key: &WindowKey,
+        window: impl FnOnce() -> Array3<f32>,
+        prompts: &[WindowPrompt<'_>],
+    ) -> Result<Vec<Array3<f32>>, Error> {
+        let embedding = self.embed(key, window)?;
+        self.state().statistics.windows_reused += prompts.len().saturating_sub(1);
+        self.decode(&embedding, prompts)
     }
 
     /// The embedding of a window, kept or encoded now.
