@@ -143,7 +143,6 @@ impl Segment {
         })?;
         bar.finish_and_clear();
 
-        let report = Report::new(&model, &study, &prompts, &segmentations);
         if let Some(path) = &self.output {
             study.label_map(&segmentations).save(path).map_err(segvol::Error::from)?;
         }
@@ -157,11 +156,14 @@ impl Segment {
             segvol::mask::save_logits(path, &study.logit_map(segmentation), study.grid())
                 .map_err(segvol::Error::from)?;
         }
-        if let Some(path) = &self.report {
-            report.save(path).with_context(|| format!("report `{}`", path.display()))?;
-        }
-        if !self.quiet {
-            summarise(out, &report)?;
+        if self.report.is_some() || !self.quiet {
+            let report = Report::new(&model, &study, &prompts, &segmentations);
+            if let Some(path) = &self.report {
+                report.save(path).with_context(|| format!("report `{}`", path.display()))?;
+            }
+            if !self.quiet {
+                summarise(out, &report)?;
+            }
         }
         Ok(())
     }
@@ -208,8 +210,8 @@ impl Segment {
             return Err(Usage(format!("--logits is for one object, found {objects}")).into());
         }
         for path in [&self.output, &self.logits].into_iter().flatten() {
-            let name = path.to_string_lossy();
-            if !name.ends_with(".nii") && !name.ends_with(".nii.gz") {
+            if segvol::nifti::is_nifti_name(path).is_none() {
+                let name = path.display();
                 return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
             }
         }
