@@ -10,6 +10,14 @@
 //!
 //! The tests themselves are in `tests/`, one file per promise; `data/README.md` says where each golden came from.
 
+/// A folder under target/tmp, removed when it goes out of scope. A macro, since cargo tells the place to tests alone.
+#[macro_export]
+macro_rules! folder {
+    () => {
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
+    };
+}
+
 pub mod bundle;
 pub mod checkpoint;
 pub mod compare;

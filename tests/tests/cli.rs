@@ -224,11 +224,7 @@ fn points_and_boxes_of_every_space_are_taken() {
 fn mistakes_in_the_arguments_are_said_before_any_work() {
     let dir = tempfile::tempdir().expect("a folder");
     let mask = dir.path().join("mask.nii.gz");
-    let with = |arguments: &[&str]| {
-        let mut command = segment();
-        command.args(arguments).arg("-o").arg(&mask);
-        command.assert()
-    };
+    let with = |arguments: &[&str]| segment().args(arguments).arg("-o").arg(&mask).assert();
     refused(&with(&[]), USAGE, &["--text", "--point", "--box"]);
     refused(&segment().args(["--text", "liver"]).assert(), USAGE, &["--output"]);
     refused(&with(&["--text", "a", "--text", "b", "--point", "1,2,3"]), USAGE, &["--prompts"]);
@@ -248,11 +244,7 @@ fn mistakes_in_the_arguments_are_said_before_any_work() {
 fn bad_input_is_named() {
     let dir = tempfile::tempdir().expect("a folder");
     let mask = dir.path().join("mask.nii.gz");
-    let with = |arguments: &[&str]| {
-        let mut command = segment();
-        command.args(arguments).arg("-o").arg(&mask);
-        command.assert()
-    };
+    let with = |arguments: &[&str]| segment().args(arguments).arg("-o").arg(&mask).assert();
     refused(&with(&["--point", "1,2,1000"]), INPUT, &["1000", "outside"]);
     refused(&with(&["--box", "9,9,9,1,1,1"]), INPUT, &["(9, 9, 9)"]);
     refused(&with(&["--point", "NaN,2,3"]), INPUT, &["finite"]);

@@ -5,7 +5,6 @@
 #![allow(clippy::print_stderr, reason = "the times are half of what it is run for")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 use segvol::volume::Affine;
@@ -30,9 +29,9 @@ fn scan() -> Volume {
 #[test]
 #[ignore = "writes 1.5 GB and takes about a minute and a half; run with --ignored"]
 fn a_full_size_model_segments_a_full_size_scan() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("full_size");
+    let folder = segvol_tests::folder!();
     let start = Instant::now();
-    let bundle = bundle::seeded(&folder, &models::full(), &BTreeMap::new());
+    let bundle = bundle::seeded(folder.path(), &models::full(), &BTreeMap::new());
     eprintln!("seeded checkpoint and conversion: {:.1} s", start.elapsed().as_secs_f64());
 
     let start = Instant::now();
@@ -62,5 +61,4 @@ fn a_full_size_model_segments_a_full_size_scan() {
     // The same once more costs no window.
     study.segment(&prompts[0]).expect("segmented");
     assert_eq!(study.statistics().windows_encoded, statistics.windows_encoded);
-    std::fs::remove_dir_all(folder).expect("removed");
 }

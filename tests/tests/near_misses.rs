@@ -17,12 +17,6 @@ use segvol_tests::compare::{IMAGE_EMBEDDING, INTENSITY, LOGITS, STAGE, max_error
 use segvol_tests::golden::{Goldens, data, volume_record};
 use segvol_tests::stage_errors::{StagePrompts, stage_errors, stage_errors_with, worst};
 use segvol_tests::{bundle, models, seeded};
-use tempfile::TempDir;
-
-/// A folder under target/tmp, removed when it goes out of scope.
-fn folder() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
-}
 
 fn tiny_goldens() -> Goldens {
     Goldens::load("tiny/stages.safetensors.gz")
@@ -30,7 +24,7 @@ fn tiny_goldens() -> Goldens {
 
 /// The stage errors of the tiny model with one of its graphs edited.
 fn errors_with(stage: Stage, edit: impl FnOnce(&mut GraphProto)) -> BTreeMap<String, f64> {
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let whole = bundle::seeded(&folder.path().join("whole"), &models::tiny(), &BTreeMap::new());
     let edited = bundle::edited(&whole, &folder.path().join("edited"), stage, edit);
     stage_errors(&bundle::open(&edited), &tiny_goldens())
@@ -59,7 +53,7 @@ fn goldens_tell_layer_norm_epsilon_1e_5_from_1e_6() {
 /// upscaled image: too little to tell by numbers, so the graph is looked at.
 #[test]
 fn every_layer_norm_of_the_mask_decoder_has_epsilon_1e_5() {
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let whole = bundle::seeded(&folder.path().join("whole"), &models::tiny(), &BTreeMap::new());
     let _ = bundle::edited(&whole, &folder.path().join("copy"), Stage::MaskDecoder, |graph| {
         let norms: Vec<_> = graph.node.iter().filter(|node| node.op_type == "LayerNormalization").collect();
@@ -193,7 +187,7 @@ fn goldens_tell_the_missing_residual() {
 /// What the prompt encoder is given, with one wrong choice each: 0.8, 0.5, 8.3e-3.
 #[test]
 fn goldens_tell_prompts_from_prompts_that_are_slightly_off() {
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let whole = bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new());
     let model = bundle::open(&whole);
     let goldens = tiny_goldens();
@@ -377,7 +371,7 @@ fn goldens_tell_how_intensities_are_normalised() {
 fn goldens_tell_the_released_pipeline_from_a_cleaner_one() {
     let record = volume_record("smaller_than_window");
     let weights = &record.variants["plain"];
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let bundle = bundle::seeded(folder.path(), &models::tiny(), &weights.bias_added);
     let model = bundle::open(&bundle);
 

@@ -9,12 +9,6 @@ use segvol_tests::compare::{IMAGE_EMBEDDING, STAGE, relative_l2};
 use segvol_tests::golden::Goldens;
 use segvol_tests::stage_errors::{stage_errors, worst};
 use segvol_tests::{bundle, models};
-use tempfile::TempDir;
-
-/// A folder under target/tmp, removed when it goes out of scope.
-fn folder() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
-}
 
 #[track_caller]
 fn assert_within_tolerance(errors: &BTreeMap<String, f64>) {
@@ -27,7 +21,7 @@ fn assert_within_tolerance(errors: &BTreeMap<String, f64>) {
 
 #[test]
 fn tiny_model_matches_the_released_code() {
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let bundle = bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new());
     let goldens = Goldens::load("tiny/stages.safetensors.gz");
     let errors = stage_errors(&bundle::open(&bundle), &goldens);
@@ -37,7 +31,7 @@ fn tiny_model_matches_the_released_code() {
 
 #[test]
 fn portable_graphs_match_the_released_code() {
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let bundle = bundle::seeded(&folder.path().join("whole"), &models::tiny(), &BTreeMap::new());
     let portable = bundle::edited(&bundle, &folder.path().join("portable"), Stage::ImageEncoder, |_| ());
     let goldens = Goldens::load("tiny/stages.safetensors.gz");
@@ -46,7 +40,7 @@ fn portable_graphs_match_the_released_code() {
 
 #[test]
 fn names_become_the_token_ids_of_the_released_code() {
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let bundle = bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new());
     let model = bundle::open(&bundle);
     let goldens = Goldens::load("tiny/stages.safetensors.gz");
@@ -76,7 +70,7 @@ fn names_become_the_token_ids_of_the_released_code() {
 fn a_prompt_gets_the_same_logits_alone_and_in_a_batch() {
     use segvol_tests::stage_errors::{MIXES, StagePrompts};
 
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let bundle = bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new());
     let model = bundle::open(&bundle);
     let goldens = Goldens::load("tiny/stages.safetensors.gz");
@@ -101,7 +95,7 @@ fn a_prompt_gets_the_same_logits_alone_and_in_a_batch() {
 #[test]
 #[ignore = "writes 1.5 GB and takes half a minute; run with --ignored"]
 fn full_model_matches_the_released_code() {
-    let folder = folder();
+    let folder = segvol_tests::folder!();
     let bundle = bundle::seeded(folder.path(), &models::full(), &BTreeMap::new());
     let goldens = Goldens::load("full/stages.safetensors.gz");
     let errors = stage_errors(&bundle::open(&bundle), &goldens);

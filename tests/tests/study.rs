@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
 use segvol::mask::Labels;
 use segvol::{Error, Model, Options, PointLabel, Prompt, Provider, Segmentation, Space, Volume};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
+use tempfile::TempDir;
 
 const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
 
-fn model(name: &str) -> (Model, Options) {
-    let folder: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("study").join(name);
-    let bundle = bundle::seeded(&folder, &models::tiny(), &BTreeMap::new());
+/// A seeded model, the settings that it was opened with, and the folder that it lies in.
+fn model() -> (Model, Options, TempDir) {
+    let folder = segvol_tests::folder!();
+    let bundle = bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new());
     let options = Options::default().provider(Provider::Cpu);
-    (Model::open(&bundle, &options).expect("a bundle"), options)
+    (Model::open(&bundle, &options).expect("a bundle"), options, folder)
 }
 
 fn scan() -> Volume {
@@ -53,7 +54,7 @@ fn assert_same_bits(a: &Segmentation, b: &Segmentation, what: &str) {
 
 #[test]
 fn company_order_and_cache_change_no_bit() {
-    let (model, options) = model("company");
+    let (model, options, _folder) = model();
     let prompts = prompts();
     let together = model.study(scan()).expect("a study").segment_all(&prompts).expect("segmented");
     let reversed: Vec<Prompt> = prompts.iter().rev().cloned().collect();
@@ -72,7 +73,7 @@ fn company_order_and_cache_change_no_bit() {
 
 #[test]
 fn every_window_is_encoded_once_however_many_objects_and_calls_need_it() {
-    let (model, options) = model("once");
+    let (model, options, _folder) = model();
     let study = model.study(scan()).expect("a study");
     let first = study.segment_all(&prompts()).expect("segmented");
     let lattice = first.iter().map(|found| found.windows().total).max().unwrap_or(0);
@@ -91,7 +92,7 @@ fn every_window_is_encoded_once_however_many_objects_and_calls_need_it() {
 
 #[test]
 fn overlaps_go_to_the_higher_logit() {
-    let (model, _) = model("overlaps");
+    let (model, _, _folder) = model();
     let study = model.study(scan()).expect("a study");
     let found = study.segment_all(&prompts()[..2]).expect("segmented");
     let Labels::U8(labels) = study.label_map(&found).into_labels() else { panic!("two labels fit a byte") };
@@ -114,7 +115,7 @@ fn overlaps_go_to_the_higher_logit() {
 
 #[test]
 fn a_study_keeps_the_models_provider_and_takes_at_most_as_many_objects_as_there_are_labels() {
-    let (model, options) = model("limits");
+    let (model, options, _folder) = model();
     let study = model.study_with(scan(), &options.provider(Provider::Cuda)).expect("a study");
     assert_eq!(study.options().provider, Provider::Cpu, "the model's, whatever the study's options say");
     let error = study.segment_all(&vec![Prompt::text("liver"); 65536]).expect_err("more than 65535 objects");
@@ -123,7 +124,7 @@ fn a_study_keeps_the_models_provider_and_takes_at_most_as_many_objects_as_there_
 
 #[test]
 fn an_observer_sees_every_window_and_can_stop() {
-    let (model, _) = model("observer");
+    let (model, _, _folder) = model();
     let study = model.study(scan()).expect("a study");
     let mut seen = Vec::new();
     let found = study.segment_observed(&prompts()[..1], &mut |progress| {
@@ -142,7 +143,7 @@ fn an_observer_sees_every_window_and_can_stop() {
 
 #[test]
 fn a_box_in_voxels_and_in_millimetres_gives_one_mask() {
-    let (model, _) = model("spaces");
+    let (model, _, _folder) = model();
     let study = model.study(scan()).expect("a study");
     let (low, high) = ([20.0, 15.0, 5.0], [50.0, 45.0, 20.0]);
     let in_voxels = study.segment(&Prompt::new().bounding_box(low, high)).expect("segmented");

@@ -12,12 +12,6 @@ use segvol::{Model, Orientation, PointLabel, Prompt, Space, Study, Volume};
 use segvol_tests::compare::{INTENSITY, LOGITS, max_error, relative_l2, wrong_signs};
 use segvol_tests::golden::{Goldens, Run, data, volume_record};
 use segvol_tests::{bundle, models};
-use tempfile::TempDir;
-
-/// A folder under target/tmp, removed when it goes out of scope.
-fn folder() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
-}
 
 fn prompt(run: &Run) -> Prompt {
     let mut prompt = Prompt::new().space(Space::Window);
@@ -96,7 +90,7 @@ fn check_volume(volume: &str) -> usize {
     let goldens = Goldens::load(&format!("tiny/volumes/{volume}.safetensors.gz"));
     let mut runs = 0;
     for (variant, weights) in &record.variants {
-        let folder = folder();
+        let folder = segvol_tests::folder!();
         let bundle = bundle::seeded(folder.path(), &models::tiny(), &weights.bias_added);
         let model = bundle::open(&bundle);
         for (name, orientation, prompts) in
