@@ -26,27 +26,33 @@ pub(crate) fn layer_norm(m: &Module, x: &Value, width: usize) -> Value {
     m.layer_normalization(x, &m.weight("weight", &[width]), &m.weight("bias", &[width]), LAYER_NORM_EPSILON)
 }
 
-/// `nn.LayerNorm` over all axes of `x [B, C, D, H, W]` but the first, jointly.
+/// `nn.LayerNorm` over `[C, 2 Gd, 2 Gh, 2 Gw]` jointly, of `x [B, 8 N, C]` whose rows are those voxels in the order
+/// (grid, doubling).
 ///
 /// Each mean is taken axis by axis. `LayerNormalization`, or one `ReduceMean` over millions of elements,
 /// adds them up in one float32 and is off by 6.5e-5 at the full model's size; the chain is off by 8e-8.
-/// The channels' mean is a matrix product per batch entry: for a batch of one, ONNX Runtime would take the last
+/// The last mean is a matrix product per batch entry: for a batch of one, ONNX Runtime would take the last
 /// `ReduceMean` as one over everything, which adds in another order than one over the rows of a larger batch,
 /// and a prompt alone would differ from the same prompt in a batch.
-pub(crate) fn layer_norm_joint(m: &Module, x: &Value, shape: &[usize; 4]) -> Value {
-    #[allow(clippy::cast_precision_loss)] // Some hundred channels.
-    let channels = m.scalar(shape[0] as f32);
-    let ones = m.floats("ones", &[1, 1, shape[0]], &vec![1.0; shape[0]]);
+pub(crate) fn layer_norm_joint(m: &Module, x: &Value, grid_dhw: [usize; 3], channels: usize) -> Value {
+    let [d, h, w] = grid_dhw;
+    #[allow(clippy::cast_precision_loss)] // Some slices.
+    let slices = m.scalar(d as f32);
+    let ones = m.floats("ones", &[1, 1, d], &vec![1.0; d]);
     let mean = |x: &Value| {
-        let means = (2..=4).rev().fold(x.clone(), |x, axis| m.reduce_mean(axis, &x)); // [B, C, 1, 1, 1]
-        let sum = m.mat_mul(&ones, &m.reshape(&means, &[0, 0, 1])); // [B, 1, 1]
-        m.div(&m.reshape(&sum, &[0, 1, 1, 1, 1]), &channels)
+        let means = m.reshape(&m.reduce_mean(2, x), &[0, d as i64, h as i64, 8 * w as i64]);
+        let means = m.reduce_mean(2, &m.reduce_mean(3, &means)); // [B, Gd, 1, 1]
+        m.div(&m.mat_mul(&ones, &m.reshape(&means, &[0, 0, 1])), &slices) // [B, 1, 1]
     };
+    let stored = [channels, 2 * d, 2 * h, 2 * w];
+    let by_row: (&[usize], &[usize]) = (&[channels, d, 2, h, 2, w, 2], &[1, 3, 5, 2, 4, 6, 0]);
+    let affine = |name: &str| m.weight_permuted(name, &stored, by_row, &[8 * d * h * w, channels]);
+
     let centred = m.sub(x, &mean(x));
-    let variance = mean(&m.mul(&centred, &centred)); // [B, 1, 1, 1, 1]
+    let variance = mean(&m.mul(&centred, &centred)); // [B, 1, 1]
     let deviation = m.sqrt(&m.add(&variance, &m.scalar(LAYER_NORM_EPSILON)));
     let normal = m.div(&centred, &deviation);
-    m.add(&m.mul(&normal, &m.weight("weight", shape)), &m.weight("bias", shape))
+    m.add(&m.mul(&normal, &affine("weight")), &affine("bias"))
 }
 
 /// `nn.GELU()`: `x/2 (1 + erf(x / sqrt 2))`, exact.

@@ -50,6 +50,8 @@ pub(crate) enum Source {
     Stored(String),
     /// A checkpoint tensor `[rows, columns]`, transposed.
     Transposed { name: String, rows: usize, columns: usize },
+    /// A checkpoint tensor, seen as `shape`, with its axes in another order.
+    Permuted { name: String, shape: Vec<usize>, order: Vec<usize> },
     /// Computed from the checkpoint already.
     Computed(Vec<f32>),
 }
@@ -132,6 +134,9 @@ impl Source {
             Self::Transposed { name, rows, columns } => {
                 Ok(transpose(checkpoint.read(name)?.as_chunks().0, *rows, *columns).into_flattened())
             }
+            Self::Permuted { name, shape, order } => {
+                Ok(permute(checkpoint.read(name)?.as_chunks().0, shape, order).into_flattened())
+            }
             Self::Computed(values) => Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         }
     }
@@ -191,6 +196,20 @@ impl<'a> Module<'a> {
         self.weights.add(&self.graph, &name, &[columns, rows], source)
     }
 
+    /// A weight whose axes are split into those of `view` and taken in another order; merged again, they are `shape`.
+    pub(crate) fn weight_permuted(
+        &self,
+        name: &str,
+        stored: &[usize],
+        (view, order): (&[usize], &[usize]),
+        shape: &[usize],
+    ) -> Value {
+        let name = self.name(name);
+        let there = self.weights.take(&name, stored);
+        let source = Source::Permuted { name: name.clone(), shape: view.to_vec(), order: order.to_vec() };
+        self.weights.add(&self.graph, &name, shape, if there { source } else { PLACEHOLDER })
+    }
+
     /// A constant that `compute` makes from a weight's numbers.
     pub(crate) fn computed(
         &self,
@@ -243,9 +262,45 @@ fn transpose(values: &[[u8; 4]], rows: usize, columns: usize) -> Vec<[u8; 4]> {
     out
 }
 
+/// `values` of `shape`, row-major, with axis `order[i]` as the result's axis `i`.
+fn permute(values: &[[u8; 4]], shape: &[usize], order: &[usize]) -> Vec<[u8; 4]> {
+    let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
+    let axes: Vec<(usize, usize)> = order.iter().map(|&axis| (shape[axis], stride(axis))).collect();
+    let Some((&(length, step), outer)) = axes.split_last() else { return values.to_vec() };
+    let mut out = vec![[0; 4]; values.len()];
+    out.par_chunks_mut(length.max(1)).enumerate().for_each(|(mut row, out)| {
+        let mut start = 0;
+        for &(size, stride) in outer.iter().rev() {
+            start += row % size * stride;
+            row /= size;
+        }
+        out.iter_mut().enumerate().for_each(|(i, value)| *value = values[start + i * step]);
+    });
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn permuting_moves_every_element() {
+        let (shape, order) = ([2, 3, 4, 5], [2, 0, 3, 1]);
+        let values: Vec<[u8; 4]> = (0..120_u32).map(u32::to_le_bytes).collect();
+        let out = permute(&values, &shape, &order);
+        let mut index = 0;
+        for c in 0..4 {
+            for a in 0..2 {
+                for d in 0..5 {
+                    for b in 0..3 {
+                        assert_eq!(u32::from_le_bytes(out[index]) as usize, ((a * 3 + b) * 4 + c) * 5 + d);
+                        index += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(permute(&values, &shape, &[0, 1, 2, 3]), values);
+    }
 
     #[test]
     fn transposing_moves_every_element() {

@@ -179,14 +179,6 @@ impl Graph {
         self.node("Cast", &[x], vec![int_attribute("to", i64::from(data_type::FLOAT))])
     }
 
-    /// Transposed convolution whose stride is its kernel, along the three last axes.
-    #[must_use]
-    pub fn conv_transpose_3d(&self, x: &Value, weight: &Value, bias: &Value, kernel: i64) -> Value {
-        let kernel = [kernel; 3];
-        let attributes = vec![ints_attribute("kernel_shape", &kernel), ints_attribute("strides", &kernel)];
-        self.node("ConvTranspose", &[x, weight, bias], attributes)
-    }
-
     /// ONNX Runtime's attention over `[B, N, C]`, with scale `1 / sqrt(C / heads)`.
     #[must_use]
     pub fn multi_head_attention(&self, q: &Value, k: &Value, v: &Value, heads: usize) -> Value {

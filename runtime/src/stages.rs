@@ -247,7 +247,7 @@ impl Stages {
 
     /// Decodes prompts over one image: low-resolution logits `[B, 4Gd, 4Gh, 4Gw]` in the prompts' order.
     ///
-    /// Prompts with equal numbers of tokens go through the decoder in one batch.
+    /// Prompts with equal numbers of tokens go through the decoder together, as many as suit the provider.
     ///
     /// # Errors
     ///
@@ -262,7 +262,8 @@ impl Stages {
             batches.entry(prompt.tokens().len()).or_default().push(index);
         }
         let mut logits = Array4::zeros((prompts.len(), d, h, w));
-        for indices in batches.into_values() {
+        let limit = self.provider.decoder_batch();
+        for indices in batches.values().flat_map(|indices| indices.chunks(limit)) {
             let batch: Vec<WindowPrompt<'_>> = indices.iter().map(|&index| prompts[index].clone()).collect();
             let sparse = self.encode_prompts(&batch)?;
             let (count, sparse_tokens) = (batch.len(), sparse.shape()[1]);
@@ -281,7 +282,7 @@ impl Stages {
             ];
             let [found] = self.mask_decoder.run(inputs, ["low_res_logits"])?;
             let found: Array4<f32> = shaped(stage, (count, d, h, w), found)?;
-            for (index, found) in indices.into_iter().zip(found.outer_iter()) {
+            for (&index, found) in indices.iter().zip(found.outer_iter()) {
                 logits.index_axis_mut(ndarray::Axis(0), index).assign(&found);
             }
         }
