@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use segvol_converter::ConvertError;
 use segvol_onnx::BundleError;
+use segvol_overlay::OverlayError;
 
 /// The exit codes, for the help text.
 pub(crate) const HELP: &str = "\
@@ -68,6 +69,12 @@ fn code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<ConvertError>() {
         return convert_code(error);
     }
+    match error.downcast_ref::<OverlayError>() {
+        Some(OverlayError::Io { .. }) => return RUN_TIME,
+        Some(OverlayError::Grid { .. }) => return INPUT,
+        Some(_) => return USAGE,
+        None => {}
+    }
     match error.downcast_ref::<segvol::Error>() {
         Some(segvol::Error::Bundle(_)) => BUNDLE,
         Some(
@@ -79,6 +86,7 @@ fn code(error: &anyhow::Error) -> u8 {
             segvol::Error::Volume(_)
             | segvol::Error::Intensity(_)
             | segvol::Error::Prompt(_)
+            | segvol::Error::Truth(_)
             | segvol::Error::Tokenizer(_),
         ) => INPUT,
         Some(segvol::Error::Setting { .. }) => USAGE,

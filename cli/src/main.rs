@@ -3,6 +3,7 @@
 mod convert;
 mod exit;
 mod inspect;
+mod picture;
 mod segment;
 
 use std::io::Write as _;

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Options, PointLabel, Prompt, Provider, Report, Segmentation, Volume};
+use segvol::{Model, Options, PointLabel, Prompt, Provider, Report, Segmentation, Study, Truth, Volume};
+use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
 use crate::exit::{BadInput, Usage};
+use crate::picture::{self, ViewArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +25,9 @@ Examples:
     segvol segment -i ct.nii.gz -m bundle --space lps --box -60,-90,110,10,-20,180 -o spleen.nii.gz
   Several objects, each with any mix of prompts, from a file:
     segvol segment -i ct.nii.gz -m bundle --prompts objects.json --per-object masks/
+  A picture of the result beside what it should be, with Dice:
+    segvol segment -i ct.nii.gz -m bundle --text liver -o liver.nii.gz --overlay liver.png \\
+      --truth labels.nii.gz --truth-label liver=1
 
 Objects file:
   {\"schema_version\": 1, \"space\": \"voxel\", \"objects\": [
@@ -69,9 +74,22 @@ pub(crate) struct Segment {
     /// Record of the run, JSON: volumes, boxes, windows, times, provider, warnings
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
+    /// Label map on the scan's grid that says what the masks should be: the summary and the report have Dice, the picture
+    /// has its contours
+    #[arg(long, value_name = "FILE", requires = "truth_label", help_heading = "Output")]
+    truth: Option<PathBuf>,
+    /// An object's name and its value in --truth; may be given several times
+    #[arg(long, value_name = "NAME=LABEL", value_parser = picture::parse_label, requires = "truth", help_heading = "Output")]
+    truth_label: Vec<(String, u16)>,
     /// No progress bar and no summary
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
+
+    /// Picture, PNG: slices through each object with contours and prompts, the patient's right on the left
+    #[arg(long, value_name = "FILE", help_heading = "Picture")]
+    overlay: Option<PathBuf>,
+    #[command(flatten)]
+    view: ViewArguments,
 
     /// Stop after the zoom-out pass: fast and coarse
     #[arg(long, help_heading = "Method")]
@@ -130,9 +148,10 @@ enum Profile {
 impl Segment {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let prompts = self.prompts()?;
-        self.check_outputs(prompts.len())?;
+        self.check_outputs(&prompts)?;
         let options = self.options();
         let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
+        let truth = self.truth(&volume)?;
         let model = Model::open(&self.model, &options)?;
         let study = model.study(volume).with_context(|| format!("scan `{}`", self.input.display()))?;
         let bar = self.progress_bar();
@@ -156,8 +175,14 @@ impl Segment {
             segvol::mask::save_logits(path, &study.logit_map(segmentation), study.grid())
                 .map_err(segvol::Error::from)?;
         }
+        if let Some(path) = &self.overlay {
+            self.montage(&study, &prompts, &segmentations, truth.as_ref())?.save(path)?;
+        }
         if self.report.is_some() || !self.quiet {
-            let report = Report::new(&model, &study, &prompts, &segmentations);
+            let mut report = Report::new(&model, &study, &prompts, &segmentations);
+            if let Some(truth) = &truth {
+                report.compare(truth, &segmentations);
+            }
             if let Some(path) = &self.report {
                 report.save(path).with_context(|| format!("report `{}`", path.display()))?;
             }
@@ -202,7 +227,8 @@ impl Segment {
     }
 
     /// What can be known to fail is said before the work, not after.
-    fn check_outputs(&self, objects: usize) -> anyhow::Result<()> {
+    fn check_outputs(&self, prompts: &[Prompt]) -> anyhow::Result<()> {
+        let objects = prompts.len();
         if self.output.is_none() && self.per_object.is_none() {
             return Err(Usage("nowhere to write: give --output FILE, --per-object DIR, or both".to_owned()).into());
         }
@@ -215,13 +241,56 @@ impl Segment {
                 return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
             }
         }
-        for path in [&self.output, &self.logits, &self.report].into_iter().flatten() {
+        if let Some(path) = &self.overlay {
+            if !segvol_overlay::is_png_name(path) {
+                return Err(Usage(format!("`{}`: expected a name that ends in .png", path.display())).into());
+            }
+            if objects > MAX_OBJECTS {
+                return Err(Usage(format!("--overlay is for at most {MAX_OBJECTS} objects, found {objects}")).into());
+            }
+            if std::fs::metadata(&self.input).is_ok_and(|metadata| !metadata.is_file()) {
+                let name = self.input.display();
+                return Err(Usage(format!("`{name}`: expected a file, since --overlay reads it twice")).into());
+            }
+        }
+        let names: Vec<&str> = prompts.iter().map(Prompt::name).collect();
+        if let Some((name, _)) = self.truth_label.iter().find(|(name, _)| !names.contains(&name.as_str())) {
+            return Err(Usage(format!("--truth-label: no object is called {name:?}, only {names:?}")).into());
+        }
+        for path in [&self.output, &self.logits, &self.report, &self.overlay].into_iter().flatten() {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
                 return Err(Usage(format!("`{}`: there is no folder `{}`", path.display(), parent.display())).into());
             }
         }
         Ok(())
+    }
+
+    fn truth(&self, volume: &Volume) -> anyhow::Result<Option<Truth>> {
+        let Some(path) = &self.truth else { return Ok(None) };
+        let labels = picture::labels(&self.truth_label)
+            .map_err(|name| Usage(format!("--truth-label: expected one label for {name:?}, found two")))?;
+        Ok(Some(Truth::open(path, volume.grid(), labels).map_err(segvol::Error::from)?))
+    }
+
+    fn montage(
+        &self,
+        study: &Study,
+        prompts: &[Prompt],
+        segmentations: &[Segmentation],
+        truth: Option<&Truth>,
+    ) -> anyhow::Result<segvol_overlay::Picture> {
+        let mut montage = Montage::new(study.grid(), self.view.view());
+        for (prompt, segmentation) in prompts.iter().zip(segmentations) {
+            let (name, mask, marks) = (segmentation.name(), segmentation.mask(), study.marks(prompt));
+            let dice = truth.and_then(|truth| truth.dice(name, &mask));
+            let note = dice.map_or_else(String::new, |dice| format!("Dice {dice:.3}"));
+            let truth = truth.and_then(|truth| truth.of(name));
+            montage.add(Object { name, mask: (&mask, 1), marks: &marks, truth, note: &note })?;
+        }
+        // Read again: the study keeps no Hounsfield units, and a second copy beside it would double the memory.
+        let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
+        Ok(montage.draw(&volume)?)
     }
 
     fn options(&self) -> Options {
@@ -249,7 +318,8 @@ impl Segment {
 fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     for object in &report.objects {
         let (label, name, voxels) = (object.label, &object.name, object.voxels.zoom_in);
-        writeln!(out, "{label}  {name}  {voxels} voxels  {:.2} mL", object.volume_ml)?;
+        let dice = object.dice.map_or_else(String::new, |dice| format!("  Dice {dice:.3}"));
+        writeln!(out, "{label}  {name}  {voxels} voxels  {:.2} mL{dice}", object.volume_ml)?;
     }
     let statistics = &report.statistics;
     let (encoded, reused) = (statistics.windows_encoded, statistics.windows_reused);
@@ -290,7 +360,7 @@ fn parse_box(text: &str) -> Result<[f64; 6], String> {
     values.ok_or_else(|| "expected six numbers, two corners, as in 300,220,30,380,300,60".to_owned())
 }
 
-fn parse_numbers(text: &str) -> Option<Vec<f64>> {
+pub(crate) fn parse_numbers(text: &str) -> Option<Vec<f64>> {
     text.split(',').map(|part| part.trim().parse().ok()).collect()
 }
 

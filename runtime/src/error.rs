@@ -9,6 +9,7 @@ use crate::mask::MaskError;
 use crate::prompt::PromptError;
 use crate::provider::Provider;
 use crate::tokenizer::TokenizerError;
+use crate::truth::TruthError;
 use crate::volume::VolumeError;
 
 /// Why a bundle could not be opened, or a scan not be segmented.
@@ -61,6 +62,9 @@ pub enum Error {
     /// A scan could not be read.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A label map cannot serve as truth.
+    #[error(transparent)]
+    Truth(#[from] TruthError),
     /// A mask could not be written.
     #[error(transparent)]
     Mask(#[from] MaskError),

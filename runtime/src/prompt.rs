@@ -68,9 +68,9 @@ pub struct BoundingBox {
 pub struct Prompt {
     name: Option<String>,
     text: Option<String>,
-    points: Vec<([f64; 3], PointLabel)>,
-    bounding_box: Option<BoundingBox>,
-    space: Space,
+    pub(crate) points: Vec<([f64; 3], PointLabel)>,
+    pub(crate) bounding_box: Option<BoundingBox>,
+    pub(crate) space: Space,
 }
 
 /// Why a prompt does not fit the scan.
@@ -196,9 +196,9 @@ pub(crate) struct Placer<'a> {
     grid: &'a Grid,
     /// From millimetres to the file's voxels.
     inverse: Affine,
-    axes: &'a AxisMap,
-    crop: &'a Crop,
-    window_dhw: [usize; 3],
+    pub(crate) axes: &'a AxisMap,
+    pub(crate) crop: &'a Crop,
+    pub(crate) window_dhw: [usize; 3],
 }
 
 impl<'a> Placer<'a> {
@@ -304,7 +304,7 @@ impl<'a> Placer<'a> {
         self.axes.to_dhw(voxel).map(nearest_voxel)
     }
 
-    fn to_ijk(&self, space: Space, [x, y, z]: [f64; 3]) -> [f64; 3] {
+    pub(crate) fn to_ijk(&self, space: Space, [x, y, z]: [f64; 3]) -> [f64; 3] {
         match space {
             Space::Voxel | Space::Window => [x, y, z],
             Space::Ras => self.inverse.apply([x, y, z]),

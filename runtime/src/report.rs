@@ -15,6 +15,7 @@ use crate::prompt::Prompt;
 use crate::provider::Placement;
 use crate::segmentation::{Segmentation, VoxelCounts, WindowCounts};
 use crate::study::{Statistics, Study};
+use crate::truth::Truth;
 use crate::volume::Grid;
 use crate::whole_file;
 use crate::zoom_in::Profile;
@@ -115,6 +116,9 @@ pub struct ObjectReport {
     pub region_dhw: Option<[[usize; 3]; 2]>,
     /// What became of its zoom-in windows.
     pub windows: WindowCounts,
+    /// How much its own mask and the truth share; absent where there is no truth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dice: Option<f64>,
     /// What the user should know of it.
     pub warnings: Vec<String>,
 }
@@ -157,6 +161,13 @@ impl Report {
                 .collect(),
             statistics: study.statistics(),
             warnings: study.warnings().to_vec(),
+        }
+    }
+
+    /// Scores the objects that the truth knows by name.
+    pub fn compare(&mut self, truth: &Truth, segmentations: &[Segmentation]) {
+        for (object, found) in self.objects.iter_mut().zip(segmentations) {
+            object.dice = truth.dice(&object.name, &found.mask());
         }
     }
 
@@ -203,6 +214,7 @@ impl ObjectReport {
             bounding_box_ijk: found.mask().bounding_box_ijk(1).map(|(min, max)| [min, max]),
             region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),
             windows: found.windows(),
+            dice: None,
             warnings,
         }
     }

@@ -13,6 +13,7 @@ use crate::embedding_cache::{EmbeddingCache, WindowKey};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::intensity::{self, IntensityError};
+use crate::marks::Marks;
 use crate::mask::Mask;
 use crate::options::Options;
 use crate::orientation::AxisMap;
@@ -174,7 +175,7 @@ impl Study {
         }
         let window = self.stages.architecture().window_dhw;
         let scan = &self.scan;
-        let placer = Placer::new(&scan.grid, &scan.axes, &scan.crop, window);
+        let placer = self.placer();
         let mut objects = Vec::with_capacity(prompts.len());
         for prompt in prompts {
             let mut warnings = Vec::new();
@@ -346,6 +347,17 @@ impl Study {
     /// The state is whole after every change, so a panic elsewhere does not spoil it.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a prompt's points and box lie in the file.
+    #[must_use]
+    pub fn marks(&self, prompt: &Prompt) -> Marks {
+        self.placer().marks(prompt)
+    }
+
+    fn placer(&self) -> Placer<'_> {
+        let Scan { grid, axes, crop, .. } = &*self.scan;
+        Placer::new(grid, axes, crop, self.stages.architecture().window_dhw)
     }
 
     /// One label map of several segmentations of this study: 1 for the first, 2 for the second, and so on, 0 for none;

@@ -8,7 +8,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// What `fill` or the operating system says; `path` is as it was then.
-pub(crate) fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".segvol-").suffix(".part");

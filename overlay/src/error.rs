@@ -1,0 +1,47 @@
+//! Why there is no picture.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::montage::MAX_OBJECTS;
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverlayError {
+    /// A CT window that shows nothing.
+    #[error("window: expected a finite level and a finite width above 0, in HU, found {level_hu},{width_hu}")]
+    Window {
+        /// Its middle.
+        level_hu: f64,
+        /// Its width.
+        width_hu: f64,
+    },
+    /// A mask, a truth or the scan is not on the montage's grid.
+    #[error("{what}: expected the grid of the scan, {expected:?} voxels, found another, {found:?} voxels")]
+    Grid {
+        /// What is elsewhere.
+        what: String,
+        /// The scan's voxels along i, j, k.
+        expected: [usize; 3],
+        /// Its own.
+        found: [usize; 3],
+    },
+    /// More objects than a picture has rows.
+    #[error("expected at most {MAX_OBJECTS} objects in one picture, found more")]
+    TooMany,
+    /// The name says no format that is written.
+    #[error("{path}: expected a name that ends in .png", path = path.display())]
+    Name {
+        /// The name.
+        path: PathBuf,
+    },
+    /// The operating system says so.
+    #[error("{path}: cannot write: {source}", path = path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}

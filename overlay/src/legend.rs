@@ -1,0 +1,110 @@
+//! What the lines and marks mean.
+
+use segvol::PointLabel;
+
+use crate::canvas::{Canvas, Stroke};
+use crate::palette::{Colour, TEXT};
+use crate::text::{self, Weight};
+use crate::tile;
+
+/// Pixels that a sample takes, with the gap behind it.
+const SAMPLE: usize = 34;
+/// Pixels between entries.
+const GAP: usize = 20;
+
+/// What an entry shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sample {
+    Line(Stroke),
+    Point(PointLabel),
+    Box,
+}
+
+/// One thing to tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) sample: Sample,
+    pub(crate) colour: Colour,
+    pub(crate) words: String,
+}
+
+/// Entries in lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Legend {
+    entries: Vec<([usize; 2], Entry)>,
+    lines: usize,
+}
+
+impl Legend {
+    /// Entries one after the other, in as many lines of this width as it takes.
+    pub(crate) fn new(entries: Vec<Entry>, width: usize) -> Self {
+        let (mut x, mut line) = (0, 0);
+        let mut placed = Vec::new();
+        for mut entry in entries {
+            entry.words = text::fitted(&entry.words, width.saturating_sub(SAMPLE));
+            let takes = SAMPLE + text::width(&entry.words);
+            if x > 0 && x + takes > width {
+                (x, line) = (0, line + 1);
+            }
+            placed.push(([x, line], entry));
+            x += takes + GAP;
+        }
+        Self { entries: placed, lines: line + 1 }
+    }
+
+    /// Pixels from its top to its bottom.
+    pub(crate) fn height(&self) -> usize {
+        self.lines * text::LINE
+    }
+
+    pub(crate) fn draw(&self, canvas: &mut Canvas, [left, top]: [usize; 2]) {
+        for ([x, line], entry) in &self.entries {
+            let (x, y) = (left + x, top + line * text::LINE);
+            sample(canvas, [x, y], entry.sample, entry.colour);
+            text::draw(canvas, [x + SAMPLE, y], &entry.words, Weight::Regular, TEXT);
+        }
+    }
+}
+
+/// A piece of line, a mark or a box, in the height of a line of text.
+fn sample(canvas: &mut Canvas, [x, y]: [usize; 2], sample: Sample, colour: Colour) {
+    let (left, middle) = (x as f64 + 1.0, y as f64 + text::HEIGHT as f64 / 2.0 + 0.5);
+    let right = left + SAMPLE as f64 - 10.0;
+    match sample {
+        Sample::Line(stroke) => {
+            canvas.stroke(&[vec![[left, middle], [right, middle]]], Stroke { colour, ..stroke });
+        }
+        Sample::Point(label) => tile::point(canvas, [(left + right) / 2.0, middle], label, colour),
+        Sample::Box => {
+            let (top, bottom) = (middle - 5.0, middle + 5.0);
+            let sides = vec![
+                [left + 3.0, top],
+                [right - 3.0, top],
+                [right - 3.0, bottom],
+                [left + 3.0, bottom],
+                [left + 3.0, top],
+            ];
+            canvas.stroke(&[sides], Stroke { colour, width: 1.4, ..tile::OTHER });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_named_within_the_width() {
+        let names = ["liver", "left kidney", "a name that is longer than the picture is wide, by far and farther"];
+        let entry = |name: &&str| Entry { sample: Sample::Box, colour: TEXT, words: (*name).to_owned() };
+        let legend = Legend::new(names.iter().map(entry).collect(), 300);
+        assert_eq!((legend.lines, legend.height()), (2, 2 * text::LINE));
+        let words: Vec<&str> = legend.entries.iter().map(|(_, entry)| entry.words.as_str()).collect();
+        assert_eq!(words[..2], ["liver", "left kidney"]);
+        assert!(words[2].starts_with("a name that is") && words[2].ends_with(".."), "{words:?}");
+        for ([x, _], entry) in &legend.entries {
+            assert!(x + SAMPLE + text::width(&entry.words) <= 300);
+        }
+        assert_eq!(legend.entries.iter().map(|(at, _)| at[1]).collect::<Vec<_>>(), [0, 0, 1]);
+    }
+}

@@ -1,0 +1,224 @@
+//! Rows of slices, a row for each object.
+
+use std::sync::Arc;
+
+use segvol::volume::Grid;
+use segvol::{Marks, Mask, PointLabel, Volume};
+
+use crate::canvas::{Canvas, Stroke};
+use crate::error::OverlayError;
+use crate::legend::{Entry, Legend, Sample};
+use crate::palette::{self, FAINT, GROUND, TEXT, TRUTH};
+use crate::picture::Picture;
+use crate::plane::{Axis, Plane};
+use crate::shape::Shape;
+use crate::slices;
+use crate::text::{self, Weight};
+use crate::tile::{self, Frame};
+use crate::window::Window;
+
+/// The most objects in a picture, each of which is a row.
+pub const MAX_OBJECTS: usize = 64;
+
+/// Pixels around the picture and between its parts.
+const GAP: usize = 8;
+/// The narrowest column, so that captions have room.
+const NARROWEST: usize = 200;
+
+/// How a scan is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct View {
+    /// Which way slices cut it.
+    pub axis: Axis,
+    /// Which intensities are told apart.
+    pub window: Window,
+}
+
+/// One object of a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    /// Its name, in the legend and above its row.
+    pub name: &'a str,
+    /// A label map on the scan's grid, and the object's label in it.
+    pub mask: (&'a Mask, u16),
+    /// Where its prompts lie.
+    pub marks: &'a Marks,
+    /// What the mask should be: a label map on the scan's grid, and the label in it.
+    pub truth: Option<(&'a Mask, u16)>,
+    /// What to say beside the name, such as a score; may be empty.
+    pub note: &'a str,
+}
+
+/// A picture in the making: objects on a scan's grid.
+#[derive(Clone, Debug)]
+pub struct Montage {
+    grid: Arc<Grid>,
+    plane: Plane,
+    window: Window,
+    rows: Vec<Row>,
+}
+
+/// What is kept of an object.
+#[derive(Clone, Debug)]
+struct Row {
+    name: String,
+    note: String,
+    shape: Shape,
+    truth: Option<Shape>,
+    marks: Marks,
+    needed: Vec<usize>,
+}
+
+impl Montage {
+    /// A picture of a scan on this grid, without objects yet.
+    #[must_use]
+    pub fn new(grid: &Arc<Grid>, view: View) -> Self {
+        Self { grid: Arc::clone(grid), plane: Plane::new(grid, view.axis), window: view.window, rows: Vec::new() }
+    }
+
+    /// Adds an object: a row of slices.
+    ///
+    /// Its mask may be empty; the row says so, and shows where its prompts are.
+    ///
+    /// # Errors
+    /// [`OverlayError::Grid`] if mask or truth are of another shape than the scan, [`OverlayError::TooMany`] beyond
+    /// [`MAX_OBJECTS`].
+    pub fn add(&mut self, object: Object<'_>) -> Result<(), OverlayError> {
+        if self.rows.len() == MAX_OBJECTS {
+            return Err(OverlayError::TooMany);
+        }
+        let shape = |what: &str, (mask, label): (&Mask, u16)| {
+            self.check_shape(&format!("{what} of {:?}", object.name), mask.shape_xyz())?;
+            Ok(Shape::new(mask, label, &self.plane))
+        };
+        let mask = shape("mask", object.mask)?;
+        let truth = object.truth.map(|truth| shape("truth", truth)).transpose()?;
+        let needed = slices::needed(&mask, truth.as_ref(), object.marks, &self.plane);
+        let (name, note, marks) = (object.name.to_owned(), object.note.to_owned(), object.marks.clone());
+        self.rows.push(Row { name, note, shape: mask, truth, marks, needed });
+        Ok(())
+    }
+
+    /// Draws the objects on the scan.
+    ///
+    /// # Errors
+    /// [`OverlayError::Grid`] if the scan is not the one that the objects were added for.
+    pub fn draw(&self, volume: &Volume) -> Result<Picture, OverlayError> {
+        if volume.grid() != &self.grid {
+            let (expected, found) = (self.grid.shape_xyz(), volume.shape_xyz());
+            return Err(OverlayError::Grid { what: "scan".to_owned(), expected, found });
+        }
+        let frame = Frame::new(&self.plane);
+        let needed = self.rows.iter().map(|row| row.needed.len()).max().unwrap_or(0);
+        let columns = needed.clamp(*slices::COLUMNS.start(), *slices::COLUMNS.end());
+        let column = frame.width.max(NARROWEST);
+        let inner = columns * (column + GAP) - GAP;
+        let row_height = text::LINE + frame.height + text::LINE + GAP;
+
+        let legend = Legend::new(self.entries(), inner);
+        let top = GAP + text::LINE + legend.height() + GAP;
+        let height = top + self.rows.len() * (row_height + GAP);
+        let mut canvas = Canvas::new(inner + 2 * GAP, height, GROUND);
+        text::draw(&mut canvas, [GAP, GAP], &text::fitted(&self.title(), inner), Weight::Regular, FAINT);
+        legend.draw(&mut canvas, [GAP, GAP + text::LINE]);
+
+        for (index, row) in self.rows.iter().enumerate() {
+            let y = top + index * (row_height + GAP);
+            self.head(&mut canvas, index, [GAP, y], inner);
+            for (place, slice) in
+                slices::fill(row.needed.clone(), columns, &row.shape, row.truth.as_ref()).into_iter().enumerate()
+            {
+                let x = GAP + place * (column + GAP);
+                let tile = self.tile(volume, index, slice, frame);
+                let y = y + text::LINE + 2;
+                canvas.paste(&tile, [x + (column - frame.width) / 2, y]);
+                let caption = text::fitted(&self.caption(row, slice), column);
+                let x = x + (column - text::width(&caption)) / 2;
+                text::draw(&mut canvas, [x, y + frame.height + 2], &caption, Weight::Regular, FAINT);
+            }
+        }
+        Ok(Picture::new(canvas))
+    }
+
+    /// A slice with what crosses it; the row's own object on top.
+    fn tile(&self, volume: &Volume, index: usize, slice: usize, frame: Frame) -> Canvas {
+        let mut canvas = tile::image(volume, &self.plane, slice, frame, self.window);
+        for (other, row) in self.rows.iter().enumerate().filter(|&(other, _)| other != index) {
+            let stroke = Stroke { colour: palette::object(other), ..tile::OTHER };
+            tile::outline(&mut canvas, &row.shape, slice, frame, stroke);
+        }
+        let row = &self.rows[index];
+        let colour = palette::object(index);
+        tile::outline(&mut canvas, &row.shape, slice, frame, Stroke { colour, ..tile::OWN });
+        if let Some(truth) = &row.truth {
+            tile::outline(&mut canvas, truth, slice, frame, tile::DASHED);
+        }
+        tile::marks(&mut canvas, &row.marks, &self.plane, slice, frame, colour);
+        canvas
+    }
+
+    fn title(&self) -> String {
+        let [left, right, ..] = self.plane.axis().letters();
+        let axis = self.plane.axis().name();
+        format!("{axis} slices, {left} on the left, {right} on the right, {}", self.window.describe())
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let objects = self.rows.iter().enumerate().map(|(index, row)| {
+            let empty = if row.shape.voxels() == 0 { " (empty)" } else { "" };
+            let colour = palette::object(index);
+            Entry { sample: Sample::Line(tile::OWN), colour, words: format!("{}{empty}", row.name) }
+        });
+        let any = |test: &dyn Fn(&Row) -> bool| self.rows.iter().any(test);
+        let has = |wanted: PointLabel| move |row: &Row| row.marks.points.iter().any(|&(_, label)| label == wanted);
+        let rest = [
+            (any(&|row| row.truth.is_some()), Sample::Line(tile::DASHED), TRUTH, "truth"),
+            (any(&|row| row.marks.bounding_box.is_some()), Sample::Box, TEXT, "box"),
+            (any(&has(PointLabel::Foreground)), Sample::Point(PointLabel::Foreground), TEXT, "point inside"),
+            (any(&has(PointLabel::Background)), Sample::Point(PointLabel::Background), TEXT, "point outside"),
+        ];
+        let rest = rest.into_iter().filter(|&(shown, ..)| shown);
+        let rest = rest.map(|(_, sample, colour, words)| Entry { sample, colour, words: words.to_owned() });
+        objects.chain(rest).collect()
+    }
+
+    /// A row's first line: colour, name, size, note.
+    fn head(&self, canvas: &mut Canvas, index: usize, [x, y]: [usize; 2], width: usize) {
+        let row = &self.rows[index];
+        canvas.fill([x, y + 3], [10, 10], palette::object(index));
+        let name = text::fitted(&row.name, width / 2);
+        text::draw(canvas, [x + 18, y], &name, Weight::Bold, TEXT);
+        let voxels = row.shape.voxels();
+        let mut words = match voxels {
+            0 => "empty: nothing was found".to_owned(),
+            _ => format!("{:.1} mL", voxels as f64 * self.grid.voxel_volume_ml()),
+        };
+        if !row.note.is_empty() {
+            words = format!("{words}, {}", row.note);
+        }
+        let hidden = row.needed.len().saturating_sub(*slices::COLUMNS.end());
+        if hidden > 0 {
+            words = format!("{words}; {hidden} more slices with points are not shown");
+        }
+        let x = x + 18 + text::width(&name) + 16;
+        let words = text::fitted(&words, width.saturating_sub(x));
+        text::draw(canvas, [x, y], &words, Weight::Regular, FAINT);
+    }
+
+    /// Where a slice lies, and what is special about it.
+    fn caption(&self, row: &Row, slice: usize) -> String {
+        let position = self.plane.position_mm(slice, &self.grid);
+        // Adding 0 turns -0 into 0.
+        let position = (position * 10.0).round() / 10.0 + 0.0;
+        let mut words = format!("{} {position:.1} mm", self.plane.axis().coordinate());
+        if row.shape.largest() == Some(slice) {
+            words.push_str(", largest");
+        }
+        words
+    }
+
+    fn check_shape(&self, what: &str, found: [usize; 3]) -> Result<(), OverlayError> {
+        let expected = self.grid.shape_xyz();
+        if found == expected { Ok(()) } else { Err(OverlayError::Grid { what: what.to_owned(), expected, found }) }
+    }
+}

@@ -1,0 +1,207 @@
+//! Slices through a grid, as a picture shows them.
+
+use segvol::Orientation;
+use segvol::orientation::AxisMap;
+use segvol::volume::Grid;
+
+/// Which way slices cut the patient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Axis {
+    /// Seen from the feet: right on the left, front up.
+    #[default]
+    Axial,
+    /// Seen from the front: right on the left, head up.
+    Coronal,
+    /// Seen from the patient's left: front on the left, head up.
+    Sagittal,
+}
+
+impl Axis {
+    /// Its word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Axial => "axial",
+            Self::Coronal => "coronal",
+            Self::Sagittal => "sagittal",
+        }
+    }
+
+    /// The RAS coordinate that is the same all over a slice.
+    pub(crate) fn coordinate(self) -> char {
+        ['x', 'y', 'z'][2 - self.slice_row_column()[0]]
+    }
+
+    /// Where the picture's left, right, top and bottom are in the patient.
+    pub(crate) fn letters(self) -> [char; 4] {
+        match self {
+            Self::Axial => ['R', 'L', 'A', 'P'],
+            Self::Coronal => ['R', 'L', 'S', 'I'],
+            Self::Sagittal => ['A', 'P', 'S', 'I'],
+        }
+    }
+
+    /// Which of the oriented volume's `[D, H, W]` (z, y, x) are the picture's slices, rows and columns.
+    fn slice_row_column(self) -> [usize; 3] {
+        match self {
+            Self::Axial => [0, 1, 2],
+            Self::Coronal => [1, 0, 2],
+            Self::Sagittal => [2, 0, 1],
+        }
+    }
+}
+
+/// The way from the file's voxels to `(slice, row, column)`.
+///
+/// Slices grow to the head, front or right. Rows and columns start at the head, front or right: those are up, and on the
+/// left.
+#[derive(Clone, Debug)]
+pub(crate) struct Plane {
+    axes: AxisMap,
+    axis: Axis,
+    /// Slices, rows, columns.
+    pub(crate) shape: [usize; 3],
+    /// Millimetres from slice to slice, row to row, column to column.
+    pub(crate) spacing_mm: [f64; 3],
+    /// From `(slice, row, column)` to the place in the file's order.
+    offset: isize,
+    strides: [isize; 3],
+}
+
+impl Plane {
+    pub(crate) fn new(grid: &Grid, axis: Axis) -> Self {
+        let axes = AxisMap::new(grid, Orientation::Ras);
+        let dhw = axis.slice_row_column();
+        let [ni, nj, _] = grid.shape_xyz();
+        let file_strides = [1, ni as isize, (ni * nj) as isize];
+        let spacing = grid.spacing_mm();
+        let shape = dhw.map(|a| axes.shape_dhw()[a]);
+        let (mut offset, mut strides) = (0, [0; 3]);
+        for place in 0..3 {
+            let stride = file_strides[axes.file_axes()[dhw[place]]];
+            // Rows and columns run against the oriented volume's axes.
+            if axes.flipped()[dhw[place]] == (place == 0) {
+                offset += (shape[place] as isize - 1) * stride;
+                strides[place] = -stride;
+            } else {
+                strides[place] = stride;
+            }
+        }
+        Self { axes, axis, shape, spacing_mm: dhw.map(|a| spacing[axes.file_axes()[a]]), offset, strides }
+    }
+
+    /// Which way the slices cut.
+    pub(crate) fn axis(&self) -> Axis {
+        self.axis
+    }
+
+    /// The place in the file's order of a voxel of the picture.
+    pub(crate) fn index(&self, voxel: [usize; 3]) -> usize {
+        (0..3).fold(self.offset, |index, place| index + voxel[place] as isize * self.strides[place]) as usize
+    }
+
+    /// A file's voxel `(i, j, k)`, fractions allowed, as `(slice, row, column)`.
+    pub(crate) fn place(&self, ijk: [f64; 3]) -> [f64; 3] {
+        let dhw = self.axes.to_dhw(ijk);
+        let [slice, row, column] = self.axis.slice_row_column().map(|a| dhw[a]);
+        [slice, self.shape[1] as f64 - 1.0 - row, self.shape[2] as f64 - 1.0 - column]
+    }
+
+    /// Where the middle of a slice lies along its normal's nearest axis, RAS millimetres.
+    pub(crate) fn position_mm(&self, slice: usize, grid: &Grid) -> f64 {
+        let dhw = self.axis.slice_row_column();
+        let mut middle = self.axes.shape_dhw().map(|n| (n as f64 - 1.0) / 2.0);
+        middle[dhw[0]] = slice as f64;
+        grid.affine().apply(self.axes.to_ijk(middle))[2 - dhw[0]]
+    }
+
+    /// One slice of a volume in the file's order, row by row.
+    pub(crate) fn cut<T: Copy, U>(&self, voxels: &[T], slice: usize, value: impl Fn(T) -> U) -> Vec<U> {
+        let [_, rows, columns] = self.shape;
+        let places = (0..rows).flat_map(|row| (0..columns).map(move |column| [slice, row, column]));
+        places.map(|voxel| value(voxels[self.index(voxel)])).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use segvol::Volume;
+    use segvol::volume::Affine;
+
+    use super::*;
+
+    /// A patient of 6 x 5 x 4 voxels, stored along these axes: a letter each for where i, j and k grow to.
+    fn patient(stored: &str) -> Volume {
+        // Voxels per RAS axis and their millimetres; the patient's far right, front and head are at the upper ends.
+        let (counts, spacing) = ([6, 5, 4], [2.0, 3.0, 5.0]);
+        let mut rows = [[0.0; 4]; 3];
+        let mut shape = [0; 3];
+        let mut world = [(0, false); 3];
+        for (file, letter) in stored.chars().enumerate() {
+            let (axis, against) = match letter {
+                'R' => (0, false),
+                'L' => (0, true),
+                'A' => (1, false),
+                'P' => (1, true),
+                'S' => (2, false),
+                _ => (2, true),
+            };
+            rows[axis][file] = if against { -spacing[axis] } else { spacing[axis] };
+            rows[axis][3] = if against { spacing[axis] * (counts[axis] as f64 - 1.0) } else { 0.0 };
+            shape[file] = counts[axis];
+            world[file] = (axis, against);
+        }
+        let mut voxels = Vec::new();
+        for k in 0..shape[2] {
+            for j in 0..shape[1] {
+                for i in 0..shape[0] {
+                    let mut at = [0; 3];
+                    for (file, index) in [i, j, k].into_iter().enumerate() {
+                        let (axis, against) = world[file];
+                        at[axis] = if against { counts[axis] - 1 - index } else { index };
+                    }
+                    voxels.push((100 * at[0] + 10 * at[1] + at[2]) as f32); // x, y, z as digits
+                }
+            }
+        }
+        Volume::new(shape, voxels, Affine::new(rows)).expect("a volume")
+    }
+
+    #[test]
+    fn right_is_on_the_left_however_the_file_is_stored() {
+        for stored in ["RAS", "LPS", "LAS", "SPL", "AIR"] {
+            let volume = patient(stored);
+            // The far right (x 5), front (y 4) of the slice at z 1 is the first pixel; columns go to the left, rows back.
+            let plane = Plane::new(volume.grid(), Axis::Axial);
+            assert_eq!((plane.shape, plane.spacing_mm), ([4, 5, 6], [5.0, 3.0, 2.0]), "{stored}");
+            let slice = plane.cut(volume.voxels(), 1, |value| value);
+            assert_eq!((slice[0], slice[5], slice[6], slice[29]), (541.0, 41.0, 531.0, 1.0), "{stored}");
+            assert_eq!(plane.position_mm(1, volume.grid()), 5.0);
+
+            let plane = Plane::new(volume.grid(), Axis::Coronal);
+            let slice = plane.cut(volume.voxels(), 2, |value| value);
+            assert_eq!((slice[0], slice[5], slice[6], slice[23]), (523.0, 23.0, 522.0, 20.0), "{stored}");
+            assert_eq!(plane.position_mm(2, volume.grid()), 6.0);
+
+            // Front on the left.
+            let plane = Plane::new(volume.grid(), Axis::Sagittal);
+            let slice = plane.cut(volume.voxels(), 4, |value| value);
+            assert_eq!((slice[0], slice[4], slice[5], slice[19]), (443.0, 403.0, 442.0, 400.0), "{stored}");
+            assert_eq!(plane.position_mm(4, volume.grid()), 8.0);
+        }
+    }
+
+    #[test]
+    fn place_goes_where_cut_reads_from() {
+        for stored in ["RAS", "LPS", "SPL", "AIR"] {
+            let volume = patient(stored);
+            let [ni, nj, _] = volume.shape_xyz();
+            for axis in [Axis::Axial, Axis::Coronal, Axis::Sagittal] {
+                let plane = Plane::new(volume.grid(), axis);
+                for ijk in [[0, 0, 0], [1, 2, 3], [3, 1, 0]] {
+                    let place = plane.place(ijk.map(|index| index as f64)).map(|index| index as usize);
+                    assert_eq!(plane.index(place), ijk[0] + ni * (ijk[1] + nj * ijk[2]), "{stored} {axis:?}");
+                }
+            }
+        }
+    }
+}

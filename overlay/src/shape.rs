@@ -1,0 +1,86 @@
+//! One object's voxels, as a picture sees them.
+
+use segvol::Mask;
+
+use crate::plane::Plane;
+
+/// The voxels of one label within its bounding box, `(slice, row, column)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    first: [usize; 3],
+    size: [usize; 3],
+    inside: Vec<bool>,
+    areas: Vec<usize>,
+}
+
+/// One slice of a [`Shape`]: its part within the bounding box.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patch<'a> {
+    /// The patch's first row and column in the slice.
+    pub(crate) first: [usize; 2],
+    /// Rows and columns.
+    pub(crate) size: [usize; 2],
+    /// Row by row.
+    pub(crate) inside: &'a [bool],
+}
+
+impl Shape {
+    /// The voxels of `mask` with this label; the mask is on the plane's grid.
+    pub(crate) fn new(mask: &Mask, label: u16, plane: &Plane) -> Self {
+        let Some((low, high)) = mask.bounding_box_ijk(label) else {
+            return Self { first: [0; 3], size: [0; 3], inside: Vec::new(), areas: Vec::new() };
+        };
+        let [a, b] = [low, high].map(|ijk| plane.place(ijk.map(|index| index as f64)).map(|index| index as usize));
+        let first: [usize; 3] = std::array::from_fn(|axis| a[axis].min(b[axis]));
+        let size: [usize; 3] = std::array::from_fn(|axis| a[axis].abs_diff(b[axis]) + 1);
+        let mut inside = Vec::with_capacity(size.iter().product());
+        let mut areas = Vec::with_capacity(size[0]);
+        for slice in 0..size[0] {
+            let mut area = 0;
+            for row in 0..size[1] {
+                for column in 0..size[2] {
+                    let voxel = [first[0] + slice, first[1] + row, first[2] + column];
+                    let is_inside = mask.labels().get(plane.index(voxel)) == Some(label);
+                    area += usize::from(is_inside);
+                    inside.push(is_inside);
+                }
+            }
+            areas.push(area);
+        }
+        Self { first, size, inside, areas }
+    }
+
+    /// How many voxels there are.
+    pub(crate) fn voxels(&self) -> usize {
+        self.areas.iter().sum()
+    }
+
+    /// The slice with the most voxels; of several the one in the middle. None where the shape is empty.
+    pub(crate) fn largest(&self) -> Option<usize> {
+        let most = *self.areas.iter().max()?;
+        let largest: Vec<usize> = (0..self.areas.len()).filter(|&slice| self.areas[slice] == most).collect();
+        Some(self.first[0] + largest[largest.len() / 2])
+    }
+
+    /// The slice below which this share of the voxels lies. None where the shape is empty.
+    pub(crate) fn quantile(&self, share: f64) -> Option<usize> {
+        let wanted = share * self.voxels() as f64;
+        let mut below = 0;
+        let found = self.areas.iter().position(|area| {
+            below += area;
+            below as f64 >= wanted
+        });
+        Some(self.first[0] + found?)
+    }
+
+    /// Its part in a slice; none where it has no voxel there.
+    pub(crate) fn patch(&self, slice: usize) -> Option<Patch<'_>> {
+        let slice = slice.checked_sub(self.first[0])?;
+        if *self.areas.get(slice)? == 0 {
+            return None;
+        }
+        let [_, rows, columns] = self.size;
+        let inside = &self.inside[slice * rows * columns..][..rows * columns];
+        Some(Patch { first: [self.first[1], self.first[2]], size: [rows, columns], inside })
+    }
+}

@@ -1,0 +1,129 @@
+//! A label map that says what masks should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::mask::{Labels, Mask};
+use crate::metrics;
+use crate::volume::{Grid, Volume, VolumeError};
+
+/// Why a label map cannot serve as truth.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TruthError {
+    /// It cannot be read.
+    #[error("truth: {0}")]
+    Volume(#[from] VolumeError),
+    /// It has other voxels than the scan.
+    #[error("truth `{path}`: expected the scan's shape {expected:?}, found {found:?}", path = path.display())]
+    Shape {
+        /// The label map.
+        path: PathBuf,
+        /// The scan's voxels along i, j, k.
+        expected: [usize; 3],
+        /// Its own.
+        found: [usize; 3],
+    },
+    /// It lies elsewhere in the patient.
+    #[error(
+        "truth `{path}`: expected its voxels where the scan's are, found a corner {found_mm:.2} mm away, more than half a voxel",
+        path = path.display()
+    )]
+    Place {
+        /// The label map.
+        path: PathBuf,
+        /// The largest distance between corners, in millimetres.
+        found_mm: f64,
+    },
+    /// A voxel is no label.
+    #[error("truth `{path}`: expected whole numbers from 0 to 65535, found {found}", path = path.display())]
+    Label {
+        /// The label map.
+        path: PathBuf,
+        /// What the voxel holds.
+        found: f32,
+    },
+    /// No voxel has an object's label.
+    #[error("truth `{path}`: expected voxels of {label} for {name:?}, found only {found:?}", path = path.display())]
+    Missing {
+        /// The label map.
+        path: PathBuf,
+        /// The object.
+        name: String,
+        /// Its label.
+        label: u16,
+        /// Labels that there are.
+        found: Vec<u16>,
+    },
+}
+
+/// A label map on a scan's grid, and which label is which object.
+#[derive(Debug, Clone)]
+pub struct Truth {
+    mask: Mask,
+    labels: BTreeMap<String, u16>,
+}
+
+impl Truth {
+    /// Reads the label map of a scan on `grid`; `labels` has the label of each object's name.
+    ///
+    /// # Errors
+    /// Every [`TruthError`].
+    pub fn open(path: impl AsRef<Path>, grid: &Arc<Grid>, labels: BTreeMap<String, u16>) -> Result<Self, TruthError> {
+        let path = path.as_ref();
+        let volume = Volume::open(path)?;
+        let (expected, found) = (grid.shape_xyz(), volume.shape_xyz());
+        if expected != found {
+            return Err(TruthError::Shape { path: path.to_path_buf(), expected, found });
+        }
+        let found_mm = farthest_corner_mm(grid, volume.grid());
+        if found_mm > grid.spacing_mm().into_iter().fold(f64::INFINITY, f64::min) / 2.0 {
+            return Err(TruthError::Place { path: path.to_path_buf(), found_mm });
+        }
+        let label = |value: f32| (value.fract() == 0.0 && (0.0..=65535.0).contains(&value)).then_some(value as u16);
+        let voxels: Option<Vec<u16>> = volume.voxels().iter().map(|&value| label(value)).collect();
+        let Some(voxels) = voxels else {
+            let found = volume.voxels().iter().copied().find(|&value| label(value).is_none()).unwrap_or(f32::NAN);
+            return Err(TruthError::Label { path: path.to_path_buf(), found });
+        };
+        let there: BTreeSet<u16> = voxels.iter().copied().collect();
+        if let Some((name, &label)) = labels.iter().find(|&(_, label)| !there.contains(label)) {
+            let found = there.into_iter().filter(|&label| label > 0).collect();
+            return Err(TruthError::Missing { path: path.to_path_buf(), name: name.clone(), label, found });
+        }
+        Ok(Self { mask: Mask::on_grid(Labels::U16(voxels), Arc::clone(grid)), labels })
+    }
+
+    /// The label map, and the label of the object of this name; none if nothing is known of it.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Option<(&Mask, u16)> {
+        Some((&self.mask, *self.labels.get(name)?))
+    }
+
+    /// Dice's coefficient of label 1 of `mask` against the object of this name; none if nothing is known of it.
+    ///
+    /// # Panics
+    /// Never; a mask of another grid is compared as [`metrics::dice`] says.
+    #[must_use]
+    pub fn dice(&self, name: &str, mask: &Mask) -> Option<f64> {
+        let (truth, label) = self.of(name)?;
+        let Labels::U16(truth) = truth.labels() else { return None };
+        let is_truth = |&value: &u16| value == label;
+        Some(match mask.labels() {
+            Labels::U8(labels) => metrics::dice(labels, truth, |&value| value == 1, is_truth),
+            Labels::U16(labels) => metrics::dice(labels, truth, |&value| value == 1, is_truth),
+        })
+    }
+}
+
+/// How far the corners of two grids of one shape lie apart at most.
+fn farthest_corner_mm(a: &Grid, b: &Grid) -> f64 {
+    let corners = (0..8).map(|corner| {
+        let ijk: [f64; 3] =
+            std::array::from_fn(|axis| if corner >> axis & 1 == 0 { 0.0 } else { a.shape_xyz()[axis] as f64 - 1.0 });
+        let (a, b) = (a.affine().apply(ijk), b.affine().apply(ijk));
+        (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>().sqrt()
+    });
+    corners.fold(0.0, f64::max)
+}
