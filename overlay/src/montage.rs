@@ -222,3 +222,102 @@ impl Montage {
         if found == expected { Ok(()) } else { Err(OverlayError::Grid { what: what.to_owned(), expected, found }) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use segvol::{BoundingBox, Mask};
+
+    use super::*;
+    use crate::palette::Colour;
+    use crate::plane::tests::stored;
+
+    /// Where the first tile's left top is, with a legend of one line.
+    const TILE: [usize; 2] = [GAP, GAP + text::LINE + text::LINE + GAP + text::LINE + 2];
+
+    /// A block of bone in water at the patient's left front, on slices 8 to 11.
+    fn block([x, y, z]: [usize; 3]) -> bool {
+        (6..12).contains(&x) && (20..26).contains(&y) && (8..12).contains(&z)
+    }
+
+    /// The picture of the block in a scan that is stored so; its box and a point at its middle are drawn.
+    fn picture(axes: &str, view: View, label: u16) -> Picture {
+        let scan = stored(axes, [36, 30, 20], [2.5, 2.5, 5.0], |at| if block(at) { 1000.0 } else { 0.0 });
+        let labels: Vec<u8> = scan.voxels().iter().map(|&hu| u8::from(hu > 500.0)).collect();
+        let mask = Mask::from_labels(labels, scan.grid().clone()).expect("a mask");
+        let back = scan.grid().affine().inverse().expect("invertible");
+        let ijk = |[x, y, z]: [f64; 3]| back.apply([2.5 * x, 2.5 * y, 5.0 * z]).map(f64::round);
+        let (a, b) = (ijk([4.0, 18.0, 7.0]), ijk([13.0, 27.0, 12.0]));
+        let bounding_box = Some(BoundingBox {
+            min: std::array::from_fn(|axis| a[axis].min(b[axis])),
+            max: std::array::from_fn(|axis| a[axis].max(b[axis])),
+        });
+        let marks = Marks { points: vec![(ijk([9.0, 23.0, 10.0]), PointLabel::Foreground)], bounding_box };
+        let mut montage = Montage::new(scan.grid(), view);
+        montage
+            .add(Object { name: "block", mask: (&mask, label), marks: &marks, truth: None, note: "" })
+            .expect("added");
+        montage.draw(&scan).expect("drawn")
+    }
+
+    #[test]
+    fn a_block_at_the_left_front_is_at_the_right_top_however_the_file_is_stored() {
+        let pictures = ["RAS", "LPS", "SPL", "AIR"].map(|axes| picture(axes, View::default(), 1));
+        let first = &pictures[0];
+        assert!(pictures.iter().all(|other| other == first), "one patient, other pictures");
+        assert_eq!(first.width(), 3 * (360 + GAP) + GAP);
+        // Ten pixels to a voxel, columns from x 35 (right) down, rows from y 29 (front) down; this is slice 10.
+        let at = |x: f64, y: f64| {
+            let (x, y) = ((35.5 - x) * 10.0, (29.5 - y) * 10.0);
+            first.pixel(TILE[0] + x as usize, TILE[1] + y as usize).expect("inside")
+        };
+        let orange: Colour = palette::object(0);
+        assert_eq!(at(8.0, 22.0), [255; 3], "bone");
+        assert_eq!(at(26.0, 22.0), at(26.0, 8.0), "water");
+        assert!((90..140).contains(&at(26.0, 22.0)[0]), "water");
+        // The mask's sides lie half a voxel beyond its outermost voxels; the box's, too.
+        for (x, y) in [(5.5, 22.8), (11.5, 22.8), (8.8, 19.5), (8.8, 25.5), (3.5, 22.8), (13.5, 22.8), (8.8, 17.5)] {
+            let near = [-0.1, 0.0, 0.1].map(|d| at(x + d, y + d));
+            let close = |pixel: &Colour| (0..3).all(|channel| pixel[channel].abs_diff(orange[channel]) <= 25);
+            assert!(near.iter().any(close), "({x}, {y}): {near:?}");
+        }
+    }
+
+    #[test]
+    fn points_are_drawn_on_their_own_slice() {
+        let picture = picture("LPS", View::default(), 1);
+        // The tiles are slices 10, 9 and 8.
+        let marked: Vec<usize> = (0..3)
+            .filter(|tile| {
+                let (x, y) = (TILE[0] + tile * (360 + GAP) + 265, TILE[1] + 65);
+                picture.pixel(x, y) == Some(palette::object(0)) && picture.pixel(x + 4, y) == Some(palette::object(0))
+            })
+            .collect();
+        assert_eq!(marked, [0]);
+    }
+
+    #[test]
+    fn an_empty_mask_is_said_and_its_prompts_are_drawn() {
+        let picture = picture("RAS", View::default(), 2);
+        let (x, y) = (TILE[0] + 265, TILE[1] + 65);
+        assert_eq!(picture.pixel(x, y), Some(palette::object(0)), "the point, on the one slice that is shown");
+        assert_eq!(picture.pixel(x + 368, y), Some(GROUND), "no second slice");
+    }
+
+    #[test]
+    fn other_grids_and_too_many_objects_are_refused() {
+        let grid = |counts| stored("RAS", counts, [1.0; 3], |_| 0.0);
+        let (scan, other) = (grid([4, 5, 6]), grid([4, 5, 7]));
+        let mask =
+            |scan: &Volume| Mask::from_labels(vec![0_u8; scan.voxels().len()], scan.grid().clone()).expect("a mask");
+        let (fits, odd, marks) = (mask(&scan), mask(&other), Marks::default());
+        let mut montage = Montage::new(scan.grid(), View::default());
+        let object = Object { name: "a", mask: (&fits, 1), marks: &marks, truth: None, note: "" };
+        let error = montage.add(Object { truth: Some((&odd, 1)), ..object }).expect_err("of another shape").to_string();
+        assert!(error.contains("truth of \"a\"") && error.contains("[4, 5, 7]"), "{error}");
+        for _ in 0..MAX_OBJECTS {
+            montage.add(object).expect("added");
+        }
+        assert!(matches!(montage.add(object), Err(OverlayError::TooMany)));
+        assert!(matches!(montage.draw(&other), Err(OverlayError::Grid { .. })));
+    }
+}

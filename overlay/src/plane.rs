@@ -123,20 +123,24 @@ impl Plane {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use segvol::Volume;
     use segvol::volume::Affine;
 
     use super::*;
 
-    /// A patient of 6 x 5 x 4 voxels, stored along these axes: a letter each for where i, j and k grow to.
-    fn patient(stored: &str) -> Volume {
-        // Voxels per RAS axis and their millimetres; the patient's far right, front and head are at the upper ends.
-        let (counts, spacing) = ([6, 5, 4], [2.0, 3.0, 5.0]);
+    /// A patient of these voxels and millimetres along x, y, z, stored along these axes: a letter each for where i, j and
+    /// k grow to. `value` has the intensity at `(x, y, z)`.
+    pub(crate) fn stored(
+        axes: &str,
+        counts: [usize; 3],
+        spacing: [f64; 3],
+        value: impl Fn([usize; 3]) -> f32,
+    ) -> Volume {
         let mut rows = [[0.0; 4]; 3];
         let mut shape = [0; 3];
         let mut world = [(0, false); 3];
-        for (file, letter) in stored.chars().enumerate() {
+        for (file, letter) in axes.chars().enumerate() {
             let (axis, against) = match letter {
                 'R' => (0, false),
                 'L' => (0, true),
@@ -159,11 +163,16 @@ mod tests {
                         let (axis, against) = world[file];
                         at[axis] = if against { counts[axis] - 1 - index } else { index };
                     }
-                    voxels.push((100 * at[0] + 10 * at[1] + at[2]) as f32); // x, y, z as digits
+                    voxels.push(value(at));
                 }
             }
         }
         Volume::new(shape, voxels, Affine::new(rows)).expect("a volume")
+    }
+
+    /// A patient whose voxels hold x, y and z as digits.
+    fn patient(axes: &str) -> Volume {
+        stored(axes, [6, 5, 4], [2.0, 3.0, 5.0], |[x, y, z]| (100 * x + 10 * y + z) as f32)
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::shape::Shape;
 /// The fewest and the most slices of an object.
 pub(crate) const COLUMNS: std::ops::RangeInclusive<usize> = 3..=6;
 
-/// Shares of an object's voxels that lie below the slices that fill a row, most telling first.
-const SPREAD: [f64; 7] = [0.2, 0.8, 0.5, 0.35, 0.65, 0.05, 0.95];
+/// Shares of an object's voxels that lie below the slices that may fill a row.
+const SPREAD: [f64; 7] = [0.5, 0.1, 0.9, 0.2, 0.8, 0.35, 0.65];
 
 /// The slices that an object must be shown in: that of largest area (of the truth, if the mask is empty), then those
 /// with its prompts; the middle of the scan where there is none of these.
@@ -39,11 +39,15 @@ pub(crate) fn needed(mask: &Shape, truth: Option<&Shape>, marks: &Marks, plane: 
 /// Fills up with slices spread over the object, and puts the head, front or right first.
 pub(crate) fn fill(mut slices: Vec<usize>, columns: usize, mask: &Shape, truth: Option<&Shape>) -> Vec<usize> {
     slices.truncate(columns);
-    let spread = |shape: &Shape| SPREAD.map(|share| shape.quantile(share));
-    for slice in spread(mask).into_iter().chain(truth.map(spread).into_iter().flatten()).flatten() {
-        if slices.len() < columns && !slices.contains(&slice) {
-            slices.push(slice);
-        }
+    let shape = if mask.voxels() > 0 { Some(mask) } else { truth };
+    let spread: Vec<usize> =
+        shape.iter().flat_map(|shape| SPREAD.map(|share| shape.quantile(share))).flatten().collect();
+    while slices.len() < columns {
+        let nearest = |slice: usize| slices.iter().map(|&shown| shown.abs_diff(slice)).min().unwrap_or(0);
+        // The farthest from those that are shown; of several the first.
+        let farthest = spread.iter().copied().rev().max_by_key(|&slice| nearest(slice));
+        let Some(farthest) = farthest.filter(|&slice| nearest(slice) > 0) else { break };
+        slices.push(farthest);
     }
     slices.sort_unstable_by(|a, b| b.cmp(a));
     slices
@@ -82,7 +86,7 @@ mod tests {
         let nothing = Shape::new(&mask, 2, &plane);
         let none = Marks::default();
         assert_eq!(needed(&shape, None, &none, &plane), [20]);
-        assert_eq!(fill(vec![20], 3, &shape, None), [25, 20, 14]);
+        assert_eq!(fill(vec![20], 3, &shape, None), [27, 20, 12]);
         assert_eq!(needed(&nothing, Some(&shape), &none, &plane), [20]);
         assert_eq!(needed(&nothing, None, &none, &plane), [20]);
 

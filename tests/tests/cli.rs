@@ -220,6 +220,80 @@ fn points_and_boxes_of_every_space_are_taken() {
     assert!(mask.exists());
 }
 
+/// A PNG's width, height and pixels.
+fn pixels(path: &Path) -> (usize, usize, Vec<[u8; 3]>) {
+    let file = std::io::BufReader::new(fs::File::open(path).expect("a file"));
+    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let mut bytes = vec![0; reader.output_buffer_size().expect("a size")];
+    let info = reader.next_frame(&mut bytes).expect("pixels");
+    assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
+    (info.width as usize, info.height as usize, bytes.as_chunks::<3>().0.to_vec())
+}
+
+#[test]
+fn an_overlay_shows_masks_prompts_and_truth() {
+    const SKY_BLUE: [u8; 3] = [86, 180, 233];
+    let dir = tempfile::tempdir().expect("a folder");
+    let (map, objects) = (dir.path().join("map.nii.gz"), dir.path().join("objects.json"));
+    segment().args(["--text", "liver", "--text", "spleen", "-o"]).arg(&map).assert().success();
+    // The second object's prompt lies at the patient's left: at small i of a file stored "RAS".
+    let [_, nj, nk] = Volume::open(scan()).expect("a volume").shape_xyz();
+    let prompts = format!(
+        r#"{{"schema_version": 1, "objects": [{{"text": "liver"}}, {{"name": "spleen", "points": [[5, {}, {}]]}}]}}"#,
+        nj / 2,
+        nk / 2
+    );
+    fs::write(&objects, prompts).expect("written");
+    let mut pictures = Vec::new();
+    for name in ["a.png", "b.png"] {
+        let (picture, report) = (dir.path().join(name), dir.path().join("report.json"));
+        let mut command = segment();
+        command.arg("--prompts").arg(&objects).arg("-o").arg(dir.path().join("mask.nii.gz"));
+        command.arg("--overlay").arg(&picture).arg("--report").arg(&report);
+        command.arg("--truth").arg(&map).args(["--truth-label", "liver=1"]);
+        assert!(said(command.assert()).contains("Dice "));
+        let report: Value = serde_json::from_slice(&fs::read(report).expect("read")).expect("JSON");
+        assert!(report["objects"][0]["dice"].as_f64().expect("Dice") > 0.3, "{report}");
+        assert_eq!(report["objects"][1].get("dice"), None);
+        pictures.push(fs::read(picture).expect("read"));
+    }
+    assert!(pictures[0] == pictures[1], "the same input and settings gave other bytes");
+
+    let (width, height, found) = pixels(&dir.path().join("a.png"));
+    assert_eq!(width, 3 * 368 + 8, "three columns of 360 pixels");
+    // A mark 13 pixels across and 3 wide, with a dark border: where a row of 11 pixels is all of its colour.
+    let marks = (height / 2..height).flat_map(|y| (0..width - 11).map(move |x| (x, y)));
+    let marks: Vec<usize> = marks
+        .filter(|&(x, y)| found[y * width + x..][..11].iter().all(|&pixel| pixel == SKY_BLUE))
+        .filter(|&(x, y)| found[(y + 4) * width + x + 5] == SKY_BLUE || found[(y - 4) * width + x + 5] == SKY_BLUE)
+        .map(|(x, _)| (x - 8) % 368)
+        .collect();
+    assert!(marks.iter().any(|&x| x > 250), "no mark at the patient's left, on the right of a tile: {marks:?}");
+
+    let refuse = |arguments: &[&str], parts: &[&str]| {
+        let mut command = segment();
+        command.args(["--text", "liver", "-q", "-o"]).arg(dir.path().join("no.nii.gz")).args(arguments);
+        refused(&command.assert(), USAGE, parts);
+    };
+    refuse(&["--overlay", "a.jpg"], &["a.jpg", ".png"]);
+    refuse(&["--overlay", "no/such/folder/a.png"], &["no/such/folder"]);
+    refuse(&["--overlay", "a.png", "--window", "40,0"], &["40,0", "above 0"]);
+    refuse(&["--overlay", "a.png", "--window", "40,inf"], &["40,inf", "finite"]);
+    refuse(&["--overlay", "a.png", "--window", "40"], &["40,400"]);
+    refuse(&["--truth", &map.to_string_lossy()], &["--truth-label"]);
+    refuse(&["--truth", &map.to_string_lossy(), "--truth-label", "lung=1"], &["lung", "liver"]);
+    refuse(&["--truth", &map.to_string_lossy(), "--truth-label", "liver=0"], &["liver=0"]);
+    let truth = |path: &Path, label: &str, parts: &[&str]| {
+        let mut command = segment();
+        command.args(["--text", "liver", "-o"]).arg(dir.path().join("no.nii.gz")).arg("--truth").arg(path);
+        refused(&command.args(["--truth-label", label]).assert(), INPUT, parts);
+    };
+    truth(&map, "liver=9", &["map.nii.gz", "9", "liver"]);
+    truth(&data("tiny/volumes/lps_int16.nii.gz"), "liver=1", &["lps_int16.nii.gz", "shape"]);
+    truth(&scan(), "liver=1", &["ras_scaled_odd.nii.gz", "whole numbers"]);
+    assert!(!dir.path().join("no.nii.gz").exists());
+}
+
 #[test]
 fn mistakes_in_the_arguments_are_said_before_any_work() {
     let dir = tempfile::tempdir().expect("a folder");
