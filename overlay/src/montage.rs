@@ -277,7 +277,7 @@ mod tests {
         // The mask's sides lie half a voxel beyond its outermost voxels; the box's, too.
         for (x, y) in [(5.5, 22.8), (11.5, 22.8), (8.8, 19.5), (8.8, 25.5), (3.5, 22.8), (13.5, 22.8), (8.8, 17.5)] {
             let near = [-0.1, 0.0, 0.1].map(|d| at(x + d, y + d));
-            let close = |pixel: &Colour| (0..3).all(|channel| pixel[channel].abs_diff(orange[channel]) <= 25);
+            let close = |pixel: &Colour| (0..3).all(|channel| pixel[channel].abs_diff(orange[channel]) <= 60);
             assert!(near.iter().any(close), "({x}, {y}): {near:?}");
         }
     }
