@@ -1,4 +1,13 @@
 //! How much two masks agree, and how large one is.
+//!
+//! `docs/evaluation.md` defines every figure in words; [`Scores`] takes all of them of one pair of masks.
+
+mod distance;
+mod scores;
+mod surface;
+
+pub use scores::Scores;
+pub use surface::SurfaceDistances;
 
 use crate::volume::Grid;
 
