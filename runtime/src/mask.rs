@@ -144,6 +144,13 @@ impl Mask {
         self.labels
     }
 
+    /// Whether each voxel has this label, i fastest, then j, k.
+    pub fn voxels_of(&self, label: u16) -> Vec<bool> {
+        let mut voxels = vec![false; self.labels.len()];
+        self.labels.each(label, |index| voxels[index] = true);
+        voxels
+    }
+
     /// How many voxels have this label.
     pub fn count(&self, label: u16) -> u64 {
         let mut count = 0;

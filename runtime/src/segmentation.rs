@@ -127,6 +127,13 @@ impl Segmentation {
     pub fn mask(&self) -> Mask {
         label_map(&self.scan, std::slice::from_ref(self))
     }
+
+    /// What the object's mask would be without the zoom-in pass: 1 inside, 0 outside, on the input's grid.
+    #[must_use]
+    pub fn zoom_out_mask(&self) -> Mask {
+        let labels = labels(&self.scan, std::slice::from_ref(self), false, |_| 1_u8);
+        Mask::on_grid(labels.into(), Arc::clone(&self.scan.grid))
+    }
 }
 
 /// Voxels in a mask.
@@ -141,15 +148,15 @@ pub struct VoxelCounts {
 /// One label map of several segmentations of one scan: see [`crate::Study::label_map`].
 pub(crate) fn label_map(scan: &Scan, segmentations: &[Segmentation]) -> Mask {
     let labels = if segmentations.len() <= usize::from(u8::MAX) {
-        Labels::from(labels(scan, segmentations, |index| (index + 1) as u8))
+        Labels::from(labels(scan, segmentations, true, |index| (index + 1) as u8))
     } else {
-        Labels::from(labels(scan, segmentations, |index| (index + 1) as u16))
+        Labels::from(labels(scan, segmentations, true, |index| (index + 1) as u16))
     };
     Mask::on_grid(labels, Arc::clone(&scan.grid))
 }
 
-/// Labels in file order.
-fn labels<T>(scan: &Scan, segmentations: &[Segmentation], label: impl Fn(usize) -> T + Sync) -> Vec<T>
+/// Labels in file order, of the logits after both passes or of the zoom-out pass alone.
+fn labels<T>(scan: &Scan, segmentations: &[Segmentation], zoomed_in: bool, label: impl Fn(usize) -> T + Sync) -> Vec<T>
 where
     T: Copy + Default + Send + Sync,
 {
@@ -163,7 +170,7 @@ where
             // The first positive logit beats 0; a tie stays with the earlier object.
             best.fill(0.0);
             for (index, segmentation) in segmentations.iter().enumerate() {
-                segmentation.row(d, h, true, &mut row);
+                segmentation.row(d, h, zoomed_in, &mut row);
                 for (w, (&logit, best)) in row.iter().zip(&mut best).enumerate() {
                     if logit > *best {
                         *best = logit;

@@ -27,7 +27,7 @@ mod write;
 use std::io;
 
 pub use header::{ByteOrder, Datatype, Header, Version};
-pub use read::{NiftiVolume, read, read_from};
+pub use read::{NiftiVolume, read, read_from, read_header};
 pub use write::{Voxels, is_nifti_name, write, write_to};
 
 /// The most voxels that a volume may have: 2^31, 8 GiB as float32 (1290 x 1290 x 1290).

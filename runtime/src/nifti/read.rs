@@ -29,18 +29,48 @@ pub struct NiftiVolume {
 /// # Errors
 /// [`NiftiError`], which names the field or the bytes that are wrong.
 pub fn read(path: &Path) -> Result<NiftiVolume, NiftiError> {
+    let (file, bytes) = open(path)?;
+    read_from(file, bytes).map_err(|error| not_voxels_alone(path, error))
+}
+
+/// Reads the header alone of the NIfTI file at `path`, compressed or not: what is said there of the voxels is not
+/// compared with them.
+///
+/// # Errors
+/// [`NiftiError`], which names the field or the bytes that are wrong.
+pub fn read_header(path: &Path) -> Result<Header, NiftiError> {
+    let (mut file, _) = open(path)?;
+    let header = if file.fill_buf()?.first() == Some(&MAGIC[0]) {
+        read_contents_header(Members::new(file), true)
+    } else {
+        read_contents_header(file, false)
+    };
+    header.map_err(|error| not_voxels_alone(path, error))
+}
+
+fn read_contents_header(reader: impl Read, gzip: bool) -> Result<Header, NiftiError> {
+    read_header_from(&mut Counted { reader, position: 0, gzip })
+}
+
+/// The file, and how long it is where that can be known.
+fn open(path: &Path) -> Result<(BufReader<File>, Option<u64>), NiftiError> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "expected a file, found a folder").into());
     }
     let bytes = metadata.is_file().then_some(metadata.len());
-    read_from(BufReader::with_capacity(1 << 18, file), bytes).map_err(|error| match error {
+    Ok((BufReader::with_capacity(1 << 18, file), bytes))
+}
+
+/// Says what an `.img` is, which has no header.
+fn not_voxels_alone(path: &Path, error: NiftiError) -> NiftiError {
+    match error {
         NiftiError::Field { field: "sizeof_hdr", .. } if has_extension(path, "img") => {
             NiftiError::Detached { found: "the voxels (.img)" }
         }
         other => other,
-    })
+    }
 }
 
 /// Whether the name ends in this extension, perhaps compressed.
@@ -100,7 +130,7 @@ impl<R: Read> Counted<R> {
 
 /// `bytes`: how much there is to read, where that is known; of a compressed file it is found by reading.
 fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result<NiftiVolume, NiftiError> {
-    let header = read_header(reader)?;
+    let header = read_header_from(reader)?;
     let mut warnings = Vec::new();
     let datatype = header.datatype;
     if usize::try_from(header.bitpix) != Ok(8 * datatype.bytes()) {
@@ -130,7 +160,7 @@ fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result
     Ok(NiftiVolume { header, voxels: values, warnings })
 }
 
-fn read_header<R: Read>(reader: &mut Counted<R>) -> Result<Header, NiftiError> {
+fn read_header_from<R: Read>(reader: &mut Counted<R>) -> Result<Header, NiftiError> {
     let mut bytes = [0; 540];
     let found = reader.fill(&mut bytes[..348])?;
     let Some(sizeof_hdr) = bytes[..found].first_chunk::<4>() else {

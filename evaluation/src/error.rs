@@ -1,0 +1,146 @@
+//! Why a case, or a whole evaluation, came to nothing.
+
+use std::io;
+use std::path::PathBuf;
+
+use segvol::VolumeError;
+use segvol::intensity::IntensityError;
+use segvol::mask::MaskError;
+use segvol::volume::Affine;
+
+/// Why one case has no scores. Its name is said by whoever reports it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaseError {
+    /// The scan or the label map cannot be read.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The scan's intensities cannot be normalised.
+    #[error("{path}: {source}", path = path.display())]
+    Intensity {
+        /// The scan.
+        path: PathBuf,
+        /// What is wrong.
+        source: IntensityError,
+    },
+    /// Scan and label map have unequal numbers of voxels along an axis.
+    #[error("{path}: expected the scan's shape {expected:?}, found {found:?}", path = path.display())]
+    Shape {
+        /// The label map.
+        path: PathBuf,
+        /// Voxels of the scan along i, j, k.
+        expected: [usize; 3],
+        /// Voxels of the label map.
+        found: [usize; 3],
+    },
+    /// Scan and label map lie elsewhere in the patient.
+    #[error(
+        "{path}: expected the scan's affine {expected:?}, found {found:?}, which puts a corner {distance_mm:.2} mm away",
+        path = path.display(), expected = expected.rows(), found = found.rows()
+    )]
+    Affine {
+        /// The label map.
+        path: PathBuf,
+        /// The scan's affine.
+        expected: Affine,
+        /// The label map's.
+        found: Affine,
+        /// The greatest distance between equal corners.
+        distance_mm: f64,
+    },
+    /// A voxel of the label map is no label.
+    #[error("{path}: voxel {voxel_ijk:?}: expected a whole number from 0 to 65535, found {found}", path = path.display())]
+    Label {
+        /// The label map.
+        path: PathBuf,
+        /// Which voxel.
+        voxel_ijk: [usize; 3],
+        /// What it holds.
+        found: f32,
+    },
+    /// A structure that the case itself lists is not in its label map.
+    #[error(
+        "{path}: structure {structure:?}: expected voxels of value {value}, found none; values there: {found}",
+        path = path.display()
+    )]
+    Missing {
+        /// The label map.
+        path: PathBuf,
+        /// The structure.
+        structure: String,
+        /// Its value.
+        value: u16,
+        /// The values that occur.
+        found: String,
+    },
+    /// The pipeline failed.
+    #[error(transparent)]
+    Segvol(#[from] segvol::Error),
+    /// Masks could not be compared.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    /// Whoever watched the objects, for pictures of them, failed.
+    #[error("{0}")]
+    Watcher(String),
+}
+
+/// Why an evaluation could not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluationError {
+    /// A setting is out of range.
+    #[error("{name}: expected {expected}, found {found}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// The work file cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The work file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Another run is writing to the work file.
+    #[error("{path}: another evaluation is writing to this work file", path = path.display())]
+    Busy {
+        /// The work file.
+        path: PathBuf,
+    },
+    /// A line of the work file, not the last, is no record.
+    #[error("{path}, line {line}: not a record of an evaluation: {reason}", path = path.display())]
+    Damaged {
+        /// The work file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The work file holds rows of another bundle or other settings.
+    #[error(
+        "{path}: rows of another evaluation: {field}: expected {expected}, found {found}; remove the file, or name another work file",
+        path = path.display()
+    )]
+    OtherRun {
+        /// The work file.
+        path: PathBuf,
+        /// What differs.
+        field: String,
+        /// As it is in this run.
+        expected: String,
+        /// As it is in the file.
+        found: String,
+    },
+    /// There is nothing to score.
+    #[error("no object in any case: none of these values occurs in a label map (with enough voxels): {structures}")]
+    NoObject {
+        /// The structures that were looked for, with their values.
+        structures: String,
+    },
+}

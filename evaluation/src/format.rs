@@ -1,0 +1,294 @@
+//! Results as Markdown, CSV or JSON.
+
+use std::fmt::Write as _;
+
+use segvol::metrics::Scores;
+use serde::Serialize;
+
+use crate::results::{Results, Row};
+use crate::summary::{self, Group, Means};
+
+/// The layout of the JSON.
+const SCHEMA_VERSION: u32 = 1;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Tables for people.
+    Markdown,
+    /// Comma-separated values with one line of names, quoted as RFC 4180 has it; empty where there is no number.
+    Csv,
+    /// Settings, means, rows and failures in one object.
+    Json,
+}
+
+/// The means, with the cases that failed: tables of one figure each in Markdown, one line per structure and kind of prompt in
+/// CSV. JSON holds everything.
+#[must_use]
+pub fn summary(results: &Results, format: Format) -> String {
+    match format {
+        Format::Markdown => summary_markdown(results),
+        Format::Csv => summary_csv(results),
+        Format::Json => json(results),
+    }
+}
+
+/// One line per case, structure and kind of prompt. JSON holds everything.
+#[must_use]
+pub fn rows(results: &Results, format: Format) -> String {
+    let lines = results.rows().map(|(case, row)| row_cells(case, row, results.header.against.is_some()));
+    match format {
+        Format::Markdown => markdown(&row_names(results.header.against.is_some()), lines),
+        Format::Csv => csv(&row_names(results.header.against.is_some()), lines),
+        Format::Json => json(results),
+    }
+}
+
+fn json(results: &Results) -> String {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        schema_version: u32,
+        #[serde(flatten)]
+        results: &'a Results,
+        summary: Vec<Group>,
+    }
+    let document = Document { schema_version: SCHEMA_VERSION, results, summary: summary::groups(results) };
+    // Every field has a JSON form.
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn summary_markdown(results: &Results) -> String {
+    let groups = summary::groups(results);
+    let tolerance = results.header.settings.tolerance_mm;
+    let mut text = String::new();
+    type Figure = fn(&Means) -> Option<f64>;
+    let figures: [(String, Figure, usize); 4] = [
+        ("Dice".to_owned(), |means| means.dice, 3),
+        (format!("Surface Dice at {tolerance} mm"), |means| means.surface_dice, 3),
+        ("95 % Hausdorff distance, mm, of objects that were found".to_owned(), |means| means.hausdorff95_mm, 1),
+        ("Volume error, % of the truth".to_owned(), |means| means.volume_error_relative.map(|share| 100.0 * share), 1),
+    ];
+    for (title, figure, digits) in figures {
+        let cell = |group: &Group| {
+            format!("{} ({})", number(figure(&group.zoom_in), digits), number(figure(&group.zoom_out), digits))
+        };
+        let _ = writeln!(text, "{title}; zoom-out alone in brackets\n");
+        text.push_str(&matrix(results, &groups, cell));
+        text.push('\n');
+    }
+    if results.header.against.is_some() {
+        text.push_str("Dice between both bundles' masks, mean; the least in brackets\n\n");
+        let cell = |group: &Group| {
+            let against = group.against;
+            let [mean, least] = [against.map(|a| a.mean_dice), against.map(|a| a.min_dice)];
+            format!("{} ({})", number(mean, 4), number(least, 4))
+        };
+        text.push_str(&matrix(results, &groups, cell));
+        if let Some((case, row, dice)) = results.worst_agreement() {
+            let _ = writeln!(text, "\nleast: {dice:.4}, case {case:?}, {}, by {}", row.structure, row.prompt);
+        }
+        text.push('\n');
+    }
+    let odd =
+        |group: &&Group| group.structure.is_some() && (group.zoom_in.empty + group.zoom_out.empty + group.absent > 0);
+    let odd: Vec<&Group> = groups.iter().filter(odd).collect();
+    if !odd.is_empty() {
+        text.push_str(
+            "Empty masks (zoom-out alone in brackets), and structures that are in no label map of a case\n\n",
+        );
+        let names =
+            ["structure", "prompt", "objects", "nothing found", "absent", "found though absent"].map(str::to_owned);
+        let lines = odd.into_iter().map(|group| {
+            let empty = format!("{} ({})", group.zoom_in.empty, group.zoom_out.empty);
+            let counts = [group.objects, group.absent, group.found_though_absent].map(|count| count.to_string());
+            let [objects, absent, found] = counts;
+            vec![group.structure.clone().unwrap_or_default(), group.prompt.to_string(), objects, empty, absent, found]
+        });
+        text.push_str(&markdown(&names, lines));
+        text.push('\n');
+    }
+    let too_small = results.cases.iter().flat_map(|case| case.too_small.iter().map(|name| (&case.case, name)));
+    for (case, name) in too_small {
+        let _ =
+            writeln!(text, "left out: case {case:?}, {name}: fewer than {} voxels", results.header.settings.min_voxels);
+    }
+    for failure in &results.failures {
+        let _ = writeln!(text, "failed: case {:?}: {}", failure.case, failure.reason);
+    }
+    let (scored, all) = (results.cases.len(), results.cases.len() + results.failures.len());
+    let objects = groups.iter().find(|group| group.structure.is_none()).map_or(0, |group| group.objects);
+    let _ = writeln!(text, "{scored} of {all} cases scored, {objects} objects");
+    text
+}
+
+/// Structures down, kinds of prompt across.
+fn matrix(results: &Results, groups: &[Group], cell: impl Fn(&Group) -> String) -> String {
+    let kinds = &results.header.settings.prompts;
+    let mut names = vec!["structure".to_owned(), "n".to_owned()];
+    names.extend(kinds.iter().map(ToString::to_string));
+    let lines = groups.chunks(kinds.len()).map(|groups| {
+        let objects = groups.iter().map(|group| group.objects).max().unwrap_or(0);
+        let mut line = vec![groups[0].structure.clone().unwrap_or_else(|| "**all**".to_owned()), objects.to_string()];
+        line.extend(groups.iter().map(&cell));
+        line
+    });
+    markdown(&names, lines)
+}
+
+fn summary_csv(results: &Results) -> String {
+    let against = results.header.against.is_some();
+    let mut names: Vec<String> =
+        ["structure", "prompt", "objects", "absent", "found_though_absent"].map(str::to_owned).to_vec();
+    for pass in ["zoom_out", "zoom_in"] {
+        let figures = ["empty", "dice", "surface_dice", "hausdorff95_mm", "volume_error_ml", "volume_error_relative"];
+        names.extend(figures.map(|figure| format!("{pass}_{figure}")));
+    }
+    if against {
+        names.extend(["against_mean_dice", "against_min_dice", "against_truth_dice"].map(str::to_owned));
+    }
+    let groups = summary::groups(results);
+    let lines = groups.iter().map(|group| {
+        let mut line = vec![group.structure.clone().unwrap_or_else(|| "all".to_owned()), group.prompt.to_string()];
+        line.extend([group.objects, group.absent, group.found_though_absent].map(|count| count.to_string()));
+        for means in [&group.zoom_out, &group.zoom_in] {
+            let Means { empty, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative } = *means;
+            line.push(empty.to_string());
+            line.extend([dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative].map(plain));
+        }
+        if against {
+            let of = group.against;
+            line.extend([of.map(|a| a.mean_dice), of.map(|a| a.min_dice), of.and_then(|a| a.truth_dice)].map(plain));
+        }
+        line
+    });
+    csv(&names, lines)
+}
+
+fn row_names(against: bool) -> Vec<String> {
+    let mut names: Vec<String> = ["case", "structure", "value", "prompt", "truth_voxels"].map(str::to_owned).to_vec();
+    for pass in ["zoom_out", "zoom_in"] {
+        let figures = ["voxels", "dice", "surface_dice", "hausdorff95_mm", "volume_error_ml", "volume_error_relative"];
+        names.extend(figures.map(|figure| format!("{pass}_{figure}")));
+    }
+    if against {
+        names.extend(["against_zoom_out_dice", "against_zoom_in_dice", "against_truth_dice"].map(str::to_owned));
+    }
+    names
+}
+
+fn row_cells(case: &str, row: &Row, against: bool) -> Vec<String> {
+    let mut line = vec![case.to_owned(), row.structure.clone(), row.value.to_string(), row.prompt.to_string()];
+    line.push(row.truth_voxels.to_string());
+    for scores in [&row.zoom_out, &row.zoom_in] {
+        let Scores { voxels, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative } = *scores;
+        line.push(voxels.to_string());
+        let figures = [Some(dice), Some(surface_dice), hausdorff95_mm, Some(volume_error_ml), volume_error_relative];
+        line.extend(figures.map(plain));
+    }
+    if against {
+        let of = row.against;
+        line.extend([of.map(|a| a.zoom_out_dice), of.map(|a| a.zoom_in_dice), of.map(|a| a.truth_dice)].map(plain));
+    }
+    line
+}
+
+/// A number for people; a dash where there is none.
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+/// A number for programs, to six places; nothing where there is none.
+fn plain(value: Option<f64>) -> String {
+    // Adding 0 turns -0 into 0.
+    value.map_or_else(String::new, |value| format!("{}", (value * 1e6).round() / 1e6 + 0.0))
+}
+
+/// A Markdown table whose columns are as wide as their widest cell, so that it reads on a terminal, too.
+fn markdown(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
+    let escape = |cells: Vec<String>| -> Vec<String> { cells.iter().map(|cell| cell.replace('|', "\\|")).collect() };
+    let lines: Vec<Vec<String>> = std::iter::once(names.to_vec()).chain(lines).map(escape).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..names.len()).map(width).collect();
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        for (cell, &width) in line.iter().zip(&widths) {
+            let _ = write!(text, "| {cell:<width$} ");
+        }
+        text.push_str("|\n");
+        if index == 0 {
+            widths.iter().for_each(|width| text.push_str(&format!("|{}", "-".repeat(width + 2))));
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+fn csv(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
+    let quote = |cell: &String| {
+        if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
+    };
+    let mut text = String::new();
+    for line in std::iter::once(names.to_vec()).chain(lines) {
+        text.push_str(&line.iter().map(quote).collect::<Vec<_>>().join(","));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::tests::results;
+
+    #[test]
+    fn markdown_lines_up_and_says_what_has_no_number() {
+        let text = summary(&results(), Format::Markdown);
+        let start = "\
+Dice; zoom-out alone in brackets
+
+| structure | n | text          |
+|-----------|---|---------------|
+| spleen    | 0 | – (–)         |
+| liver     | 2 | 0.250 (0.250) |
+| **all**   | 2 | 0.250 (0.250) |
+";
+        assert!(text.starts_with(start), "{text}");
+        for part in [
+            "| liver     | 2 | 6.0 (4.0) |",
+            "| liver     | text   | 2       | 1 (0)         | 0      | 0                   |",
+            "| spleen    | text   | 0       | 0 (0)         | 1      | 1                   |",
+            "failed: case \"c\": c.nii: no | such file\n",
+            "2 of 3 cases scored, 2 objects\n",
+        ] {
+            assert!(text.contains(part), "no {part:?} in: {text}");
+        }
+        assert!(!text.contains("NaN"));
+    }
+
+    #[test]
+    fn csv_quotes_and_leaves_empty_what_has_no_number() {
+        let text = rows(&results(), Format::Csv);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("case,structure,value,prompt,truth_voxels,zoom_out_voxels,zoom_out_dice,"));
+        assert_eq!(lines[1], "a,liver,2,text,10,3,0.25,0.125,4,-1.5,-0.75,9,0.5,0.25,6,-1.5,-0.5");
+        assert_eq!(lines[2], "\"b, \"\"late\"\"\",spleen,1,text,0,3,0.25,0.125,4,-1.5,-0.75,7,0,0,,-1.5,");
+        assert_eq!(lines.len(), 4);
+        let text = summary(&results(), Format::Csv);
+        assert_eq!(text.lines().nth(1), Some("spleen,text,0,1,1,0,,,,,,0,,,,,"), "{text}");
+        assert!(text.lines().last().is_some_and(|line| line.starts_with("all,text,2,1,1,0,0.25,")), "{text}");
+    }
+
+    #[test]
+    fn json_holds_everything() {
+        for text in [rows(&results(), Format::Json), summary(&results(), Format::Json)] {
+            let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(found["schema_version"], 1);
+            assert_eq!(found["header"]["settings"]["prompts"][0], "text");
+            assert_eq!(found["cases"][1]["rows"][1]["zoom_in"]["hausdorff95_mm"], serde_json::Value::Null);
+            assert_eq!(found["failures"][0]["case"], "c");
+            assert_eq!(found["summary"][2]["zoom_in"]["dice"], 0.25);
+        }
+    }
+}

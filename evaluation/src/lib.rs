@@ -1,0 +1,26 @@
+//! How well a SegVol bundle segments scans whose masks are known.
+//!
+//! The flow: [`cases`] lists scans with their label maps, [`prompts`] draws what a user who knows the truth would say,
+//! [`Evaluation::run`] segments and scores, case by case, and goes on where it was stopped; [`Results`] holds the rows,
+//! [`summary`] their means, [`format`](mod@format) writes both.
+//!
+//! `docs/evaluation.md` defines every figure.
+
+pub mod cases;
+mod error;
+pub mod format;
+mod memory;
+pub mod prompts;
+mod results;
+mod run;
+mod score;
+pub mod summary;
+mod truth;
+mod work_file;
+
+pub use cases::{Case, CaseListError, Structure};
+pub use error::{CaseError, EvaluationError};
+pub use prompts::Kind;
+pub use results::{Agreement, CaseResult, Failure, Header, ModelHeader, Results, Row, Settings};
+pub use run::{Evaluation, Event, Run};
+pub use score::{Found, Watcher};

@@ -1,0 +1,121 @@
+//! How many cases fit side by side.
+
+use std::fs;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::cases::Case;
+
+/// Bytes per voxel that one case holds at its peak, rounded up: scan, its copy and its crop (4 each), label map (4),
+/// an object's sums, counts and logits (10), its masks (6), surfaces and distances (8).
+const BYTES_PER_VOXEL: u64 = 40;
+
+/// What a second bundle adds: another crop, another object's logits and masks.
+const BYTES_PER_VOXEL_AGAINST: u64 = 20;
+
+/// The share of the machine's free memory that cases may fill, in percent: the rest is for what grows elsewhere.
+const SHARE_PERCENT: u64 = 75;
+
+/// An upper bound of the bytes that a case needs, embeddings aside; 0 if its scan's header cannot be read, in which case
+/// it needs none.
+pub(crate) fn case_bytes(case: &Case, against: bool) -> u64 {
+    let voxels = segvol::nifti::read_header(&case.image).map_or(0, |header| header.voxels() as u64);
+    voxels * (BYTES_PER_VOXEL + if against { BYTES_PER_VOXEL_AGAINST } else { 0 })
+}
+
+/// Bytes that cases may fill if nobody says: three quarters of what the machine has free, or of what this process's
+/// control group leaves; none where neither can be known (elsewhere than on Linux).
+pub(crate) fn free() -> Option<u64> {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+    });
+    let limit = number("/sys/fs/cgroup/memory.max");
+    let group = limit.map(|limit| limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
+    machine.into_iter().chain(group).min().map(|free| free / 100 * SHARE_PERCENT)
+}
+
+/// Lets cases in as long as their bytes fit; one that does not fit beside others waits until it is alone.
+pub(crate) struct Gate {
+    budget: Option<u64>,
+    inside: Mutex<Inside>,
+    left: Condvar,
+}
+
+#[derive(Default)]
+struct Inside {
+    cases: usize,
+    bytes: u64,
+}
+
+/// A case's place; given back when it is dropped.
+pub(crate) struct Place<'a> {
+    gate: &'a Gate,
+    bytes: u64,
+}
+
+impl Gate {
+    /// A gate for this many bytes; none lets everyone in.
+    pub(crate) fn new(budget: Option<u64>) -> Self {
+        Self { budget, inside: Mutex::default(), left: Condvar::new() }
+    }
+
+    /// Waits until there is room.
+    pub(crate) fn enter(&self, bytes: u64) -> Place<'_> {
+        let fits = |inside: &Inside| {
+            inside.cases == 0 || self.budget.is_none_or(|budget| inside.bytes.saturating_add(bytes) <= budget)
+        };
+        let mut inside = self.lock();
+        while !fits(&inside) {
+            inside = self.left.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+        inside.cases += 1;
+        inside.bytes = inside.bytes.saturating_add(bytes);
+        Place { gate: self, bytes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut inside = self.gate.lock();
+        inside.cases -= 1;
+        inside.bytes = inside.bytes.saturating_sub(self.bytes);
+        drop(inside);
+        self.gate.left.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Most bytes that were inside at once.
+    fn peak(budget: Option<u64>, bytes: &[u64]) -> u64 {
+        let (gate, now, most) = (Gate::new(budget), AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for &bytes in bytes {
+                let (gate, now, most) = (&gate, &now, &most);
+                scope.spawn(move || {
+                    let _place = gate.enter(bytes);
+                    most.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+                    std::thread::sleep(std::time::Duration::from_millis(30));
+                    now.fetch_sub(bytes, Ordering::SeqCst);
+                });
+            }
+        });
+        most.into_inner()
+    }
+
+    #[test]
+    fn cases_share_the_budget_and_a_larger_one_goes_alone() {
+        assert!(peak(Some(25), &[10; 6]) <= 20);
+        assert_eq!(peak(Some(25), &[100, 10, 10]), 100);
+        assert!(peak(None, &[10; 6]) > 20);
+    }
+}

@@ -1,0 +1,157 @@
+//! What an evaluation found, object by object.
+
+use segvol::metrics::Scores;
+use segvol::{Orientation, Profile};
+use serde::{Deserialize, Serialize};
+
+use crate::error::EvaluationError;
+use crate::prompts::Kind;
+
+/// What decides the prompts and the figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settings {
+    /// Prompts that every structure is asked for with.
+    pub prompts: Vec<Kind>,
+    /// Points per structure.
+    pub points: usize,
+    /// Where their draws begin.
+    pub seed: u64,
+    /// Tolerance of the surface Dice, in millimetres.
+    pub tolerance_mm: f64,
+    /// A structure with fewer voxels (but not none) is left out.
+    pub min_voxels: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { prompts: Kind::ALL.to_vec(), points: 5, seed: 0, tolerance_mm: 2.0, min_voxels: 1 }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), EvaluationError> {
+        let out = |name, expected, found: String| Err(EvaluationError::Setting { name, expected, found });
+        if !(self.tolerance_mm.is_finite() && self.tolerance_mm >= 0.0) {
+            return out("tolerance", "a finite number of millimetres, at least 0", self.tolerance_mm.to_string());
+        }
+        if self.points == 0 || self.points > 1000 {
+            return out("points", "1 to 1000", self.points.to_string());
+        }
+        if self.prompts.is_empty() {
+            return out("prompts", "at least one kind", "none".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// All that the rows depend on but the cases: a work file's rows are taken over only if it is the same.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Header {
+    /// The program that made the rows, with its version.
+    pub tool: String,
+    /// The bundle.
+    pub model: ModelHeader,
+    /// The other bundle, whose masks are compared with the first one's.
+    pub against: Option<ModelHeader>,
+    /// Which axes the model saw.
+    pub orientation: Orientation,
+    /// How windows and prompts of the zoom-in pass were chosen.
+    pub profile: Profile,
+    /// Whether the zoom-in pass ran.
+    pub zoom_in: bool,
+    /// Share of a window that the next one covers too.
+    pub overlap: f64,
+    /// Prompts and figures.
+    pub settings: Settings,
+}
+
+/// A bundle on a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelHeader {
+    /// SHA-256 of its manifest, which holds the hashes of all its files.
+    pub manifest_sha256: String,
+    /// Where its graphs ran.
+    pub provider: String,
+}
+
+/// One structure of one case, asked for with one kind of prompt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// The structure's name.
+    pub structure: String,
+    /// Its value in the label map.
+    pub value: u16,
+    /// How it was asked for.
+    pub prompt: Kind,
+    /// Voxels of the truth; with 0, the structure is absent from the case and was asked for by text alone.
+    pub truth_voxels: u64,
+    /// Scores of the zoom-out pass.
+    pub zoom_out: Scores,
+    /// Scores of the final mask.
+    pub zoom_in: Scores,
+    /// How the other bundle's masks agree with these.
+    pub against: Option<Agreement>,
+    /// What the pipeline says of the prompt, such as that it was moved.
+    pub warnings: Vec<String>,
+}
+
+/// Masks of two bundles for the same prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Dice between both masks after the zoom-out pass; 1 if both are empty.
+    pub zoom_out_dice: f64,
+    /// Dice between both final masks; 1 if both are empty.
+    pub zoom_in_dice: f64,
+    /// Dice of the other bundle's final mask with the truth.
+    pub truth_dice: f64,
+}
+
+/// One case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseResult {
+    /// The case's name.
+    pub case: String,
+    /// Its rows: structures by value, kinds in their order.
+    pub rows: Vec<Row>,
+    /// Structures that have fewer voxels than the settings ask for.
+    pub too_small: Vec<String>,
+    /// What is unusual about the scan.
+    pub warnings: Vec<String>,
+}
+
+/// A case that has no scores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The case's name.
+    pub case: String,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// All cases, in the order of their list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Results {
+    /// What the rows depend on.
+    pub header: Header,
+    /// Cases with scores.
+    pub cases: Vec<CaseResult>,
+    /// Cases without.
+    pub failures: Vec<Failure>,
+}
+
+impl Results {
+    /// Every row with its case's name.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &Row)> {
+        self.cases.iter().flat_map(|case| case.rows.iter().map(|row| (case.case.as_str(), row)))
+    }
+
+    /// The row in which two bundles' final masks agree least, with its case's name and their Dice; the first of equals.
+    #[must_use]
+    pub fn worst_agreement(&self) -> Option<(&str, &Row, f64)> {
+        let agreements = self.rows().filter_map(|(case, row)| Some((case, row, row.against?.zoom_in_dice)));
+        agreements.reduce(|worst, next| if next.2 < worst.2 { next } else { worst })
+    }
+}

@@ -1,0 +1,210 @@
+//! All cases: side by side within memory, in the list's order however they end.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use segvol::{Model, Options};
+
+use crate::cases::Case;
+use crate::error::EvaluationError;
+use crate::memory::{self, Gate};
+use crate::results::{CaseResult, Failure, Header, ModelHeader, Results, Settings};
+use crate::score::{Scorer, Watcher};
+use crate::work_file::{self, WorkFile};
+
+/// A model, perhaps another to compare it with, and how both are put to the test.
+pub struct Evaluation<'a> {
+    model: &'a Model,
+    options: Options,
+    settings: Settings,
+    against: Option<&'a Model>,
+    watcher: Option<&'a Watcher<'a>>,
+}
+
+/// How an evaluation goes about its work; none of it changes a figure.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Cases side by side; 0 counts as 1. The graphs themselves run one at a time: what goes on beside them is reading,
+    /// resizing and scoring.
+    pub jobs: usize,
+    /// Bytes that cases may fill; three quarters of what is free if none. A case that needs more runs alone.
+    pub memory: Option<u64>,
+    /// Where rows are kept as they come, and taken over from if the run was stopped.
+    pub work: Option<PathBuf>,
+}
+
+/// What an observer is told, in the order in which it happens.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A case was taken over from the work file.
+    Resumed(&'a CaseResult),
+    /// A case is done.
+    Done(&'a CaseResult),
+    /// A case has no scores.
+    Failed(&'a Failure),
+}
+
+impl<'a> Evaluation<'a> {
+    /// An evaluation of `model`; scans are prepared with `options`, whose cache is what all cases share.
+    #[must_use]
+    pub fn new(model: &'a Model, options: Options, mut settings: Settings) -> Self {
+        // The order in which kinds are named changes nothing, and need not keep a work file from being taken over.
+        settings.prompts.sort_unstable();
+        settings.prompts.dedup();
+        Self { model, options, settings, against: None, watcher: None }
+    }
+
+    /// Puts the same prompts to another model, too, and compares the masks.
+    #[must_use]
+    pub fn against(mut self, other: &'a Model) -> Self {
+        self.against = Some(other);
+        self
+    }
+
+    /// Shows every object to `watcher` when it has been segmented, on the thread that did it; an error fails the case.
+    /// Cases that are taken over from a work file are not shown.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: &'a Watcher<'a>) -> Self {
+        self.watcher = Some(watcher);
+        self
+    }
+
+    /// What the rows depend on.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        let model = |model: &Model| ModelHeader {
+            manifest_sha256: model.manifest_sha256().to_owned(),
+            provider: model.stages().provider().name().to_owned(),
+        };
+        Header {
+            tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
+            model: model(self.model),
+            against: self.against.map(model),
+            orientation: self.options.orientation,
+            profile: self.options.profile,
+            zoom_in: self.options.zoom_in,
+            overlap: self.options.overlap,
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// Segments and scores every case. One that fails is recorded, and the others go on.
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluationError`] for a setting out of range, for the work file, or if all cases went well but held none of
+    /// their structures.
+    pub fn run(
+        &self,
+        cases: &[Case],
+        run: &Run,
+        observer: &mut (dyn FnMut(Event<'_>) + Send),
+    ) -> Result<Results, EvaluationError> {
+        self.settings.check()?;
+        let header = self.header();
+        let work = run.work.as_deref().map(|path| WorkFile::open(path, &header)).transpose()?;
+        let jobs = run.jobs.clamp(1, cases.len().max(1));
+        // What is kept of embeddings changes no figure, so all cases can share one allowance.
+        let studies = jobs * if self.against.is_some() { 2 } else { 1 };
+        let options = self.options.clone().cache_bytes(self.options.cache_bytes / studies);
+        let budget = run.memory.or_else(memory::free);
+        let gate = Gate::new(budget.map(|bytes| bytes.saturating_sub(self.options.cache_bytes as u64)));
+        let scorer = Scorer {
+            model: self.model,
+            against: self.against,
+            options: &options,
+            settings: &self.settings,
+            watcher: self.watcher,
+        };
+        let (next, observer) = (AtomicUsize::new(0), Mutex::new(observer));
+        let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(cases.iter().map(|_| None).collect());
+        let stopped: Mutex<Option<EvaluationError>> = Mutex::new(None);
+        let work_through = || {
+            while lock(&stopped).is_none() {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(case) = cases.get(index) else { return };
+                match one(case, &scorer, work.as_ref(), &gate) {
+                    Ok(outcome) => {
+                        (*lock(&observer))(outcome.event());
+                        lock(&outcomes)[index] = Some(outcome);
+                    }
+                    Err(error) => *lock(&stopped) = Some(error),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..jobs {
+                scope.spawn(&work_through);
+            }
+            work_through();
+        });
+        if let Some(error) = stopped.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let mut results = Results { header, cases: Vec::new(), failures: Vec::new() };
+        for outcome in outcomes.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten() {
+            match outcome {
+                Outcome::Resumed(result) | Outcome::Done(result) => results.cases.push(result),
+                Outcome::Failed(failure) => results.failures.push(failure),
+            }
+        }
+        if results.failures.is_empty() && results.rows().all(|(_, row)| row.truth_voxels == 0) {
+            return Err(EvaluationError::NoObject { structures: structures(cases) });
+        }
+        Ok(results)
+    }
+}
+
+/// How a case ended.
+enum Outcome {
+    Resumed(CaseResult),
+    Done(CaseResult),
+    Failed(Failure),
+}
+
+impl Outcome {
+    fn event(&self) -> Event<'_> {
+        match self {
+            Self::Resumed(result) => Event::Resumed(result),
+            Self::Done(result) => Event::Done(result),
+            Self::Failed(failure) => Event::Failed(failure),
+        }
+    }
+}
+
+fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -> Result<Outcome, EvaluationError> {
+    // Files that cannot be read are named when the case is opened.
+    let input = work.and_then(|work| Some((work, work_file::input_sha256(case).ok()?)));
+    if let Some(done) = input.as_ref().and_then(|(work, input)| work.done(input)) {
+        return Ok(Outcome::Resumed(done.clone()));
+    }
+    let place = gate.enter(memory::case_bytes(case, scorer.against.is_some()));
+    let scored = scorer.score(case);
+    drop(place);
+    match scored {
+        Ok(result) => {
+            if let Some((work, input)) = input {
+                work.keep(input, &result)?;
+            }
+            Ok(Outcome::Done(result))
+        }
+        Err(error) => {
+            // One line, whatever a library put into its message.
+            let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            Ok(Outcome::Failed(Failure { case: case.name.clone(), reason }))
+        }
+    }
+}
+
+fn structures(cases: &[Case]) -> String {
+    let structures = cases.iter().flat_map(|case| &case.structures);
+    let mut named: Vec<(u16, &str)> = structures.map(|structure| (structure.value, structure.name.as_str())).collect();
+    named.sort_unstable();
+    named.dedup();
+    named.iter().map(|(value, name)| format!("{name} ({value})")).collect::<Vec<_>>().join(", ")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,162 @@
+//! One case: every structure, every kind of prompt, scored.
+
+use std::path::PathBuf;
+
+use segvol::mask::Mask;
+use segvol::metrics::{Scores, dice};
+use segvol::{Error, Model, Options, Prompt, Segmentation, Study, Volume};
+
+use crate::cases::{Case, Structure};
+use crate::error::CaseError;
+use crate::prompts::{self, Draw, Kind, Target};
+use crate::results::{Agreement, CaseResult, Row, Settings};
+use crate::truth;
+
+/// What is at hand when an object has been segmented: for pictures and the like.
+pub struct Found<'a> {
+    /// The case.
+    pub case: &'a Case,
+    /// The scan, in Hounsfield units.
+    pub volume: &'a Volume,
+    /// The label map; the structure is where it has the structure's value.
+    pub truth: &'a Mask,
+    /// What was asked for.
+    pub structure: &'a Structure,
+    /// How.
+    pub kind: Kind,
+    /// The prompt, in voxels of the file.
+    pub prompt: &'a Prompt,
+    /// The mask after the zoom-out pass, 1 inside.
+    pub zoom_out: &'a Mask,
+    /// The final mask, 1 inside.
+    pub zoom_in: &'a Mask,
+}
+
+/// Sees every object that is segmented; an error fails the case.
+pub type Watcher<'a> = dyn Fn(&Found<'_>) -> Result<(), String> + Sync + 'a;
+
+/// The label of an object in its own mask.
+const INSIDE: u16 = 1;
+
+/// What every case is put to.
+pub(crate) struct Scorer<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) against: Option<&'a Model>,
+    pub(crate) options: &'a Options,
+    pub(crate) settings: &'a Settings,
+    pub(crate) watcher: Option<&'a Watcher<'a>>,
+}
+
+impl Scorer<'_> {
+    pub(crate) fn score(&self, case: &Case) -> Result<CaseResult, CaseError> {
+        let volume = Volume::open(&case.image)?;
+        let truth = truth::open(case, volume.grid())?;
+        let open = |model: &Model| {
+            model.study_with(volume.clone(), self.options).map_err(|error| match error {
+                Error::Intensity(source) => CaseError::Intensity { path: PathBuf::from(&case.image), source },
+                other => other.into(),
+            })
+        };
+        let study = open(self.model)?;
+        let other = self.against.map(open).transpose()?;
+        let mut result = CaseResult {
+            case: case.name.clone(),
+            rows: Vec::new(),
+            too_small: Vec::new(),
+            warnings: study.warnings().to_vec(),
+        };
+        for structure in &case.structures {
+            let voxels = truth.voxels_of(structure.value);
+            let count = truth.count(structure.value);
+            if count > 0 && count < self.settings.min_voxels {
+                result.too_small.push(structure.name.clone());
+                continue;
+            }
+            for kind in Kind::ALL.into_iter().filter(|kind| self.settings.prompts.contains(kind)) {
+                let prompt = match truth.bounding_box_ijk(structure.value) {
+                    Some(bounds) => {
+                        let shape_xyz = truth.shape_xyz();
+                        let target = Target { name: &structure.name, voxels: &voxels, shape_xyz, bounds, count };
+                        let (seed, points) = (self.settings.seed, self.settings.points);
+                        prompts::prompt(kind, &target, &Draw { seed, case: &case.name, points })
+                    }
+                    // Nothing can be boxed or clicked where nothing is.
+                    None if kind == Kind::Text => Prompt::text(&structure.name),
+                    None => continue,
+                };
+                let found = Masks::of(&study, &prompt)?;
+                if let Some(watcher) = self.watcher {
+                    let Masks { zoom_out, zoom_in, .. } = &found;
+                    let (volume, truth, prompt) = (&volume, &truth, &prompt);
+                    watcher(&Found { case, volume, truth, structure, kind, prompt, zoom_out, zoom_in })
+                        .map_err(CaseError::Watcher)?;
+                }
+                let row = self.row(structure, kind, &prompt, &voxels, &found, other.as_ref())?;
+                result.rows.push(row);
+            }
+        }
+        Ok(result)
+    }
+
+    fn row(
+        &self,
+        structure: &Structure,
+        kind: Kind,
+        prompt: &Prompt,
+        truth: &[bool],
+        found: &Masks,
+        other: Option<&Study>,
+    ) -> Result<Row, CaseError> {
+        let scores = |mask: &Mask| Scores::new(&mask.voxels_of(INSIDE), truth, mask.grid(), self.settings.tolerance_mm);
+        let zoom_out = scores(&found.zoom_out)?;
+        let zoom_in = if found.zoomed_in { scores(&found.zoom_in)? } else { zoom_out };
+        let against = match other {
+            None => None,
+            Some(study) => {
+                let other = Masks::of(study, prompt)?;
+                let between = |a: &Mask, b: &Mask| overlap(&a.voxels_of(INSIDE), &b.voxels_of(INSIDE));
+                Some(Agreement {
+                    zoom_out_dice: between(&found.zoom_out, &other.zoom_out),
+                    zoom_in_dice: between(&found.zoom_in, &other.zoom_in),
+                    truth_dice: overlap(&other.zoom_in.voxels_of(INSIDE), truth),
+                })
+            }
+        };
+        Ok(Row {
+            structure: structure.name.clone(),
+            value: structure.value,
+            prompt: kind,
+            truth_voxels: truth.iter().filter(|&&inside| inside).count() as u64,
+            zoom_out,
+            zoom_in,
+            against,
+            warnings: found.warnings.clone(),
+        })
+    }
+}
+
+fn overlap(a: &[bool], b: &[bool]) -> f64 {
+    dice(a, b, |&inside| inside, |&inside| inside)
+}
+
+/// An object's masks.
+struct Masks {
+    zoom_out: Mask,
+    zoom_in: Mask,
+    /// Whether they can differ.
+    zoomed_in: bool,
+    warnings: Vec<String>,
+}
+
+impl Masks {
+    /// Objects are segmented one at a time, so that no more than one's logits are held; the study keeps the windows.
+    fn of(study: &Study, prompt: &Prompt) -> Result<Self, Error> {
+        let found: Segmentation = study.segment(prompt)?;
+        Ok(Self {
+            zoom_out: found.zoom_out_mask(),
+            zoom_in: found.mask(),
+            zoomed_in: found.region_of_interest().is_some(),
+            warnings: found.warnings().to_vec(),
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! Means per structure and kind of prompt, and over all objects.
+
+use segvol::metrics::Scores;
+use serde::Serialize;
+
+use crate::prompts::Kind;
+use crate::results::{Results, Row};
+
+/// What all objects of a structure, or of all structures, have in common under one kind of prompt.
+///
+/// An object is a structure of a case in whose label map it is. Where it is absent there is nothing to agree with: such
+/// rows are counted, and are in no mean.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Group {
+    /// The structure; none for all together.
+    pub structure: Option<String>,
+    /// How it was asked for.
+    pub prompt: Kind,
+    /// Objects, of which the means are taken.
+    pub objects: usize,
+    /// Cases in which the structure is absent.
+    pub absent: usize,
+    /// Of these, cases in which something was found all the same.
+    pub found_though_absent: usize,
+    /// After the zoom-out pass.
+    pub zoom_out: Means,
+    /// Of the final masks.
+    pub zoom_in: Means,
+    /// How well another bundle's masks agree, absent structures included; none if there was no other.
+    pub against: Option<Agreements>,
+}
+
+/// Means over objects; none where there is no object to take one of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Means {
+    /// Objects of which nothing was found. Their Dice of 0 is in the mean, their distance is not: it has no number.
+    pub empty: usize,
+    /// Dice's coefficient.
+    pub dice: Option<f64>,
+    /// Normalised surface Dice.
+    pub surface_dice: Option<f64>,
+    /// 95 % Hausdorff distance in millimetres, of those objects that were found.
+    pub hausdorff95_mm: Option<f64>,
+    /// Volume found minus the truth's, in millilitres.
+    pub volume_error_ml: Option<f64>,
+    /// The same as a share of the truth's.
+    pub volume_error_relative: Option<f64>,
+}
+
+/// Dice between two bundles' final masks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Agreements {
+    /// The mean.
+    pub mean_dice: f64,
+    /// The least.
+    pub min_dice: f64,
+    /// Mean Dice of the other bundle's masks with the truth, over objects.
+    pub truth_dice: Option<f64>,
+}
+
+/// Every structure by value, then all together; of each, every kind of prompt.
+#[must_use]
+pub fn groups(results: &Results) -> Vec<Group> {
+    let rows: Vec<&Row> = results.rows().map(|(_, row)| row).collect();
+    let of = |structure: Option<&str>| -> Vec<Group> {
+        let chosen = |kind: Kind| {
+            let rows = rows.iter().copied();
+            rows.filter(move |row| row.prompt == kind && structure.is_none_or(|name| row.structure == name))
+        };
+        results.header.settings.prompts.iter().map(|&kind| Group::of(structure, kind, chosen(kind).collect())).collect()
+    };
+    let mut groups: Vec<Group> = structures(results).into_iter().flat_map(|name| of(Some(name))).collect();
+    groups.extend(of(None));
+    groups
+}
+
+/// The names of all structures that were asked for, by value.
+pub(crate) fn structures(results: &Results) -> Vec<&str> {
+    let mut named: Vec<(u16, &str)> = results.rows().map(|(_, row)| (row.value, row.structure.as_str())).collect();
+    named.sort_unstable();
+    let mut names: Vec<&str> = Vec::new();
+    for (_, name) in named {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+impl Group {
+    fn of(structure: Option<&str>, prompt: Kind, rows: Vec<&Row>) -> Self {
+        let (objects, absent): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.truth_voxels > 0);
+        Self {
+            structure: structure.map(str::to_owned),
+            prompt,
+            objects: objects.len(),
+            absent: absent.len(),
+            found_though_absent: absent.iter().filter(|row| row.zoom_in.voxels > 0).count(),
+            zoom_out: Means::of(objects.iter().map(|row| &row.zoom_out)),
+            zoom_in: Means::of(objects.iter().map(|row| &row.zoom_in)),
+            against: Agreements::of(&rows, &objects),
+        }
+    }
+}
+
+impl Means {
+    fn of<'a>(scores: impl Iterator<Item = &'a Scores> + Clone) -> Self {
+        let over = |figure: fn(&Scores) -> Option<f64>| mean(scores.clone().filter_map(figure));
+        Self {
+            empty: scores.clone().filter(|scores| scores.voxels == 0).count(),
+            dice: over(|scores| Some(scores.dice)),
+            surface_dice: over(|scores| Some(scores.surface_dice)),
+            hausdorff95_mm: over(|scores| scores.hausdorff95_mm),
+            volume_error_ml: over(|scores| Some(scores.volume_error_ml)),
+            volume_error_relative: over(|scores| scores.volume_error_relative),
+        }
+    }
+}
+
+impl Agreements {
+    fn of(rows: &[&Row], objects: &[&Row]) -> Option<Self> {
+        let between = rows.iter().filter_map(|row| Some(row.against?.zoom_in_dice));
+        Some(Self {
+            mean_dice: mean(between.clone())?,
+            min_dice: between.reduce(f64::min)?,
+            truth_dice: mean(objects.iter().filter_map(|row| Some(row.against?.truth_dice))),
+        })
+    }
+}
+
+/// The mean of values in their order; none of none.
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0_u64, 0.0), |(count, sum), value| (count + 1, sum + value));
+    (count > 0).then(|| sum / count as f64)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use segvol::{Orientation, Profile};
+
+    use super::*;
+    use crate::results::{CaseResult, Failure, Header, ModelHeader, Settings};
+
+    fn scores(voxels: u64, dice: f64, hausdorff95_mm: Option<f64>) -> Scores {
+        let volume_error_relative = Some(dice - 1.0);
+        Scores { voxels, dice, surface_dice: dice / 2.0, hausdorff95_mm, volume_error_ml: -1.5, volume_error_relative }
+    }
+
+    fn row(structure: &str, value: u16, truth_voxels: u64, zoom_in: Scores) -> Row {
+        let (structure, zoom_out) = (structure.to_owned(), scores(3, 0.25, Some(4.0)));
+        Row { structure, value, prompt: Kind::Text, truth_voxels, zoom_out, zoom_in, against: None, warnings: vec![] }
+    }
+
+    /// Two cases: a liver found, a liver not found and a spleen that is absent; a third case that failed.
+    pub(crate) fn results() -> Results {
+        let case = |name: &str, rows: Vec<Row>| CaseResult {
+            case: name.to_owned(),
+            rows,
+            too_small: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let absent = Scores { volume_error_relative: None, ..scores(7, 0.0, None) };
+        Results {
+            header: Header {
+                tool: "segvol".to_owned(),
+                model: ModelHeader { manifest_sha256: "ab".to_owned(), provider: "cpu".to_owned() },
+                against: None,
+                orientation: Orientation::Ras,
+                profile: Profile::Default,
+                zoom_in: true,
+                overlap: 0.5,
+                settings: Settings { prompts: vec![Kind::Text], ..Settings::default() },
+            },
+            cases: vec![
+                case("a", vec![row("liver", 2, 10, scores(9, 0.5, Some(6.0)))]),
+                case("b, \"late\"", vec![row("spleen", 1, 0, absent), row("liver", 2, 10, scores(0, 0.0, None))]),
+            ],
+            failures: vec![Failure { case: "c".to_owned(), reason: "c.nii: no | such file".to_owned() }],
+        }
+    }
+
+    #[test]
+    fn means_are_of_objects_and_the_rest_is_counted() {
+        let groups = groups(&results());
+        let names: Vec<_> = groups.iter().map(|group| group.structure.as_deref()).collect();
+        assert_eq!(names, [Some("spleen"), Some("liver"), None]);
+        let [spleen, liver, all] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((spleen.objects, spleen.absent, spleen.found_though_absent), (0, 1, 1));
+        assert_eq!(spleen.zoom_in, Means::default());
+        assert_eq!((liver.objects, liver.absent, liver.zoom_in.empty, liver.zoom_out.empty), (2, 0, 1, 0));
+        assert_eq!((liver.zoom_in.dice, liver.zoom_in.surface_dice), (Some(0.25), Some(0.125)));
+        // The liver that was not found has no distance, not a distance of 0.
+        assert_eq!((liver.zoom_in.hausdorff95_mm, liver.zoom_out.hausdorff95_mm), (Some(6.0), Some(4.0)));
+        assert_eq!(liver.zoom_in.volume_error_relative, Some(-0.75));
+        assert_eq!(all.zoom_in, liver.zoom_in);
+        assert_eq!((all.objects, all.absent), (2, 1));
+    }
+}
