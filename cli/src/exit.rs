@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use segvol_converter::ConvertError;
+use segvol_evaluation::{CaseListError, EvaluationError};
 use segvol_onnx::BundleError;
 use segvol_overlay::OverlayError;
 
@@ -11,8 +12,9 @@ use segvol_overlay::OverlayError;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done
-  1    failed while running
+  1    failed while running; of `eval`: some cases have no scores
   2    wrong usage
+  3    a comparison fell below its threshold (`eval --against --min-dice`)
   4    the provider, or ONNX Runtime itself, cannot be had
   5    bad input: a checkpoint, scan, prompt or tokenizer that cannot be used
   6    bad bundle: damaged, incomplete, or not one
@@ -21,6 +23,7 @@ Exit codes:
 const RUN_TIME: u8 = 1;
 /// As clap uses it.
 const USAGE: u8 = 2;
+const COMPARISON: u8 = 3;
 const PROVIDER: u8 = 4;
 const INPUT: u8 = 5;
 const BUNDLE: u8 = 6;
@@ -37,6 +40,11 @@ pub(crate) struct BadInput {
     pub(crate) path: String,
     pub(crate) reason: String,
 }
+
+/// A comparison that fell below its threshold.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BelowThreshold(pub(crate) String);
 
 /// Prints an error with its causes on standard error and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -60,8 +68,14 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() {
         return USAGE;
     }
-    if error.is::<BadInput>() {
+    if error.is::<BelowThreshold>() {
+        return COMPARISON;
+    }
+    if error.is::<BadInput>() || error.is::<CaseListError>() {
         return INPUT;
+    }
+    if let Some(error) = error.downcast_ref::<EvaluationError>() {
+        return evaluation_code(error);
     }
     if error.is::<BundleError>() {
         return BUNDLE;
@@ -90,6 +104,14 @@ fn code(error: &anyhow::Error) -> u8 {
             | segvol::Error::Tokenizer(_),
         ) => INPUT,
         Some(segvol::Error::Setting { .. }) => USAGE,
+        _ => RUN_TIME,
+    }
+}
+
+fn evaluation_code(error: &EvaluationError) -> u8 {
+    match error {
+        EvaluationError::Setting { .. } | EvaluationError::OtherRun { .. } => USAGE,
+        EvaluationError::Damaged { .. } | EvaluationError::NoObject { .. } => INPUT,
         _ => RUN_TIME,
     }
 }

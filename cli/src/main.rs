@@ -1,10 +1,12 @@
 //! The command `segvol`: one file per subcommand, no logic of its own.
 
 mod convert;
+mod eval;
 mod exit;
 mod inspect;
 mod picture;
 mod segment;
+mod settings;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ enum Command {
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
     Segment(Box<segment::Segment>),
+    Eval(Box<eval::Eval>),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Convert(convert) => convert.run(&mut out),
         Command::Inspect(inspect) => inspect.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
+        Command::Eval(eval) => eval.run(&mut out),
     };
     let result = result.and_then(|()| Ok(out.flush()?));
     match result {

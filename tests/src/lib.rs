@@ -6,6 +6,7 @@
 //! - [`bundle`]: converts it, and makes copies with one thing changed;
 //! - [`golden`]: reads what the released code computed with those weights;
 //! - [`stage_errors`]: how far each stage is from that;
+//! - [`command`]: builds the command;
 //! - [`compare`]: the tolerances, each with its reason.
 //!
 //! The tests themselves are in `tests/`, one file per promise; `data/README.md` says where each golden came from.
@@ -20,6 +21,7 @@ macro_rules! folder {
 
 pub mod bundle;
 pub mod checkpoint;
+pub mod command;
 pub mod compare;
 pub mod golden;
 pub mod models;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command as Process;
 use std::sync::LazyLock;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use segvol::Volume;
+use segvol_tests::command::SEGVOL;
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use serde_json::Value;
@@ -17,23 +17,6 @@ const USAGE: i32 = 2;
 const PROVIDER: i32 = 4;
 const INPUT: i32 = 5;
 const BUNDLE: i32 = 6;
-
-/// The command's file. It belongs to another package, so cargo does not build it for these tests by itself.
-static SEGVOL: LazyLock<PathBuf> = LazyLock::new(|| {
-    let this = std::env::current_exe().expect("a path");
-    let profile = this.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    let target = profile.parent().expect("target/PROFILE");
-    let mut cargo = Process::new(env!("CARGO"));
-    // All that `cargo test --workspace` builds, and the command: with less beside it, cargo would choose other features
-    // and profiles for some dependencies, and build them again.
-    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests", "--target-dir"]);
-    cargo.arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().expect("cargo").success(), "segvol does not build");
-    profile.join("segvol").with_extension(std::env::consts::EXE_EXTENSION)
-});
 
 fn segvol() -> Command {
     Command::new(&*SEGVOL)

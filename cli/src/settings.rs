@@ -1,0 +1,84 @@
+//! Options of every command that runs a bundle on scans.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use segvol::{Options, Provider};
+
+/// How scans are segmented, and on what.
+#[derive(clap::Args)]
+pub(crate) struct Settings {
+    /// Stop after the zoom-out pass: fast and coarse
+    #[arg(long, help_heading = "Method")]
+    no_zoom: bool,
+    /// Share of a window that the next one covers too, per axis: 0 to 0.95
+    #[arg(long, default_value_t = 0.5, help_heading = "Method")]
+    overlap: f64,
+    /// Axes that the model sees: the patient's, or as the file stores them
+    #[arg(long, value_enum, default_value_t = Orientation::Ras, help_heading = "Method")]
+    orientation: Orientation,
+    /// Windows and prompts of the zoom-in pass: `default` shares windows between objects, `released` is the released
+    /// code to the letter
+    #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
+    profile: Profile,
+
+    /// Where the graphs run: auto, cpu, cuda, tensorrt, openvino; one that is missing is an error, `auto` may choose
+    #[arg(long, default_value_t = Provider::Auto, help_heading = "Machine")]
+    provider: Provider,
+    /// Threads per graph; as many as there are cores if not given
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    threads: Option<usize>,
+    /// Memory for image embeddings, in MiB; with too little, windows are encoded again, with the same result
+    #[arg(long, value_name = "MIB", default_value_t = 2048, help_heading = "Machine")]
+    cache_mb: usize,
+    /// ONNX Runtime's library; else ORT_DYLIB_PATH, else beside this program, else the system's
+    #[arg(long, value_name = "FILE", help_heading = "Machine")]
+    library: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Orientation {
+    /// The nearest of the patient's axes: one patient gives one mask, however the file stores it
+    Ras,
+    /// As the file stores them: what the released demo does
+    Stored,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Profile {
+    Default,
+    Released,
+}
+
+impl Settings {
+    pub(crate) fn options(&self) -> Options {
+        let mut options = Options::default()
+            .provider(self.provider)
+            .orientation(self.orientation.into())
+            .profile(self.profile.into())
+            .zoom_in(!self.no_zoom)
+            .overlap(self.overlap)
+            .cache_bytes(self.cache_mb.saturating_mul(1 << 20));
+        options.threads = self.threads;
+        options.library = self.library.clone();
+        options
+    }
+}
+
+impl From<Orientation> for segvol::Orientation {
+    fn from(orientation: Orientation) -> Self {
+        match orientation {
+            Orientation::Ras => Self::Ras,
+            Orientation::Stored => Self::Stored,
+        }
+    }
+}
+
+impl From<Profile> for segvol::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Default => Self::Default,
+            Profile::Released => Self::Released,
+        }
+    }
+}

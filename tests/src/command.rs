@@ -1,0 +1,22 @@
+//! The command `segvol`, built for the tests that run it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// The command's file. It belongs to another package, so cargo does not build it for these tests by itself.
+pub static SEGVOL: LazyLock<PathBuf> = LazyLock::new(|| {
+    let this = std::env::current_exe().expect("a path");
+    let profile = this.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let target = profile.parent().expect("target/PROFILE");
+    let mut cargo = Command::new(env!("CARGO"));
+    // All that `cargo test --workspace` builds, and the command: with less beside it, cargo would choose other features
+    // and profiles for some dependencies, and build them again.
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests", "--target-dir"]);
+    cargo.arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo").success(), "segvol does not build");
+    profile.join("segvol").with_extension(std::env::consts::EXE_EXTENSION)
+});

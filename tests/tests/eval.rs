@@ -1,0 +1,326 @@
+//! `segvol eval`: what it scores, that nothing but the input decides its figures, and what it says of bad cases.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use segvol::mask::Mask;
+use segvol::metrics::dice;
+use segvol::{Model, Prompt, Volume};
+use segvol_tests::command::SEGVOL;
+use segvol_tests::golden::{data, volume_record};
+use segvol_tests::{bundle, models};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const BELOW: i32 = 3;
+const INPUT: i32 = 5;
+
+/// Scans, as the cases are called.
+const SCANS: [&str; 3] = ["lps_int16", "ras_scaled_odd", "smaller_than_window"];
+
+/// A bundle of the tiny model, made once for all tests here.
+static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("eval");
+    bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
+});
+
+fn scan(name: &str) -> PathBuf {
+    data(&format!("tiny/volumes/{name}.nii.gz"))
+}
+
+/// A block of label 1 in the middle, a smaller one of label 2 at its corner; label 3 is nowhere.
+fn truth(name: &str) -> Mask {
+    let volume = Volume::open(scan(name)).expect("a scan");
+    let [ni, nj, nk] = volume.shape_xyz();
+    let within = |at: usize, n: usize, from: usize, to: usize| (n * from / 12..n * to / 12).contains(&at);
+    let label = |index: usize| {
+        let [i, j, k] = [index % ni, index / ni % nj, index / (ni * nj)];
+        let block = |from, to| within(i, ni, from, to) && within(j, nj, from, to) && within(k, nk, from, to);
+        if block(3, 5) { 2_u8 } else { u8::from(block(4, 9)) }
+    };
+    let labels: Vec<u8> = (0..ni * nj * nk).map(label).collect();
+    Mask::from_labels(labels, std::sync::Arc::clone(volume.grid())).expect("a mask")
+}
+
+/// A folder with a label map per scan, `NAME_labels.nii.gz`, and a list of all, `cases.json`.
+fn folder() -> TempDir {
+    let folder = segvol_tests::folder!();
+    for name in SCANS {
+        truth(name).save(folder.path().join(format!("{name}_labels.nii.gz"))).expect("saved");
+    }
+    write_list(folder.path(), json!({"liver": 1, "spleen": 2, "left kidney": 3}), &SCANS.map(case));
+    folder
+}
+
+fn case(name: &str) -> Value {
+    json!({"image": scan(name), "labels": format!("{name}_labels.nii.gz")})
+}
+
+fn write_list(folder: &Path, structures: Value, cases: &[Value]) {
+    let list = json!({"schema_version": 1, "structures": structures, "cases": cases});
+    fs::write(folder.join("cases.json"), list.to_string()).expect("written");
+}
+
+/// `segvol eval` of the folder's list with the tiny bundle.
+fn eval(folder: &Path) -> Command {
+    let mut command = Command::new(&*SEGVOL);
+    command.args(["eval", "--provider", "cpu", "-m"]).arg(&*TINY).arg("--cases").arg(folder.join("cases.json"));
+    command
+}
+
+/// Exit code and a message on standard error that names every part.
+#[track_caller]
+fn refused(assert: &Assert, code: i32, parts: &[&str]) {
+    let output = assert.get_output();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[track_caller]
+fn said(assert: Assert) -> String {
+    String::from_utf8(assert.success().get_output().stdout.clone()).expect("UTF-8")
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("read")).expect("JSON")
+}
+
+/// The rows' Dice are what the library gives for the same prompts, zoomed out and in.
+#[test]
+fn rows_hold_the_scores_of_the_librarys_masks() {
+    let folder = folder();
+    let rows = folder.path().join("rows.json");
+    let said = said(eval(folder.path()).arg("-o").arg(&rows).assert());
+    for part in ["| structure ", "| liver ", "| **all** ", "Surface Dice at 2 mm", "3 of 3 cases scored, 6 objects"] {
+        assert!(said.contains(part), "no {part:?} in: {said}");
+    }
+    assert!(!folder.path().join("rows.json.work.jsonl").exists(), "a work file that nobody named is left");
+    let found = read(&rows);
+    let model = Model::open(&*TINY, &segvol::Options::default().provider(segvol::Provider::Cpu)).expect("a bundle");
+    for (name, found) in SCANS.iter().zip(found["cases"].as_array().expect("cases")) {
+        assert_eq!(found["case"], *name);
+        let found = found["rows"].as_array().expect("rows");
+        // Five prompts for each of two structures, and a text for the one that is absent.
+        assert_eq!(found.len(), 11);
+        assert_eq!((&found[10]["structure"], &found[10]["prompt"]), (&json!("left kidney"), &json!("text")));
+        assert_eq!(found[10]["truth_voxels"], 0);
+        let truth = truth(name);
+        let study = model.study(Volume::open(scan(name)).expect("a scan")).expect("a study");
+        for (value, structure) in [(1, "liver"), (2, "spleen")] {
+            let (min, max) = truth.bounding_box_ijk(value).expect("a structure");
+            let bounds = [min, max].map(|corner| corner.map(|c| c as f64));
+            let text = Prompt::text(structure);
+            let boxed = Prompt::new().bounding_box(bounds[0], bounds[1]);
+            let both = text.clone().bounding_box(bounds[0], bounds[1]);
+            for (kind, prompt) in [("text", text), ("box", boxed), ("text+box", both)] {
+                let row = found.iter().find(|row| row["structure"] == structure && row["prompt"] == kind);
+                let row = row.expect("a row");
+                let expected = study.segment(&prompt).expect("segmented");
+                let inside = truth.voxels_of(value);
+                for (pass, mask) in [("zoom_out", expected.zoom_out_mask()), ("zoom_in", expected.mask())] {
+                    let expected = dice(&mask.voxels_of(1), &inside, |&a| a, |&b| b);
+                    let found = row[pass]["dice"].as_f64().expect("a number");
+                    assert!((found - expected).abs() < 1e-12, "{name}, {structure}, {kind}, {pass}: {found}");
+                    assert_eq!(row[pass]["voxels"], mask.count(1));
+                }
+            }
+        }
+    }
+    // Without zoom-in nothing is left to differ; here it does.
+    let all = found["cases"].as_array().expect("cases").iter().flat_map(|case| case["rows"].as_array().expect("rows"));
+    assert!(all.clone().any(|row| row["zoom_in"] != row["zoom_out"]));
+    assert!(all.clone().any(|row| row["zoom_in"]["dice"].as_f64() > Some(0.0)));
+}
+
+#[test]
+fn jobs_and_stops_change_no_byte() {
+    let folder = folder();
+    let (rows, work) = (folder.path().join("rows.csv"), folder.path().join("work.jsonl"));
+    let run = |jobs: &str| {
+        let mut command = eval(folder.path());
+        command.args(["--prompts", "points,text", "--jobs", jobs, "--format", "json", "-o"]).arg(&rows);
+        let said = said(command.arg("--work").arg(&work).assert());
+        (said, fs::read(&rows).expect("read"))
+    };
+    let first = run("1");
+    let records = fs::read_to_string(&work).expect("read");
+    assert_eq!(records.lines().count(), 1 + SCANS.len());
+    fs::remove_file(&work).expect("removed");
+    assert!(run("3") == first, "three cases side by side gave other figures");
+
+    // Killed while it wrote the second case: the first is taken over, as a mark on it shows, the rest is done again.
+    let mut lines: Vec<String> = records.lines().map(str::to_owned).collect();
+    let half = lines[2].len() / 2;
+    let torn = format!("{}\n{}\n{}", lines[0], lines[1], &lines[2][..half]);
+    fs::write(&work, &torn).expect("written");
+    assert!(run("2") == first, "a resumed run gave other figures");
+    assert_eq!(fs::read_to_string(&work).expect("read").lines().count(), 1 + SCANS.len());
+    lines[1] = lines[1].replacen("\"warnings\":[]", "\"warnings\":[\"marked\"]", 1);
+    fs::write(&work, format!("{}\n", lines.join("\n"))).expect("written");
+    let marked = run("1");
+    assert!(marked.0.contains("marked"), "a case that was done was computed again");
+    assert!(marked.1 == first.1, "a resumed run gave other figures");
+
+    // Another label map is another case, whatever it is called.
+    let other = folder.path().join("ras_scaled_odd_labels.nii.gz");
+    let mask = truth("ras_scaled_odd");
+    let flipped: Vec<u8> = mask.voxels_of(1).into_iter().map(|inside| if inside { 2 } else { 1 }).collect();
+    let flipped = Mask::from_labels(flipped, std::sync::Arc::clone(mask.grid())).expect("a mask");
+    flipped.save(&other).expect("saved");
+    assert!(run("1").1 != first.1, "a label map that changed was not scored again");
+
+    let assert = eval(folder.path()).args(["--seed", "1", "--work"]).arg(&work).assert();
+    refused(&assert, USAGE, &["work.jsonl", "settings.prompts", "remove the file"]);
+    let mut command = eval(folder.path());
+    let assert = command.args(["--prompts", "points,text", "--seed", "1", "--work"]).arg(&work).assert();
+    refused(&assert, USAGE, &["settings.seed", "expected 1", "found 0"]);
+    fs::write(&work, format!("{}\nnot a record\n{}\n", lines[0], lines[1])).expect("written");
+    let mut command = eval(folder.path());
+    refused(&command.args(["--prompts", "points,text", "--work"]).arg(&work).assert(), INPUT, &["work.jsonl, line 2"]);
+}
+
+#[test]
+fn a_bad_case_is_named_with_its_cause_and_the_others_go_on() {
+    let folder = folder();
+    let here = |name: &str| folder.path().join(name);
+    let good = truth("lps_int16");
+    let save = |name: &str, volume: &Volume| {
+        segvol::mask::save_logits(here(name), volume.voxels(), volume.grid()).expect("saved");
+    };
+    let scan_volume = Volume::open(scan("lps_int16")).expect("a scan");
+    let labels: Vec<f32> = good.voxels_of(1).into_iter().map(|inside| f32::from(u8::from(inside))).collect();
+    let affine = scan_volume.grid().affine().rows();
+    let [[a, b, c, d], y, z] = affine;
+    let moved = segvol::volume::Affine::new([[a, b, c, d + 1.0], y, z]);
+    save("moved.nii", &Volume::new(good.shape_xyz(), labels.clone(), moved).expect("a volume"));
+    let same = segvol::volume::Affine::new(affine);
+    let halves = labels.iter().map(|label| label / 2.0).collect();
+    save("halves.nii", &Volume::new(good.shape_xyz(), halves, same).expect("a volume"));
+    save("flat.nii", &Volume::new(good.shape_xyz(), vec![7.0; labels.len()], same).expect("a volume"));
+    fs::write(here("text.nii"), "not a scan").expect("written");
+
+    let image = scan("lps_int16");
+    let (own, liver) = ("lps_int16_labels.nii.gz", json!({"liver": 1}));
+    write_list(
+        folder.path(),
+        liver,
+        &[
+            json!({"name": "shape", "image": image, "labels": "ras_scaled_odd_labels.nii.gz"}),
+            json!({"name": "affine", "image": image, "labels": "moved.nii"}),
+            json!({"name": "missing", "image": image, "labels": own, "structures": {"liver": 1, "spleen": 9}}),
+            json!({"name": "no scan", "image": "none.nii.gz", "labels": own}),
+            json!({"name": "no truth", "image": image, "labels": "text.nii"}),
+            json!({"name": "halves", "image": image, "labels": "halves.nii"}),
+            json!({"name": "flat", "image": "flat.nii", "labels": own}),
+            json!({"name": "good", "image": image, "labels": own}),
+        ],
+    );
+    let rows = here("rows.csv");
+    let assert = eval(folder.path()).args(["--prompts", "box", "--jobs", "2", "-o"]).arg(&rows).assert();
+    refused(&assert, FAILED, &["error: 7 of 8 cases have no scores"]);
+    let message = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    for (case, parts) in [
+        ("shape", vec!["ras_scaled_odd_labels.nii.gz", "expected the scan's shape", "found"]),
+        ("affine", vec!["moved.nii", "affine", "1.00 mm"]),
+        ("missing", vec!["lps_int16_labels.nii.gz", "\"spleen\"", "value 9", "0, 1, 2"]),
+        ("no scan", vec!["none.nii.gz"]),
+        ("no truth", vec!["text.nii"]),
+        ("halves", vec!["halves.nii", "voxel", "0.5"]),
+        ("flat", vec!["flat.nii"]),
+    ] {
+        let lines: Vec<&str> = message.lines().filter(|line| line.starts_with(&format!("case {case:?}: "))).collect();
+        assert_eq!(lines.len(), 1, "{case}: {message}");
+        for part in parts {
+            assert!(lines[0].contains(part), "no {part:?} in: {}", lines[0]);
+        }
+    }
+    assert!(!message.contains("case \"good\""), "{message}");
+    let kept = fs::read_to_string(&rows).expect("read");
+    assert_eq!(kept.lines().count(), 2, "{kept}");
+    assert!(kept.lines().nth(1).is_some_and(|line| line.starts_with("good,liver,1,box,")), "{kept}");
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(said.contains("1 of 8 cases scored, 1 objects"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_evaluated_at_all_is_said() {
+    let folder = folder();
+    write_list(folder.path(), json!({"left kidney": 3}), &[case("lps_int16")]);
+    refused(&eval(folder.path()).assert(), INPUT, &["no object in any case", "left kidney (3)"]);
+    write_list(folder.path(), json!({"liver": 1}), &[json!({"image": "a.nii", "label": "b.nii"})]);
+    refused(&eval(folder.path()).assert(), INPUT, &["cases.json", "case 1", "`label`"]);
+    write_list(folder.path(), json!({"liver": 1}), &[case("lps_int16"), case("lps_int16")]);
+    refused(&eval(folder.path()).assert(), INPUT, &["cases 1 and 2", "lps_int16"]);
+    write_list(folder.path(), json!({"liver": 1}), &[case("lps_int16")]);
+    let with = |arguments: &[&str]| eval(folder.path()).args(arguments).assert();
+    refused(&with(&["--prompts", "click"]), USAGE, &["click", "text+box"]);
+    refused(&with(&["--tolerance=-1"]), USAGE, &["tolerance", "-1"]);
+    refused(&with(&["--points", "0"]), USAGE, &["points", "0"]);
+    refused(&with(&["-o", "rows.txt"]), USAGE, &["rows.txt", ".csv"]);
+    refused(&with(&["-o", "no/such/folder/rows.csv"]), USAGE, &["no/such/folder"]);
+    refused(&with(&["--min-dice", "0.9"]), USAGE, &["--against"]);
+    refused(&with(&["--images", "scans"]), USAGE, &["--cases"]);
+    refused(&Command::new(&*SEGVOL).args(["eval", "-m", "bundle"]).assert(), USAGE, &["--cases"]);
+}
+
+#[test]
+fn two_folders_make_cases_and_no_file_is_passed_over() {
+    let folder = segvol_tests::folder!();
+    let here = |name: &str| folder.path().join(name);
+    for name in ["scans", "masks"] {
+        fs::create_dir(here(name)).expect("a folder");
+    }
+    fs::copy(scan("lps_int16"), here("scans/a.nii.gz")).expect("copied");
+    fs::copy(scan("lps_int16"), here("scans/alone.nii.gz")).expect("copied");
+    truth("lps_int16").save(here("masks/a.nii")).expect("saved");
+    fs::write(here("names.json"), r#"{"liver": 1}"#).expect("written");
+    let mut command = Command::new(&*SEGVOL);
+    command.args(["eval", "--prompts", "box", "--format", "csv", "--provider", "cpu", "-m"]).arg(&*TINY);
+    command.arg("--images").arg(here("scans")).arg("--truth").arg(here("masks"));
+    let assert = command.arg("--names").arg(here("names.json")).assert();
+    refused(&assert, FAILED, &["case \"alone\": ", "alone.nii.gz", "1 of 2 cases"]);
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(said.lines().nth(1).is_some_and(|line| line.starts_with("liver,box,1,0,0,")), "{said}");
+}
+
+/// The gate for another precision or provider: equal masks pass, other masks are named.
+#[test]
+fn masks_of_two_bundles_are_compared() {
+    let folder = folder();
+    let gate = |other: &Path, format: &str| {
+        let mut command = eval(folder.path());
+        command.args(["--prompts", "text,box", "--min-dice", "0.999", "--format", format, "--against"]).arg(other);
+        command.args(["--against-provider", "cpu"]).assert()
+    };
+    let said = said(gate(&TINY, "md"));
+    assert!(said.contains("least: 1.0000"), "{said}");
+    // Other weights, which make smaller masks.
+    let weights = volume_record("lps_int16").variants["focus0.15"].bias_added.clone();
+    let other = bundle::seeded(&folder.path().join("other"), &models::tiny(), &weights);
+    let assert = gate(&other, "json");
+    refused(&assert, BELOW, &["Dice of at least 0.999", "found 0."]);
+    let found: Value = serde_json::from_slice(&assert.get_output().stdout).expect("JSON");
+    let rows = found["cases"].as_array().expect("cases").iter().flat_map(|case| {
+        let rows = case["rows"].as_array().expect("rows").iter();
+        rows.map(|row| (case["case"].as_str().expect("a name"), row))
+    });
+    let dice = |row: &Value| row["against"]["zoom_in_dice"].as_f64().expect("a number");
+    let (case, worst) = rows.min_by(|a, b| dice(a.1).total_cmp(&dice(b.1))).expect("rows");
+    let named = format!(
+        "case {case:?}, {} by {}:",
+        worst["structure"].as_str().expect("a name"),
+        worst["prompt"].as_str().expect("a kind")
+    );
+    refused(&assert, BELOW, &[&named]);
+    assert_ne!(found["header"]["model"]["manifest_sha256"], found["header"]["against"]["manifest_sha256"]);
+}
