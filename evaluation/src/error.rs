@@ -42,9 +42,9 @@ pub enum CaseError {
         /// The label map.
         path: PathBuf,
         /// The scan's affine.
-        expected: Affine,
+        expected: Box<Affine>,
         /// The label map's.
-        found: Affine,
+        found: Box<Affine>,
         /// The greatest distance between equal corners.
         distance_mm: f64,
     },

@@ -135,7 +135,7 @@ impl<'a> Evaluation<'a> {
         };
         std::thread::scope(|scope| {
             for _ in 1..jobs {
-                scope.spawn(&work_through);
+                scope.spawn(work_through);
             }
             work_through();
         });

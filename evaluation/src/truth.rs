@@ -58,7 +58,7 @@ fn check_grid(path: &Path, scan: &Grid, labels: &Grid) -> Result<(), CaseError> 
     let distance_mm = distances.fold(0.0, f64::max);
     let least = scan.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
     if distance_mm > MAX_OFFSET * least {
-        let (expected, found) = (*scan.affine(), *labels.affine());
+        let (expected, found) = (Box::new(*scan.affine()), Box::new(*labels.affine()));
         return Err(CaseError::Affine { path: path.to_owned(), expected, found, distance_mm });
     }
     Ok(())
