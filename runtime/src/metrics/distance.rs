@@ -73,7 +73,7 @@ mod tests {
         let mut state = 1_u32;
         Array3::from_shape_simple_fn(shape, || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 16) % rarity == 0
+            (state >> 16).is_multiple_of(rarity)
         })
     }
 
