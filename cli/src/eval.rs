@@ -10,6 +10,7 @@ use segvol::{Model, Provider, whole_file};
 use segvol_evaluation::{Case, Evaluation, Event, Kind, Results, Run, Settings as Draw, cases, format};
 
 use crate::exit::{BelowThreshold, Usage};
+use crate::picture::{Pictures, ViewArguments};
 use crate::settings::Settings;
 
 const EXAMPLES: &str = "\
@@ -82,6 +83,13 @@ pub(crate) struct Eval {
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
 
+    /// Folder for pictures, one per case and kind of prompt, the truth as a second contour: DIR/CASE.KIND.png; cases that
+    /// are taken over from an earlier run are not drawn again
+    #[arg(long, value_name = "DIR", help_heading = "Picture")]
+    overlay: Option<PathBuf>,
+    #[command(flatten)]
+    view: ViewArguments,
+
     /// Another bundle, or the same: how well do its masks agree with these?
     #[arg(long, value_name = "DIR", help_heading = "Comparison")]
     against: Option<PathBuf>,
@@ -135,6 +143,10 @@ impl Eval {
         let mut evaluation = Evaluation::new(&model, options, draw);
         if let Some(other) = &other {
             evaluation = evaluation.against(other);
+        }
+        let pictures = self.overlay.clone().map(|dir| Pictures::new(dir, self.view.view()));
+        if let Some(pictures) = &pictures {
+            evaluation = evaluation.watched_by(pictures);
         }
         let beside_output = self.output.as_deref().map(work_beside);
         let run = Run {
@@ -196,6 +208,9 @@ impl Eval {
             if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
                 return Err(Usage(format!("`{}`: there is no folder `{}`", path.display(), parent.display())).into());
             }
+        }
+        if let Some(dir) = &self.overlay {
+            std::fs::create_dir_all(dir).with_context(|| format!("folder `{}`", dir.display()))?;
         }
         let Some(path) = &self.output else { return Ok(None) };
         match path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).as_deref() {

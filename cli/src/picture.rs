@@ -1,9 +1,13 @@
 //! How a scan is shown in pictures, and what they are compared with.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
-use segvol_overlay::{Axis, View, Window};
+use segvol::Volume;
+use segvol_evaluation::{Case, Found, Kind, Watcher};
+use segvol_overlay::{Axis, MAX_OBJECTS, Montage, Object, View, Window};
 
 /// How pictures show the scan.
 #[derive(clap::Args)]
@@ -34,6 +38,44 @@ impl ViewArguments {
             OverlayAxis::Sagittal => Axis::Sagittal,
         };
         View { axis, window: self.window }
+    }
+}
+
+/// Pictures of an evaluation: one per case and kind of prompt, `CASE.KIND.png`.
+pub(crate) struct Pictures {
+    dir: PathBuf,
+    view: View,
+    pending: Mutex<BTreeMap<(String, Kind), Montage>>,
+}
+
+impl Pictures {
+    pub(crate) fn new(dir: PathBuf, view: View) -> Self {
+        Self { dir, view, pending: Mutex::default() }
+    }
+}
+
+impl Watcher for Pictures {
+    fn object(&self, found: &Found<'_>) -> Result<(), String> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let montage = pending
+            .entry((found.case.name.clone(), found.kind))
+            .or_insert_with(|| Montage::new(found.volume.grid(), self.view));
+        let truth = Some((found.truth, found.structure.value));
+        let object =
+            Object { name: &found.structure.name, mask: (found.zoom_in, 1), marks: &found.marks, truth, note: "" };
+        montage.add(object).map_err(|error| format!("pictures (of {MAX_OBJECTS} structures at most): {error}"))
+    }
+
+    fn case(&self, case: &Case, volume: &Volume) -> Result<(), String> {
+        let mut done = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine: Vec<_> = done.extract_if(.., |(name, _), _| *name == case.name).collect();
+        drop(done);
+        for ((name, kind), montage) in mine {
+            let path = self.dir.join(format!("{}.{kind}.png", super::segment::file_stem(&name)));
+            let picture = montage.draw(volume).map_err(|error| error.to_string())?;
+            picture.save(&path).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
 

@@ -285,14 +285,19 @@ fn per_object_paths(dir: &Path, segmentations: &[Segmentation]) -> Vec<PathBuf> 
     let mut taken = std::collections::BTreeSet::new();
     let mut paths = Vec::new();
     for segmentation in segmentations {
-        let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
-        let stem: String = segmentation.name().trim().chars().map(plain).take(100).collect();
-        let stem = if stem.is_empty() { "object".to_owned() } else { stem };
+        let stem = file_stem(segmentation.name());
         let numbered = (2..).map(|n| format!("{stem}_{n}"));
         let unique = std::iter::once(stem.clone()).chain(numbered).find(|stem| taken.insert(stem.to_lowercase()));
         paths.push(dir.join(format!("{}.nii.gz", unique.unwrap_or(stem))));
     }
     paths
+}
+
+/// A name with what file systems dislike replaced.
+pub(crate) fn file_stem(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
+    let stem: String = name.trim().chars().map(plain).take(100).collect();
+    if stem.is_empty() { "object".to_owned() } else { stem }
 }
 
 fn parse_point(text: &str) -> Result<([f64; 3], PointLabel), String> {

@@ -3,16 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
-use segvol::VolumeError;
 use segvol::intensity::IntensityError;
 use segvol::mask::MaskError;
-use segvol::volume::Affine;
+use segvol::{TruthError, VolumeError};
 
 /// Why one case has no scores. Its name is said by whoever reports it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaseError {
-    /// The scan or the label map cannot be read.
+    /// The scan cannot be read.
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The scan's intensities cannot be normalised.
@@ -23,56 +22,9 @@ pub enum CaseError {
         /// What is wrong.
         source: IntensityError,
     },
-    /// Scan and label map have unequal numbers of voxels along an axis.
-    #[error("{path}: expected the scan's shape {expected:?}, found {found:?}", path = path.display())]
-    Shape {
-        /// The label map.
-        path: PathBuf,
-        /// Voxels of the scan along i, j, k.
-        expected: [usize; 3],
-        /// Voxels of the label map.
-        found: [usize; 3],
-    },
-    /// Scan and label map lie elsewhere in the patient.
-    #[error(
-        "{path}: expected the scan's affine {expected:?}, found {found:?}, which puts a corner {distance_mm:.2} mm away",
-        path = path.display(), expected = expected.rows(), found = found.rows()
-    )]
-    Affine {
-        /// The label map.
-        path: PathBuf,
-        /// The scan's affine.
-        expected: Box<Affine>,
-        /// The label map's.
-        found: Box<Affine>,
-        /// The greatest distance between equal corners.
-        distance_mm: f64,
-    },
-    /// A voxel of the label map is no label.
-    #[error("{path}: voxel {voxel_ijk:?}: expected a whole number from 0 to 65535, found {found}", path = path.display())]
-    Label {
-        /// The label map.
-        path: PathBuf,
-        /// Which voxel.
-        voxel_ijk: [usize; 3],
-        /// What it holds.
-        found: f32,
-    },
-    /// A structure that the case itself lists is not in its label map.
-    #[error(
-        "{path}: structure {structure:?}: expected voxels of value {value}, found none; values there: {found}",
-        path = path.display()
-    )]
-    Missing {
-        /// The label map.
-        path: PathBuf,
-        /// The structure.
-        structure: String,
-        /// Its value.
-        value: u16,
-        /// The values that occur.
-        found: String,
-    },
+    /// The label map cannot be used.
+    #[error(transparent)]
+    Truth(#[from] TruthError),
     /// The pipeline failed.
     #[error(transparent)]
     Segvol(#[from] segvol::Error),

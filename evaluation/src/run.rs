@@ -19,7 +19,7 @@ pub struct Evaluation<'a> {
     options: Options,
     settings: Settings,
     against: Option<&'a Model>,
-    watcher: Option<&'a Watcher<'a>>,
+    watcher: Option<&'a dyn Watcher>,
 }
 
 /// How an evaluation goes about its work; none of it changes a figure.
@@ -65,7 +65,7 @@ impl<'a> Evaluation<'a> {
     /// Shows every object to `watcher` when it has been segmented, on the thread that did it; an error fails the case.
     /// Cases that are taken over from a work file are not shown.
     #[must_use]
-    pub fn watched_by(mut self, watcher: &'a Watcher<'a>) -> Self {
+    pub fn watched_by(mut self, watcher: &'a dyn Watcher) -> Self {
         self.watcher = Some(watcher);
         self
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use segvol::mask::Mask;
 use segvol::metrics::{Scores, dice};
-use segvol::{Error, Model, Options, Prompt, Segmentation, Study, Volume};
+use segvol::{Error, Marks, Model, Options, Prompt, Segmentation, Study, Volume};
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
@@ -24,16 +24,30 @@ pub struct Found<'a> {
     pub structure: &'a Structure,
     /// How.
     pub kind: Kind,
-    /// The prompt, in voxels of the file.
-    pub prompt: &'a Prompt,
+    /// Where the prompt's points and box lie, in voxels of the file.
+    pub marks: Marks,
     /// The mask after the zoom-out pass, 1 inside.
     pub zoom_out: &'a Mask,
     /// The final mask, 1 inside.
     pub zoom_in: &'a Mask,
 }
 
-/// Sees every object that is segmented; an error fails the case.
-pub type Watcher<'a> = dyn Fn(&Found<'_>) -> Result<(), String> + Sync + 'a;
+/// Sees what is segmented, on the thread that did it; an error fails the case.
+pub trait Watcher: Sync {
+    /// An object has been segmented.
+    ///
+    /// # Errors
+    ///
+    /// What the case's failure says.
+    fn object(&self, found: &Found<'_>) -> Result<(), String>;
+
+    /// All objects of a case have been.
+    ///
+    /// # Errors
+    ///
+    /// What the case's failure says.
+    fn case(&self, case: &Case, volume: &Volume) -> Result<(), String>;
+}
 
 /// The label of an object in its own mask.
 const INSIDE: u16 = 1;
@@ -44,7 +58,7 @@ pub(crate) struct Scorer<'a> {
     pub(crate) against: Option<&'a Model>,
     pub(crate) options: &'a Options,
     pub(crate) settings: &'a Settings,
-    pub(crate) watcher: Option<&'a Watcher<'a>>,
+    pub(crate) watcher: Option<&'a dyn Watcher>,
 }
 
 impl Scorer<'_> {
@@ -87,13 +101,17 @@ impl Scorer<'_> {
                 let found = Masks::of(&study, &prompt)?;
                 if let Some(watcher) = self.watcher {
                     let Masks { zoom_out, zoom_in, .. } = &found;
-                    let (volume, truth, prompt) = (&volume, &truth, &prompt);
-                    watcher(&Found { case, volume, truth, structure, kind, prompt, zoom_out, zoom_in })
+                    let (volume, truth, marks) = (&volume, &truth, study.marks(&prompt));
+                    watcher
+                        .object(&Found { case, volume, truth, structure, kind, marks, zoom_out, zoom_in })
                         .map_err(CaseError::Watcher)?;
                 }
                 let row = self.row(structure, kind, &prompt, &voxels, &found, other.as_ref())?;
                 result.rows.push(row);
             }
+        }
+        if let Some(watcher) = self.watcher {
+            watcher.case(case, &volume).map_err(CaseError::Watcher)?;
         }
         Ok(result)
     }

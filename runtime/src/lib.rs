@@ -30,7 +30,7 @@ pub mod sliding_window;
 mod stages;
 mod study;
 mod tokenizer;
-mod truth;
+pub mod truth;
 pub mod volume;
 pub mod whole_file;
 mod zoom_in;

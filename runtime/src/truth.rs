@@ -27,7 +27,7 @@ pub enum TruthError {
     },
     /// It lies elsewhere in the patient.
     #[error(
-        "truth `{path}`: expected its voxels where the scan's are, found a corner {found_mm:.2} mm away, more than half a voxel",
+        "truth `{path}`: expected its voxels where the scan's are, found a corner {found_mm:.2} mm away; are both of one scan?",
         path = path.display()
     )]
     Place {
@@ -37,10 +37,12 @@ pub enum TruthError {
         found_mm: f64,
     },
     /// A voxel is no label.
-    #[error("truth `{path}`: expected whole numbers from 0 to 65535, found {found}", path = path.display())]
+    #[error("truth `{path}`: voxel {voxel_ijk:?}: expected a whole number from 0 to 65535, found {found}", path = path.display())]
     Label {
         /// The label map.
         path: PathBuf,
+        /// Which voxel.
+        voxel_ijk: [usize; 3],
         /// What the voxel holds.
         found: f32,
     },
@@ -58,6 +60,39 @@ pub enum TruthError {
     },
 }
 
+/// A corner of the label map may be this share of the least spacing away from the scan's: headers hold float32.
+const MAX_OFFSET: f64 = 0.1;
+
+/// Reads a label map that lies on a scan's grid, and the labels that occur in it.
+///
+/// # Errors
+/// Every [`TruthError`] but [`TruthError::Missing`].
+pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask, BTreeSet<u16>), TruthError> {
+    let path = path.as_ref();
+    let volume = Volume::open(path)?;
+    let (expected, found) = (grid.shape_xyz(), volume.shape_xyz());
+    if expected != found {
+        return Err(TruthError::Shape { path: path.to_path_buf(), expected, found });
+    }
+    let found_mm = farthest_corner_mm(grid, volume.grid());
+    if found_mm > MAX_OFFSET * grid.spacing_mm().into_iter().fold(f64::INFINITY, f64::min) {
+        return Err(TruthError::Place { path: path.to_path_buf(), found_mm });
+    }
+    let mut labels = Vec::with_capacity(volume.voxels().len());
+    for (index, &value) in volume.voxels().iter().enumerate() {
+        let label = value as u16;
+        // Also unequal where the value is no number.
+        if f32::from(label) != value {
+            let [ni, nj, _] = found;
+            let voxel_ijk = [index % ni, index / ni % nj, index / (ni * nj)];
+            return Err(TruthError::Label { path: path.to_path_buf(), voxel_ijk, found: value });
+        }
+        labels.push(label);
+    }
+    let there = labels.iter().copied().collect();
+    Ok((Mask::on_grid(Labels::U16(labels), Arc::clone(grid)), there))
+}
+
 /// A label map on a scan's grid, and which label is which object.
 #[derive(Debug, Clone)]
 pub struct Truth {
@@ -72,27 +107,12 @@ impl Truth {
     /// Every [`TruthError`].
     pub fn open(path: impl AsRef<Path>, grid: &Arc<Grid>, labels: BTreeMap<String, u16>) -> Result<Self, TruthError> {
         let path = path.as_ref();
-        let volume = Volume::open(path)?;
-        let (expected, found) = (grid.shape_xyz(), volume.shape_xyz());
-        if expected != found {
-            return Err(TruthError::Shape { path: path.to_path_buf(), expected, found });
-        }
-        let found_mm = farthest_corner_mm(grid, volume.grid());
-        if found_mm > grid.spacing_mm().into_iter().fold(f64::INFINITY, f64::min) / 2.0 {
-            return Err(TruthError::Place { path: path.to_path_buf(), found_mm });
-        }
-        let label = |value: f32| (value.fract() == 0.0 && (0.0..=65535.0).contains(&value)).then_some(value as u16);
-        let voxels: Option<Vec<u16>> = volume.voxels().iter().map(|&value| label(value)).collect();
-        let Some(voxels) = voxels else {
-            let found = volume.voxels().iter().copied().find(|&value| label(value).is_none()).unwrap_or(f32::NAN);
-            return Err(TruthError::Label { path: path.to_path_buf(), found });
-        };
-        let there: BTreeSet<u16> = voxels.iter().copied().collect();
+        let (mask, there) = read_label_map(path, grid)?;
         if let Some((name, &label)) = labels.iter().find(|&(_, label)| !there.contains(label)) {
             let found = there.into_iter().filter(|&label| label > 0).collect();
             return Err(TruthError::Missing { path: path.to_path_buf(), name: name.clone(), label, found });
         }
-        Ok(Self { mask: Mask::on_grid(Labels::U16(voxels), Arc::clone(grid)), labels })
+        Ok(Self { mask, labels })
     }
 
     /// The label map, and the label of the object of this name; none if nothing is known of it.
@@ -102,9 +122,6 @@ impl Truth {
     }
 
     /// Dice's coefficient of label 1 of `mask` against the object of this name; none if nothing is known of it.
-    ///
-    /// # Panics
-    /// Never; a mask of another grid is compared as [`metrics::dice`] says.
     #[must_use]
     pub fn dice(&self, name: &str, mask: &Mask) -> Option<f64> {
         let (truth, label) = self.of(name)?;

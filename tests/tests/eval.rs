@@ -231,8 +231,8 @@ fn a_bad_case_is_named_with_its_cause_and_the_others_go_on() {
     let message = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     for (case, parts) in [
         ("shape", vec!["ras_scaled_odd_labels.nii.gz", "expected the scan's shape", "found"]),
-        ("affine", vec!["moved.nii", "affine", "1.00 mm"]),
-        ("missing", vec!["lps_int16_labels.nii.gz", "\"spleen\"", "value 9", "0, 1, 2"]),
+        ("affine", vec!["moved.nii", "where the scan's are", "1.00 mm"]),
+        ("missing", vec!["lps_int16_labels.nii.gz", "voxels of 9 for \"spleen\"", "[1, 2"]),
         ("no scan", vec!["none.nii.gz"]),
         ("no truth", vec!["text.nii"]),
         ("halves", vec!["halves.nii", "voxel", "0.5"]),
@@ -291,6 +291,25 @@ fn two_folders_make_cases_and_no_file_is_passed_over() {
     refused(&assert, FAILED, &["case \"alone\": ", "alone.nii.gz", "1 of 2 cases"]);
     let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     assert!(said.lines().nth(1).is_some_and(|line| line.starts_with("liver,box,1,0,0,")), "{said}");
+}
+
+#[test]
+fn a_picture_per_case_and_kind_of_prompt() {
+    let folder = folder();
+    let pictures = folder.path().join("pictures");
+    write_list(folder.path(), json!({"liver": 1, "spleen": 2}), &[case("lps_int16"), case("ras_scaled_odd")]);
+    let mut command = eval(folder.path());
+    said(command.args(["--prompts", "box,text+box", "--overlay"]).arg(&pictures).assert());
+    let mut names: Vec<String> = fs::read_dir(&pictures)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let expected = ["lps_int16.box", "lps_int16.text+box", "ras_scaled_odd.box", "ras_scaled_odd.text+box"];
+    assert_eq!(names, expected.map(|name| format!("{name}.png")));
+    let bytes = |name: &str| fs::read(pictures.join(format!("{name}.png"))).expect("read");
+    assert!(bytes(expected[0]).starts_with(b"\x89PNG\r\n"));
+    assert_ne!(bytes(expected[0]), bytes(expected[1]), "other prompts, other masks");
 }
 
 /// The gate for another precision or provider: equal masks pass, other masks are named.
