@@ -124,7 +124,7 @@ impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.check_outputs()?;
         let cases = self.read_cases()?;
-        let options = self.settings.options();
+        let options = self.settings.options()?;
         let model = Model::open(&self.model, &options)?;
         let other = match &self.against {
             Some(bundle) => {

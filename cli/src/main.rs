@@ -5,6 +5,7 @@ mod eval;
 mod exit;
 mod inspect;
 mod picture;
+mod providers;
 mod segment;
 mod settings;
 
@@ -28,6 +29,7 @@ struct Arguments {
 enum Command {
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
+    Providers(providers::Providers),
     Segment(Box<segment::Segment>),
     Eval(Box<eval::Eval>),
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Convert(convert) => convert.run(&mut out),
         Command::Inspect(inspect) => inspect.run(&mut out),
+        Command::Providers(providers) => providers.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use segvol::{Options, Provider};
+use segvol_onnx::Stage;
 
 /// How scans are segmented, and on what.
 #[derive(clap::Args)]
@@ -22,9 +23,17 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
     profile: Profile,
 
-    /// Where the graphs run: auto, cpu, cuda, tensorrt, openvino; one that is missing is an error, `auto` may choose
+    /// Where the graphs run: auto, cpu, cuda, tensorrt, openvino, coreml, directml, rocm, migraphx, xnnpack, webgpu; one
+    /// that is missing is an error, `auto` may choose. `segvol providers` shows what is there
     #[arg(long, default_value_t = Provider::Auto, help_heading = "Machine")]
     provider: Provider,
+    /// Where one stage runs, if elsewhere, as in mask_decoder=cpu; may be given several times
+    #[arg(long, value_name = "STAGE=PROVIDER", value_parser = parse_stage_provider, help_heading = "Machine")]
+    stage_provider: Vec<(Stage, Provider)>,
+    /// An option of the provider, as in precision=bf16, or of any, as in cuda.device=1; may be given several times. A
+    /// wrong key lists the right ones
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Machine")]
+    provider_option: Vec<String>,
     /// Threads per graph; as many as there are cores if not given
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
@@ -51,7 +60,8 @@ enum Profile {
 }
 
 impl Settings {
-    pub(crate) fn options(&self) -> Options {
+    /// The library's options.
+    pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let mut options = Options::default()
             .provider(self.provider)
             .orientation(self.orientation.into())
@@ -61,8 +71,20 @@ impl Settings {
             .cache_bytes(self.cache_mb.saturating_mul(1 << 20));
         options.threads = self.threads;
         options.library = self.library.clone();
-        options
+        options.stage_providers = self.stage_provider.iter().copied().collect();
+        for text in &self.provider_option {
+            options.provider_options.set(self.provider, text)?;
+        }
+        Ok(options)
     }
+}
+
+fn parse_stage_provider(text: &str) -> Result<(Stage, Provider), String> {
+    let stages =
+        || format!("expected STAGE=PROVIDER, where STAGE is one of {}", Stage::ALL.map(Stage::name).join(", "));
+    let (stage, provider) = text.split_once('=').ok_or_else(stages)?;
+    let stage = Stage::ALL.into_iter().find(|known| known.name() == stage).ok_or_else(stages)?;
+    Ok((stage, provider.parse()?))
 }
 
 impl From<Orientation> for segvol::Orientation {

@@ -6,6 +6,7 @@
 //! Arrays are `[D, H, W]`, depth first, unless a name ends in `_xyz` or `_ijk`: those follow the file's axes.
 //! Lengths are millimetres. A box says that its maximum is inclusive.
 
+mod binding;
 pub mod crop;
 mod embedding_cache;
 mod error;
@@ -18,9 +19,10 @@ mod model;
 pub mod nifti;
 mod options;
 pub mod orientation;
+pub mod probe;
 mod prompt;
 mod prompt_file;
-mod provider;
+pub mod provider;
 pub mod report;
 pub mod resize;
 mod scan;
@@ -45,7 +47,7 @@ pub use options::Options;
 pub use orientation::Orientation;
 pub use prompt::{BoundingBox, PointLabel, Prompt, PromptError, Space};
 pub use prompt_file::{PromptFileError, parse_prompts};
-pub use provider::{Placement, Provider};
+pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};
 pub use report::{ObjectReport, Report};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};

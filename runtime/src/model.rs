@@ -8,7 +8,7 @@ use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::provider::Provider;
+use crate::provider::{PassedOver, Provider};
 use crate::session;
 use crate::stages::Stages;
 use crate::study::Study;
@@ -35,6 +35,7 @@ pub struct Model {
     manifest: Arc<Manifest>,
     bundle: PathBuf,
     manifest_sha256: String,
+    passed_over: Arc<[PassedOver]>,
     options: Options,
 }
 
@@ -58,23 +59,17 @@ impl Model {
         let manifest_sha256 = sha256_file(&manifest_path)
             .map_err(|source| segvol_onnx::BundleError::Io { path: manifest_path, source })?;
         let environment = session::environment(options.library.as_deref())?;
-        let open = |provider| Stages::open(&environment, bundle, &manifest, provider, options.threads);
-        let stages = match options.provider {
-            Provider::Auto if Provider::Cuda.is_compiled_in() => match open(Provider::Cuda) {
-                Ok(stages) => stages,
-                Err(error) => {
-                    tracing::info!(%error, "CUDA cannot be used; going on with the CPU");
-                    open(Provider::Cpu)?
-                }
-            },
-            Provider::Auto => open(Provider::Cpu)?,
-            asked => open(asked)?,
+        let open = |provider| Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options);
+        let (stages, passed_over) = match options.provider {
+            Provider::Auto => open_first(open)?,
+            asked => (open(asked)?, Vec::new()),
         };
         Ok(Self {
             stages: Arc::new(stages),
             manifest: Arc::new(manifest),
             bundle: bundle.to_owned(),
             manifest_sha256,
+            passed_over: passed_over.into(),
             options: options.clone(),
         })
     }
@@ -88,7 +83,8 @@ impl Model {
         self.study_with(volume, &self.options)
     }
 
-    /// As [`Model::study`], with other settings for this scan; provider, threads and library stay the model's.
+    /// As [`Model::study`], with other settings for this scan; providers, their options, threads and library stay the
+    /// model's.
     ///
     /// # Errors
     ///
@@ -97,6 +93,8 @@ impl Model {
         options.check()?;
         let options = Options {
             provider: self.options.provider,
+            stage_providers: self.options.stage_providers.clone(),
+            provider_options: self.options.provider_options.clone(),
             threads: self.options.threads,
             library: self.options.library.clone(),
             ..options.clone()
@@ -122,9 +120,41 @@ impl Model {
         &self.manifest_sha256
     }
 
+    /// The providers that [`Provider::Auto`] did not take, each with the reason; empty if another was asked for.
+    #[must_use]
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
+    }
+
     /// The bundle's folder.
     #[must_use]
     pub fn bundle(&self) -> &Path {
         &self.bundle
     }
+}
+
+/// Opens the stages on the first provider of [`Provider::AUTO`] that can be used, and says why the others were not
+/// taken. A stage that was put elsewhere by name fails at once: there nothing was left to choose.
+fn open_first(open: impl Fn(Provider) -> Result<Stages, Error>) -> Result<(Stages, Vec<PassedOver>), Error> {
+    let mut passed_over: Vec<PassedOver> = Provider::ALL
+        .into_iter()
+        .filter_map(|provider| Some(PassedOver { provider, reason: provider.left_out_of_auto()?.to_owned() }))
+        .filter(|passed| passed.provider.is_compiled_in())
+        .collect();
+    let (&last, candidates) = Provider::AUTO.split_last().unwrap_or((&Provider::Cpu, &[]));
+    for &candidate in candidates {
+        let reason = match open(candidate) {
+            Ok(stages) => return Ok((stages, passed_over)),
+            Err(Error::ProviderMissing { provider, .. }) if provider == candidate => {
+                "not in the loaded ONNX Runtime".to_owned()
+            }
+            Err(Error::ProviderFailed { provider, stage, reason }) if provider == candidate => {
+                format!("stage `{stage}`: {reason}")
+            }
+            Err(error) => return Err(error),
+        };
+        tracing::info!(provider = %candidate, reason, "passed over");
+        passed_over.push(PassedOver { provider: candidate, reason });
+    }
+    Ok((open(last)?, passed_over))
 }

@@ -1,10 +1,13 @@
 //! How a bundle is opened and scans are segmented.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use segvol_onnx::Stage;
 
 use crate::error::Error;
 use crate::orientation::Orientation;
-use crate::provider::Provider;
+use crate::provider::{Provider, ProviderOptions};
 use crate::zoom_in::Profile;
 
 /// With this overlap a voxel lies in at most 40 windows an axis (windows of 39 voxels, one apart, and the last one,
@@ -17,6 +20,10 @@ pub(crate) const MAX_OVERLAP: f64 = 0.95;
 pub struct Options {
     /// Where the graphs run.
     pub provider: Provider,
+    /// Stages that run elsewhere. A provider here is never [`Provider::Auto`].
+    pub stage_providers: BTreeMap<Stage, Provider>,
+    /// How the providers are set up.
+    pub provider_options: ProviderOptions,
     /// Threads per graph; as many as there are cores if none.
     pub threads: Option<usize>,
     /// ONNX Runtime's library file; found by itself if none.
@@ -37,6 +44,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             provider: Provider::default(),
+            stage_providers: BTreeMap::new(),
+            provider_options: ProviderOptions::default(),
             threads: None,
             library: None,
             orientation: Orientation::default(),
@@ -53,6 +62,20 @@ impl Options {
     #[must_use]
     pub fn provider(mut self, provider: Provider) -> Self {
         self.provider = provider;
+        self
+    }
+
+    /// Runs one stage on a provider of its own.
+    #[must_use]
+    pub fn stage_provider(mut self, stage: Stage, provider: Provider) -> Self {
+        self.stage_providers.insert(stage, provider);
+        self
+    }
+
+    /// Sets the providers up so.
+    #[must_use]
+    pub fn provider_options(mut self, options: ProviderOptions) -> Self {
+        self.provider_options = options;
         self
     }
 
@@ -112,6 +135,10 @@ impl Options {
         }
         if self.threads == Some(0) {
             return Err(Error::Setting { name: "threads", expected: "at least 1", found: "0".to_owned() });
+        }
+        if self.stage_providers.values().any(|&provider| provider == Provider::Auto) {
+            let expected = "the provider's name: only all stages together can be left to `auto`";
+            return Err(Error::Setting { name: "stage provider", expected, found: "auto".to_owned() });
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::metrics;
 use crate::model::Model;
 use crate::orientation::Orientation;
 use crate::prompt::Prompt;
-use crate::provider::Placement;
+use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
 use crate::segmentation::{Segmentation, VoxelCounts, WindowCounts};
 use crate::study::{Statistics, Study};
 use crate::truth::Truth;
@@ -65,8 +65,14 @@ pub struct ProviderReport {
     pub asked: &'static str,
     /// The provider that the sessions were opened on.
     pub used: &'static str,
+    /// The provider of every stage: `used`, but where the stage was put elsewhere.
+    pub stages: BTreeMap<Stage, Provider>,
+    /// The providers that `auto` did not take, each with the reason.
+    pub passed_over: Vec<PassedOver>,
     /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
     pub nodes: BTreeMap<Stage, Placement>,
+    /// Nodes that were left to the CPU in stages that another provider was asked for: names by operator.
+    pub left_to_cpu: BTreeMap<Stage, LeftToCpu>,
     /// Version and build of ONNX Runtime.
     pub onnxruntime: String,
 }
@@ -141,8 +147,11 @@ impl Report {
             provider: ProviderReport {
                 asked: options.provider.name(),
                 used: stages.provider().name(),
+                stages: stages.providers(),
+                passed_over: model.passed_over().to_vec(),
                 nodes: stages.placement(),
-                onnxruntime: crate::session::library_info(),
+                left_to_cpu: stages.left_to_cpu(),
+                onnxruntime: format!("{}, {}", crate::session::library_version(), crate::session::library_info()),
             },
             image: ImageReport {
                 shape_xyz: study.grid().shape_xyz(),

@@ -6,13 +6,15 @@ use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
+use ort::value::DynTensor;
 use segvol_onnx::Stage;
 
+use crate::binding::{Bindings, Bound, Place};
 use crate::error::Error;
-use crate::provider::{self, Placement, Provider};
+use crate::provider::{self, AssignedNode, LeftToCpu, Placement, Provider, Settings};
 
 /// What the library file is called where the operating system looks for it by itself.
-const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
+pub(crate) const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
     "onnxruntime.dll"
 } else if cfg!(target_os = "macos") {
     "libonnxruntime.dylib"
@@ -21,7 +23,7 @@ const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
 };
 
 /// Names the library file when [`crate::Options::library`] does not.
-const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+pub(crate) const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// ONNX Runtime allows one environment per process, and one library: the first that is opened stays.
 static ENVIRONMENT: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
@@ -35,10 +37,14 @@ static ENVIRONMENT: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 ///
 /// [`Error::Library`] if the library cannot be loaded, is too old, or another one is loaded already.
 pub(crate) fn environment(library: Option<&Path>) -> Result<Environment, Error> {
-    let path = library_path(library)?;
+    load(library_path(library)?, library.is_some())
+}
+
+/// `asked` is false where any library will do.
+fn load(path: PathBuf, asked: bool) -> Result<Environment, Error> {
     let mut current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((loaded, environment)) = &*current {
-        if library.is_some() && *loaded != path {
+        if asked && *loaded != path {
             let reason = format!("this process has loaded `{}` already, and can load only one", loaded.display());
             return Err(Error::Library { path, reason });
         }
@@ -53,6 +59,11 @@ pub(crate) fn environment(library: Option<&Path>) -> Result<Environment, Error> 
         builder.with_name("segvol").with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
     *current = Some((path, environment.clone()));
     Ok(environment)
+}
+
+/// As [`environment`], of a candidate: a file, or a bare name that the dynamic loader is to find.
+pub(crate) fn environment_of(candidate: &Path) -> Result<Environment, Error> {
+    if candidate.components().count() > 1 { environment(Some(candidate)) } else { load(candidate.to_owned(), true) }
 }
 
 fn library_path(asked: Option<&Path>) -> Result<PathBuf, Error> {
@@ -82,46 +93,119 @@ pub(crate) fn library_info() -> String {
     ort::info().to_owned()
 }
 
+/// The loaded library's version, such as `1.32.0`; `unknown` before one is loaded.
+pub(crate) fn library_version() -> String {
+    let current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let version = current.as_ref().and_then(|(path, _)| provider::onnxruntime_version(path).ok());
+    version.unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// One graph, ready to run.
 ///
 /// A run takes the session for itself: ONNX Runtime's allocators are not safe to share between runs.
 pub(crate) struct StageSession {
     stage: Stage,
-    session: Mutex<Session>,
-    placement: Placement,
+    provider: Provider,
+    session: Mutex<Opened>,
+    nodes: Vec<AssignedNode>,
+}
+
+struct Opened {
+    // Before the session, so that they are dropped before it.
+    bindings: Option<Bindings>,
+    session: Session,
 }
 
 impl StageSession {
-    /// Opens the graph `file` on `provider`.
+    /// Opens the graph `file` on `provider`, for runs that bind their tensors in `place` if there is one.
     ///
     /// # Errors
     ///
-    /// [`Error::ProviderMissing`] if the library lacks the provider, [`Error::ProviderFailed`] if the provider cannot
-    /// be started or takes no node, [`Error::Stage`] if ONNX Runtime refuses the graph.
+    /// [`Error::ProviderFailed`] if the provider cannot be started or takes no node, [`Error::Stage`] if ONNX Runtime
+    /// refuses the graph.
     pub(crate) fn open(
         environment: &Environment,
         stage: Stage,
         file: &Path,
         provider: Provider,
-        threads: Option<usize>,
+        settings: &Settings<'_>,
+        place: Option<Place>,
     ) -> Result<Self, Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::Stage { stage, reason: error.to_string() };
-        let mut builder = Session::builder(environment).map_err(|error| failed(&error))?;
-        builder = builder.with_config_entry(provider::RECORD, "1").map_err(|error| failed(&error))?;
-        if let Some(threads) = threads {
-            builder = builder.with_intra_threads(threads).map_err(|error| failed(&error))?;
+        let provider_failed = |reason: String| Error::ProviderFailed { provider, stage, reason };
+        let session = open(environment, file, provider, settings).map_err(|refused| match refused {
+            Refused::Graph(reason) if provider == Provider::Cpu => Error::Stage { stage, reason },
+            Refused::Graph(reason) | Refused::Provider(reason) => provider_failed(reason),
+        })?;
+        let nodes = provider::assigned_nodes(&session);
+        let name = provider.onnxruntime_name();
+        if provider != Provider::Cpu && !nodes.iter().any(|node| node.provider == name) {
+            return Err(provider_failed(format!(
+                "it was registered but took no node; run this stage elsewhere, as in `--stage-provider {stage}=cpu`"
+            )));
         }
-        builder = builder
-            .with_execution_providers(provider.dispatch(threads))
-            .map_err(|error| Error::ProviderFailed { provider, stage, reason: error.to_string() })?;
-        let session = builder.commit_from_file(file).map_err(|error| failed(&error))?;
-        let placement = provider::placement(&session);
-        Ok(Self { stage, session: Mutex::new(session), placement })
+        let bindings = place.map(|place| Bindings::new(&session, place)).transpose();
+        let bindings = bindings.map_err(|error| provider_failed(error.to_string()))?;
+        Ok(Self { stage, provider, session: Mutex::new(Opened { bindings, session }), nodes })
+    }
+
+    /// The provider that the graph was opened on.
+    pub(crate) fn provider(&self) -> Provider {
+        self.provider
     }
 
     /// Nodes of the graph per provider.
-    pub(crate) fn placement(&self) -> &Placement {
-        &self.placement
+    pub(crate) fn placement(&self) -> Placement {
+        let mut placement = Placement::new();
+        for node in &self.nodes {
+            *placement.entry(node.provider.clone()).or_default() += 1;
+        }
+        placement
+    }
+
+    /// Nodes that went to the CPU though another provider was asked for.
+    pub(crate) fn left_to_cpu(&self) -> LeftToCpu {
+        let mut left = LeftToCpu::new();
+        let cpu = Provider::Cpu.onnxruntime_name();
+        for node in self.nodes.iter().filter(|node| self.provider != Provider::Cpu && node.provider == cpu) {
+            left.entry(node.op.clone()).or_default().push(node.name.clone());
+        }
+        left
+    }
+
+    /// Runs a graph of one input and leaves its output where the session's tensors are bound; none where none are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] with what ONNX Runtime said.
+    pub(crate) fn run_to_device(
+        &self,
+        input: (&str, &[usize], &[f32]),
+        output: (&str, &[usize]),
+    ) -> Result<Option<DynTensor>, Error> {
+        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let Opened { bindings, session } = &mut *opened;
+        let result = bindings.as_mut().map(|bindings| bindings.run_to_device(session, input, output)).transpose();
+        result.map_err(|error| self.failed(&error))
+    }
+
+    /// Runs a graph on bound tensors and copies its one output; none where no tensors are bound.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] with what ONNX Runtime said.
+    pub(crate) fn run_to_host(
+        &self,
+        inputs: &[(&str, Bound<'_>)],
+        output: (&str, &[usize]),
+    ) -> Result<Option<Vec<f32>>, Error> {
+        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let Opened { bindings, session } = &mut *opened;
+        let result = bindings.as_mut().map(|bindings| bindings.run_to_host(session, inputs, output)).transpose();
+        result.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &ort::Error) -> Error {
+        Error::Stage { stage: self.stage, reason: error.to_string() }
     }
 
     /// Runs the graph and copies its outputs, in the order of `outputs`.
@@ -134,9 +218,9 @@ impl StageSession {
         inputs: Vec<(&'static str, SessionInputValue<'_>)>,
         outputs: [&str; N],
     ) -> Result<[Vec<f32>; N], Error> {
-        let failed = |error: ort::Error| Error::Stage { stage: self.stage, reason: error.to_string() };
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = session.run(inputs).map_err(failed)?;
+        let failed = |error: ort::Error| self.failed(&error);
+        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = opened.session.run(inputs).map_err(failed)?;
         let mut copies = std::array::from_fn(|_| Vec::new());
         for (copy, name) in copies.iter_mut().zip(outputs) {
             let output = found.get(name).ok_or_else(|| Error::Stage {
@@ -148,4 +232,26 @@ impl StageSession {
         }
         Ok(copies)
     }
+}
+
+/// What stood in the way of a session.
+pub(crate) enum Refused {
+    /// The provider could not be registered.
+    Provider(String),
+    /// The graph could not be opened.
+    Graph(String),
+}
+
+/// Opens a graph on a provider, with a record of which provider took which node.
+pub(crate) fn open(
+    environment: &Environment,
+    file: &Path,
+    provider: Provider,
+    settings: &Settings<'_>,
+) -> Result<Session, Refused> {
+    let builder = Session::builder(environment).map_err(|error| Refused::Graph(error.to_string()))?;
+    let builder =
+        builder.with_config_entry(provider::RECORD, "1").map_err(|error| Refused::Graph(error.to_string()))?;
+    let mut builder = settings.register(provider, builder).map_err(Refused::Provider)?;
+    builder.commit_from_file(file).map_err(|error| Refused::Graph(error.to_string()))
 }

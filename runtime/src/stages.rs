@@ -1,24 +1,30 @@
 //! The four stages of a bundle, opened on a provider: what a pipeline, or a comparison stage by stage, calls.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::{Array2, Array3, Array4, ArrayView3};
 use ort::environment::Environment;
+use ort::memory::AllocationDevice;
 use ort::session::SessionInputValue;
-use ort::value::TensorRef;
+use ort::value::{DynTensor, TensorRef};
 use segvol_onnx::manifest::{BundleError, Manifest};
 use segvol_onnx::{Architecture, PromptLabel, Stage, Variant};
 
+use crate::binding::{Bound, Place};
 use crate::error::Error;
-use crate::provider::{Placement, Provider};
-use crate::session::StageSession;
+use crate::options::Options;
+use crate::provider::{LeftToCpu, Placement, Provider, Settings};
+use crate::session::{self, StageSession};
 use crate::tokenizer::Tokenizer;
 
 /// The stages of one bundle.
 pub struct Stages {
     architecture: Architecture,
     provider: Provider,
+    batch_limit: usize,
     tokenizer: Tokenizer,
     image_encoder: StageSession,
     text_encoder: StageSession,
@@ -26,9 +32,16 @@ pub struct Stages {
     mask_decoder: StageSession,
 }
 
-/// What the image encoder makes of one window: `[N, C]`, one row per image token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ImageEmbedding(Vec<f32>);
+/// What the image encoder makes of one window: `[N, C]`, one row per image token. It may lie in a GPU's memory, where
+/// the mask decoder takes it from.
+#[derive(Debug, Clone)]
+pub struct ImageEmbedding(Values);
+
+#[derive(Debug, Clone)]
+enum Values {
+    Float(Vec<f32>),
+    Bound(Arc<DynTensor>),
+}
 
 /// What the text encoder makes of one name.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,22 +92,40 @@ impl WindowPrompt<'_> {
 }
 
 impl Stages {
-    /// Opens every stage of the bundle in `dir` on `provider`, which is not [`Provider::Auto`].
+    /// Opens every stage of the bundle in `dir` on `provider`, which is not [`Provider::Auto`], but those that the
+    /// options put elsewhere.
     pub(crate) fn open(
         environment: &Environment,
         dir: &Path,
         manifest: &Manifest,
+        manifest_sha256: &str,
         provider: Provider,
-        threads: Option<usize>,
+        options: &Options,
     ) -> Result<Self, Error> {
-        if !provider.is_compiled_in() {
-            return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
+        let provider_of = |stage| options.stage_providers.get(&stage).copied().unwrap_or(provider);
+        for provider in Stage::ALL.map(provider_of) {
+            if !provider.is_compiled_in() {
+                return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
+            }
         }
+        let place = shared_place(provider_of, options);
+        let onnxruntime = session::library_version();
         let open = |stage| -> Result<StageSession, Error> {
-            let graphs = &manifest.stage(dir, stage)?.graphs;
+            let provider = provider_of(stage);
+            let files = manifest.stage(dir, stage)?;
+            let graphs = &files.graphs;
             let graph = graphs.get(&provider.preferred_variant()).or_else(|| graphs.get(&Variant::Portable));
             let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
-            StageSession::open(environment, stage, &dir.join(&graph.name), provider, threads)
+            let settings = Settings {
+                stage: Some(stage),
+                inputs: &files.inputs,
+                threads: options.threads,
+                bundle: Some(manifest_sha256),
+                onnxruntime: &onnxruntime,
+                options: &options.provider_options,
+            };
+            let place = place.filter(|_| matches!(stage, Stage::ImageEncoder | Stage::MaskDecoder));
+            StageSession::open(environment, stage, &dir.join(&graph.name), provider, &settings, place)
         };
         let entry = manifest.tokenizer.as_ref();
         let entry =
@@ -102,29 +133,20 @@ impl Stages {
         let architecture = manifest.architecture.clone();
         let text = &architecture.text_encoder;
         let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
-        let stages = Self {
+        Ok(Self {
             provider,
+            batch_limit: Stage::ALL
+                .map(|stage| provider_of(stage).batch_limit(&options.provider_options))
+                .into_iter()
+                .min()
+                .unwrap_or(usize::MAX),
             tokenizer,
             image_encoder: open(Stage::ImageEncoder)?,
             text_encoder: open(Stage::TextEncoder)?,
             prompt_encoder: open(Stage::PromptEncoder)?,
             mask_decoder: open(Stage::MaskDecoder)?,
             architecture,
-        };
-        stages.check_provider_took_nodes()?;
-        Ok(stages)
-    }
-
-    /// A provider that was asked for and runs nothing is a silent fall-back to the CPU: refuse it.
-    fn check_provider_took_nodes(&self) -> Result<(), Error> {
-        let name = self.provider.onnxruntime_name();
-        let taken: usize = self.placement().values().filter_map(|placement| placement.get(name)).sum();
-        if taken > 0 || self.provider == Provider::Cpu {
-            return Ok(());
-        }
-        let (provider, stage) = (self.provider, Stage::ImageEncoder);
-        let reason = "it was registered but took no node of any stage".to_owned();
-        Err(Error::ProviderFailed { provider, stage, reason })
+        })
     }
 
     /// The model's sizes.
@@ -133,10 +155,16 @@ impl Stages {
         &self.architecture
     }
 
-    /// The provider that the stages were opened on.
+    /// The provider that the stages were opened on, but those that the options put elsewhere.
     #[must_use]
     pub fn provider(&self) -> Provider {
         self.provider
+    }
+
+    /// The provider that each stage was opened on.
+    #[must_use]
+    pub fn providers(&self) -> BTreeMap<Stage, Provider> {
+        self.sessions().map(|(stage, session)| (stage, session.provider())).into()
     }
 
     /// The bundle's tokenizer.
@@ -148,13 +176,23 @@ impl Stages {
     /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
     #[must_use]
     pub fn placement(&self) -> BTreeMap<Stage, Placement> {
-        let sessions = [
+        self.sessions().map(|(stage, session)| (stage, session.placement())).into()
+    }
+
+    /// Nodes that ONNX Runtime left to the CPU in stages that another provider was asked for.
+    #[must_use]
+    pub fn left_to_cpu(&self) -> BTreeMap<Stage, LeftToCpu> {
+        let left = self.sessions().map(|(stage, session)| (stage, session.left_to_cpu()));
+        left.into_iter().filter(|(_, left)| !left.is_empty()).collect()
+    }
+
+    fn sessions(&self) -> [(Stage, &StageSession); 4] {
+        [
             (Stage::ImageEncoder, &self.image_encoder),
             (Stage::TextEncoder, &self.text_encoder),
             (Stage::PromptEncoder, &self.prompt_encoder),
             (Stage::MaskDecoder, &self.mask_decoder),
-        ];
-        sessions.into_iter().map(|(stage, session)| (stage, session.placement().clone())).collect()
+        ]
     }
 
     /// Encodes one window of the normalised image, `[D, H, W]`.
@@ -168,9 +206,14 @@ impl Stages {
         expect_shape(stage, "image", &[d, h, w], window.shape())?;
         let window = window.as_standard_layout();
         let values = window.as_slice().unwrap_or_default();
+        let embedding_shape = [1, self.architecture.image_tokens(), self.architecture.channels];
+        let (input, output) = (("image", &[1, 1, d, h, w][..], values), ("image_embedding", &embedding_shape[..]));
+        if let Some(embedding) = self.image_encoder.run_to_device(input, output)? {
+            return Ok(ImageEmbedding(Values::Bound(Arc::new(embedding))));
+        }
         let inputs = vec![("image", tensor(stage, [1, 1, d, h, w], values)?)];
         let [embedding] = self.image_encoder.run(inputs, ["image_embedding"])?;
-        Ok(ImageEmbedding(embedding))
+        Ok(ImageEmbedding(Values::Float(embedding)))
     }
 
     /// Encodes names, all of one padded length in one batch.
@@ -262,8 +305,8 @@ impl Stages {
             batches.entry(prompt.tokens().len()).or_default().push(index);
         }
         let mut logits = Array4::zeros((prompts.len(), d, h, w));
-        let limit = self.provider.decoder_batch();
-        for indices in batches.values().flat_map(|indices| indices.chunks(limit)) {
+        let batches = batches.values().flat_map(|indices| indices.chunks(self.batch_limit));
+        for indices in batches {
             let batch: Vec<WindowPrompt<'_>> = indices.iter().map(|&index| prompts[index].clone()).collect();
             let sparse = self.encode_prompts(&batch)?;
             let (count, sparse_tokens) = (batch.len(), sparse.shape()[1]);
@@ -272,15 +315,29 @@ impl Stages {
                 .iter()
                 .flat_map(|prompt| prompt.text.map_or(&zeros, |text| &text.alignment).iter().copied())
                 .collect();
-            let inputs = vec![
-                ("image_embedding", tensor(stage, [1, tokens, channels], &image.0)?),
-                (
-                    "sparse_embeddings",
-                    tensor(stage, [count, sparse_tokens, channels], sparse.as_slice().unwrap_or_default())?,
-                ),
-                ("text_alignment", tensor(stage, [count, upscaled], &alignment)?),
-            ];
-            let [found] = self.mask_decoder.run(inputs, ["low_res_logits"])?;
+            let (sparse_shape, alignment_shape) = ([count, sparse_tokens, channels], [count, upscaled]);
+            let sparse = sparse.as_slice().unwrap_or_default();
+            let found = match &image.0 {
+                Values::Bound(image) => {
+                    let inputs = [
+                        ("image_embedding", Bound::There(image)),
+                        ("sparse_embeddings", Bound::Host(&sparse_shape, sparse)),
+                        ("text_alignment", Bound::Host(&alignment_shape, &alignment)),
+                    ];
+                    let found = self.mask_decoder.run_to_host(&inputs, ("low_res_logits", &[count, d, h, w]))?;
+                    let elsewhere = || "the image embedding was made by another model, on another device".to_owned();
+                    found.ok_or_else(|| Error::Stage { stage, reason: elsewhere() })?
+                }
+                Values::Float(image) => {
+                    let inputs = vec![
+                        ("image_embedding", tensor(stage, [1, tokens, channels], image)?),
+                        ("sparse_embeddings", tensor(stage, sparse_shape, sparse)?),
+                        ("text_alignment", tensor(stage, alignment_shape, &alignment)?),
+                    ];
+                    let [found] = self.mask_decoder.run(inputs, ["low_res_logits"])?;
+                    found
+                }
+            };
             let found: Array4<f32> = shaped(stage, (count, d, h, w), found)?;
             for (&index, found) in indices.iter().zip(found.outer_iter()) {
                 logits.index_axis_mut(ndarray::Axis(0), index).assign(&found);
@@ -290,17 +347,37 @@ impl Stages {
     }
 }
 
+/// Where the image embedding stays between encoder and decoder: where both keep their tensors, if that is one place.
+fn shared_place(provider_of: impl Fn(Stage) -> Provider, options: &Options) -> Option<Place> {
+    let place = |stage| provider_of(stage).place(&options.provider_options);
+    place(Stage::ImageEncoder).filter(|encoder| place(Stage::MaskDecoder) == Some(*encoder))
+}
+
 impl ImageEmbedding {
-    /// Its values, row by row.
-    #[must_use]
-    pub fn as_slice(&self) -> &[f32] {
-        &self.0
+    /// Its values, row by row; copied from the device that they lie on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if the device does not give them.
+    pub fn values(&self) -> Result<Cow<'_, [f32]>, Error> {
+        let failed = |error: ort::Error| Error::Stage { stage: Stage::ImageEncoder, reason: error.to_string() };
+        match &self.0 {
+            Values::Float(values) => Ok(Cow::Borrowed(values)),
+            Values::Bound(tensor) => {
+                let host = tensor.to(AllocationDevice::CPU, 0).map_err(failed)?;
+                let (_, values) = host.try_extract_tensor::<f32>().map_err(failed)?;
+                Ok(Cow::Owned(values.to_vec()))
+            }
+        }
     }
 
-    /// Bytes that it holds in memory.
+    /// Bytes that it holds, in the host's memory or a device's.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(self.0.as_slice())
+        match &self.0 {
+            Values::Float(values) => size_of_val(values.as_slice()),
+            Values::Bound(tensor) => tensor.data_type().byte_size(tensor.shape().num_elements()).unwrap_or_default(),
+        }
     }
 }
 

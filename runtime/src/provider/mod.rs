@@ -1,29 +1,56 @@
 //! Execution providers: what was asked for, what was registered, what really ran.
 //!
-//! A provider that was asked for and is not there is an error; so is one that takes no node of the
-//! stages. Only [`Provider::Auto`] may choose, and the report says what it chose.
+//! A provider that was asked for and is not there is an error; so is one that takes no node of a stage that it was
+//! asked for. Only [`Provider::Auto`] may choose, and the report says what it chose and why it passed over the others.
 
+mod coreml;
 mod cpu;
 mod cuda;
+mod directml;
+#[allow(unsafe_code)] // Asks libraries for their version before ONNX Runtime can.
+mod foreign;
+mod migraphx;
 mod openvino;
+mod option;
+mod options;
 #[allow(unsafe_code)] // ONNX Runtime's graph-assignment record has no safe wrapper in `ort`.
 mod placement;
+mod rocm;
 mod tensorrt;
+mod webgpu;
+mod xnnpack;
 
 use std::collections::BTreeMap;
 
 use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
-use segvol_onnx::Variant;
+use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
+use segvol_onnx::{Stage, TensorSpec, Variant};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use placement::{RECORD, placement};
+pub use coreml::{CoreMlOptions, CoreMlUnits};
+pub use cpu::{Binding, CpuOptions};
+pub use cuda::{CudaOptions, CudnnSearch};
+pub use directml::DirectMlOptions;
+pub use migraphx::MigraphXOptions;
+pub use openvino::{OpenVinoOptions, OpenVinoPrecision};
+pub use option::{ArenaGrowth, OptionInfo};
+pub use options::{ProviderOptionError, ProviderOptions};
+pub use rocm::RocmOptions;
+pub use tensorrt::TensorRtOptions;
+pub use webgpu::{WebGpuOptions, WebGpuValidation};
+pub use xnnpack::XnnpackOptions;
+
+pub(crate) use foreign::onnxruntime_version;
+pub(crate) use placement::{AssignedNode, RECORD, assigned_nodes};
+
+use crate::binding::Place;
 
 /// Where the graphs run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// The first that the loaded library offers and that can open a session: TensorRT is left out, because it
-    /// may take minutes to build its engines; then CUDA, then the CPU.
+    /// The first of CUDA, ROCm, DirectML, OpenVINO and the CPU that the loaded library offers and that takes nodes of
+    /// every stage.
     #[default]
     Auto,
     /// ONNX Runtime's own kernels on the processor.
@@ -34,11 +61,51 @@ pub enum Provider {
     TensorRt,
     /// Intel's OpenVINO; on processors of other makers too.
     OpenVino,
+    /// Apple's Core ML.
+    CoreMl,
+    /// Microsoft's DirectML.
+    DirectMl,
+    /// AMD GPUs through ROCm.
+    Rocm,
+    /// AMD GPUs through MIGraphX.
+    MigraphX,
+    /// Google's XNNPACK, on processors.
+    Xnnpack,
+    /// Any GPU through WebGPU.
+    WebGpu,
 }
 
 impl Provider {
     /// Every provider that can be asked for.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::Cpu, Self::Cuda, Self::TensorRt, Self::OpenVino];
+    pub const ALL: [Self; 11] = [
+        Self::Auto,
+        Self::Cpu,
+        Self::Cuda,
+        Self::TensorRt,
+        Self::OpenVino,
+        Self::CoreMl,
+        Self::DirectMl,
+        Self::Rocm,
+        Self::MigraphX,
+        Self::Xnnpack,
+        Self::WebGpu,
+    ];
+
+    /// What [`Provider::Auto`] tries, in this order: those that run a float32 graph as it stands, at once.
+    pub const AUTO: [Self; 5] = [Self::Cuda, Self::Rocm, Self::DirectMl, Self::OpenVino, Self::Cpu];
+
+    /// Why [`Provider::Auto`] leaves a provider out; nothing for those of [`Provider::AUTO`].
+    #[must_use]
+    pub fn left_out_of_auto(self) -> Option<&'static str> {
+        match self {
+            Self::TensorRt => Some("builds engines for minutes"),
+            Self::MigraphX => Some("compiles for minutes"),
+            Self::CoreMl => Some("may compute in float16"),
+            Self::Xnnpack => Some("has few of the operators"),
+            Self::WebGpu => Some("young, and never run with this model"),
+            _ => None,
+        }
+    }
 
     /// The word for it on the command line and in reports.
     #[must_use]
@@ -49,6 +116,12 @@ impl Provider {
             Self::Cuda => "cuda",
             Self::TensorRt => "tensorrt",
             Self::OpenVino => "openvino",
+            Self::CoreMl => "coreml",
+            Self::DirectMl => "directml",
+            Self::Rocm => "rocm",
+            Self::MigraphX => "migraphx",
+            Self::Xnnpack => "xnnpack",
+            Self::WebGpu => "webgpu",
         }
     }
 
@@ -59,33 +132,22 @@ impl Provider {
             Self::Cuda => ep::CUDA::NAME,
             Self::TensorRt => ep::TensorRT::NAME,
             Self::OpenVino => ep::OpenVINO::NAME,
+            Self::CoreMl => ep::CoreML::NAME,
+            Self::DirectMl => ep::DirectML::NAME,
+            Self::Rocm => ep::ROCm::NAME,
+            Self::MigraphX => ep::MIGraphX::NAME,
+            Self::Xnnpack => ep::XNNPACK::NAME,
+            Self::WebGpu => ep::WebGPU::NAME,
         }
     }
 
     /// The graph that the provider runs best.
     pub(crate) fn preferred_variant(self) -> Variant {
         match self {
-            Self::Auto | Self::Cpu | Self::Cuda => Variant::Fused,
-            Self::TensorRt | Self::OpenVino => Variant::Portable,
-        }
-    }
-
-    /// Prompts that go through the mask decoder at once. On a processor more of them save no time, and each holds a third of a
-    /// gigabyte at the full model's size; a GPU wants them together.
-    pub(crate) fn decoder_batch(self) -> usize {
-        match self {
-            Self::Auto | Self::Cpu | Self::OpenVino => 2,
-            Self::Cuda | Self::TensorRt => 16,
-        }
-    }
-
-    /// What to register with a session. The CPU provider is always there and takes what the others leave.
-    pub(crate) fn dispatch(self, threads: Option<usize>) -> Vec<ExecutionProviderDispatch> {
-        match self {
-            Self::Auto | Self::Cpu => cpu::dispatch(),
-            Self::Cuda => cuda::dispatch(),
-            Self::TensorRt => tensorrt::dispatch(),
-            Self::OpenVino => openvino::dispatch(threads),
+            Self::Auto | Self::Cpu | Self::Cuda | Self::Rocm | Self::WebGpu => Variant::Fused,
+            Self::TensorRt | Self::OpenVino | Self::CoreMl | Self::DirectMl | Self::MigraphX | Self::Xnnpack => {
+                Variant::Portable
+            }
         }
     }
 
@@ -96,6 +158,12 @@ impl Provider {
             Self::Cuda => ep::CUDA::is_available(),
             Self::TensorRt => ep::TensorRT::is_available(),
             Self::OpenVino => ep::OpenVINO::is_available(),
+            Self::CoreMl => ep::CoreML::is_available(),
+            Self::DirectMl => ep::DirectML::is_available(),
+            Self::Rocm => ep::ROCm::is_available(),
+            Self::MigraphX => ep::MIGraphX::is_available(),
+            Self::Xnnpack => ep::XNNPACK::is_available(),
+            Self::WebGpu => ep::WebGPU::is_available(),
         };
         compiled_in.unwrap_or(false)
     }
@@ -103,6 +171,90 @@ impl Provider {
     /// Those that the loaded library was compiled with.
     pub(crate) fn offered() -> Vec<Self> {
         Self::ALL.into_iter().filter(|&provider| provider != Self::Auto && provider.is_compiled_in()).collect()
+    }
+
+    /// Where a tensor lies that goes from one of the provider's sessions to another without being copied to the host;
+    /// none where tensors are not bound.
+    pub(crate) fn place(self, options: &ProviderOptions) -> Option<Place> {
+        let gpu = |device, fixed| options.cuda.keep_embedding.then_some(Place::Cuda { device, fixed });
+        match self {
+            Self::Cpu => match options.cpu.binding {
+                Binding::Off => None,
+                Binding::Fresh => Some(Place::Cpu { fixed: false }),
+                Binding::Fixed => Some(Place::Cpu { fixed: true }),
+            },
+            Self::Cuda => gpu(options.cuda.device, options.cuda.cuda_graph),
+            Self::TensorRt => gpu(options.tensorrt.device, options.tensorrt.cuda_graph),
+            _ => None,
+        }
+    }
+
+    /// The most prompts that the provider takes in one run of the decoder.
+    pub(crate) fn batch_limit(self, options: &ProviderOptions) -> usize {
+        match self {
+            Self::TensorRt if options.tensorrt.profiles => usize::from(options.tensorrt.max_batch).max(1),
+            _ => usize::MAX,
+        }
+    }
+}
+
+/// What a session is opened for, besides its provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings<'a> {
+    /// The stage; none for a trial.
+    pub(crate) stage: Option<Stage>,
+    /// What the graph takes.
+    pub(crate) inputs: &'a [TensorSpec],
+    /// Threads, if not as many as there are cores.
+    pub(crate) threads: Option<usize>,
+    /// SHA-256 of the bundle's manifest; none for a trial, which keeps nothing on disk.
+    pub(crate) bundle: Option<&'a str>,
+    /// The loaded library's version.
+    pub(crate) onnxruntime: &'a str,
+    /// The providers' options.
+    pub(crate) options: &'a ProviderOptions,
+}
+
+impl Settings<'_> {
+    /// Registers a provider with a session, and sets what the session needs for it. The CPU provider is always there
+    /// and takes what the others leave.
+    ///
+    /// # Errors
+    ///
+    /// What the provider, or ONNX Runtime for it, said.
+    pub(crate) fn register(&self, provider: Provider, builder: SessionBuilder) -> Result<SessionBuilder, String> {
+        let said = |error: ort::Error<SessionBuilder>| error.to_string();
+        // `ort` asks for the most efficient device otherwise, which on macOS registers Core ML unasked.
+        let mut builder = builder.with_auto_device(AutoDevicePolicy::PreferCPU).map_err(said)?;
+        // XNNPACK has threads of its own.
+        let threads = if provider == Provider::Xnnpack { Some(1) } else { self.threads };
+        if let Some(threads) = threads {
+            builder = builder.with_intra_threads(threads).map_err(said)?;
+        }
+        if !self.options.cpu.spin || provider == Provider::Xnnpack {
+            builder = builder.with_intra_op_spinning(false).map_err(said)?;
+        }
+        if provider == Provider::DirectMl {
+            // DirectML refuses sessions that lay out their memory beforehand.
+            builder = builder.with_memory_pattern(false).map_err(said)?;
+        }
+        builder.with_execution_providers(self.dispatch(provider)?).map_err(said)
+    }
+
+    fn dispatch(&self, provider: Provider) -> Result<Vec<ExecutionProviderDispatch>, String> {
+        let options = self.options;
+        Ok(match provider {
+            Provider::Auto | Provider::Cpu => cpu::dispatch(&options.cpu),
+            Provider::Cuda => cuda::dispatch(&options.cuda, self.stage),
+            Provider::TensorRt => tensorrt::dispatch(&options.tensorrt, &options.cuda, self)?,
+            Provider::OpenVino => openvino::dispatch(&options.openvino, self.threads),
+            Provider::CoreMl => coreml::dispatch(&options.coreml),
+            Provider::DirectMl => directml::dispatch(&options.directml),
+            Provider::Rocm => rocm::dispatch(&options.rocm),
+            Provider::MigraphX => migraphx::dispatch(&options.migraphx),
+            Provider::Xnnpack => xnnpack::dispatch(&options.xnnpack, self.threads),
+            Provider::WebGpu => webgpu::dispatch(&options.webgpu),
+        })
     }
 }
 
@@ -127,3 +279,48 @@ impl std::str::FromStr for Provider {
 ///
 /// Counted in the graph as ONNX Runtime runs it, after its own fusions.
 pub type Placement = BTreeMap<String, usize>;
+
+/// Nodes that went to the CPU though another provider was asked for: their names, by operator.
+pub type LeftToCpu = BTreeMap<String, Vec<String>>;
+
+/// A provider that [`Provider::Auto`] did not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PassedOver {
+    /// The provider.
+    pub provider: Provider,
+    /// Why not.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_tries_a_provider_or_says_why_not() {
+        for provider in Provider::ALL.into_iter().filter(|&provider| provider != Provider::Auto) {
+            assert_ne!(Provider::AUTO.contains(&provider), provider.left_out_of_auto().is_some(), "{provider}");
+        }
+        assert_eq!(Provider::AUTO.last(), Some(&Provider::Cpu), "the CPU is always there");
+    }
+
+    #[test]
+    fn a_providers_name_is_its_word_and_its_json() {
+        for provider in Provider::ALL {
+            assert_eq!(provider.name().parse(), Ok(provider));
+            assert_eq!(serde_json::to_string(&provider).expect("JSON"), format!("{:?}", provider.name()));
+        }
+        assert!("gpu".parse::<Provider>().expect_err("no provider").contains("tensorrt"));
+    }
+
+    #[test]
+    fn tensors_are_bound_where_the_provider_keeps_them() {
+        let options = ProviderOptions::default();
+        assert_eq!(Provider::Cpu.place(&options), None);
+        assert_eq!(Provider::Cuda.place(&options), Some(Place::Cuda { device: 0, fixed: false }));
+        let options = options.cuda(CudaOptions::default().keep_embedding(false));
+        assert_eq!(Provider::Cuda.place(&options), None);
+        let options = options.tensorrt(TensorRtOptions::default().max_batch(4_u16));
+        assert_eq!(Provider::TensorRt.batch_limit(&options), 4);
+    }
+}

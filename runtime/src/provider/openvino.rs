@@ -1,12 +1,73 @@
-//! Intel's OpenVINO.
+//! Intel's OpenVINO; on processors of other makers too.
 
-use ort::ep::{self, ExecutionProviderDispatch};
+use std::path::PathBuf;
 
-/// OpenVINO on the processor.
-pub(super) fn dispatch(threads: Option<usize>) -> Vec<ExecutionProviderDispatch> {
-    let mut provider = ep::OpenVINO::default().with_device_type("CPU");
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
+use serde_json::json;
+
+use super::option::{option_words, provider_options};
+
+option_words! {
+    /// In which element type OpenVINO may compute.
+    OpenVinoPrecision {
+        /// float32.
+        F32 = "f32",
+        /// bfloat16 where it is faster: half the time on processors that have it, half the digits.
+        Bf16 = "bf16",
+        /// float16 where it is faster: for GPUs.
+        F16 = "f16",
+    }
+}
+
+provider_options! {
+    /// Options of the OpenVINO provider.
+    OpenVinoOptions {
+        /// OpenVINO's name of the device: CPU, GPU, GPU.1, NPU.
+        device: String = "CPU".to_owned(), "device_type (CPU)";
+        /// In which element type it may compute.
+        precision: OpenVinoPrecision = OpenVinoPrecision::F32, "load_config INFERENCE_PRECISION_HINT (what the device does best)";
+        /// Folder for compiled graphs, which a later run loads instead of compiling.
+        cache: Option<PathBuf> = None, "cache_dir (none)";
+        /// Runs that may go on at once.
+        streams: u8 = 1, "num_streams (1)";
+        /// Threads, if not as many as `--threads` says.
+        threads: Option<u32> = None, "num_of_threads (OpenVINO's choice)";
+    }
+}
+
+pub(super) fn dispatch(options: &OpenVinoOptions, threads: Option<usize>) -> Vec<ExecutionProviderDispatch> {
+    let mut provider = ep::OpenVINO::default()
+        .with_device_type(&options.device)
+        .with_num_streams(options.streams)
+        .with_arbitrary_config("load_config", load_config(options));
+    let threads = options.threads.map(|threads| threads as usize).or(threads);
     if let Some(threads) = threads {
         provider = provider.with_num_threads(threads);
     }
+    if let Some(cache) = &options.cache {
+        provider = provider.with_cache_dir(cache.display());
+    }
     vec![provider.build().error_on_failure()]
+}
+
+/// OpenVINO's own settings per device, as JSON text. A device with a number (`GPU.1`) is configured under its kind.
+fn load_config(options: &OpenVinoOptions) -> String {
+    let kind = options.device.split(['.', ':']).next().unwrap_or_default();
+    let precision = match options.precision {
+        OpenVinoPrecision::F32 => "f32",
+        OpenVinoPrecision::Bf16 => "bf16",
+        OpenVinoPrecision::F16 => "f16",
+    };
+    json!({ kind: { "INFERENCE_PRECISION_HINT": precision } }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_precision_is_told_to_the_kind_of_device() {
+        let options = OpenVinoOptions::default().device("GPU.1").precision(OpenVinoPrecision::Bf16);
+        assert_eq!(load_config(&options), r#"{"GPU":{"INFERENCE_PRECISION_HINT":"bf16"}}"#);
+    }
 }

@@ -1,0 +1,147 @@
+//! Tensors that stay where they are computed: bound to the output of one session and the input of the next.
+//!
+//! A GPU's image embedding (2048 × 768 values for the released model) goes from encoder to decoder without a way
+//! through the host; the decoder's low-resolution logits are all that comes back. The same code runs with the
+//! processor's memory, where tests compare it with runs that bind nothing.
+
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{IoBinding, Session};
+use ort::value::{DynTensor, Outlet, Tensor, TensorElementType, TensorRef};
+
+/// Where bound tensors lie. `fixed` keeps those of the image encoder at one address in every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the processor's memory.
+    Cpu {
+        /// See [`Place`].
+        fixed: bool,
+    },
+    /// In the memory of an NVIDIA GPU.
+    Cuda {
+        /// Which one, counted from 0.
+        device: u16,
+        /// See [`Place`].
+        fixed: bool,
+    },
+}
+
+impl Place {
+    fn fixed(self) -> bool {
+        match self {
+            Self::Cpu { fixed } | Self::Cuda { fixed, .. } => fixed,
+        }
+    }
+
+    /// Memory of the place.
+    fn device(self, session: &Session) -> ort::Result<Allocator> {
+        match self {
+            Self::Cpu { .. } => Ok(Allocator::default()),
+            Self::Cuda { device, .. } => {
+                let (kind, id) = (AllocationDevice::CUDA, i32::from(device));
+                let memory = MemoryInfo::new(kind, id, AllocatorType::Device, MemoryType::Default)?;
+                Allocator::new(session, memory)
+            }
+        }
+    }
+
+    /// The host's memory, of the kind that is copied to from the place the fastest.
+    fn host(self, session: &Session) -> ort::Result<Allocator> {
+        match self {
+            Self::Cpu { .. } => Ok(Allocator::default()),
+            Self::Cuda { .. } => {
+                let kind = AllocationDevice::CUDA_PINNED;
+                let memory = MemoryInfo::new(kind, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
+                Allocator::new(session, memory)
+            }
+        }
+    }
+}
+
+/// A tensor to be bound to an input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bound<'a> {
+    /// Values on the host, copied when they are bound.
+    Host(&'a [usize], &'a [f32]),
+    /// A tensor that lies in the session's place already.
+    There(&'a DynTensor),
+}
+
+/// The bindings of one session, made once and kept: every new one would take memory of its own.
+#[derive(Debug)]
+pub(crate) struct Bindings {
+    place: Place,
+    binding: IoBinding,
+    buffers: Option<(Tensor<f32>, DynTensor)>,
+}
+
+impl Bindings {
+    pub(crate) fn new(session: &Session, place: Place) -> ort::Result<Self> {
+        Ok(Self { place, binding: session.create_binding()?, buffers: None })
+    }
+
+    /// Runs a graph of one input; its output stays in the place.
+    pub(crate) fn run_to_device(
+        &mut self,
+        session: &mut Session,
+        (input, shape, values): (&str, &[usize], &[f32]),
+        (output, output_shape): (&str, &[usize]),
+    ) -> ort::Result<DynTensor> {
+        let values = TensorRef::from_array_view((shape, values))?;
+        let device = self.place.device(session)?;
+        let element = element_type(session.outputs(), output);
+        let mut result = DynTensor::new(&device, element, output_shape)?;
+        if !self.place.fixed() {
+            self.binding.bind_input(input, &*values)?;
+            // One tensor per run: a binding to the device alone would hand out the same memory again and again.
+            self.binding.bind_output(output, &mut result)?;
+            session.run_binding(&self.binding)?;
+            self.binding.clear();
+            return Ok(result);
+        }
+        let (from, to) = match &mut self.buffers {
+            Some(buffers) => buffers,
+            none => {
+                let from = Tensor::<f32>::new(&device, shape)?;
+                let mut to = DynTensor::new(&device, element, output_shape)?;
+                self.binding.bind_input(input, &from)?;
+                self.binding.bind_output(output, &mut to)?;
+                none.insert((from, to))
+            }
+        };
+        values.copy_into(&mut *from)?;
+        session.run_binding(&self.binding)?;
+        to.copy_into(&mut result)?;
+        Ok(result)
+    }
+
+    /// Runs a graph; its one output comes back to the host.
+    pub(crate) fn run_to_host(
+        &mut self,
+        session: &mut Session,
+        inputs: &[(&str, Bound<'_>)],
+        (output, output_shape): (&str, &[usize]),
+    ) -> ort::Result<Vec<f32>> {
+        for &(name, input) in inputs {
+            match input {
+                Bound::Host(shape, values) => {
+                    let values = TensorRef::from_array_view((shape, values))?;
+                    self.binding.bind_input(name, &*values)?;
+                }
+                Bound::There(tensor) => self.binding.bind_input(name, tensor)?,
+            }
+        }
+        let host = self.place.host(session)?;
+        let mut result = Tensor::<f32>::new(&host, output_shape)?;
+        self.binding.bind_output(output, &mut result)?;
+        session.run_binding(&self.binding)?;
+        self.binding.clear();
+        let (_, values) = result.try_extract_tensor::<f32>()?;
+        Ok(values.to_vec())
+    }
+}
+
+/// The element type of an output; float32 if the graph has no such output, which the run then says.
+fn element_type(outputs: &[Outlet], name: &str) -> TensorElementType {
+    let output = outputs.iter().find(|output| output.name() == name);
+    output.and_then(|output| output.dtype().tensor_type()).unwrap_or(TensorElementType::Float32)
+}

@@ -1,0 +1,22 @@
+//! Microsoft's DirectML: any GPU with DirectX 12, on Windows.
+
+use ort::ep::{self, ExecutionProviderDispatch};
+
+use super::option::provider_options;
+
+provider_options! {
+    /// Options of the DirectML provider.
+    DirectMlOptions {
+        /// Which adapter, in Windows' order; the fastest GPU if unset.
+        device: Option<u16> = None, "SessionOptionsAppendExecutionProvider_DML (0)";
+    }
+}
+
+pub(super) fn dispatch(options: &DirectMlOptions) -> Vec<ExecutionProviderDispatch> {
+    let provider = ep::DirectML::default();
+    let provider = match options.device {
+        Some(device) => provider.with_device_id(i32::from(device)),
+        None => provider.with_performance_preference(ep::directml::PerformancePreference::HighPerformance),
+    };
+    vec![provider.build().error_on_failure()]
+}

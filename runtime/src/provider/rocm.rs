@@ -1,0 +1,31 @@
+//! AMD GPUs through ROCm. ONNX Runtime 1.23 was the first without it: MIGraphX is its heir.
+
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
+
+use super::option::{ArenaGrowth, provider_options};
+
+provider_options! {
+    /// Options of the ROCm provider.
+    RocmOptions {
+        /// Which GPU, counted from 0.
+        device: u16 = 0, "device_id (0)";
+        /// Most bytes of the memory arena, per stage.
+        memory_limit: Option<u64> = None, "gpu_mem_limit (no limit)";
+        /// How the memory arena grows.
+        arena: ArenaGrowth = ArenaGrowth::AsRequested, "arena_extend_strategy (kNextPowerOfTwo)";
+        /// Whether matrix products are tried out for the fastest kernel: the first run is slow.
+        tuning: bool = false, "tunable_op_enable, tunable_op_tuning_enable (0)";
+    }
+}
+
+pub(super) fn dispatch(options: &RocmOptions) -> Vec<ExecutionProviderDispatch> {
+    let mut provider = ep::ROCm::default()
+        .with_device_id(i32::from(options.device))
+        .with_arena_extend_strategy(options.arena.into())
+        .with_tunable_op(options.tuning)
+        .with_tuning(options.tuning);
+    if let Some(bytes) = options.memory_limit {
+        provider = provider.with_arbitrary_config("gpu_mem_limit", bytes);
+    }
+    vec![provider.build().error_on_failure()]
+}

@@ -1,0 +1,44 @@
+//! Any GPU through WebGPU (Dawn).
+
+use ort::ep::webgpu::{PreferredLayout, ValidationMode};
+use ort::ep::{self, ExecutionProviderDispatch};
+
+use super::option::{option_words, provider_options};
+
+option_words! {
+    /// How strictly Dawn looks at what it is told to do.
+    WebGpuValidation {
+        /// Not at all.
+        Off = "off",
+        /// By the rules of WebGPU.
+        WebGpu = "webgpu",
+        /// A little more.
+        Basic = "basic",
+        /// All that it can.
+        Full = "full",
+    }
+}
+
+provider_options! {
+    /// Options of the WebGPU provider.
+    WebGpuOptions {
+        /// Which GPU, in Dawn's order.
+        device: u16 = 0, "deviceId (0)";
+        /// How strictly commands are validated.
+        validation: WebGpuValidation = WebGpuValidation::Basic, "validationMode (basic)";
+    }
+}
+
+pub(super) fn dispatch(options: &WebGpuOptions) -> Vec<ExecutionProviderDispatch> {
+    // Three-dimensional convolutions have no other layout than channels first.
+    let provider = ep::WebGPU::default()
+        .with_preferred_layout(PreferredLayout::NCHW)
+        .with_device_id(i32::from(options.device))
+        .with_validation_mode(match options.validation {
+            WebGpuValidation::Off => ValidationMode::Disabled,
+            WebGpuValidation::WebGpu => ValidationMode::WgpuOnly,
+            WebGpuValidation::Basic => ValidationMode::Basic,
+            WebGpuValidation::Full => ValidationMode::Full,
+        });
+    vec![provider.build().error_on_failure()]
+}
