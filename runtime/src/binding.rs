@@ -94,24 +94,32 @@ impl Bindings {
             self.binding.bind_input(input, &*values)?;
             // One tensor per run: a binding to the device alone would hand out the same memory again and again.
             self.binding.bind_output(output, &mut result)?;
-            session.run_binding(&self.binding)?;
+            self.run(session)?;
             self.binding.clear();
             return Ok(result);
         }
-        let (from, to) = match &mut self.buffers {
+        let (mut from, to) = match self.buffers.take() {
             Some(buffers) => buffers,
-            none => {
+            None => {
                 let from = Tensor::<f32>::new(&device, shape)?;
                 let mut to = DynTensor::new(&device, element, output_shape)?;
                 self.binding.bind_input(input, &from)?;
                 self.binding.bind_output(output, &mut to)?;
-                none.insert((from, to))
+                (from, to)
             }
         };
-        values.copy_into(&mut *from)?;
-        session.run_binding(&self.binding)?;
+        values.copy_into(&mut from)?;
+        self.run(session)?;
         to.copy_into(&mut result)?;
+        self.buffers = Some((from, to));
         Ok(result)
+    }
+
+    /// Copies between host and device may still be under way when a call that asked for them returns.
+    fn run(&self, session: &mut Session) -> ort::Result<()> {
+        self.binding.synchronize_inputs()?;
+        session.run_binding(&self.binding)?;
+        self.binding.synchronize_outputs()
     }
 
     /// Runs a graph; its one output comes back to the host.
@@ -133,7 +141,7 @@ impl Bindings {
         let host = self.place.host(session)?;
         let mut result = Tensor::<f32>::new(&host, output_shape)?;
         self.binding.bind_output(output, &mut result)?;
-        session.run_binding(&self.binding)?;
+        self.run(session)?;
         self.binding.clear();
         let (_, values) = result.try_extract_tensor::<f32>()?;
         Ok(values.to_vec())

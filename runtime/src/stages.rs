@@ -228,10 +228,12 @@ impl Stages {
             batches.entry(ids.len()).or_default().push((index, ids));
         }
         let mut embeddings = vec![None; names.len()];
+        let batches =
+            batches.iter().flat_map(|(&length, batch)| batch.chunks(self.batch_limit).map(move |b| (length, b)));
         for (length, batch) in batches {
             let ids: Vec<i64> = batch.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
             let found = self.encode_token_ids([batch.len(), length], &ids)?;
-            for ((index, _), embedding) in batch.into_iter().zip(found) {
+            for (&(index, _), embedding) in batch.iter().zip(found) {
                 embeddings[index] = Some(embedding);
             }
         }
