@@ -3,6 +3,7 @@
 //! - [`seeded`]: weights as a formula, so that no test needs the real ones;
 //! - [`models`]: the sizes of the test models, and their checkpoints' keys;
 //! - [`checkpoint`]: writes a checkpoint with seeded weights;
+//! - [`command`]: builds the command `segvol`;
 //! - [`bundle`]: converts it, and makes copies with one thing changed;
 //! - [`golden`]: reads what the released code computed with those weights;
 //! - [`stage_errors`]: how far each stage is from that;

@@ -19,7 +19,7 @@ const INPUT: i32 = 5;
 const BUNDLE: i32 = 6;
 
 fn segvol() -> Command {
-    Command::new(&*SEGVOL)
+    Command::new(segvol_tests::command::segvol())
 }
 
 /// A bundle of the tiny model, made once for all tests here.
@@ -67,7 +67,7 @@ fn labels(path: &Path) -> BTreeMap<u32, usize> {
 #[test]
 fn help_and_version_are_no_errors() {
     let help = said(segvol().arg("--help").assert());
-    for word in ["convert", "inspect", "segment", "Exit codes"] {
+    for word in ["convert", "inspect", "providers", "segment", "Exit codes"] {
         assert!(help.contains(word), "no {word:?} in: {help}");
     }
     assert!(said(segvol().arg("--version").assert()).starts_with("segvol "));
@@ -347,7 +347,7 @@ fn a_provider_that_is_not_there_is_an_error() {
 
     // No library has all of these.
     let mut refusals = 0;
-    for provider in ["cuda", "tensorrt", "openvino"] {
+    for provider in ["cuda", "tensorrt", "openvino", "coreml", "directml", "rocm", "migraphx", "xnnpack"] {
         let mut command = segvol();
         command.args(["segment", "--text", "liver", "--provider", provider, "-i"]).arg(scan());
         let assert = command.arg("-m").arg(&*TINY).arg("-o").arg(&mask).assert();

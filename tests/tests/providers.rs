@@ -1,0 +1,282 @@
+//! Providers: chosen per stage, set up by options, bound or not, and never replaced by another in silence.
+//!
+//! OpenVINO's library is another than the one that these tests load, and a process can load one: its tests run
+//! `segvol` itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use assert_cmd::Command;
+use segvol::provider::{Binding, CpuOptions, OptionInfo};
+use segvol::{Error, Model, Options, PointLabel, Prompt, Provider, ProviderOptions, Report, Volume};
+use segvol_onnx::Stage;
+use segvol_tests::golden::data;
+use segvol_tests::{bundle, models};
+use serde_json::Value;
+
+const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
+
+/// A bundle of the tiny model, made once for all tests here.
+static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("providers");
+    bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
+});
+
+fn prompts() -> Vec<Prompt> {
+    vec![
+        Prompt::text("liver"),
+        Prompt::text("spleen"),
+        Prompt::text("left kidney").point([36.0, 30.0, 13.0], PointLabel::Foreground),
+    ]
+}
+
+fn refused(options: &Options) -> Error {
+    Model::open(&*TINY, options).err().expect("refused")
+}
+
+/// The path that a GPU takes, on the processor's memory: nothing may change but where the tensors lie.
+#[test]
+fn bound_tensors_give_the_same_bits() {
+    let logits = |binding| {
+        let cpu = CpuOptions::default().binding(binding);
+        let options = Options::default().provider(Provider::Cpu).provider_options(ProviderOptions::default().cpu(cpu));
+        let model = Model::open(&*TINY, &options).expect("a model");
+        let study = model.study(Volume::open(data(SCAN)).expect("a scan")).expect("a study");
+        let found = study.segment_all(&prompts()).expect("segmented");
+        let again = study.segment(&prompts()[0]).expect("from kept embeddings");
+        assert_eq!(again.logits(), found[0].logits(), "{binding:?}: kept embeddings are not written over");
+        found.iter().map(|found| found.logits().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()).collect()
+    };
+    let unbound: Vec<Vec<u32>> = logits(Binding::Off);
+    assert!(unbound.iter().flatten().any(|&bits| f32::from_bits(bits) > 0.0), "masks with something in them");
+    for binding in [Binding::Fresh, Binding::Fixed] {
+        assert!(logits(binding) == unbound, "{binding:?} gives other logits");
+    }
+}
+
+#[test]
+fn a_bound_embedding_can_be_read() {
+    let embedding = |binding| {
+        let cpu = CpuOptions::default().binding(binding);
+        let options = Options::default().provider(Provider::Cpu).provider_options(ProviderOptions::default().cpu(cpu));
+        let model = Model::open(&*TINY, &options).expect("a model");
+        let window = ndarray::Array3::from_shape_fn(models::tiny().window_dhw, |(d, h, w)| (d + h + w) as f32 / 120.0);
+        let embedding = model.stages().encode_image(window.view()).expect("encoded");
+        (embedding.bytes(), embedding.values().expect("values").into_owned())
+    };
+    assert_eq!(embedding(Binding::Fresh), embedding(Binding::Off));
+}
+
+#[test]
+fn arena_and_spinning_change_no_bit() {
+    let logits = |cpu| {
+        let options = Options::default().provider(Provider::Cpu).provider_options(ProviderOptions::default().cpu(cpu));
+        let model = Model::open(&*TINY, &options).expect("a model");
+        let study = model.study(Volume::open(data(SCAN)).expect("a scan")).expect("a study");
+        study.segment(&prompts()[0]).expect("segmented").logits()
+    };
+    assert_eq!(logits(CpuOptions::default().arena(false).spin(false)), logits(CpuOptions::default()));
+}
+
+#[test]
+fn a_stages_provider_is_looked_for_by_itself() {
+    let options = Options::default().provider(Provider::Cpu);
+    let model = Model::open(&*TINY, &options.clone().stage_provider(Stage::MaskDecoder, Provider::Cpu));
+    let model = model.expect("the same provider twice");
+    assert!(model.stages().providers().values().all(|&provider| provider == Provider::Cpu));
+    assert_eq!(model.stages().providers().len(), 4);
+    assert!(model.stages().left_to_cpu().is_empty(), "the CPU was asked for");
+
+    // No library has both.
+    let missing = [Provider::Xnnpack, Provider::CoreMl];
+    let errors = missing.map(|provider| refused(&options.clone().stage_provider(Stage::MaskDecoder, provider)));
+    assert!(errors.iter().any(|error| matches!(error, Error::ProviderMissing { .. })), "{errors:?}");
+    for (provider, error) in missing.into_iter().zip(errors) {
+        if let Error::ProviderMissing { provider: named, offered } = &error {
+            assert_eq!(*named, provider);
+            assert!(offered.contains(&Provider::Cpu));
+            assert!(error.to_string().contains("offers: cpu"), "{error}");
+        }
+    }
+    // `auto` chooses for the other stages, never for a stage that was put elsewhere by name.
+    let error = refused(&Options::default().stage_provider(Stage::MaskDecoder, Provider::CoreMl));
+    assert!(error.to_string().contains("coreml"), "{error}");
+    let error = refused(&options.stage_provider(Stage::MaskDecoder, Provider::Auto));
+    assert!(matches!(error, Error::Setting { name: "stage provider", .. }), "{error}");
+}
+
+#[test]
+fn auto_says_what_it_took_and_why_not_the_others() {
+    let model = Model::open(&*TINY, &Options::default()).expect("a model");
+    let used = model.stages().provider();
+    let passed: Vec<Provider> = model.passed_over().iter().map(|passed| passed.provider).collect();
+    for before in Provider::AUTO.into_iter().take_while(|&provider| provider != used) {
+        assert!(passed.contains(&before), "{before} comes before {used}: {passed:?}");
+    }
+    assert!(model.passed_over().iter().all(|passed| !passed.reason.is_empty()));
+
+    let study = model.study(Volume::open(data(SCAN)).expect("a scan")).expect("a study");
+    let prompts = &prompts()[..1];
+    let found = study.segment_all(prompts).expect("segmented");
+    let report = Report::new(&model, &study, prompts, &found).to_json().expect("JSON");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let provider = &report["provider"];
+    assert_eq!((provider["asked"].as_str(), provider["used"].as_str()), (Some("auto"), Some(used.name())));
+    assert_eq!(provider["stages"]["mask_decoder"], used.name());
+    assert_eq!(provider["passed_over"].as_array().map(Vec::len), Some(passed.len()));
+    let version = provider["onnxruntime"].as_str().expect("a version");
+    assert!(version.starts_with("1."), "{version}");
+}
+
+/// docs/providers.md is read by people who have no program at hand: it must say what the program says.
+#[test]
+fn every_option_is_documented_as_it_is() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/providers.md");
+    let text = fs::read_to_string(path).expect("docs/providers.md");
+    let mut missing = Vec::new();
+    for provider in Provider::ALL {
+        assert!(text.contains(&format!("`{provider}`")), "{provider}");
+        for OptionInfo { key, values, default, meaning, source, .. } in ProviderOptions::info(provider) {
+            let row = format!("| `{provider}.{key}` | {values} | {default} | {meaning} | {source} |");
+            if !text.contains(&row) {
+                missing.push(row);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/providers.md lacks:\n{}", missing.join("\n"));
+}
+
+fn segvol(library: &Path) -> Command {
+    let mut command = Command::new(segvol_tests::command::segvol());
+    command.env("ORT_DYLIB_PATH", library);
+    command
+}
+
+/// OpenVINO's library, as `scripts/get-onnxruntime openvino` leaves it.
+fn openvino() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.onnxruntime/openvino/libonnxruntime.so")
+}
+
+/// Segments with OpenVINO; gives the report and the label map's bytes.
+fn segment_with_openvino(folder: &Path, provider: &str, options: &[&str]) -> (Value, Vec<f32>) {
+    let (mask, report) = (folder.join(format!("{provider}.nii.gz")), folder.join("report.json"));
+    let mut command = segvol(&openvino());
+    command.args(["segment", "--text", "liver", "--provider", provider, "--threads", "2", "-i"]).arg(data(SCAN));
+    command.arg("-m").arg(&*TINY).arg("-o").arg(&mask).arg("--report").arg(&report);
+    for option in options {
+        command.args(["--provider-option", option]);
+    }
+    command.assert().success();
+    let report = serde_json::from_slice(&fs::read(report).expect("a report")).expect("JSON");
+    (report, Volume::open(mask).expect("a mask").voxels().to_vec())
+}
+
+#[test]
+#[ignore = "needs scripts/get-onnxruntime openvino; run with --ignored"]
+fn openvino_takes_every_node_and_agrees_with_the_cpu() {
+    let folder = segvol_tests::folder!();
+    let (_, expected) = segment_with_openvino(folder.path(), "cpu", &[]);
+    let (report, found) = segment_with_openvino(folder.path(), "openvino", &[]);
+    assert_eq!(report["provider"]["used"], "openvino");
+    assert_eq!(report["provider"]["left_to_cpu"], serde_json::json!({}), "all nodes are OpenVINO's");
+    for (stage, nodes) in report["provider"]["nodes"].as_object().expect("stages") {
+        assert!(nodes["OpenVINOExecutionProvider"].as_u64() > Some(0), "{stage}: {nodes}");
+    }
+    let differing = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
+    assert!(expected.iter().any(|&label| label > 0.0));
+    assert!(differing * 10_000 <= expected.len(), "{differing} of {} voxels differ", expected.len());
+
+    let cache = folder.path().join("cache");
+    let option = format!("cache={}", cache.display());
+    let (_, bf16) = segment_with_openvino(folder.path(), "openvino", &["precision=bf16", &option, "streams=1"]);
+    assert_eq!(bf16.len(), expected.len());
+    let files = fs::read_dir(&cache).expect("a cache").count();
+    assert!(files > 0, "compiled graphs are kept");
+    segment_with_openvino(folder.path(), "openvino", &["precision=bf16", &option, "streams=1"]);
+    assert_eq!(fs::read_dir(&cache).expect("a cache").count(), files, "a second run compiles nothing");
+}
+
+#[test]
+#[ignore = "needs scripts/get-onnxruntime openvino; run with --ignored"]
+fn openvinos_precision_hint_changes_the_numbers() {
+    let folder = segvol_tests::folder!();
+    let logits = |precision: &str| {
+        let logits = folder.path().join(format!("{precision}.nii.gz"));
+        let mut command = segvol(&openvino());
+        command.args(["segment", "--text", "liver", "--provider", "openvino", "-i"]).arg(data(SCAN));
+        command.arg("-m").arg(&*TINY).arg("-o").arg(folder.path().join("mask.nii.gz")).arg("--logits").arg(&logits);
+        command.args(["--provider-option", &format!("precision={precision}")]);
+        command.assert().success();
+        let logits = Volume::open(logits).expect("logits");
+        logits.voxels().iter().copied().filter(|logit| logit.is_finite()).collect::<Vec<f32>>()
+    };
+    // On a processor without bfloat16 OpenVINO ignores the hint; then there is nothing to see.
+    let processor = segvol::probe::processor();
+    let has_bf16 = processor.features.iter().any(|feature| feature.name == "avx512_bf16" && feature.present);
+    let error = segvol_tests::compare::relative_l2(&logits("bf16"), &logits("f32"));
+    assert!(error < 0.1, "relative L2 {error:.1e}");
+    assert_eq!(error > 1e-5, has_bf16, "relative L2 {error:.1e}");
+}
+
+#[test]
+fn providers_lists_libraries_providers_and_the_processor() {
+    let library = std::env::var_os("ORT_DYLIB_PATH").expect("scripts/test sets it");
+    let output = segvol(Path::new(&library)).args(["providers", "--json"]).assert().success();
+    let report: Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
+    assert!(report["processor"]["threads"].as_u64() > Some(0));
+    let first = &report["libraries"][0];
+    assert_eq!(first["found_by"], "ORT_DYLIB_PATH");
+    assert!(first["version"].as_str().is_some_and(|version| version.starts_with("1.")), "{first}");
+    assert_eq!(first["problem"], Value::Null);
+    let states = first["providers"].as_array().expect("providers");
+    assert_eq!(states.len(), Provider::ALL.len() - 1);
+    for state in states {
+        let (usable, compiled_in) = (state["usable"] == true, state["compiled_in"] == true);
+        assert_eq!(usable, state["reason"].is_null(), "{state}");
+        assert!(compiled_in || !usable, "{state}");
+        assert!(state["provider"] != "cpu" || usable, "{state}");
+    }
+
+    let text = segvol(Path::new(&library)).arg("providers").assert().success();
+    let text = String::from_utf8_lossy(&text.get_output().stdout).into_owned();
+    for part in ["processor", "found by   ORT_DYLIB_PATH", "cpu        usable", "build", "without"] {
+        assert!(text.contains(part), "no {part:?} in: {text}");
+    }
+}
+
+#[test]
+fn providers_says_why_a_library_cannot_be_used() {
+    let folder = segvol_tests::folder!();
+    let broken = folder.path().join("libonnxruntime.so");
+    fs::write(&broken, "no library").expect("written");
+    let missing = folder.path().join("none.so");
+    let output = segvol(&missing).arg("providers").arg("--library").arg(&broken).arg("--json").assert().success();
+    let report: Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
+    for (index, (by, path)) in [("--library", &broken), ("ORT_DYLIB_PATH", &missing)].into_iter().enumerate() {
+        let library = &report["libraries"][index];
+        assert_eq!(library["found_by"], by);
+        assert_eq!(library["path"].as_str(), path.to_str());
+        assert!(library["problem"].as_str().is_some_and(|problem| !problem.is_empty()), "{library}");
+    }
+}
+
+#[test]
+fn an_unknown_option_is_wrong_usage_and_names_the_known_ones() {
+    let library = std::env::var_os("ORT_DYLIB_PATH").expect("scripts/test sets it");
+    let run = |provider: &str, argument: &[&str]| {
+        let mut command = segvol(Path::new(&library));
+        command.args(["segment", "--text", "liver", "--provider", provider, "-o", "mask.nii.gz", "-i"]).arg(data(SCAN));
+        let assert = command.arg("-m").arg(&*TINY).args(argument).assert().code(2);
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    let message = run("openvino", &["--provider-option", "precison=bf16"]);
+    assert!(message.contains("precision=f32") && message.contains("cache=unset"), "{message}");
+    let message = run("auto", &["--provider-option", "device=1"]);
+    assert!(message.contains("cuda.device=1"), "{message}");
+    let message = run("cpu", &["--stage-provider", "decoder=cpu"]);
+    assert!(message.contains("mask_decoder"), "{message}");
+    let message = run("cpu", &["--stage-provider", "mask_decoder=gpu"]);
+    assert!(message.contains("tensorrt"), "{message}");
+}
