@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use segvol::Volume;
-use segvol_tests::command::SEGVOL;
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use serde_json::Value;
@@ -19,7 +18,7 @@ const INPUT: i32 = 5;
 const BUNDLE: i32 = 6;
 
 fn segvol() -> Command {
-    Command::new(segvol_tests::command::segvol())
+    Command::new(&*segvol_tests::command::SEGVOL)
 }
 
 /// A bundle of the tiny model, made once for all tests here.
@@ -252,7 +251,10 @@ fn an_overlay_shows_masks_prompts_and_truth() {
         .filter(|&(x, y)| found[(y + 4) * width + x + 5] == SKY_BLUE || found[(y - 4) * width + x + 5] == SKY_BLUE)
         .map(|(x, _)| (x - 8) % column)
         .collect();
-    assert!(marks.iter().any(|&x| x > column * 2 / 3), "no mark at the patient's left, on the right of a tile: {marks:?}");
+    assert!(
+        marks.iter().any(|&x| x > column * 2 / 3),
+        "no mark at the patient's left, on the right of a tile: {marks:?}"
+    );
 
     let refuse = |arguments: &[&str], parts: &[&str]| {
         let mut command = segment();

@@ -149,7 +149,7 @@ fn every_option_is_documented_as_it_is() {
 }
 
 fn segvol(library: &Path) -> Command {
-    let mut command = Command::new(segvol_tests::command::segvol());
+    let mut command = Command::new(&*segvol_tests::command::SEGVOL);
     command.env("ORT_DYLIB_PATH", library);
     command
 }
