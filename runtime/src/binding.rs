@@ -6,7 +6,7 @@
 
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
-use ort::value::{DynTensor, Outlet, Tensor, TensorElementType, TensorRef};
+use ort::value::{DynTensor, Outlet, Tensor, TensorElementType};
 
 /// Where bound tensors lie. `fixed` keeps those of the image encoder at one address in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,12 +86,12 @@ impl Bindings {
         (input, shape, values): (&str, &[usize], &[f32]),
         (output, output_shape): (&str, &[usize]),
     ) -> ort::Result<DynTensor> {
-        let values = TensorRef::from_array_view((shape, values))?;
+        let values = owned(shape, values)?;
         let device = self.place.device(session)?;
         let element = element_type(session.outputs(), output);
         let mut result = DynTensor::new(&device, element, output_shape)?;
         if !self.place.fixed() {
-            self.binding.bind_input(input, &*values)?;
+            self.binding.bind_input(input, &values)?;
             // One tensor per run: a binding to the device alone would hand out the same memory again and again.
             self.binding.bind_output(output, &mut result)?;
             self.run(session)?;
@@ -131,10 +131,7 @@ impl Bindings {
     ) -> ort::Result<Vec<f32>> {
         for &(name, input) in inputs {
             match input {
-                Bound::Host(shape, values) => {
-                    let values = TensorRef::from_array_view((shape, values))?;
-                    self.binding.bind_input(name, &*values)?;
-                }
+                Bound::Host(shape, values) => self.binding.bind_input(name, &owned(shape, values)?)?,
                 Bound::There(tensor) => self.binding.bind_input(name, tensor)?,
             }
         }
@@ -146,6 +143,12 @@ impl Bindings {
         let (_, values) = result.try_extract_tensor::<f32>()?;
         Ok(values.to_vec())
     }
+}
+
+/// A tensor of its own on the host. Binding a borrowed one where it lies makes `ort` 2.0.0-rc.15 wait for itself for ever:
+/// it copies the tensor through a session under a lock, and binds the same borrowed tensor to that session first.
+fn owned(shape: &[usize], values: &[f32]) -> ort::Result<Tensor<f32>> {
+    Tensor::from_array((shape, values.to_vec()))
 }
 
 /// The element type of an output; float32 if the graph has no such output, which the run then says.

@@ -276,7 +276,7 @@ fn an_overlay_shows_masks_prompts_and_truth() {
     };
     truth(&map, "liver=9", &["map.nii.gz", "9", "liver"]);
     truth(&data("tiny/volumes/lps_int16.nii.gz"), "liver=1", &["lps_int16.nii.gz", "shape"]);
-    truth(&scan(), "liver=1", &["ras_scaled_odd.nii.gz", "whole numbers"]);
+    truth(&scan(), "liver=1", &["ras_scaled_odd.nii.gz", "whole number"]);
     assert!(!dir.path().join("no.nii.gz").exists());
 }
 

@@ -249,7 +249,7 @@ impl Settings<'_> {
             Provider::Auto | Provider::Cpu => cpu::dispatch(&options.cpu),
             Provider::Cuda => cuda::dispatch(&options.cuda, self.stage),
             Provider::TensorRt => tensorrt::dispatch(&options.tensorrt, &options.cuda, self)?,
-            Provider::OpenVino => openvino::dispatch(&options.openvino, self.threads),
+            Provider::OpenVino => openvino::dispatch(&options.openvino, self.threads, self.stage),
             Provider::CoreMl => coreml::dispatch(&options.coreml),
             Provider::DirectMl => directml::dispatch(&options.directml),
             Provider::Rocm => rocm::dispatch(&options.rocm),

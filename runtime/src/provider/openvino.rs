@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
+use segvol_onnx::Stage;
 use serde_json::json;
 
 use super::option::{option_words, provider_options};
@@ -24,7 +25,7 @@ provider_options! {
     OpenVinoOptions {
         /// OpenVINO's name of the device: CPU, GPU, GPU.1, NPU.
         device: String = "CPU".to_owned(), "device_type (CPU)";
-        /// In which element type it may compute.
+        /// In which element type the image encoder may compute; the other stages stay in float32.
         precision: OpenVinoPrecision = OpenVinoPrecision::F32, "load_config INFERENCE_PRECISION_HINT (what the device does best)";
         /// Folder for compiled graphs, which a later run loads instead of compiling.
         cache: Option<PathBuf> = None, "cache_dir (none)";
@@ -35,11 +36,18 @@ provider_options! {
     }
 }
 
-pub(super) fn dispatch(options: &OpenVinoOptions, threads: Option<usize>) -> Vec<ExecutionProviderDispatch> {
+/// OpenVINO, for one stage. Only the image encoder computes in another type than float32: it is nearly all of the time, and the
+/// position codes of the other stages take sines of hundreds of radians, of which bfloat16 keeps no fraction.
+pub(super) fn dispatch(
+    options: &OpenVinoOptions,
+    threads: Option<usize>,
+    stage: Option<Stage>,
+) -> Vec<ExecutionProviderDispatch> {
+    let precision = if stage == Some(Stage::ImageEncoder) { options.precision } else { OpenVinoPrecision::F32 };
     let mut provider = ep::OpenVINO::default()
         .with_device_type(&options.device)
         .with_num_streams(options.streams)
-        .with_arbitrary_config("load_config", load_config(options));
+        .with_arbitrary_config("load_config", load_config(options, precision));
     let threads = options.threads.map(|threads| threads as usize).or(threads);
     if let Some(threads) = threads {
         provider = provider.with_num_threads(threads);
@@ -51,9 +59,9 @@ pub(super) fn dispatch(options: &OpenVinoOptions, threads: Option<usize>) -> Vec
 }
 
 /// OpenVINO's own settings per device, as JSON text. A device with a number (`GPU.1`) is configured under its kind.
-fn load_config(options: &OpenVinoOptions) -> String {
+fn load_config(options: &OpenVinoOptions, precision: OpenVinoPrecision) -> String {
     let kind = options.device.split(['.', ':']).next().unwrap_or_default();
-    let precision = match options.precision {
+    let precision = match precision {
         OpenVinoPrecision::F32 => "f32",
         OpenVinoPrecision::Bf16 => "bf16",
         OpenVinoPrecision::F16 => "f16",
@@ -67,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_precision_is_told_to_the_kind_of_device() {
-        let options = OpenVinoOptions::default().device("GPU.1").precision(OpenVinoPrecision::Bf16);
-        assert_eq!(load_config(&options), r#"{"GPU":{"INFERENCE_PRECISION_HINT":"bf16"}}"#);
+        let options = OpenVinoOptions::default().device("GPU.1");
+        assert_eq!(load_config(&options, OpenVinoPrecision::Bf16), r#"{"GPU":{"INFERENCE_PRECISION_HINT":"bf16"}}"#);
     }
 }
