@@ -16,14 +16,11 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 const MAX_SIZE: usize = 1 << 16;
 
 // The released model, where neither a shape nor a configuration tells.
-// Source: BAAI-DCAI/SegVol@5768c97, `inference_demo.py`, `segment_anything_volumetric/build_sam.py`,
-// `segment_anything_volumetric/modeling/prompt_encoder.py`, `config/clip/config.json`.
-const WINDOW_DHW: [usize; 3] = [32, 256, 256];
-const PATCH_DHW: [usize; 3] = [4, 16, 16];
-const IMAGE_HEADS: usize = 12;
-const DECODER: Transformer = Transformer { mlp: 2048, layers: 2, heads: 8 };
-const TEXT: TextTransformer =
-    TextTransformer { width: 512, mlp: 2048, layers: 12, heads: 8, vocabulary: 49408, context_length: 77 };
+const WINDOW_DHW: [usize; 3] = Architecture::RELEASED.window_dhw;
+const PATCH_DHW: [usize; 3] = Architecture::RELEASED.patch_dhw;
+const IMAGE_HEADS: usize = Architecture::RELEASED.image_encoder.heads;
+const DECODER: Transformer = Architecture::RELEASED.mask_decoder;
+const TEXT: TextTransformer = Architecture::RELEASED.text_encoder;
 
 /// `config.json`: sizes that are not the released ones. A field that is absent is the released one, or
 /// follows from the checkpoint's shapes.

@@ -15,6 +15,7 @@ mod inspect;
 mod mask_decoder;
 mod nn;
 mod prompt_encoder;
+pub mod seeded;
 mod stages;
 #[cfg(test)]
 mod tests;

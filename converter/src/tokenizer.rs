@@ -150,9 +150,34 @@ fn clip_tokenizer(vocabulary: &BTreeMap<String, u32>, merges: &[&str]) -> Result
     }))
 }
 
+/// A tokenizer for models without a trained vocabulary: letters, digits and a few marks, one token each.
+///
+/// Its last two ids are the start and the end, as in CLIP's.
+pub(crate) fn of_letters(vocabulary: usize) -> Result<Value, String> {
+    let symbols = ('a'..='z').chain('0'..='9').chain(['.', ',', '-', '{', '}']);
+    let symbols = symbols.flat_map(|symbol| [symbol.to_string(), format!("{symbol}</w>")]);
+    let mut ids: BTreeMap<String, u32> = symbols.zip(0..).collect();
+    let end = u32::try_from(vocabulary).unwrap_or(u32::MAX).saturating_sub(1);
+    if (end as usize) <= ids.len() {
+        return Err(format!("a vocabulary of {vocabulary} is too small for letters, digits and two marks"));
+    }
+    ids.extend([(START.to_owned(), end - 1), (END.to_owned(), end)]);
+    clip_tokenizer(&ids, &[])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_alone_make_a_tokenizer_of_any_vocabulary() {
+        for vocabulary in [320, 49408] {
+            let json = of_letters(vocabulary).expect("a tokenizer").to_string();
+            assert_eq!(check(json.as_bytes(), vocabulary), Ok(vocabulary as u32 - 1));
+        }
+        assert!(of_letters(84).is_ok());
+        assert!(of_letters(83).is_err());
+    }
 
     /// A vocabulary of single letters, enough for the template.
     fn letters() -> BTreeMap<String, u32> {

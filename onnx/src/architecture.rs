@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Source
 ///
-/// BAAI-DCAI/SegVol@5768c97, `segment_anything_volumetric/build_sam.py` and `config/clip/config.json`.
+/// BAAI-DCAI/SegVol@5768c97, `inference_demo.py`, `segment_anything_volumetric/build_sam.py`,
+/// `segment_anything_volumetric/modeling/prompt_encoder.py`, `config/clip/config.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -58,6 +59,23 @@ pub struct TextTransformer {
 }
 
 impl Architecture {
+    /// The released model's sizes.
+    pub const RELEASED: Self = Self {
+        window_dhw: [32, 256, 256],
+        patch_dhw: [4, 16, 16],
+        channels: 768,
+        image_encoder: Transformer { mlp: 3072, layers: 12, heads: 12 },
+        text_encoder: TextTransformer {
+            width: 512,
+            mlp: 2048,
+            layers: 12,
+            heads: 8,
+            vocabulary: 49408,
+            context_length: 77,
+        },
+        mask_decoder: Transformer { mlp: 2048, layers: 2, heads: 8 },
+    };
+
     /// Image tokens per axis, `[D, H, W]`: the window divided by the patch.
     #[must_use]
     pub fn grid_dhw(&self) -> [usize; 3] {

@@ -26,5 +26,6 @@ pub mod command;
 pub mod compare;
 pub mod golden;
 pub mod models;
-pub mod seeded;
 pub mod stage_errors;
+
+pub use segvol_converter::seeded;

@@ -11,7 +11,7 @@ use segvol::Model;
 use segvol_converter::{CheckpointInspection, ConvertError, Inspection, Options, convert, inspect};
 use segvol_onnx::manifest::{MANIFEST_FILE, StageFiles};
 use segvol_onnx::{BundleError, Manifest, Stage};
-use segvol_tests::checkpoint::{write_seeded, write_tokenizer};
+use segvol_tests::checkpoint::write_seeded;
 use segvol_tests::compare::{FROM_BFLOAT16, FROM_FLOAT16, STAGE, relative_l2};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models, seeded};
@@ -35,7 +35,7 @@ const WHOLE: [(&str, &str, &str, f64); 8] = [
 fn home() -> TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("config.json"), models::config_json(&models::micro())).expect("written");
-    write_tokenizer(dir.path(), &models::micro()).expect("written");
+    seeded::write_tokenizer(dir.path(), &models::micro()).expect("written");
     dir
 }
 

@@ -78,7 +78,7 @@ fn help_and_version_are_no_errors() {
 fn convert_says_what_it_made_and_replaces_only_when_forced() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("config.json"), models::config_json(&models::micro())).expect("written");
-    segvol_tests::checkpoint::write_tokenizer(dir.path(), &models::micro()).expect("written");
+    segvol_tests::seeded::write_tokenizer(dir.path(), &models::micro()).expect("written");
     let checkpoint = dir.path().join("SegVol_v1.pth");
     fs::copy(data("checkpoints/github.pth"), &checkpoint).expect("copied");
     let convert = || {

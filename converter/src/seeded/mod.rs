@@ -1,11 +1,18 @@
-//! Weights and windows as a formula: every key and shape gives the same numbers on any machine.
+//! Weights and windows as a formula: every key and shape gives the same numbers on any machine. A model of
+//! such weights segments nothing, but takes the time, the memory and the rounding of a trained one.
 //!
 //! `value(key, i) = f32(lo + (hi - lo) * u)` with
 //! `u = (mix(fnv1a64(key) + (i + 1) * GOLDEN) >> 11) * 2^-53`, where `mix` is splitmix64's finaliser, `i` the
 //! row-major index of the element, and all integers wrap at 64 bits. [`bounds`] gives `lo` and `hi`.
 //!
-//! The goldens in `data/` were computed by the released code with these weights, so nothing of the real ones is
-//! needed to test against it. Keys carry no layout's prefix and no `text_model.`.
+//! The released code was run with these weights, so nothing of the real ones is needed to compare with it.
+//! Keys carry no layout's prefix and no `text_model.`.
+
+mod checkpoint;
+mod keys;
+
+pub use checkpoint::{write, write_tokenizer};
+pub use keys::{config_json, keys};
 
 /// 2^64 divided by the golden ratio, splitmix64's step.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -66,7 +73,7 @@ pub fn tensor(key: &str, shape: &[usize]) -> Vec<f32> {
     elements(key, shape).take(shape.iter().product()).collect()
 }
 
-/// The window `[D, H, W]` that the stages' goldens were computed for: values in [0, 1).
+/// The window `[D, H, W]` that stages are compared on: values in [0, 1).
 #[must_use]
 pub fn window(window_dhw: [usize; 3]) -> Vec<f32> {
     uniform01("window").take(window_dhw.iter().product()).map(|u| u as f32).collect()
