@@ -14,7 +14,8 @@ Exit codes:
   0    done
   1    failed while running; of `eval`: some cases have no scores
   2    wrong usage
-  3    a comparison fell below its threshold (`eval --against --min-dice`)
+  3    a comparison failed: too far from the reference (`verify`, `bench`), or below its threshold
+       (`eval --against --min-dice`)
   4    the provider, or ONNX Runtime itself, cannot be had
   5    bad input: a checkpoint, scan, prompt or tokenizer that cannot be used
   6    bad bundle: damaged, incomplete, or not one
@@ -24,7 +25,7 @@ const RUN_TIME: u8 = 1;
 /// As clap uses it.
 const USAGE: u8 = 2;
 const COMPARISON: u8 = 3;
-const PROVIDER: u8 = 4;
+pub(crate) const PROVIDER: u8 = 4;
 const INPUT: u8 = 5;
 const BUNDLE: u8 = 6;
 
@@ -45,6 +46,20 @@ pub(crate) struct BadInput {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BelowThreshold(pub(crate) String);
+
+/// Numbers too far from the reference's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotEqual(pub(crate) String);
+
+/// A process that this one started has failed; its exit code is passed on.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Child {
+    pub(crate) message: String,
+    /// None if it was ended by a signal, or has no code of its own.
+    pub(crate) code: Option<i32>,
+}
 
 /// Prints an error with its causes on standard error and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -68,7 +83,7 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() || error.is::<segvol::ProviderOptionError>() {
         return USAGE;
     }
-    if error.is::<BelowThreshold>() {
+    if error.is::<BelowThreshold>() || error.is::<NotEqual>() {
         return COMPARISON;
     }
     if error.is::<BadInput>() || error.is::<CaseListError>() {
@@ -80,6 +95,9 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<BundleError>() {
         return BUNDLE;
     }
+    if let Some(child) = error.downcast_ref::<Child>() {
+        return child.code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0).unwrap_or(RUN_TIME);
+    }
     if let Some(error) = error.downcast_ref::<ConvertError>() {
         return convert_code(error);
     }
@@ -89,7 +107,17 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(_) => return USAGE,
         None => {}
     }
-    match error.downcast_ref::<segvol::Error>() {
+    match error.downcast_ref::<segvol_measure::Error>() {
+        Some(segvol_measure::Error::Run(error)) => run_code(Some(error)),
+        Some(segvol_measure::Error::Record(_) | segvol_measure::Error::OtherModel { .. }) => INPUT,
+        Some(_) => RUN_TIME,
+        None if error.is::<segvol_measure::RecordError>() => INPUT,
+        None => run_code(error.downcast_ref()),
+    }
+}
+
+fn run_code(error: Option<&segvol::Error>) -> u8 {
+    match error {
         Some(segvol::Error::Bundle(_)) => BUNDLE,
         Some(
             segvol::Error::Library { .. }

@@ -1,13 +1,16 @@
 //! The command `segvol`: one file per subcommand, no logic of its own.
 
+mod bench;
 mod convert;
 mod eval;
 mod exit;
 mod inspect;
+mod measuring;
 mod picture;
 mod providers;
 mod segment;
 mod settings;
+mod verify;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -32,6 +35,10 @@ enum Command {
     Providers(providers::Providers),
     Segment(Box<segment::Segment>),
     Eval(Box<eval::Eval>),
+    Verify(Box<verify::Verify>),
+    Bench(Box<bench::Bench>),
+    #[command(hide = true)]
+    MeasureWorker(bench::MeasureWorker),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +56,9 @@ fn main() -> ExitCode {
         Command::Providers(providers) => providers.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
+        Command::Verify(verify) => verify.run(&mut out),
+        Command::Bench(bench) => bench.run(&mut out),
+        Command::MeasureWorker(worker) => worker.run(&mut out),
     };
     let result = result.and_then(|()| Ok(out.flush()?));
     match result {

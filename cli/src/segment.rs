@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use segvol::{Model, PointLabel, Prompt, Report, Segmentation, Study, Truth, Volume};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
-use crate::exit::{BadInput, Usage};
+use crate::exit::Usage;
+use crate::measuring::read_prompts;
 use crate::picture::{self, ViewArguments};
 use crate::settings::Settings;
 
@@ -158,9 +159,7 @@ impl Segment {
 
     fn prompts(&self) -> anyhow::Result<Vec<Prompt>> {
         if let Some(path) = &self.prompts {
-            let bad = |reason: String| BadInput { path: path.display().to_string(), reason };
-            let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-            return Ok(segvol::parse_prompts(&text).map_err(|error| bad(error.to_string()))?);
+            return read_prompts(path);
         }
         let spatial = !self.point.is_empty() || self.bounding_box.is_some();
         if self.text.is_empty() && !spatial {

@@ -11,6 +11,7 @@ pub mod crop;
 mod embedding_cache;
 mod error;
 mod frame;
+mod graph_session;
 pub mod intensity;
 mod marks;
 pub mod mask;
@@ -40,6 +41,7 @@ mod zoom_out;
 
 pub use error::Error;
 pub use frame::Region;
+pub use graph_session::{GraphSession, Tensor};
 pub use marks::Marks;
 pub use mask::Mask;
 pub use model::Model;

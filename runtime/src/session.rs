@@ -208,6 +208,11 @@ impl StageSession {
         Error::Stage { stage: self.stage, reason: error.to_string() }
     }
 
+    /// Runs the session itself, for who has other tensors than a stage's.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Session) -> Result<T, Error>) -> Result<T, Error> {
+        work(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner).session)
+    }
+
     /// Runs the graph and copies its outputs, in the order of `outputs`.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub struct WindowPrompt<'a> {
 }
 
 impl WindowPrompt<'_> {
-    /// The prompt's tokens.
+    /// The prompt's tokens: coordinates in voxels of the window, `(d, h, w)`, and what they are.
     ///
     /// # Quirk
     ///
@@ -75,7 +75,8 @@ impl WindowPrompt<'_> {
     /// # Source
     ///
     /// BAAI-DCAI/SegVol@5768c97, `segment_anything_volumetric/modeling/prompt_encoder.py`, `forward`.
-    fn tokens(&self) -> Vec<([f32; 3], PromptLabel)> {
+    #[must_use]
+    pub fn tokens(&self) -> Vec<([f32; 3], PromptLabel)> {
         let mut tokens = self.points.clone();
         if !self.points.is_empty() && self.bounding_box.is_none() {
             tokens.push(([0.0; 3], PromptLabel::NotAPoint));

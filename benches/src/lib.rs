@@ -1,0 +1,1 @@
+//! Benchmarks alone: see `benches/host.rs`.

@@ -1,0 +1,118 @@
+//! Floating-point operations of each stage, counted from the model's sizes: two (a product and a sum) for every
+//! element pair of a matrix product or convolution, none for what is done element by element.
+//!
+//! The counts are those of the graphs that the converter writes, not of the released program, which does more: it
+//! repeats the image for every prompt before the first block of the decoder.
+
+use segvol_onnx::{Architecture, Stage};
+
+/// How much goes through a stage in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Windows, names or prompts.
+    pub batch: usize,
+    /// Token ids of a name (text encoder), or tokens of a prompt (prompt encoder, mask decoder).
+    pub tokens: usize,
+}
+
+/// Operations of one run of a stage.
+#[must_use]
+pub fn of_stage(stage: Stage, a: &Architecture, load: Load) -> f64 {
+    match stage {
+        Stage::ImageEncoder => image_encoder(a, load.batch),
+        Stage::TextEncoder => text_encoder(a, load.batch, load.tokens),
+        Stage::PromptEncoder => prompt_encoder(a, load.batch, load.tokens),
+        Stage::MaskDecoder => mask_decoder(a, load.batch, load.tokens),
+    }
+}
+
+/// A product of `[m, k]` and `[k, n]`.
+fn product(m: usize, k: usize, n: usize) -> f64 {
+    2.0 * m as f64 * k as f64 * n as f64
+}
+
+/// Scores of `queries` against `keys` and the weighing of values, heads together `width` wide.
+fn attention(queries: usize, keys: usize, width: usize) -> f64 {
+    2.0 * product(queries, width, keys)
+}
+
+/// Patches to tokens, then per block: queries, keys and values at once, attention, its projection, and the MLP.
+#[must_use]
+pub fn image_encoder(a: &Architecture, batch: usize) -> f64 {
+    let (n, c, mlp) = (a.image_tokens(), a.channels, a.image_encoder.mlp);
+    let patches = product(n, a.patch_dhw.iter().product(), c);
+    let block = product(n, c, 3 * c) + attention(n, n, c) + product(n, c, c) + 2.0 * product(n, c, mlp);
+    batch as f64 * (patches + a.image_encoder.layers as f64 * block)
+}
+
+/// Per layer: four projections, attention, and the MLP; then `dim_align` and the alignment of every token, and the
+/// choice of the end token's rows, which the graph writes as a product.
+#[must_use]
+pub fn text_encoder(a: &Architecture, batch: usize, length: usize) -> f64 {
+    let (t, text) = (length, &a.text_encoder);
+    let layer =
+        4.0 * product(t, text.width, text.width) + attention(t, t, text.width) + 2.0 * product(t, text.width, text.mlp);
+    let align = product(t, text.width, a.channels) + product(t, a.channels, a.upscaled_channels());
+    let choose = product(1, t, a.channels) + product(1, t, a.upscaled_channels());
+    batch as f64 * (text.layers as f64 * layer + align + choose)
+}
+
+/// The position code of every token: its coordinates times a matrix of `C / 2` columns.
+#[must_use]
+pub fn prompt_encoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
+    batch as f64 * product(tokens, 3, a.channels / 2)
+}
+
+/// The two-way transformer over the prompt's tokens and the model's five, the upscaling of the image, and its product
+/// with the mask token.
+///
+/// The image is one for all prompts up to the first block's last attention, and one per prompt from there.
+#[must_use]
+pub fn mask_decoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
+    let (prompts, n, c, half) = (batch as f64, a.image_tokens(), a.channels, a.channels / 2);
+    let t = 5 + tokens;
+    let token_to_image = |images: f64| {
+        let tokens = product(t, c, half) + attention(t, n, half) + product(t, half, c);
+        images * 2.0 * product(n, c, half) + prompts * tokens
+    };
+    let block = |images: f64| {
+        let itself = 4.0 * product(t, c, c) + attention(t, t, c);
+        let mlp = 2.0 * product(t, c, a.mask_decoder.mlp);
+        let to_token = 2.0 * product(t, c, half) + attention(n, t, half) + product(n, half, c);
+        token_to_image(images) + prompts * (itself + mlp + to_token) + images * product(n, c, half)
+    };
+    let images = |layer| if layer == 0 { 1.0 } else { prompts };
+    let blocks: f64 = (0..a.mask_decoder.layers).map(|layer| block(images(layer))).sum();
+    let last = token_to_image(images(a.mask_decoder.layers));
+
+    let (quarter, eighth) = (c / 4, a.upscaled_channels());
+    // Each voxel becomes 2 x 2 x 2 voxels, twice; the norm between takes mean and variance over channels as a product.
+    let upscaling = product(n, c, 8 * quarter) + 2.0 * product(1, quarter, 1) + product(8 * n, quarter, 8 * eighth);
+    let hypernetwork = 2.0 * product(t, c, c) + product(t, c, eighth);
+    let logits = product(1, eighth, 64 * n);
+    blocks + last + prompts * (upscaling + hypernetwork + logits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand for the released sizes: 2048 tokens 768 wide, twelve blocks.
+    #[test]
+    fn the_released_image_encoder_takes_506_gflop_a_window() {
+        let (n, c) = (2048.0_f64, 768.0_f64);
+        let block = 2.0 * n * c * (3.0 * c + c + 8.0 * c) + 4.0 * n * n * c;
+        let expected = 2.0 * n * 1024.0 * c + 12.0 * block;
+        assert_eq!(image_encoder(&Architecture::RELEASED, 1), expected);
+        assert!((expected / 1e9 - 505.7).abs() < 1.0, "{expected}");
+        assert_eq!(image_encoder(&Architecture::RELEASED, 3), 3.0 * expected);
+    }
+
+    #[test]
+    fn prompts_share_the_image_up_to_the_first_block_s_end() {
+        let a = Architecture::RELEASED;
+        let [one, two, three] = [1, 2, 3].map(|batch| mask_decoder(&a, batch, 3));
+        assert!(two < 2.0 * one);
+        assert_eq!(three - two, two - one);
+    }
+}

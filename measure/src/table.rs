@@ -1,0 +1,282 @@
+//! Measurements as text: aligned columns, Markdown, or comma-separated values.
+
+use std::fmt::Write as _;
+
+use segvol::Placement;
+
+use crate::bench::Benchmark;
+use crate::job::JobRun;
+use crate::row::{Outcome, Row};
+use crate::statistics::Summary;
+use crate::verify::Verification;
+
+/// Rows of equal length under a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(header: &[&str]) -> Self {
+        Self { header: header.iter().map(|&name| name.to_owned()).collect(), rows: vec![] }
+    }
+
+    /// Appends a row; cells beyond the header are dropped, missing ones are empty.
+    pub fn push(&mut self, mut row: Vec<String>) {
+        row.resize(self.header.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// Columns aligned by blanks.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let widths = self.widths();
+        let mut text = String::new();
+        for row in std::iter::once(&self.header).chain(&self.rows) {
+            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+            text.push_str(cells.join("  ").trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// A Markdown table.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let line = |row: &Vec<String>| {
+            let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let mut text = line(&self.header);
+        text.push_str(&format!("|{}\n", "---|".repeat(self.header.len())));
+        text.extend(self.rows.iter().map(line));
+        text
+    }
+
+    /// Comma-separated values, quoted where RFC 4180 asks for it.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let quote = |cell: &String| match cell.contains([',', '"', '\n', '\r']) {
+            true => format!("\"{}\"", cell.replace('"', "\"\"")),
+            false => cell.clone(),
+        };
+        let mut text = String::new();
+        for row in std::iter::once(&self.header).chain(&self.rows) {
+            let cells: Vec<String> = row.iter().map(quote).collect();
+            let _ = writeln!(text, "{}", cells.join(","));
+        }
+        text
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let rows = || std::iter::once(&self.header).chain(&self.rows);
+        (0..self.header.len())
+            .map(|column| rows().map(|row| row[column].chars().count()).max().unwrap_or_default())
+            .collect()
+    }
+}
+
+/// A benchmark's rows.
+#[must_use]
+pub fn of_benchmark(benchmark: &Benchmark) -> Table {
+    let mut table = Table::new(&[
+        "stage",
+        "provider",
+        "used",
+        "precision",
+        "threads",
+        "batch",
+        "nodes",
+        "session ms",
+        "first ms",
+        "min",
+        "median",
+        "p90",
+        "p99",
+        "max",
+        "deviation",
+        "per second",
+        "GFLOP/s",
+        "% of peak",
+        "MB",
+        "error",
+        "note",
+    ]);
+    for row in &benchmark.rows {
+        table.push(cells(row));
+    }
+    table
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let variant = &row.variant;
+    let threads = variant.threads.map_or_else(|| "all".to_owned(), |threads| threads.to_string());
+    let (provider, precision) = (variant.provider.name(), variant.precision_name());
+    let asked = |used: &str| {
+        [variant.stage.name(), provider, used, precision, &threads, &variant.batch.to_string()]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let blanks = |count| vec![String::new(); count];
+    match &row.outcome {
+        Outcome::Measured(measured) => {
+            let Summary { min, median, p90, p99, max, deviation, .. } = measured.summary_ms;
+            let mut cells = asked(measured.used.name());
+            cells.push(nodes(&measured.nodes));
+            cells.extend(
+                [measured.session_ms, measured.first_run_ms, min, median, p90, p99, max, deviation].map(milliseconds),
+            );
+            cells.push(significant(measured.per_second));
+            cells.push(format!("{:.0}", measured.gflops));
+            cells.push(measured.peak_share.map_or_else(String::new, |share| format!("{:.0}", 100.0 * share)));
+            let memory = measured.peak_resident_bytes;
+            cells.push(memory.map_or_else(String::new, |bytes| format!("{:.0}", bytes as f64 / 1e6)));
+            cells.push(format!("{:.1e}", measured.difference.relative_l2));
+            cells
+        }
+        Outcome::Wrong { used, difference, allowed } => {
+            let mut cells = asked(used.name());
+            cells.extend(blanks(13));
+            cells.push(format!("{:.1e}", difference.relative_l2));
+            cells.push(format!("wrong, not timed: {allowed:.0e} allowed"));
+            cells
+        }
+        Outcome::Failed { reason, .. } => {
+            let mut cells = asked("none");
+            cells.extend(blanks(14));
+            cells.push(reason.lines().next().unwrap_or_default().to_owned());
+            cells
+        }
+    }
+}
+
+/// A job's shares.
+#[must_use]
+pub fn of_job(provider: &str, job: &JobRun) -> Table {
+    let mut table = Table::new(&["provider", "used", "share", "median ms", "min ms", "max ms", "%"]);
+    let total = job.total();
+    let mut push = |name: &str, samples: &[f64]| {
+        if let Some(summary) = Summary::of(samples) {
+            let percent = format!("{:.1}", 100.0 * summary.median / total);
+            let times = [summary.median, summary.min, summary.max].map(milliseconds);
+            let [median, min, max] = times;
+            table.push(vec![
+                provider.to_owned(),
+                job.used.name().to_owned(),
+                name.to_owned(),
+                median,
+                min,
+                max,
+                percent,
+            ]);
+        }
+    };
+    for share in &job.shares {
+        push(&share.name, &share.samples_ms);
+    }
+    push("total", &job.total_ms);
+    let outside = job.outside_onnxruntime();
+    table.push(vec![
+        provider.to_owned(),
+        job.used.name().to_owned(),
+        "not ONNX Runtime".to_owned(),
+        milliseconds(outside * total),
+        String::new(),
+        String::new(),
+        format!("{:.1}", 100.0 * outside),
+    ]);
+    table
+}
+
+/// A comparison: per stage, the output that is nearest to failing.
+#[must_use]
+pub fn of_verification(found: &Verification) -> Table {
+    let mut table = Table::new(&[
+        "stage",
+        "outputs",
+        "worst",
+        "relative L2",
+        "max abs",
+        "cosine",
+        "Dice",
+        "allowed",
+        "ms",
+        "reference ms",
+        "verdict",
+    ]);
+    for check in found.worst() {
+        let outputs = found.checks.iter().filter(|other| other.stage == check.stage).count();
+        let difference = &check.difference;
+        let key = format!("ms.{}", check.stage);
+        let ms = |side: &std::collections::BTreeMap<String, String>| {
+            side.get(&key).and_then(|text| text.parse().ok()).map_or_else(String::new, milliseconds)
+        };
+        let is_mask = check.stage == crate::verify::MASKS;
+        table.push(vec![
+            check.stage.clone(),
+            outputs.to_string(),
+            check.output.clone(),
+            format!("{:.1e}", difference.relative_l2),
+            format!("{:.1e}", difference.max_abs),
+            format!("{:.7}", difference.cosine),
+            difference.dice.map_or_else(String::new, |dice| format!("{dice:.5}")),
+            if is_mask { format!("Dice {}", check.allowed) } else { format!("L2 {:.0e}", check.allowed) },
+            ms(&found.subject),
+            ms(&found.reference),
+            if check.passed { "equal" } else { "NOT EQUAL" }.to_owned(),
+        ]);
+    }
+    table
+}
+
+fn nodes(placement: &Placement) -> String {
+    let short = |name: &str| name.trim_end_matches("ExecutionProvider").to_owned();
+    let counts: Vec<String> = placement.iter().map(|(name, count)| format!("{} {count}", short(name))).collect();
+    counts.join(" + ")
+}
+
+/// Milliseconds with three digits or more.
+fn milliseconds(ms: f64) -> String {
+    significant(ms)
+}
+
+/// A number with three significant digits, and no fewer than those before the point.
+fn significant(value: f64) -> String {
+    let digits = if value.abs() >= 100.0 {
+        0
+    } else if value.abs() >= 10.0 {
+        1
+    } else if value.abs() >= 1.0 {
+        2
+    } else {
+        3
+    };
+    format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["a", "bc"]);
+        table.push(vec!["1,5".to_owned(), "say \"x\" | y".to_owned()]);
+        table.push(vec!["long cell".to_owned()]);
+        table
+    }
+
+    #[test]
+    fn each_format_keeps_the_cells() {
+        assert_eq!(table().to_text(), "a          bc\n1,5        say \"x\" | y\nlong cell\n");
+        assert_eq!(table().to_markdown(), "| a | bc |\n|---|---|\n| 1,5 | say \"x\" \\| y |\n| long cell |  |\n");
+        assert_eq!(table().to_csv(), "a,bc\n\"1,5\",\"say \"\"x\"\" | y\"\nlong cell,\n");
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        assert_eq!([2716.4, 27.164, 2.7164, 0.027].map(significant), ["2716", "27.2", "2.72", "0.027"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! How near is near enough, per stage and precision, and why: the one table of tolerances that the product has.
+//!
+//! A stage is fed with the reference's own inputs wherever the reference has them whole, so an allowance is for one
+//! stage's rounding alone. For a comparison across precisions, the coarser one's row holds.
+
+use segvol_onnx::Stage;
+use segvol_onnx::manifest::Precision;
+
+/// How far the outputs of a stage may be from the reference, as relative L2.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// The greatest relative L2 that passes.
+    pub relative_l2: f64,
+    /// Why this and not another.
+    pub reason: &'static str,
+}
+
+/// The allowance of a stage's outputs.
+#[must_use]
+pub fn of_stage(stage: Stage, precision: Precision) -> Tolerance {
+    let (relative_l2, reason) = match (precision, stage) {
+        (Precision::Fp32, Stage::ImageEncoder) => (
+            5e-6,
+            "few sums stand between it and the window: providers differ by 1e-6 or less, a LayerNorm epsilon of 1e-6 \
+             instead of 1e-5 by 9e-6",
+        ),
+        (Precision::Fp32, Stage::TextEncoder) => (
+            2e-5,
+            "an independent float32 implementation differs by 6e-6 at most; tanh-GELU for quick-GELU by far more",
+        ),
+        (Precision::Fp32, Stage::PromptEncoder) => (
+            2e-5,
+            "angles reach hundreds of radians, where one rounding of float32 moves a sine by 1e-5; half a voxel moves it \
+             by far more",
+        ),
+        (Precision::Fp32, Stage::MaskDecoder) => {
+            (2e-5, "an independent float32 implementation differs by 6e-6 at most, tanh-GELU for exact GELU by 3.6e-4")
+        }
+    };
+    Tolerance { relative_l2, reason }
+}
+
+/// How much of a mask must agree, as Dice's coefficient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MaskTolerance {
+    /// The least Dice that passes.
+    pub dice: f64,
+    /// Why this and not another.
+    pub reason: &'static str,
+}
+
+/// The allowance of masks from end to end.
+#[must_use]
+pub fn of_mask(precision: Precision) -> MaskTolerance {
+    match precision {
+        Precision::Fp32 => MaskTolerance {
+            dice: 0.999,
+            reason: "float32 sums in another order move logits by 1e-6 of their size: only voxels on the mask's very edge \
+                     may change sides",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tolerance_is_above_rounding_and_has_its_reason() {
+        for stage in Stage::ALL {
+            let found = of_stage(stage, Precision::Fp32);
+            assert!(found.relative_l2 > 1e-6 && found.relative_l2 < 1e-4, "{stage}: {found:?}");
+            assert!(found.reason.len() > 20, "{stage}");
+        }
+    }
+}

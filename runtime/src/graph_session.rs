@@ -1,0 +1,187 @@
+//! One graph by itself, fed with tensors by name: what a measurement, or a comparison stage by stage, needs.
+
+use std::path::Path;
+
+use ort::session::SessionInputValue;
+use ort::value::{DynValue, TensorRef};
+use segvol_onnx::manifest::{BundleError, Manifest};
+use segvol_onnx::{Stage, Variant};
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::provider::{Placement, Provider};
+use crate::session::{self, StageSession};
+
+/// A tensor that enters or leaves a graph, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tensor {
+    /// float32; what a graph has in float16 is widened.
+    Float {
+        /// Elements per axis.
+        shape: Vec<usize>,
+        /// As many values as the product of the axes.
+        values: Vec<f32>,
+    },
+    /// int64.
+    Int {
+        /// Elements per axis.
+        shape: Vec<usize>,
+        /// As many values as the product of the axes.
+        values: Vec<i64>,
+    },
+}
+
+impl Tensor {
+    /// A float32 tensor.
+    #[must_use]
+    pub fn float(shape: &[usize], values: Vec<f32>) -> Self {
+        Self::Float { shape: shape.to_vec(), values }
+    }
+
+    /// An int64 tensor.
+    #[must_use]
+    pub fn int(shape: &[usize], values: Vec<i64>) -> Self {
+        Self::Int { shape: shape.to_vec(), values }
+    }
+
+    /// Elements per axis.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Float { shape, .. } | Self::Int { shape, .. } => shape,
+        }
+    }
+
+    /// The values of a float32 tensor; none of another.
+    #[must_use]
+    pub fn floats(&self) -> Option<&[f32]> {
+        match self {
+            Self::Float { values, .. } => Some(values),
+            Self::Int { .. } => None,
+        }
+    }
+
+    /// The values of an int64 tensor; none of another.
+    #[must_use]
+    pub fn ints(&self) -> Option<&[i64]> {
+        match self {
+            Self::Int { values, .. } => Some(values),
+            Self::Float { .. } => None,
+        }
+    }
+}
+
+/// One graph, opened on a provider.
+pub struct GraphSession {
+    stage: Stage,
+    provider: Provider,
+    session: StageSession,
+}
+
+impl GraphSession {
+    /// Opens one stage of the bundle in `dir`, and no other. The files' hashes are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bundle`] if the bundle lacks the stage; [`Error::Library`], [`Error::ProviderMissing`] and
+    /// [`Error::ProviderFailed`] as for [`crate::Model::open`], the last also if the provider takes no node of this
+    /// stage; [`Error::Stage`] if ONNX Runtime refuses the graph.
+    pub fn open_stage(dir: &Path, manifest: &Manifest, stage: Stage, options: &Options) -> Result<Self, Error> {
+        let provider = resolve(options)?;
+        let graphs = &manifest.stage(dir, stage)?.graphs;
+        let graph = graphs.get(&provider.preferred_variant()).or_else(|| graphs.get(&Variant::Portable));
+        let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
+        Self::open_resolved(&dir.join(&graph.name), stage, provider, options)
+    }
+
+    /// Opens any graph, whose failures are told under the name of `stage`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`GraphSession::open_stage`].
+    pub fn open(file: &Path, stage: Stage, options: &Options) -> Result<Self, Error> {
+        Self::open_resolved(file, stage, resolve(options)?, options)
+    }
+
+    fn open_resolved(file: &Path, stage: Stage, provider: Provider, options: &Options) -> Result<Self, Error> {
+        let environment = session::environment(options.library.as_deref())?;
+        let session = StageSession::open(&environment, stage, file, provider, options.threads)?;
+        let taken = session.placement().get(provider.onnxruntime_name()).copied().unwrap_or_default();
+        if taken == 0 && provider != Provider::Cpu {
+            let reason = "it was registered but took no node of this stage".to_owned();
+            return Err(Error::ProviderFailed { provider, stage, reason });
+        }
+        Ok(Self { stage, provider, session })
+    }
+
+    /// The provider that the graph was opened on.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// Nodes of the graph per provider, as ONNX Runtime placed them.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        self.session.placement()
+    }
+
+    /// Version, commit and build flags of the loaded ONNX Runtime.
+    #[must_use]
+    pub fn onnxruntime(&self) -> String {
+        session::library_info()
+    }
+
+    /// Runs the graph; gives its outputs with their names, in the graph's order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if a tensor's values do not fill its shape, or with what ONNX Runtime said.
+    pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
+        let stage = self.stage;
+        let failed = |error: ort::Error| Error::Stage { stage, reason: error.to_string() };
+        let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
+        for (name, tensor) in inputs {
+            let value = match tensor {
+                Tensor::Float { shape, values } => {
+                    TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
+                }
+                Tensor::Int { shape, values } => {
+                    TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
+                }
+            };
+            values.push((name, value.map_err(failed)?));
+        }
+        let mut session = self.session.lock();
+        let outputs = session.run(values).map_err(failed)?;
+        outputs.iter().map(|(name, value)| Ok((name.to_owned(), extract(&value).map_err(failed)?))).collect()
+    }
+}
+
+fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
+    let sizes = |shape: &ort::value::Shape| shape.iter().map(|&n| usize::try_from(n).unwrap_or_default()).collect();
+    if let Ok((shape, values)) = value.try_extract_tensor::<half::f16>() {
+        return Ok(Tensor::Float { shape: sizes(shape), values: values.iter().map(|value| value.to_f32()).collect() });
+    }
+    if let Ok((shape, values)) = value.try_extract_tensor::<i64>() {
+        return Ok(Tensor::Int { shape: sizes(shape), values: values.to_vec() });
+    }
+    let (shape, values) = value.try_extract_tensor::<f32>()?;
+    Ok(Tensor::Float { shape: sizes(shape), values: values.to_vec() })
+}
+
+/// The provider to open: that which was asked for, if the library has it. `auto` takes CUDA or else the CPU.
+fn resolve(options: &Options) -> Result<Provider, Error> {
+    options.check()?;
+    session::environment(options.library.as_deref())?;
+    let provider = match options.provider {
+        Provider::Auto if Provider::Cuda.is_compiled_in() => Provider::Cuda,
+        Provider::Auto => Provider::Cpu,
+        asked => asked,
+    };
+    if provider.is_compiled_in() {
+        Ok(provider)
+    } else {
+        Err(Error::ProviderMissing { provider, offered: Provider::offered() })
+    }
+}
