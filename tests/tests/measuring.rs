@@ -1,0 +1,209 @@
+//! `segvol verify` and `segvol bench`, as a user runs them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use segvol_onnx::Stage;
+use segvol_tests::command::SEGVOL;
+use segvol_tests::golden::data;
+use segvol_tests::{bundle, models};
+use serde_json::Value;
+
+const USAGE: i32 = 2;
+const NOT_EQUAL: i32 = 3;
+const PROVIDER: i32 = 4;
+const INPUT: i32 = 5;
+
+static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("measuring");
+    bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
+});
+
+fn segvol() -> Command {
+    Command::new(&*SEGVOL)
+}
+
+/// Exit code and a message on standard error that names every part.
+#[track_caller]
+fn refused(assert: &Assert, code: i32, parts: &[&str]) {
+    let output = assert.get_output();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[track_caller]
+fn said(assert: Assert) -> String {
+    String::from_utf8(assert.success().get_output().stdout.clone()).expect("UTF-8")
+}
+
+fn verify(subject: &Path) -> Command {
+    let mut command = segvol();
+    command.arg("verify").arg(subject);
+    command
+}
+
+/// A copy of the tiny bundle with one weight of a stage's graph moved by three thousandths of its size.
+fn perturbed(dir: &Path, stage: Stage, weight: &str) -> PathBuf {
+    bundle::edited(&TINY, dir, stage, |graph| {
+        let tensor = bundle::initializer(graph, weight);
+        let raw = tensor.raw_data.as_mut().expect("in the graph's file");
+        for four in raw.as_chunks_mut().0 {
+            *four = (f32::from_le_bytes(*four) * 1.003).to_le_bytes();
+        }
+    })
+}
+
+#[test]
+fn a_bundle_equals_itself_and_the_released_code() {
+    let dir = segvol_tests::folder!();
+    let same = bundle::edited(&TINY, &dir.path().join("portable"), Stage::ImageEncoder, |_| ());
+    let scan = data("tiny/volumes/ras_scaled_odd.nii.gz");
+    let text = said(verify(&same).arg("--against").arg(&*TINY).arg("-i").arg(&scan).arg("--reasons").assert());
+    for stage in ["image_encoder", "text_encoder", "prompt_encoder", "mask_decoder", "masks"] {
+        assert!(text.contains(&format!("{stage} ")) && text.contains(&format!("{stage}: ")), "{text}");
+    }
+    assert!(!text.contains("NOT EQUAL"), "{text}");
+
+    let goldens = data("tiny/stages.safetensors.gz");
+    let found: Value =
+        serde_json::from_str(&said(verify(&TINY).arg("--goldens").arg(&goldens).arg("--json").assert())).expect("JSON");
+    let checks = found["checks"].as_array().expect("a list");
+    // The image, the names, and seven prompts through two stages.
+    assert_eq!(checks.len(), 2 + 2 * 7);
+    assert!(
+        checks.iter().all(|check| check["passed"] == true && check["difference"]["relative_l2"].as_f64() < Some(2e-5))
+    );
+}
+
+/// A near miss for every stage: one weight that is three thousandths off fails its stage, and no other.
+#[test]
+fn a_perturbed_weight_fails_and_its_stage_is_named() {
+    let dir = segvol_tests::folder!();
+    let reference = dir.path().join("reference.safetensors");
+    said(verify(&TINY).arg("--dump").arg(&reference).assert());
+    let cases = [
+        (Stage::ImageEncoder, "image_encoder.norm.weight"),
+        (Stage::TextEncoder, "text_encoder.clip_text_model.final_layer_norm.weight"),
+        (Stage::PromptEncoder, "prompt_encoder.point_embeddings.2.weight"),
+        (Stage::MaskDecoder, "mask_decoder.transformer.norm_final_attn.weight"),
+    ];
+    for (stage, weight) in cases {
+        let near_miss = perturbed(&dir.path().join(stage.name()), stage, weight);
+        let assert = verify(&near_miss).arg("--goldens").arg(&reference).assert();
+        let message = format!("not equal in {stage}\n");
+        refused(&assert, NOT_EQUAL, &[&message]);
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_before_or_named() {
+    let dir = segvol_tests::folder!();
+    refused(&verify(&TINY).assert(), USAGE, &["--against", "--goldens"]);
+    let file = dir.path().join("outputs.safetensors");
+    fs::write(&file, "not safetensors").expect("written");
+    refused(&verify(&TINY).arg("--goldens").arg(&file).assert(), INPUT, &["outputs.safetensors"]);
+    let goldens = data("full/stages.safetensors.gz");
+    let assert = verify(&TINY).arg("--goldens").arg(goldens).assert();
+    assert_ne!(assert.get_output().status.code(), Some(0), "another model's outputs");
+
+    let mut command = verify(&TINY);
+    refused(&command.args(["--provider", "tensorrt"]).assert(), PROVIDER, &["tensorrt"]);
+    let mut command = verify(&TINY);
+    refused(&command.args(["--against-provider", "cuda", "--provider", "cpu"]).assert(), PROVIDER, &["cuda"]);
+}
+
+fn bench(arguments: &[&str]) -> Command {
+    let mut command = segvol();
+    command.arg("bench").arg(&*TINY).args(arguments);
+    command
+}
+
+#[test]
+fn every_combination_is_measured_and_every_sample_is_kept() {
+    let dir = segvol_tests::folder!();
+    let plot = dir.path().join("plot.svg");
+    let mut command =
+        bench(&["--runs", "2", "--warm-up", "1", "--threads", "1,2", "--batch", "1,2", "--format", "json"]);
+    let text =
+        said(command.arg("--stage").arg("image-encoder,text-encoder,mask-decoder").arg("--plot").arg(&plot).assert());
+    let found: Value = serde_json::from_str(&text).expect("JSON");
+    let rows = found["rows"].as_array().expect("a list");
+    assert_eq!(rows.len(), 3 * 2 * 2);
+    for row in rows {
+        let measured = &row["measured"];
+        assert_eq!(measured["samples_ms"].as_array().map(Vec::len), Some(2), "{row:#}");
+        assert_eq!((&row["provider"], &measured["used"]), (&"cpu".into(), &"cpu".into()));
+        assert!(measured["nodes"]["CPUExecutionProvider"].as_u64() > Some(0), "{row:#}");
+        for number in ["session_ms", "first_run_ms", "gflops", "peak_share", "per_second", "peak_resident_bytes"] {
+            assert!(measured[number].as_f64() > Some(0.0), "{number}: {row:#}");
+        }
+        let [median, batch] = [&measured["summary_ms"]["median"], &row["batch"]].map(|n| n.as_f64().expect("a number"));
+        let per_second = measured["per_second"].as_f64().expect("a number");
+        assert!((per_second - 1e3 * batch / median).abs() < 1e-6 * per_second, "{row:#}");
+    }
+    assert_eq!(found["peaks"].as_array().map(Vec::len), Some(2));
+    let drawing = fs::read_to_string(plot).expect("a plot");
+    assert_eq!(drawing.matches("#9ecae1").count(), rows.len(), "a box a row");
+}
+
+#[test]
+fn rows_are_printed_in_every_format() {
+    let stage = ["--stage", "prompt-encoder", "--runs", "2", "--warm-up", "0"];
+    for (format, first) in [("table", "stage "), ("md", "| stage | "), ("csv", "stage,provider,used,")] {
+        let text = said(bench(&stage).args(["--format", format]).assert());
+        assert!(text.starts_with(first), "{format}: {text}");
+        assert!(text.lines().any(|line| line.contains("prompt_encoder") && line.contains("cpu")), "{format}: {text}");
+    }
+}
+
+#[test]
+fn wrong_numbers_and_missing_providers_are_rows_and_exit_codes() {
+    // A bundle whose fused graph, which the CPU provider takes, is right has no wrong row; a missing provider is told
+    // beside the rows that could be measured.
+    let stage = ["--stage", "image-encoder", "--runs", "1", "--warm-up", "0"];
+    let assert = bench(&stage).args(["--provider", "cpu,tensorrt"]).assert();
+    refused(&assert, PROVIDER, &["tensorrt"]);
+    let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    let row = |provider: &str| text.lines().find(|line| line.contains(provider)).map(str::to_owned).expect("a row");
+    assert!(row(" cpu ").contains("CPU "), "{text}");
+    assert!(row("tensorrt").contains("none"), "{text}");
+
+    refused(&bench(&["--runs", "0"]).assert(), USAGE, &["--runs"]);
+    refused(&segvol().arg("bench").assert(), USAGE, &["random-weights"]);
+}
+
+#[test]
+fn a_job_s_shares_make_up_its_time() {
+    let dir = segvol_tests::folder!();
+    let objects = dir.path().join("objects.json");
+    fs::write(&objects, r#"{"schema_version": 1, "objects": [{"text": "liver"}, {"text": "spleen"}]}"#)
+        .expect("written");
+    let scan = data("tiny/volumes/ras_scaled_odd.nii.gz");
+    let job = |format: &str| {
+        let mut command = bench(&["--runs", "2", "--warm-up", "0", "--format", format, "--job"]);
+        command.arg(&objects).arg("-i").arg(&scan);
+        said(command.assert())
+    };
+    let found: Value = serde_json::from_str(&job("json")).expect("JSON");
+    let run = &found["jobs"]["cpu"];
+    assert_eq!((&run["objects"], run["total_ms"].as_array().map(Vec::len)), (&2.into(), Some(2)));
+    assert!(run["windows"].as_u64() > Some(0));
+    let shares = run["shares"].as_array().expect("a list");
+    for index in 0..2 {
+        let sum: f64 = shares.iter().map(|share| share["samples_ms"][index].as_f64().expect("a number")).sum();
+        let total = run["total_ms"][index].as_f64().expect("a number");
+        assert!((sum - total).abs() <= 0.02 * total, "{sum} of {total}: {run:#}");
+    }
+    let text = job("table");
+    for share in ["load", "normalise", "encode", "decode", "stitch", "write", "total", "not ONNX Runtime"] {
+        assert!(text.lines().any(|line| line.contains(share)), "{share}: {text}");
+    }
+}
