@@ -16,16 +16,17 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Of numbers that are not logits. A number that is not finite, or another length, is infinitely far.
+    /// What cannot be compared. Finite, since JSON has no infinity.
+    pub const FARTHEST: Self = Self { max_abs: f64::MAX, relative_l2: f64::MAX, cosine: 0.0, dice: None };
+
+    /// Of numbers that are not logits. A number that is not finite, or another length, is [`Difference::FARTHEST`].
     #[must_use]
     pub fn of(found: &[f32], expected: &[f32]) -> Self {
         let (relative_l2, max_abs) = (relative_l2(found, expected), max_error(found, expected));
-        Self {
-            max_abs,
-            relative_l2,
-            cosine: if relative_l2.is_finite() { cosine(found, expected) } else { 0.0 },
-            dice: None,
+        if !relative_l2.is_finite() {
+            return Self::FARTHEST;
         }
+        Self { max_abs, relative_l2, cosine: cosine(found, expected), dice: None }
     }
 
     /// Of logits, whose signs make a mask.
@@ -88,7 +89,7 @@ mod tests {
         for (found, expected) in [(&[f32::NAN][..], &[1.0][..]), (&[1.0, 2.0], &[1.0])] {
             assert_eq!(relative_l2(found, expected), f64::INFINITY);
             assert_eq!(max_error(found, expected), f64::INFINITY);
-            assert_eq!(Difference::of(found, expected).cosine, 0.0);
+            assert_eq!(Difference::of(found, expected), Difference::FARTHEST);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Floating-point operations of each stage, counted from the model's sizes: two (a product and a sum) for every
 //! element pair of a matrix product or convolution, none for what is done element by element.
 //!
-//! The counts are those of the graphs that the converter writes, not of the released program, which does more: it
-//! repeats the image for every prompt before the first block of the decoder.
+//! The counts are those of the graphs that the converter writes, not of the released program, whose mask decoder takes
+//! the image through every projection.
 
 use segvol_onnx::{Architecture, Stage};
 
@@ -64,33 +64,31 @@ pub fn prompt_encoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
 }
 
 /// The two-way transformer over the prompt's tokens and the model's five, the upscaling of the image, and its product
-/// with the mask token.
+/// with the mask token. All of it is done per prompt.
 ///
-/// The image is one for all prompts up to the first block's last attention, and one per prompt from there.
+/// The few tokens are taken through the image's projections, once per head, instead of the image itself.
 #[must_use]
 pub fn mask_decoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
-    let (prompts, n, c, half) = (batch as f64, a.image_tokens(), a.channels, a.channels / 2);
+    let (n, c, half) = (a.image_tokens(), a.channels, a.channels / 2);
     let t = 5 + tokens;
-    let token_to_image = |images: f64| {
-        let tokens = product(t, c, half) + attention(t, n, half) + product(t, half, c);
-        images * 2.0 * product(n, c, half) + prompts * tokens
-    };
-    let block = |images: f64| {
-        let itself = 4.0 * product(t, c, c) + attention(t, t, c);
-        let mlp = 2.0 * product(t, c, a.mask_decoder.mlp);
-        let to_token = 2.0 * product(t, c, half) + attention(n, t, half) + product(n, half, c);
-        token_to_image(images) + prompts * (itself + mlp + to_token) + images * product(n, c, half)
-    };
-    let images = |layer| if layer == 0 { 1.0 } else { prompts };
-    let blocks: f64 = (0..a.mask_decoder.layers).map(|layer| block(images(layer))).sum();
-    let last = token_to_image(images(a.mask_decoder.layers));
+    // Tokens of all heads, each as wide as the image's.
+    let all = a.mask_decoder.heads * t;
+    let project = product(t, c, half);
+    // Through the image's projection and its bias, then against the image.
+    let scores = product(t, half, c) + product(t, half, 1) + product(n, c, all);
+    let to_image = project + scores + product(all, n, c) + product(t, c, half) + product(t, half, c);
+    let of_image = 2.0 * project + scores + product(t, half, c) + product(n, all, c);
+    let itself = 4.0 * product(t, c, c) + attention(t, t, c);
+    let block = itself + to_image + 2.0 * product(t, c, a.mask_decoder.mlp) + of_image;
 
     let (quarter, eighth) = (c / 4, a.upscaled_channels());
-    // Each voxel becomes 2 x 2 x 2 voxels, twice; the norm between takes mean and variance over channels as a product.
-    let upscaling = product(n, c, 8 * quarter) + 2.0 * product(1, quarter, 1) + product(8 * n, quarter, 8 * eighth);
+    // Each voxel becomes eight, twice; the norm between takes its last mean, of the window's slices, as a product.
+    let norm = 2.0 * product(1, a.grid_dhw()[0], 1);
+    let upscaling = product(n, c, 8 * quarter) + norm + product(8 * n, quarter, 8 * eighth);
     let hypernetwork = 2.0 * product(t, c, c) + product(t, c, eighth);
-    let logits = product(1, eighth, 64 * n);
-    blocks + last + prompts * (upscaling + hypernetwork + logits)
+    let logits = product(64 * n, eighth, 1);
+    let prompt = a.mask_decoder.layers as f64 * block + to_image + upscaling + hypernetwork + logits;
+    batch as f64 * prompt
 }
 
 #[cfg(test)]
@@ -109,10 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn prompts_share_the_image_up_to_the_first_block_s_end() {
+    fn the_decoder_s_upscaling_is_most_of_it_and_longer_prompts_take_more() {
         let a = Architecture::RELEASED;
-        let [one, two, three] = [1, 2, 3].map(|batch| mask_decoder(&a, batch, 3));
-        assert!(two < 2.0 * one);
-        assert_eq!(three - two, two - one);
+        let upscaling = 2.0 * 2048.0 * 768.0 * 1536.0 + 2.0 * 16384.0 * 192.0 * 768.0;
+        let [three, four] = [3, 4].map(|tokens| mask_decoder(&a, 1, tokens));
+        assert!(three > upscaling && three < 3.0 * upscaling, "{three:e}, of which {upscaling:e}");
+        assert!(four > three && mask_decoder(&a, 5, 3) == 5.0 * three);
     }
 }

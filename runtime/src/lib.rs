@@ -58,4 +58,6 @@ pub use tokenizer::{Tokenizer, TokenizerError};
 pub use truth::{Truth, TruthError};
 pub use volume::{Grid, Volume, VolumeError};
 pub use zoom_in::Profile;
+#[doc(hidden)]
+pub use zoom_in::stitched;
 pub use zoom_out::RegionOfInterest;

@@ -227,9 +227,29 @@ impl Average {
     }
 }
 
+/// One window's logits laid over a whole crop wherever the lattice has a window, and averaged: what stitching takes,
+/// without a model. For benchmarks.
+#[doc(hidden)]
+#[must_use]
+pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Array3<f32> {
+    let window = [0, 1, 2].map(|axis| logits.shape()[axis]);
+    let region = Region { min_dhw: [0; 3], max_dhw: crop_dhw.map(|n| n - 1) };
+    let mut average = Average::new(region);
+    for frame in frames_of_lattice(&region, crop_dhw, window, overlap) {
+        average.add(&frame, logits);
+    }
+    average.finish(|_| 0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_windows_are_stitched_to_their_own_value() {
+        let found = stitched([5, 9, 6], &Array3::from_elem([4, 4, 4], 2.5), 0.5);
+        assert_eq!(found, Array3::from_elem([5, 9, 6], 2.5));
+    }
 
     const WINDOW: [usize; 3] = [4, 4, 4];
 

@@ -44,13 +44,6 @@ impl<'a> Walk<'a> {
         let attribute = |name: &str| attribute(node, name).map(|attribute| attribute.i.unwrap_or_default());
         let output = match node.op_type.as_str() {
             "MatMul" => self.product(&x, &self.shape(&node.input[1])),
-            "ConvTranspose" => {
-                let weight = self.shape(&node.input[1]);
-                let kernel: usize = weight[2..].iter().product();
-                let voxels: usize = x[2..].iter().product();
-                self.flops += 2.0 * (x[0] * x[1] * voxels * weight[1] * kernel) as f64;
-                [x[0], weight[1]].into_iter().chain(x[2..].iter().zip(&weight[2..]).map(|(n, k)| n * k)).collect()
-            }
             "MultiHeadAttention" => {
                 let k = self.shape(&node.input[1]);
                 self.flops += 4.0 * (x[0] * x[1] * k[1] * x[2]) as f64;
@@ -58,10 +51,17 @@ impl<'a> Walk<'a> {
             }
             "Reshape" => {
                 let wanted = self.ints(&node.input[1]);
-                let size =
-                    |(axis, &n): (usize, &i64)| if n == 0 { x[axis] } else { usize::try_from(n).expect("a size") };
-                let shape: Vec<usize> = wanted.iter().enumerate().map(size).collect();
-                assert_eq!(shape.iter().product::<usize>(), x.iter().product::<usize>(), "{}", node.name);
+                let size = |(axis, &n): (usize, &i64)| match n {
+                    0 => x[axis],
+                    n => usize::try_from(n).unwrap_or(0),
+                };
+                let mut shape: Vec<usize> = wanted.iter().enumerate().map(size).collect();
+                let elements: usize = x.iter().product();
+                if let Some(axis) = wanted.iter().position(|&n| n == -1) {
+                    shape[axis] = 1;
+                    shape[axis] = elements / shape.iter().product::<usize>();
+                }
+                assert_eq!(shape.iter().product::<usize>(), elements, "{}", node.name);
                 shape
             }
             "Transpose" => {
