@@ -2,7 +2,7 @@
 """Compares a bundle with the released PyTorch code, stage by stage, in your own clone of it.
 
     git clone https://github.com/BAAI-DCAI/SegVol
-    pip install torch monai==0.9.0 transformers==4.18.0 einops scipy matplotlib safetensors
+    pip install torch torchvision monai==0.9.0 transformers einops scipy matplotlib safetensors
     scripts/verify_against_torch.py --segvol-repo SegVol --checkpoint SegVol_v1.pth --bundle bundle
 
 1. `segvol verify BUNDLE --dump` writes the windows, token ids, points and box to compare on.
