@@ -41,7 +41,7 @@ Exit code 3: a row's numbers are wrong; 4: a provider cannot be had.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Bench {
     /// The bundle that `segvol convert` made
-    #[arg(required_unless_present = "random_weights", conflicts_with = "random_weights")]
+    #[arg(conflicts_with = "random_weights")]
     bundle: Option<PathBuf>,
     /// Measure a model of the released sizes with random weights, the same every time; takes 1.5 GB of temporary files
     #[arg(long)]
@@ -170,6 +170,9 @@ impl Bench {
     fn bundle(&self) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
         if let Some(bundle) = &self.bundle {
             return Ok((bundle.clone(), None));
+        }
+        if !self.random_weights {
+            return Err(Usage("no model: name a bundle, or give --random-weights".to_owned()).into());
         }
         let folder = tempfile::tempdir().context("a temporary folder")?;
         let bundle = folder.path().join("random-weights");

@@ -108,16 +108,10 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
     let manifest = Manifest::read(&plan.bundle)?;
     manifest.verify(&plan.bundle)?;
     let a = &manifest.architecture;
-    let cpu_library = plan.libraries.of(Provider::Cpu, &plan.folder);
 
-    let mut peaks: Vec<Peak> = Vec::new();
+    let mut peaks = Vec::new();
     for &threads in &plan.threads {
-        observer("matrix-product peak");
-        let mut worker = Worker::start(&plan.program)?;
-        match worker.ask(&Request::Peak { threads, library: cpu_library.clone() })? {
-            Reply::Peak(peak) => peaks.push(peak),
-            other => return Err(unexpected(other)),
-        }
+        peaks.push(peak(plan, threads, observer)?);
     }
 
     let dir = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
@@ -164,6 +158,13 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
         }
     }
 
+    // Once more, and the better counts: at the beginning another program may have been in the way.
+    for found in &mut peaks {
+        let again = peak(plan, found.threads, observer)?;
+        if again.gflops > found.gflops {
+            *found = again;
+        }
+    }
     for (index, mut worker, mut measured) in running {
         let variant = &rows[index].variant;
         if let Reply::Memory { bytes } = worker.ask(&Request::Memory)? {
@@ -186,6 +187,15 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
         rows,
         warnings,
     })
+}
+
+fn peak(plan: &Plan, threads: Option<usize>, observer: &mut Observer<'_>) -> Result<Peak, Error> {
+    observer("matrix-product peak");
+    let library = plan.libraries.of(Provider::Cpu, &plan.folder);
+    match Worker::start(&plan.program)?.ask(&Request::Peak { threads, library })? {
+        Reply::Peak(peak) => Ok(peak),
+        other => Err(unexpected(other)),
+    }
 }
 
 /// A stage that is open, has run once, and is not yet known to be right.
