@@ -103,8 +103,8 @@ impl Prompts {
         let mut prompts = Self::seeded(architecture);
         if let (Some(points), Some(labels)) = (record.floats("points"), record.floats("labels")) {
             let label = |label: &f32| match *label {
-                label if label == 1.0 => PromptLabel::Foreground,
-                label if label == 0.0 => PromptLabel::Background,
+                1.0 => PromptLabel::Foreground,
+                0.0 => PromptLabel::Background,
                 _ => PromptLabel::NotAPoint,
             };
             prompts.points = points.as_chunks().0.iter().copied().zip(labels.iter().map(label)).collect();
