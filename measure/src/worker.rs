@@ -149,7 +149,7 @@ fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error
             let start = Instant::now();
             let session = GraphSession::open_stage(&bundle, &manifest, variant.stage, &options)?;
             let ms = start.elapsed().as_secs_f64() * 1e3;
-            let (used, nodes) = (session.provider(), session.placement().clone());
+            let (used, nodes) = (session.provider(), session.placement());
             let onnxruntime = session.onnxruntime();
             *open = Some(OpenStage { session, inputs });
             Reply::Opened { used, nodes, onnxruntime, ms }

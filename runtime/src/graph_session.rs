@@ -5,11 +5,11 @@ use std::path::Path;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, TensorRef};
 use segvol_onnx::manifest::{BundleError, Manifest};
-use segvol_onnx::{Stage, Variant};
+use segvol_onnx::{Stage, TensorSpec, Variant};
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::provider::{Placement, Provider};
+use crate::provider::{Placement, Provider, Settings};
 use crate::session::{self, StageSession};
 
 /// A tensor that enters or leaves a graph, row by row.
@@ -87,11 +87,13 @@ impl GraphSession {
     /// [`Error::ProviderFailed`] as for [`crate::Model::open`], the last also if the provider takes no node of this
     /// stage; [`Error::Stage`] if ONNX Runtime refuses the graph.
     pub fn open_stage(dir: &Path, manifest: &Manifest, stage: Stage, options: &Options) -> Result<Self, Error> {
-        let provider = resolve(options)?;
-        let graphs = &manifest.stage(dir, stage)?.graphs;
-        let graph = graphs.get(&provider.preferred_variant()).or_else(|| graphs.get(&Variant::Portable));
-        let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
-        Self::open_resolved(&dir.join(&graph.name), stage, provider, options)
+        first_of(candidates(options, stage)?, |provider| {
+            let files = manifest.stage(dir, stage)?;
+            let graphs = &files.graphs;
+            let graph = graphs.get(&provider.preferred_variant()).or_else(|| graphs.get(&Variant::Portable));
+            let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
+            Self::open_on(&dir.join(&graph.name), stage, provider, options, &files.inputs)
+        })
     }
 
     /// Opens any graph, whose failures are told under the name of `stage`.
@@ -100,17 +102,29 @@ impl GraphSession {
     ///
     /// As for [`GraphSession::open_stage`].
     pub fn open(file: &Path, stage: Stage, options: &Options) -> Result<Self, Error> {
-        Self::open_resolved(file, stage, resolve(options)?, options)
+        first_of(candidates(options, stage)?, |provider| Self::open_on(file, stage, provider, options, &[]))
     }
 
-    fn open_resolved(file: &Path, stage: Stage, provider: Provider, options: &Options) -> Result<Self, Error> {
-        let environment = session::environment(options.library.as_deref())?;
-        let session = StageSession::open(&environment, stage, file, provider, options.threads)?;
-        let taken = session.placement().get(provider.onnxruntime_name()).copied().unwrap_or_default();
-        if taken == 0 && provider != Provider::Cpu {
-            let reason = "it was registered but took no node of this stage".to_owned();
-            return Err(Error::ProviderFailed { provider, stage, reason });
+    fn open_on(
+        file: &Path,
+        stage: Stage,
+        provider: Provider,
+        options: &Options,
+        inputs: &[TensorSpec],
+    ) -> Result<Self, Error> {
+        if !provider.is_compiled_in() {
+            return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
         }
+        let environment = session::environment(options.library.as_deref())?;
+        let settings = Settings {
+            stage: Some(stage),
+            inputs,
+            threads: options.threads,
+            bundle: None,
+            onnxruntime: &session::library_version(),
+            options: &options.provider_options,
+        };
+        let session = StageSession::open(&environment, stage, file, provider, &settings, None)?;
         Ok(Self { stage, provider, session })
     }
 
@@ -122,7 +136,7 @@ impl GraphSession {
 
     /// Nodes of the graph per provider, as ONNX Runtime placed them.
     #[must_use]
-    pub fn placement(&self) -> &Placement {
+    pub fn placement(&self) -> Placement {
         self.session.placement()
     }
 
@@ -152,9 +166,10 @@ impl GraphSession {
             };
             values.push((name, value.map_err(failed)?));
         }
-        let mut session = self.session.lock();
-        let outputs = session.run(values).map_err(failed)?;
-        outputs.iter().map(|(name, value)| Ok((name.to_owned(), extract(&value).map_err(failed)?))).collect()
+        self.session.with(|session| {
+            let outputs = session.run(values).map_err(failed)?;
+            outputs.iter().map(|(name, value)| Ok((name.to_owned(), extract(&value).map_err(failed)?))).collect()
+        })
     }
 }
 
@@ -170,18 +185,22 @@ fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
     Ok(Tensor::Float { shape: sizes(shape), values: values.to_vec() })
 }
 
-/// The provider to open: that which was asked for, if the library has it. `auto` takes CUDA or else the CPU.
-fn resolve(options: &Options) -> Result<Provider, Error> {
+/// The providers to try: that which was asked for, for this stage or for all; those of `auto` in their order.
+fn candidates(options: &Options, stage: Stage) -> Result<Vec<Provider>, Error> {
     options.check()?;
     session::environment(options.library.as_deref())?;
-    let provider = match options.provider {
-        Provider::Auto if Provider::Cuda.is_compiled_in() => Provider::Cuda,
-        Provider::Auto => Provider::Cpu,
-        asked => asked,
-    };
-    if provider.is_compiled_in() {
-        Ok(provider)
-    } else {
-        Err(Error::ProviderMissing { provider, offered: Provider::offered() })
-    }
+    Ok(match options.stage_providers.get(&stage).copied().unwrap_or(options.provider) {
+        Provider::Auto => Provider::AUTO.to_vec(),
+        asked => vec![asked],
+    })
+}
+
+/// What the first provider that can be used opens; the last one's error if none can.
+fn first_of(
+    candidates: Vec<Provider>,
+    open: impl Fn(Provider) -> Result<GraphSession, Error>,
+) -> Result<GraphSession, Error> {
+    let (&last, others) = candidates.split_last().unwrap_or((&Provider::Cpu, &[]));
+    let mut opened = others.iter().filter_map(|&provider| open(provider).ok());
+    opened.next().map_or_else(|| open(last), Ok)
 }
