@@ -5,6 +5,7 @@ patient size, organ size, place, tilt and outline, contrast phase, oral contrast
 Unlabelled distractors (heart, bowel, vena cava, gallbladder, lung vessels) look like labelled structures.
 
     python scripts/phantom.py --seed 7 --out demo
+    python scripts/phantom.py --seed 500000 --count 20 --out target/held-out      # with the list that `segvol eval` reads
 """
 
 import argparse
@@ -227,7 +228,7 @@ def paint_liver_tumour(canvas: Canvas, rng: np.random.Generator, outline) -> Non
     level = canvas.level(shape, outline())
     liver = canvas.labels == STRUCTURES["liver"]
     tissue = float(np.median(canvas.hu[liver]))
-    hu = np.full(canvas.shape, tissue - rng.uniform(45, 75), np.float32)
+    hu = np.full(canvas.shape, tissue - rng.uniform(60, 95), np.float32)
     if rng.random() < 0.3:
         hu[level > 0.7] = tissue + rng.uniform(30, 60)
     canvas.paint((level < 1.0) & liver, hu, "liver tumour")
@@ -248,33 +249,47 @@ def scan(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     grain = rng.standard_normal(canvas.shape, dtype=np.float32)
     clumped = ndimage.gaussian_filter(grain, (1.0, 1.0, 0.6))
     noise = grain + clumped * rng.uniform(0.0, 1.5) / clumped.std()
-    hu += noise * rng.uniform(6.0, 22.0)
+    hu += noise * rng.uniform(5.0, 16.0)
     hu += canvas.smooth((4, 4, 4)) * rng.uniform(0.0, 6.0)
     return np.clip(np.round(hu), -1024, 2000).astype(np.int16)
 
 
-def save(phantom: Phantom, folder: Path, axes: str = "LPS") -> None:
-    """Writes `phantom.nii.gz`, `phantom_labels.nii.gz` (voxels stored in `axes` order) and `labels.json`."""
+def save(phantom: Phantom, folder: Path, name: str = "phantom", axes: str = "LPS") -> None:
+    """Writes `NAME.nii.gz` and `NAME_labels.nii.gz`, voxels stored in `axes` order."""
     import nibabel as nib
     from nibabel.orientations import axcodes2ornt, ornt_transform
 
     affine = np.diag([*phantom.spacing_mm, 1.0])
     affine[:3, 3] = -0.5 * np.array(phantom.spacing_mm) * phantom.hu.shape
     turn = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(axes))
-    for name, voxels in (("phantom", phantom.hu), ("phantom_labels", phantom.labels)):
+    for file, voxels in ((name, phantom.hu), (f"{name}_labels", phantom.labels)):
         image = nib.Nifti1Image(voxels, affine).as_reoriented(turn)
         image.header.set_xyzt_units("mm")
-        nib.save(image, folder / f"{name}.nii.gz")
-    (folder / "labels.json").write_text(json.dumps(STRUCTURES, indent=1) + "\n")
+        nib.save(image, folder / f"{file}.nii.gz")
+
+
+def save_cases(seeds: range, folder: Path, axes: str) -> None:
+    """Writes the phantom of each seed under its number, and `cases.json`."""
+    for seed in seeds:
+        save(generate(seed), folder, str(seed), axes)
+    cases = [{"image": f"{seed}.nii.gz", "labels": f"{seed}_labels.nii.gz"} for seed in seeds]
+    listed = {"schema_version": 1, "structures": STRUCTURES, "cases": cases}
+    (folder / "cases.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Writes one CT phantom and its label map.")
+    parser = argparse.ArgumentParser(description="Writes CT phantoms and their label maps.")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder, must exist")
+    parser.add_argument("--count", type=int, help="so many seeds, named by their numbers, and a list of cases")
+    parser.add_argument("--out", type=Path, required=True, help="folder, made where it is missing")
     parser.add_argument("--axes", default="LPS", help="orientation of the stored voxels")
     arguments = parser.parse_args()
-    save(generate(arguments.seed), arguments.out, arguments.axes)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.count is not None:
+        save_cases(range(arguments.seed, arguments.seed + arguments.count), arguments.out, arguments.axes)
+        return
+    save(generate(arguments.seed), arguments.out, axes=arguments.axes)
+    (arguments.out / "labels.json").write_text(json.dumps(STRUCTURES, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import phantom
 from .config import Size3
 from .preprocessing import bounding_box, prepared, resized
 
-LABELLED, UNLABELLED, VALIDATION, HELD_OUT = 0, 100_000, 200_000, 300_000
+LABELLED, UNLABELLED, VALIDATION, HELD_OUT = 0, 100_000, 200_000, 500_000
 """First seed of each share; the shares never meet."""
 
 
@@ -36,18 +36,16 @@ class Window:
 
 
 def load(seed: int, cache: Path) -> Scan:
-    """The prepared phantom of `seed`, kept in `cache`."""
-    path = cache / f"{seed}.npz"
-    if path.exists():
-        with np.load(path) as arrays:
-            return Scan(arrays["image"], arrays["labels"])
-    drawn = phantom.generate(seed)
-    image, labels = prepared(drawn.hu, drawn.labels)
-    scan = Scan(np.ascontiguousarray(image, np.float16), np.ascontiguousarray(labels))
-    partial = path.with_suffix(".part.npz")
-    np.savez(partial, image=scan.image, labels=scan.labels)
-    partial.rename(path)
-    return scan
+    """The prepared phantom of `seed`, kept in `cache` and mapped from there."""
+    paths = [cache / f"{seed}.{part}.npy" for part in ("image", "labels")]
+    if not all(path.exists() for path in paths):
+        drawn = phantom.generate(seed)
+        image, labels = prepared(drawn.hu, drawn.labels)
+        for path, array in zip(paths, (np.ascontiguousarray(image, np.float16), np.ascontiguousarray(labels))):
+            partial = path.with_suffix(".part.npy")
+            np.save(partial, array)
+            partial.rename(path)
+    return Scan(*(np.load(path, mmap_mode="r") for path in paths))
 
 
 def zoomed_out(scan: Scan, size: Size3, rng: np.random.Generator) -> Window:

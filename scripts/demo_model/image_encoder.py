@@ -29,6 +29,11 @@ class PatchEmbedding(nn.Module):
         return self.patch_embeddings(self.patches(image)) + self.position_embeddings
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention over `[B, heads, n, width]`, in steps: torch's fused kernel is slower on CPUs in bfloat16."""
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1).to(v.dtype) @ v
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention whose `qkv` outputs are ordered (q|k|v, head, channel)."""
 
@@ -42,7 +47,7 @@ class SelfAttention(nn.Module):
         """`[B, N, C]` to the same."""
         batch, tokens, width = x.shape
         q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)  # [B, heads, N, C / heads]
+        mixed = attention(q, k, v)  # [B, heads, N, C / heads]
         return self.out_proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 

@@ -1,10 +1,13 @@
 """The mask decoder: prompt tokens and image tokens attend to each other; one token becomes the mask's classifier."""
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import Config, Size3
+from .image_encoder import attention
 
 
 class Attention(nn.Module):
@@ -24,7 +27,7 @@ class Attention(nn.Module):
             projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for projection, x in ((self.q_proj, q), (self.k_proj, k), (self.v_proj, v))
         )
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.out_proj(attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class TokenMlp(nn.Module):
@@ -112,6 +115,12 @@ def doubled(grid: Size3) -> Size3:
     return depth, height, width
 
 
+@cache
+def interpolation(before: int, after: int) -> Tensor:
+    """Weights `[before, after]` of linear interpolation with half-pixel centres."""
+    return F.interpolate(torch.eye(before)[None], after, mode="linear", align_corners=False)[0].clone()
+
+
 class MaskDecoder(nn.Module):
     """Image and prompt embeddings to mask logits; the heads for other masks and for IoU exist, unused."""
 
@@ -142,9 +151,14 @@ class MaskDecoder(nn.Module):
         classifier = self.output_hypernetworks_mlps[0](tokens[:, 1])
         if text_embedding is not None:
             classifier = classifier + self.txt_align_upscaled_embedding(text_embedding)
-        return torch.einsum("bc,bcdhw->bdhw", classifier, upscaled)
+        with torch.autocast("cpu", enabled=False):
+            return torch.einsum("bc,bcdhw->bdhw", classifier.float(), upscaled.float())
 
     def forward(self, image: Tensor, image_pe: Tensor, sparse: Tensor, text_embedding: Tensor | None) -> Tensor:
-        """Window logits `[B, D, H, W]`."""
+        """Window logits `[B, D, H, W]`: trilinear, one axis after the other as products with small matrices."""
         low = self.low_res(image, image_pe, sparse, text_embedding)
-        return F.interpolate(low[:, None], self.window, mode="trilinear", align_corners=False)[:, 0]
+        with torch.autocast("cpu", enabled=False):
+            for axis, size in enumerate(self.window, 1):
+                if low.shape[axis] != size:
+                    low = (low.transpose(axis, -1) @ interpolation(low.shape[axis], size)).transpose(axis, -1)
+        return low

@@ -20,8 +20,9 @@ class PositionCode(nn.Module):
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """`[..., 3]` to `[..., C]`: sines, then cosines."""
-        angles = 2 * math.pi * (2 * coordinates - 1) @ self.positional_encoding_gaussian_matrix
-        return torch.cat([angles.sin(), angles.cos()], -1)
+        with torch.autocast("cpu", enabled=False):
+            angles = 2 * math.pi * (2 * coordinates - 1) @ self.positional_encoding_gaussian_matrix
+            return torch.cat([angles.sin(), angles.cos()], -1)
 
 
 class ChannelNorm(nn.Module):

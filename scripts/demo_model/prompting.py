@@ -13,8 +13,6 @@ from .segvol import Prompts
 from .tokenizer import SYNONYMS, PromptTokenizer
 
 Kind = tuple[str, ...]
-ZOOMED_OUT: tuple[Kind, ...] = (("text",), ("box",), ("points",), ("text", "box"), ("text", "points"))
-ZOOMED_IN: tuple[Kind, ...] = (("text",), ("text",), ("box",), ("points",), ("text", "box"), ("text", "points"))
 PSEUDO: tuple[Kind, ...] = (("box",), ("points",), ("points", "box"))
 NAMES = {label: name for name, label in phantom.STRUCTURES.items()}
 LESION_LABELS = tuple(phantom.STRUCTURES[name] for name in phantom.LESIONS)
@@ -23,6 +21,11 @@ POINTS_IN_WINDOW = 5
 MIN_VOXELS_IN, MIN_VOXELS_OUT = 60, 4
 """A structure of fewer voxels is not asked for: a sliver at a window's edge teaches noise."""
 FOCUS_SHARE = 0.5
+
+
+def asked_kinds(step: int) -> tuple[Kind, ...]:
+    """What a step asks for: the name twice, which is the hardest to learn, and the kinds with both parts by turns."""
+    return ("text",), ("text",), ("box",), ("points",), ("text", ("box", "points")[step // 2 % 2])
 
 
 @dataclass(frozen=True)
