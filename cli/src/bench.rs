@@ -15,7 +15,7 @@ use segvol_measure::row::Outcome;
 use segvol_measure::table::{self, Table};
 use segvol_measure::worker::{Reply, Request, Worker};
 use segvol_measure::{Benchmark, Libraries, Plan, plot};
-use segvol_onnx::manifest::Precision;
+use segvol_onnx::Precision;
 use segvol_onnx::{Architecture, Stage};
 use serde::Serialize;
 use tempfile::TempDir;
@@ -50,6 +50,9 @@ pub(crate) struct Bench {
     /// Providers, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "cpu", value_name = "LIST", help_heading = "Rows")]
     provider: Vec<Provider>,
+    /// Precisions that the bundle holds, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [Precision::Fp32], help_heading = "Rows")]
+    precision: Vec<Precision>,
     /// Threads per graph, separated by commas; as many as there are cores if not given
     #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Rows")]
     threads: Vec<usize>,
@@ -141,7 +144,7 @@ impl Bench {
             bundle,
             stages: self.stage.iter().map(|&stage| stage.into()).collect(),
             providers: self.provider.clone(),
-            precisions: vec![Precision::Fp32],
+            precisions: self.precision.clone(),
             threads: self.thread_counts(),
             batches: self.batch.clone(),
             runs: self.runs,

@@ -1,25 +1,44 @@
 //! `segvol convert`: a checkpoint to a bundle.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use segvol_converter::Options;
-use segvol_onnx::Stage;
+use segvol_converter::{Calibrated, Options};
+use segvol_onnx::{Precision, Stage};
 
+use crate::exit::Usage;
 use crate::inspect::size;
+
+const EXAMPLES: &str = "\
+Examples:
+  segvol convert SegVol_v1.pth -o segvol-bundle
+  Three precisions, int8 with the ranges that your own scans need:
+    segvol convert SegVol_v1.pth -o segvol-bundle --precision fp32,fp16,int8 --calibrate scans/";
 
 /// Convert a SegVol checkpoint to a bundle of ONNX graphs
 ///
 /// Reads SegVol_v1.pth, pytorch_model.bin, model.safetensors and ViT_pretrain.ckpt; the layout is told
 /// from the file. Nothing in the file is executed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  segvol convert SegVol_v1.pth -o segvol-bundle")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Convert {
     /// Checkpoint: .pth, .bin, .ckpt or .safetensors
     checkpoint: PathBuf,
     /// Folder for the bundle; it must not exist yet
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// fp32, fp16 or int8; several may share a bundle, as in `fp32,fp16`
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32")]
+    precision: Vec<Precision>,
+    /// int8: a NIfTI scan, or a folder with some, to measure ranges on [default: the demo's phantom]
+    #[arg(long, value_name = "PATH", conflicts_with = "dynamic")]
+    calibrate: Option<PathBuf>,
+    /// int8: measure nothing; ranges are found while running, and no channel is smoothed
+    #[arg(long)]
+    dynamic: bool,
+    /// int8: ONNX Runtime's library, to measure with; else ORT_DYLIB_PATH, else beside this program, else the system's
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
     /// Sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -33,20 +52,54 @@ pub(crate) struct Convert {
 
 impl Convert {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let options = Options { config: self.config, tokenizer: self.tokenizer, force: self.force };
+        let mut options = Options {
+            config: self.config.clone(),
+            tokenizer: self.tokenizer.clone(),
+            precisions: self.precision.iter().copied().collect(),
+            force: self.force,
+            ..Options::default()
+        };
+        segvol_converter::check_output(&self.output, self.force)?;
+        options.calibrated = self.calibrated(&options)?;
         let manifest = segvol_converter::convert(&self.checkpoint, &self.output, &options)?;
 
         let source = &manifest.source;
         writeln!(out, "{}: {}, {}, {}", source.file, source.layout, source.container, size(source.bytes))?;
-        for (stage, files) in &manifest.stages {
-            let graphs: Vec<&str> = files.graphs.keys().map(|variant| variant.name()).collect();
-            let (parameters, weights) = (files.parameters, size(files.weights.bytes));
-            writeln!(out, "  {stage:<15} {parameters:>11} parameters {weights:>10}  {}", graphs.join(", "))?;
-        }
-        for stage in Stage::ALL.iter().filter(|stage| !manifest.stages.contains_key(stage)) {
-            writeln!(out, "  {:<15} not in the checkpoint", stage.name())?;
+        for (precision, files) in &manifest.precisions {
+            for (stage, files) in &files.stages {
+                let graphs: Vec<&str> = files.graphs.keys().map(|variant| variant.name()).collect();
+                let (parameters, weights) = (files.parameters, size(files.weights.bytes));
+                writeln!(
+                    out,
+                    "  {:<4} {stage:<15} {parameters:>11} parameters {weights:>10}  {}",
+                    precision.name(),
+                    graphs.join(", ")
+                )?;
+            }
+            for stage in Stage::ALL.iter().filter(|stage| !files.stages.contains_key(stage)) {
+                writeln!(out, "  {:<4} {:<15} not in the checkpoint", precision.name(), stage.name())?;
+            }
         }
         writeln!(out, "wrote {}", self.output.display())?;
         Ok(())
+    }
+
+    /// What int8 is calibrated with, if it is.
+    fn calibrated(&self, options: &Options) -> anyhow::Result<Option<Calibrated>> {
+        if !options.precisions.contains(&Precision::Int8) {
+            if self.calibrate.is_some() || self.dynamic {
+                let message = "--calibrate and --dynamic are for int8: add `--precision int8`";
+                return Err(Usage(message.to_owned()).into());
+            }
+            return Ok(None);
+        }
+        if self.dynamic {
+            return Ok(None);
+        }
+        let beside = self.output.parent().filter(|parent| parent.is_dir()).unwrap_or(Path::new("."));
+        let mut run = segvol::Options::default();
+        run.library = self.library.clone();
+        let scans = self.calibrate.as_deref();
+        Ok(Some(segvol_calibration::calibrate(&self.checkpoint, scans, beside, options, &run)?))
     }
 }

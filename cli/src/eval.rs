@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Provider, whole_file};
+use segvol::{Model, Precision, Provider, whole_file};
 use segvol_evaluation::{Case, Evaluation, Event, Kind, Results, Run, Settings as Draw, cases, format};
 
 use crate::exit::{BelowThreshold, Usage};
@@ -21,6 +21,7 @@ Examples:
     segvol eval -m bundle --images scans/ --truth masks/ --names labels.json
   Do the masks of a bundle on another provider, or of another precision, agree with these?
     segvol eval -m bundle --cases cases.json --against bundle --against-provider openvino --min-dice 0.99
+    segvol eval -m bundle --cases cases.json --against bundle --against-precision int8 --min-dice 0.99
 
 Case list (paths are relative to the file):
   {\"schema_version\": 1, \"structures\": {\"liver\": 1, \"spleen\": 2}, \"cases\": [
@@ -96,6 +97,9 @@ pub(crate) struct Eval {
     /// Where the other bundle's graphs run, in the same ONNX Runtime library
     #[arg(long, value_name = "PROVIDER", requires = "against", help_heading = "Comparison")]
     against_provider: Option<Provider>,
+    /// Which of the other bundle's precisions is run [default: as --precision]
+    #[arg(long, value_name = "PRECISION", requires = "against", help_heading = "Comparison")]
+    against_precision: Option<Precision>,
     /// Fail with exit code 3 if two bundles' masks of one object agree less than this
     #[arg(long, value_name = "DICE", requires = "against", help_heading = "Comparison")]
     min_dice: Option<f64>,
@@ -128,8 +132,9 @@ impl Eval {
         let model = Model::open(&self.model, &options)?;
         let other = match &self.against {
             Some(bundle) => {
-                let provider = self.against_provider.unwrap_or(options.provider);
-                Some(Model::open(bundle, &options.clone().provider(provider))?)
+                let mut other = options.clone().provider(self.against_provider.unwrap_or(options.provider));
+                other.precision = self.against_precision.or(options.precision);
+                Some(Model::open(bundle, &other)?)
             }
             None => None,
         };

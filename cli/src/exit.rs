@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use segvol_calibration::CalibrationError;
 use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError};
 use segvol_onnx::BundleError;
@@ -107,31 +108,35 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(_) => return USAGE,
         None => {}
     }
-    match error.downcast_ref::<segvol_measure::Error>() {
-        Some(segvol_measure::Error::Run(error)) => run_code(Some(error)),
-        Some(segvol_measure::Error::Record(_) | segvol_measure::Error::OtherModel { .. }) => INPUT,
-        Some(_) => RUN_TIME,
-        None if error.is::<segvol_measure::RecordError>() => INPUT,
-        None => run_code(error.downcast_ref()),
+    if let Some(error) = error.downcast_ref::<segvol_measure::Error>() {
+        return match error {
+            segvol_measure::Error::Run(error) => run_code(error),
+            segvol_measure::Error::Record(_) | segvol_measure::Error::OtherModel { .. } => INPUT,
+            _ => RUN_TIME,
+        };
     }
+    if error.is::<segvol_measure::RecordError>() {
+        return INPUT;
+    }
+    if let Some(error) = error.downcast_ref::<CalibrationError>() {
+        return match error {
+            CalibrationError::NoScans { .. } => INPUT,
+            CalibrationError::Scan { source, .. } => run_code(source),
+            CalibrationError::Run(error) => run_code(error),
+            CalibrationError::Convert(error) => convert_code(error),
+            _ => RUN_TIME,
+        };
+    }
+    error.downcast_ref::<segvol::Error>().map_or(RUN_TIME, run_code)
 }
 
-fn run_code(error: Option<&segvol::Error>) -> u8 {
+fn run_code(error: &segvol::Error) -> u8 {
+    use segvol::Error;
     match error {
-        Some(segvol::Error::Bundle(_)) => BUNDLE,
-        Some(
-            segvol::Error::Library { .. }
-            | segvol::Error::ProviderMissing { .. }
-            | segvol::Error::ProviderFailed { .. },
-        ) => PROVIDER,
-        Some(
-            segvol::Error::Volume(_)
-            | segvol::Error::Intensity(_)
-            | segvol::Error::Prompt(_)
-            | segvol::Error::Truth(_)
-            | segvol::Error::Tokenizer(_),
-        ) => INPUT,
-        Some(segvol::Error::Setting { .. }) => USAGE,
+        Error::Bundle(_) => BUNDLE,
+        Error::Library { .. } | Error::ProviderMissing { .. } | Error::ProviderFailed { .. } => PROVIDER,
+        Error::Volume(_) | Error::Intensity(_) | Error::Prompt(_) | Error::Truth(_) | Error::Tokenizer(_) => INPUT,
+        Error::Setting { .. } => USAGE,
         _ => RUN_TIME,
     }
 }

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use segvol_converter::{BundleInspection, CheckpointInspection, Inspection};
-use segvol_onnx::manifest::NotExported;
-use segvol_onnx::{Architecture, Dim, TensorSpec};
+use segvol_onnx::manifest::{NotExported, PrecisionFiles};
+use segvol_onnx::{Architecture, Dim, Precision, TensorSpec};
 
 /// Show what a checkpoint or a bundle holds
 ///
@@ -75,16 +75,8 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
     writeln!(out, "  made by     {}", manifest.tool)?;
     writeln!(out, "  graphs      ONNX opset {}, IR version {}", manifest.opset, manifest.ir_version)?;
     show_architecture(out, &manifest.architecture)?;
-    for (stage, files) in &manifest.stages {
-        writeln!(out, "{stage}: {} parameters", files.parameters)?;
-        for (word, specs) in [("takes", &files.inputs), ("gives", &files.outputs)] {
-            for spec in specs {
-                writeln!(out, "  {word}  {}", tensor(spec))?;
-            }
-        }
-        for file in files.graphs.values().chain([&files.weights]) {
-            writeln!(out, "  {:<40} {:>10}", file.name, size(file.bytes))?;
-        }
+    for (precision, files) in &manifest.precisions {
+        show_precision(out, *precision, files)?;
     }
     if let Some(tokenizer) = &manifest.tokenizer {
         writeln!(out, "tokenizer: {:?}, end token {}", tokenizer.prompt_template, tokenizer.end_id)?;
@@ -93,6 +85,32 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
     show_not_exported(out, &manifest.not_exported)?;
     let verdict = if bundle.problem.is_none() { "all as in the manifest" } else { "NOT as in the manifest" };
     writeln!(out, "files: {verdict}")
+}
+
+fn show_precision(out: &mut impl Write, precision: Precision, precision_files: &PrecisionFiles) -> io::Result<()> {
+    let files = precision_files.stages.values().flat_map(|files| files.graphs.values().chain([&files.weights]));
+    writeln!(out, "precision {precision}: {}", size(files.map(|file| file.bytes).sum()))?;
+    if let Some(calibration) = &precision_files.calibration {
+        writeln!(out, "  calibrated on {} windows of {}", calibration.windows, calibration.scans.join(", "))?;
+    }
+    for (stage, files) in &precision_files.stages {
+        writeln!(out, "  {stage}: {} parameters", files.parameters)?;
+        for (word, specs) in [("takes", &files.inputs), ("gives", &files.outputs)] {
+            for spec in specs {
+                writeln!(out, "    {word}  {}", tensor(spec))?;
+            }
+        }
+        for file in files.graphs.values().chain([&files.weights]) {
+            writeln!(out, "    {:<44} {:>10}", file.name, size(file.bytes))?;
+        }
+    }
+    if !precision_files.kept_in_float32.is_empty() {
+        writeln!(out, "  kept in float32")?;
+    }
+    for kept in &precision_files.kept_in_float32 {
+        writeln!(out, "    {}: {}", kept.part, kept.reason)?;
+    }
+    Ok(())
 }
 
 fn show_architecture(out: &mut impl Write, a: &Architecture) -> io::Result<()> {

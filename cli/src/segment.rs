@@ -272,7 +272,8 @@ fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     }
     let statistics = &report.statistics;
     let (encoded, reused) = (statistics.windows_encoded, statistics.windows_reused);
-    writeln!(out, "{encoded} windows encoded, {reused} reused, on {}", report.provider.used)?;
+    let (provider, precision) = (report.provider.used, report.provider.precision);
+    writeln!(out, "{encoded} windows encoded, {reused} reused, on {provider} at {precision}")?;
     for warning in report.warnings.iter().chain(report.objects.iter().flat_map(|object| &object.warnings)) {
         writeln!(out, "warning: {warning}")?;
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use segvol::{Options, Provider};
+use segvol::{Options, Precision, Provider};
 use segvol_onnx::Stage;
 
 /// How scans are segmented, and on what.
@@ -34,6 +34,10 @@ pub(crate) struct Settings {
     /// wrong key lists the right ones
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Machine")]
     provider_option: Vec<String>,
+    /// Which of the bundle's precisions is run: fp32, fp16 or int8; if not given, fp16 on CUDA and TensorRT, fp32
+    /// elsewhere, and another only where the bundle lacks it
+    #[arg(long, value_name = "PRECISION", help_heading = "Machine")]
+    precision: Option<Precision>,
     /// Threads per graph; as many as there are cores if not given
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
@@ -69,6 +73,7 @@ impl Settings {
             .zoom_in(!self.no_zoom)
             .overlap(self.overlap)
             .cache_bytes(self.cache_mb.saturating_mul(1 << 20));
+        options.precision = self.precision;
         options.threads = self.threads;
         options.library = self.library.clone();
         options.stage_providers = self.stage_provider.iter().copied().collect();

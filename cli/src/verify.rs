@@ -9,6 +9,7 @@ use segvol::{Options, Provider};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::scans::Scans;
 use segvol_measure::{Libraries, Record, Verification, table};
+use segvol_onnx::Precision;
 
 use crate::exit::{Child, NotEqual, Usage};
 use crate::measuring::{here, read_prompts, this_program};
@@ -58,6 +59,12 @@ pub(crate) struct Verify {
     /// The provider of the reference [default: cpu]
     #[arg(long, value_name = "PROVIDER", help_heading = "What it is compared with")]
     against_provider: Option<Provider>,
+    /// The precision to verify, which the bundle must hold
+    #[arg(long, value_name = "PRECISION", default_value_t = Precision::Fp32)]
+    precision: Precision,
+    /// The reference's precision
+    #[arg(long, value_name = "PRECISION", default_value_t = Precision::Fp32)]
+    against_precision: Precision,
 
     /// Write the stage outputs of the bundle instead of comparing them; another run takes them as --goldens
     #[arg(long, value_name = "FILE", conflicts_with_all = ["goldens", "against", "against_provider", "json"])]
@@ -125,6 +132,7 @@ impl Verify {
 
     fn options(&self, provider: Provider) -> Options {
         let mut options = Options::default().provider(provider);
+        options.precision = Some(self.precision);
         options.threads = self.threads;
         options.library = Libraries::new(self.library.clone()).of(provider, &here());
         options
@@ -133,13 +141,14 @@ impl Verify {
     /// The reference's stage outputs, made by a process of its own: it may need another library.
     fn make_reference(&self, folder: &Path) -> anyhow::Result<PathBuf> {
         let provider = self.against_provider.unwrap_or(Provider::Cpu);
-        if self.against.is_none() && self.provider == [provider] {
-            let message =
-                "nothing to compare with: give another --provider, --against, --against-provider or --goldens";
+        let same = self.provider == [provider] && self.precision == self.against_precision;
+        if self.against.is_none() && same {
+            let message = "nothing to compare with: give another --provider or --precision, --against, --against-provider or --goldens";
             return Err(Usage(message.to_owned()).into());
         }
         let path = folder.join("reference.safetensors");
-        let mut command = self.command(self.against.as_deref().unwrap_or(&self.bundle), provider)?;
+        let mut command =
+            self.command(self.against.as_deref().unwrap_or(&self.bundle), provider, self.against_precision)?;
         command.arg("--dump").arg(&path).stdout(Stdio::null());
         let status = command.status().context("the process that makes the reference")?;
         if status.success() {
@@ -150,7 +159,7 @@ impl Verify {
     }
 
     fn verify_elsewhere(&self, provider: Provider, reference: &Path) -> anyhow::Result<Verification> {
-        let mut command = self.command(&self.bundle, provider)?;
+        let mut command = self.command(&self.bundle, provider, self.precision)?;
         command.arg("--goldens").arg(reference).arg("--json").stdout(Stdio::piped());
         let output = command.stderr(Stdio::inherit()).output().context("the process of a provider")?;
         serde_json::from_slice(&output.stdout).map_err(|_| {
@@ -159,9 +168,9 @@ impl Verify {
         })
     }
 
-    fn command(&self, bundle: &Path, provider: Provider) -> anyhow::Result<Command> {
+    fn command(&self, bundle: &Path, provider: Provider, precision: Precision) -> anyhow::Result<Command> {
         let mut command = Command::new(this_program()?);
-        command.arg("verify").arg(bundle).args(["--provider", provider.name()]);
+        command.arg("verify").arg(bundle).args(["--provider", provider.name(), "--precision", precision.name()]);
         if let Some(threads) = self.threads {
             command.args(["--threads", &threads.to_string()]);
         }

@@ -10,10 +10,10 @@ use std::thread;
 
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
 use segvol_onnx::save::{HashedFile, save_bytes, save_model};
-use segvol_onnx::{Architecture, Stage};
+use segvol_onnx::{Architecture, Precision, Stage};
 
 use crate::checkpoint::Checkpoint;
-use crate::error::{CheckpointError, ConvertError, TensorFaults};
+use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
 use crate::stages::{PlannedStage, graph_file, weights_file};
 
 /// The tokenizer's name in a bundle.
@@ -68,21 +68,21 @@ impl Draft {
     /// Writes a stage's weights and graphs.
     pub(crate) fn write_stage(
         &self,
-        stage: Stage,
+        (precision, stage): (Precision, Stage),
         planned: &PlannedStage,
         checkpoint: &Checkpoint,
         architecture: &Architecture,
     ) -> Result<StageFiles, ConvertError> {
-        let weights = self.write_weights(&weights_file(stage), planned, checkpoint)?;
+        let weights = self.write_weights(&weights_file(stage, precision), planned, checkpoint)?;
         let mut graphs = BTreeMap::new();
         for (&variant, model) in &planned.graphs {
-            let name = graph_file(stage, variant);
+            let name = graph_file(stage, precision, variant);
             let entry = save_model(&self.folder, &name, model).map_err(output(&self.folder.join(&name)))?;
             graphs.insert(variant, entry);
         }
         Ok(StageFiles {
-            inputs: stage.inputs(architecture),
-            outputs: stage.outputs(architecture),
+            inputs: stage.inputs(architecture, precision),
+            outputs: stage.outputs(architecture, precision),
             parameters: planned.parameters,
             weights,
             graphs,
@@ -99,7 +99,7 @@ impl Draft {
         let path = self.folder.join(name);
         let mut file = HashedFile::create(&path).map_err(output(&path))?;
         let (sender, receiver) = sync_channel::<(u64, Vec<u8>)>(1);
-        let (converted, written) = thread::scope(|scope| {
+        let (faults, written) = thread::scope(|scope| {
             let writer = scope.spawn(move || -> io::Result<HashedFile> {
                 for (offset, bytes) in receiver {
                     file.pad_to(offset)?;
@@ -107,26 +107,29 @@ impl Draft {
                 }
                 Ok(file)
             });
-            let mut converted = Ok(());
+            let mut faults = Vec::new();
             for tensor in &planned.weights {
-                let values = match tensor.source.read(checkpoint) {
-                    Ok(values) => values,
+                match tensor.read(checkpoint) {
+                    // A writer that has stopped says why below.
+                    Ok(values) if faults.is_empty() => {
+                        if sender.send((tensor.external.offset, values)).is_err() {
+                            break;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(fault @ TensorFault::Float16 { .. }) => faults.push(fault), // There may be others.
                     Err(fault) => {
-                        converted = Err(fault);
+                        faults.push(fault);
                         break;
                     }
-                };
-                // A writer that has stopped says why below.
-                if sender.send((tensor.external.offset, values)).is_err() {
-                    break;
                 }
             }
             drop(sender);
             let panicked = |_| Err(io::Error::other("the writing thread panicked"));
-            (converted, writer.join().unwrap_or_else(panicked))
+            (faults, writer.join().unwrap_or_else(panicked))
         });
-        if let Err(fault) = converted {
-            let (path, faults) = (checkpoint.path.clone(), TensorFaults(vec![fault]));
+        if !faults.is_empty() {
+            let (path, faults) = (checkpoint.path.clone(), TensorFaults(faults));
             return Err(CheckpointError::Tensors { path, faults }.into());
         }
         written.and_then(|file| file.finish(name)).map_err(output(&path))

@@ -161,6 +161,16 @@ pub enum TensorFault {
         /// The element.
         found: f32,
     },
+    /// An element is too large for float16.
+    #[error("tensor `{name}`: expected magnitudes up to 65504 at precision fp16, found {found} at element {index}")]
+    Float16 {
+        /// The tensor.
+        name: String,
+        /// Row-major index of the element, in the tensor as the graph has it.
+        index: usize,
+        /// The element.
+        found: f32,
+    },
     /// The file does not have the tensor's bytes.
     #[error("tensor `{name}`: {reason}")]
     Unreadable {
@@ -181,6 +191,7 @@ impl TensorFault {
             | Self::Unexpected { name }
             | Self::Dtype { name, .. }
             | Self::NotFinite { name, .. }
+            | Self::Float16 { name, .. }
             | Self::Unreadable { name, .. } => name,
         }
     }
@@ -192,6 +203,17 @@ const FAULTS_SHOWN: usize = 8;
 /// One or more faults, in the order in which the model takes its tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorFaults(pub Vec<TensorFault>);
+
+impl TensorFaults {
+    /// Adds faults of tensors that have none yet: one tensor may be looked at for several graphs.
+    pub(crate) fn add(&mut self, faults: Vec<TensorFault>) {
+        for fault in faults {
+            if self.0.iter().all(|known| known.name() != fault.name()) {
+                self.0.push(fault);
+            }
+        }
+    }
+}
 
 impl fmt::Display for TensorFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,12 +6,12 @@
 
 use segvol_onnx::{Architecture, Value, Variant};
 
-use crate::nn::{attention, gelu_erf, layer_norm, linear, linear_without_bias};
+use crate::nn::{attention, gelu_erf, layer_norm, layer_norm_before, linear, linear_without_bias};
 use crate::weights::Module;
 
-/// `image [B, 1, D, H, W] -> image_embedding [B, N, C]`.
+/// `image [B, 1, D, H, W] -> image_embedding [B, N, C]`, full to full. Between the blocks, `x` is full.
 pub(crate) fn image_encoder(m: &Module, a: &Architecture, image: &Value, variant: Variant) -> Value {
-    let mut x = patch_embedding(&m.at("patch_embedding"), a, image); // [B, N, C]
+    let mut x = patch_embedding(&m.at("patch_embedding").not_quantised(), a, image); // [B, N, C]
     for i in 0..a.image_encoder.layers {
         x = block(&m.block("blocks", i), a, &x, variant);
     }
@@ -27,15 +27,18 @@ fn patch_embedding(m: &Module, a: &Architecture, image: &Value) -> Value {
     let x = m.reshape(image, &[0, gd, pd, gh, ph, gw, pw]); // the one input channel falls away
     let x = m.transpose(&x, &[0, 1, 3, 5, 2, 4, 6]); // [B, gd, gh, gw, pd, ph, pw]
     let x = m.reshape(&x, &[0, tokens as i64, voxels as i64]); // [B, N, pd ph pw]
-    let x = linear(&m.at("patch_embeddings.1"), &x, [voxels, a.channels]); // [B, N, C]
-    m.add(&x, &m.weight("position_embeddings", &[1, tokens, a.channels]))
+    let x = linear(&m.at("patch_embeddings.1"), &m.half(&x), [voxels, a.channels]); // [B, N, C]
+    m.add(&m.full(&x), &m.weight("position_embeddings", &[1, tokens, a.channels]))
 }
 
 fn block(m: &Module, a: &Architecture, x: &Value, variant: Variant) -> Value {
-    let attended = self_attention(&m.at("attn"), a, &layer_norm(&m.at("norm1"), x, a.channels), variant);
-    let x = m.add(x, &attended);
-    let mixed = mlp(&m.at("mlp"), a, &layer_norm(&m.at("norm2"), &x, a.channels));
-    m.add(&x, &mixed)
+    let (width, hidden) = (a.channels, a.image_encoder.mlp);
+    let attn = m.at("attn");
+    let normal = layer_norm_before(&m.at("norm1"), &attn.at("qkv"), x, [width, 3 * width]);
+    let x = m.add(x, &m.full(&self_attention(&attn, a, &normal, variant)));
+    let mlp_module = m.at("mlp");
+    let normal = layer_norm_before(&m.at("norm2"), &mlp_module.at("linear1"), &x, [width, hidden]);
+    m.add(&x, &m.full(&mlp(&mlp_module, a, &normal)))
 }
 
 /// The `3 C` outputs of `qkv` are ordered `(q|k|v, head, channel)`.
@@ -47,9 +50,10 @@ fn self_attention(m: &Module, a: &Architecture, x: &Value, variant: Variant) -> 
     let (width, heads) = (a.channels, a.image_encoder.heads);
     let qkv = linear_without_bias(&m.at("qkv"), x, [width, 3 * width]); // [B, N, 3 C]
     let [q, k, v] = &m.split(-1, &qkv, [width; 3]); // [B, N, C] each
-    let mixed = match variant {
-        Variant::Portable => attention(m, [q, k, v], [heads, width], |scores| scores),
-        Variant::Fused => m.multi_head_attention(q, k, v, heads),
+    let mixed = if variant.is_fused() {
+        m.multi_head_attention(q, k, v, heads)
+    } else {
+        attention(m, [q, k, v], [heads, width], |scores| scores)
     };
     linear(&m.at("out_proj"), &mixed, [width, width])
 }

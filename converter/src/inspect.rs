@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, ConvertError};
+use crate::stages::Wanted;
 use crate::{config, stages};
 
 /// What a checkpoint or a bundle holds.
@@ -97,7 +98,7 @@ pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, Convert
         Stage::ALL.into_iter().partition(|stage| stages::stages_of(&checkpoint).contains(stage));
     let (architecture, not_exported, problem) = match config::architecture(&checkpoint, config) {
         Ok(architecture) => {
-            let (plan, problem) = stages::plan_or_problem(&checkpoint, &architecture);
+            let (plan, problem) = stages::plan_or_problem(&checkpoint, &architecture, Wanted::FP32);
             (Some(architecture), plan.not_exported, problem.map(ConvertError::from))
         }
         Err(error) => (None, Vec::new(), Some(error)),

@@ -12,8 +12,10 @@ mod config;
 pub mod error;
 mod image_encoder;
 mod inspect;
+mod int8;
 mod mask_decoder;
 mod nn;
+mod numerics;
 mod prompt_encoder;
 pub mod seeded;
 mod stages;
@@ -25,17 +27,19 @@ mod two_way_transformer;
 mod unused;
 mod weights;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use segvol_onnx::graph::{IR_VERSION, OPSET};
-use segvol_onnx::manifest::{Precision, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
-use segvol_onnx::{Manifest, Stage};
+use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
+use segvol_onnx::{Activations, Manifest, Precision, Stage};
 
 pub use checkpoint::Checkpoint;
 pub use error::{CheckpointError, ConvertError};
 pub use inspect::{BundleInspection, CheckpointInspection, Inspection, Module, inspect};
+use stages::Wanted;
 
 /// What a conversion may be told. By default everything is found beside the checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +49,21 @@ pub struct Options {
     /// `tokenizer.json`, `vocab.json` with `merges.txt` beside it, or a folder with either; else the
     /// checkpoint's folder is searched.
     pub tokenizer: Option<PathBuf>,
+    /// The bundle's precisions; none stands for [`Precision::Fp32`] alone.
+    pub precisions: BTreeSet<Precision>,
+    /// What a calibration saw, for [`Precision::Int8`]; else int8's ranges of activations are found while running.
+    pub calibrated: Option<Calibrated>,
     /// Replace a bundle that is already there.
     pub force: bool,
+}
+
+/// What a calibration saw, and on what.
+#[derive(Debug, Clone)]
+pub struct Calibrated {
+    /// What the image encoder's linear layers took.
+    pub activations: Activations,
+    /// The scans, for the manifest.
+    pub record: Calibration,
 }
 
 /// Under which terms the weights may be used, as far as a file can tell.
@@ -62,15 +79,51 @@ const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint that th
 ///
 /// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] before any work;
 /// [`ConvertError::Checkpoint`] if the file is damaged, is no SegVol model, or has a tensor that is missing,
-/// left over, misshapen or not finite; [`ConvertError::Config`] or [`ConvertError::Size`] if sizes
-/// contradict each other; [`ConvertError::NoTokenizer`] or [`ConvertError::Tokenizer`];
-/// [`ConvertError::Output`] if writing fails.
+/// left over, misshapen, not finite, or beyond float16 where that was asked for; [`ConvertError::Config`] or
+/// [`ConvertError::Size`] if sizes contradict each other; [`ConvertError::NoTokenizer`] or
+/// [`ConvertError::Tokenizer`]; [`ConvertError::Output`] if writing fails.
 pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Manifest, ConvertError> {
+    let mut precisions: Vec<Precision> = options.precisions.iter().copied().collect();
+    if precisions.is_empty() {
+        precisions.push(Precision::Fp32);
+    }
+    let calibrated = options.calibrated.as_ref();
+    let seen = calibrated.map(|calibrated| &calibrated.activations);
+    let wanted = Wanted { precisions: &precisions, seen, observed: false };
+    convert_wanted(checkpoint, output, options, wanted)
+}
+
+/// Whether a bundle may be written to `output`, as [`convert`] finds out first of all: for callers with long work before.
+///
+/// # Errors
+///
+/// [`ConvertError::OutputExists`] and [`ConvertError::OutputNotABundle`] if something else is there.
+pub fn check_output(output: &Path, force: bool) -> Result<(), ConvertError> {
+    bundle::Place::check(output, force).map(drop)
+}
+
+/// Converts `checkpoint` to a float32 bundle in the folder `output` whose image encoder has, beside its graphs, one that
+/// tells what its linear layers take: [`segvol_onnx::Variant::Observed`].
+///
+/// # Errors
+///
+/// As for [`convert`].
+pub fn convert_for_calibration(checkpoint: &Path, output: &Path, options: &Options) -> Result<Manifest, ConvertError> {
+    convert_wanted(checkpoint, output, options, Wanted { observed: true, ..Wanted::FP32 })
+}
+
+fn convert_wanted(
+    checkpoint: &Path,
+    output: &Path,
+    options: &Options,
+    wanted: Wanted<'_>,
+) -> Result<Manifest, ConvertError> {
     let place = bundle::Place::check(output, options.force)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
     let architecture = config::architecture(&checkpoint, options.config.as_deref())?;
-    let plan = stages::plan(&checkpoint, &architecture)?;
-    let tokenizer = match plan.stages.contains_key(&Stage::TextEncoder) {
+    let plan = stages::plan(&checkpoint, &architecture, wanted)?;
+    let stages_of = stages::stages_of(&checkpoint);
+    let tokenizer = match stages_of.contains(&Stage::TextEncoder) {
         true => {
             let vocabulary = architecture.text_encoder.vocabulary;
             Some(tokenizer::find(&checkpoint.path, options.tokenizer.as_deref(), vocabulary)?)
@@ -81,11 +134,22 @@ pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Ma
     let draft = place.draft()?;
     let (stages, sha256) = thread::scope(|scope| {
         let hash = scope.spawn(|| sha256_file(&checkpoint.path));
-        let write = |(&stage, planned)| Ok((stage, draft.write_stage(stage, planned, &checkpoint, &architecture)?));
-        let stages = plan.stages.iter().map(write).collect::<Result<_, ConvertError>>();
+        let write = |(&key, planned)| Ok((key, draft.write_stage(key, planned, &checkpoint, &architecture)?));
+        let stages = plan.stages.iter().map(write).collect::<Result<BTreeMap<_, _>, ConvertError>>();
         (stages, hash.join().unwrap_or_else(|_| Err(io::Error::other("the hashing thread panicked"))))
     });
+    let stages = stages?;
     let sha256 = sha256.map_err(|source| CheckpointError::Io { path: checkpoint.path.clone(), source })?;
+    let files = |&precision: &Precision| {
+        let of = |&stage: &Stage| Some((stage, stages.get(&(numerics::stored(stage, precision), stage))?.clone()));
+        let calibration = options.calibrated.as_ref().filter(|_| precision == Precision::Int8);
+        let files = PrecisionFiles {
+            stages: stages_of.iter().filter_map(of).collect(),
+            kept_in_float32: numerics::kept_in_float32(precision, stages_of),
+            calibration: calibration.map(|calibrated| calibrated.record.clone()),
+        };
+        (precision, files)
+    };
 
     let tokenizer = match tokenizer {
         Some(tokenizer) => Some(Tokenizer {
@@ -108,10 +172,9 @@ pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Ma
             dtypes: checkpoint.dtypes(),
         },
         architecture,
-        precision: Precision::Fp32,
+        precisions: wanted.precisions.iter().map(files).collect(),
         opset: OPSET,
         ir_version: IR_VERSION,
-        stages: stages?,
         tokenizer,
         not_exported: plan.not_exported,
         license_note: LICENSE_NOTE.to_owned(),

@@ -16,7 +16,7 @@ use crate::weights::Module;
 const MASK_TOKENS: usize = 4;
 
 /// `image_embedding [1, N, C], sparse_embeddings [B, P, C], text_alignment [B, C/8] ->
-/// low_res_logits [B, 4 Gd, 4 Gh, 4 Gw]`.
+/// low_res_logits [B, 4 Gd, 4 Gh, 4 Gw]`, full to full.
 ///
 /// Text is one vector added to the mask token's: the released code multiplies both with the upscaled image
 /// and adds the products. Without text the vector is zero, so no variant of the graph is needed.
@@ -39,10 +39,10 @@ pub(crate) fn mask_decoder(
     let upscaled = output_upscaling(&decoder.at("output_upscaling"), a, &image); // [B, 64 N, C/8]
     // All tokens, though only that after `iou_token` is taken: a matrix of one row would go through ONNX Runtime's
     // matrix-vector kernel, which rounds otherwise, and a prompt alone would differ from the same prompt in a batch.
-    let hyper = hypernetwork(&decoder.at("output_hypernetworks_mlps.0"), a, &tokens); // [B, 5+P, C/8]
-    let hyper = m.add(&m.gather(1, &hyper, &m.int(1)), text_alignment); // [B, C/8]
+    let hyper = hypernetwork(&decoder.at("output_hypernetworks_mlps.0"), a, &m.half(&tokens)); // [B, 5+P, C/8]
+    let hyper = m.add(&m.full(&m.gather(1, &hyper, &m.int(1))), text_alignment); // [B, C/8]
 
-    let logits = m.mat_mul(&upscaled, &m.unsqueeze(2, &hyper)); // [B, 64 N, 1]
+    let logits = m.mat_mul(&m.full(&upscaled), &m.unsqueeze(2, &hyper)); // [B, 64 N, 1]
     let [d, h, w] = a.grid_dhw().map(|n| n as i64);
     let logits = m.reshape(&logits, &[0, d, h, w, 2, 2, 2, 2, 2, 2]);
     let logits = m.transpose(&logits, &[0, 1, 4, 7, 2, 5, 8, 3, 6, 9]); // [B, Gd, 2, 2, Gh, 2, 2, Gw, 2, 2]
@@ -60,7 +60,7 @@ fn output_tokens(m: &Module, a: &Architecture, text_alignment: &Value) -> Value 
     m.add(&m.unsqueeze(2, &zeros), &tokens)
 }
 
-/// Image tokens `[B, N, C]`, upscaled four times along every axis: `[B, 64 N, C/8]`.
+/// Image tokens `[B, N, C]`, upscaled four times along every axis: `[B, 64 N, C/8]`; full to half.
 ///
 /// A transposed convolution whose kernel is its stride makes eight voxels of each voxel and mixes none: a linear layer.
 /// So voxels stay rows all the way, in the order (grid, first doubling, second doubling), and only logits change places.
@@ -68,22 +68,23 @@ fn output_upscaling(m: &Module, a: &Architecture, image: &Value) -> Value {
     let (c, c4, c8) = (a.channels, a.channels / 4, a.channels / 8);
     let rows =
         |x: &Value, count: usize, width: usize| m.reshape(x, &[0, (count * a.image_tokens()) as i64, width as i64]);
-    let x = rows(&conv_transpose_2x(&m.at("0"), image, [c, c4]), 8, c4); // [B, 8 N, C/4]
-    let x = gelu_erf(m, &layer_norm_joint(&m.at("1"), &x, a.grid_dhw(), c4));
+    let x = rows(&conv_transpose_2x(&m.at("0"), &m.half(image), [c, c4]), 8, c4); // [B, 8 N, C/4]
+    let x = layer_norm_joint(&m.at("1"), &m.full(&x), a.grid_dhw(), c4);
+    let x = gelu_erf(m, &m.half(&x));
     let x = conv_transpose_2x(&m.at("3"), &x, [c4, c8]); // [B, 8 N, 8 C/8]
     // GELU before the rows are counted anew: ONNX Runtime then adds the bias in the same pass.
     rows(&gelu_erf(m, &x), 64, c8) // [B, 64 N, C/8]
 }
 
-/// `nn.ConvTranspose3d(kernel_size=2, stride=2)` of voxels as rows: `[B, V, inputs] -> [B, V, 8 outputs]`.
+/// `nn.ConvTranspose3d(kernel_size=2, stride=2)` of voxels as rows: `[B, V, inputs] -> [B, V, 8 outputs]`, half to half.
 fn conv_transpose_2x(m: &Module, x: &Value, [inputs, outputs]: [usize; 2]) -> Value {
     let stored = [inputs, outputs, 2, 2, 2];
-    let weight = m.weight_permuted("weight", &stored, (&[inputs, outputs, 8], &[0, 2, 1]), &[inputs, 8 * outputs]);
-    let bias = m.computed("bias of eight", &[8 * outputs], ("bias", &[outputs]), |bias| bias.repeat(8));
+    let weight = m.operand_permuted("weight", &stored, (&[inputs, outputs, 8], &[0, 2, 1]), &[inputs, 8 * outputs]);
+    let bias = m.operand_computed("bias of eight", &[8 * outputs], ("bias", &[outputs]), |bias| bias.repeat(8));
     m.add(&m.mat_mul(x, &weight), &bias)
 }
 
-/// Three linear layers, ReLU between: `[B, T, C] -> [B, T, C/8]`.
+/// Three linear layers, ReLU between: `[B, T, C] -> [B, T, C/8]`, half to half.
 fn hypernetwork(m: &Module, a: &Architecture, x: &Value) -> Value {
     let c = a.channels;
     let x = m.relu(&linear(&m.at("layers.0"), x, [c, c]));

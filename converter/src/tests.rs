@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
 use segvol_onnx::proto::ModelProto;
-use segvol_onnx::{Architecture, Manifest, Stage, Variant};
+use segvol_onnx::{Architecture, Manifest, Precision, Stage, Variant};
 
 use crate::error::{CheckpointError, ConvertError, TensorFault};
+use crate::stages::Wanted;
 use crate::{Checkpoint, Inspection, Options, config, convert, inspect, stages};
 
 const CONFIG: &str = r#"{"spatial_size": [8, 32, 48], "patch_size": [4, 16, 16], "heads": 2, "dec_heads": 2,
@@ -30,7 +31,7 @@ fn model(dir: &Path) -> Shapes {
     ]
     .into();
     let (checkpoint, architecture) = open(&write(dir, &shapes));
-    let Err(CheckpointError::Tensors { faults, .. }) = stages::plan(&checkpoint, &architecture) else {
+    let Err(CheckpointError::Tensors { faults, .. }) = stages::plan(&checkpoint, &architecture, Wanted::FP32) else {
         panic!("most tensors are missing");
     };
     for fault in faults.0 {
@@ -67,7 +68,7 @@ fn open(path: &Path) -> (Checkpoint, Architecture) {
 
 fn faults(path: &Path) -> Vec<TensorFault> {
     let (checkpoint, architecture) = open(path);
-    match stages::plan(&checkpoint, &architecture) {
+    match stages::plan(&checkpoint, &architecture, Wanted::FP32) {
         Ok(_) => Vec::new(),
         Err(CheckpointError::Tensors { faults, .. }) => faults.0,
         Err(error) => panic!("{error}"),
@@ -94,7 +95,7 @@ fn a_bundle_is_whole_and_the_same_every_time() {
     let read = Manifest::read(&first).expect("a bundle");
     assert_eq!(read, manifest);
     read.verify(&first).expect("as in the manifest");
-    assert_eq!(manifest.stages.keys().copied().collect::<Vec<_>>(), Stage::ALL);
+    assert_eq!(manifest.precisions[&Precision::Fp32].stages.keys().copied().collect::<Vec<_>>(), Stage::ALL);
     for file in manifest.files().map(|file| file.name.as_str()).chain(["manifest.json"]) {
         let [first, second] = [&first, &second].map(|dir| fs::read(dir.join(file)).expect("a file"));
         assert!(first == second, "{file} differs");
@@ -112,8 +113,8 @@ fn a_bundle_is_whole_and_the_same_every_time() {
 fn variants_share_weights_and_differ_in_attention() {
     let dir = tempfile::tempdir().expect("a folder");
     let (checkpoint, architecture) = open(&write(dir.path(), &model(dir.path())));
-    let plan = stages::plan(&checkpoint, &architecture).expect("a plan");
-    let graphs = &plan.stages[&Stage::ImageEncoder].graphs;
+    let plan = stages::plan(&checkpoint, &architecture, Wanted::FP32).expect("a plan");
+    let graphs = &plan.stages[&(Precision::Fp32, Stage::ImageEncoder)].graphs;
     let initializers = |model: &ModelProto| model.graph.clone().expect("a graph").initializer;
     let portable = initializers(&graphs[&Variant::Portable]);
     let fused = initializers(&graphs[&Variant::Fused]);
@@ -123,7 +124,7 @@ fn variants_share_weights_and_differ_in_attention() {
     }
     let domains = |variant| graphs[&variant].opset_import.len();
     assert_eq!((domains(Variant::Portable), domains(Variant::Fused)), (1, 2));
-    for (stage, planned) in &plan.stages {
+    for ((_, stage), planned) in &plan.stages {
         let portable = &planned.graphs[&Variant::Portable];
         assert_eq!(portable.opset_import.len(), 1, "{stage}");
     }
@@ -169,7 +170,7 @@ fn an_encoder_alone_gives_its_stage() {
     shapes.retain(|name, _| name.starts_with("image_encoder."));
     let bundle = dir.path().join("bundle");
     let manifest = convert(&write(dir.path(), &shapes), &bundle, &Options::default()).expect("converted");
-    assert_eq!(manifest.stages.keys().copied().collect::<Vec<_>>(), [Stage::ImageEncoder]);
+    assert_eq!(manifest.precisions[&Precision::Fp32].stages.keys().copied().collect::<Vec<_>>(), [Stage::ImageEncoder]);
     assert!(manifest.tokenizer.is_none());
     Manifest::read(&bundle).expect("a bundle").verify(&bundle).expect("as in the manifest");
 }

@@ -20,13 +20,13 @@ pub(crate) fn text_encoder(m: &Module, a: &Architecture, input_ids: &Value) -> [
     let [tokens, end] = clip_text_model(&text.at("clip_text_model"), a, input_ids);
     // Every token is projected and the end token's row taken last: a matrix of one row would go through ONNX Runtime's
     // matrix-vector kernel, which rounds otherwise, and a name alone would differ from the same name in a batch.
-    let embeddings = linear(&text.at("dim_align"), &tokens, [a.text_encoder.width, a.channels]); // [B, T, C]
+    let embeddings = linear(&text.at("dim_align"), &m.half(&tokens), [a.text_encoder.width, a.channels]); // [B, T, C]
     let align = m.at("mask_decoder.txt_align_upscaled_embedding");
     let alignments = linear(&align, &embeddings, [a.channels, a.upscaled_channels()]); // [B, T, C/8]
-    [embeddings, alignments].map(|rows| m.squeeze(1, &m.mat_mul(&end, &rows)))
+    [embeddings, alignments].map(|rows| m.squeeze(1, &m.mat_mul(&end, &m.full(&rows))))
 }
 
-/// CLIP's text tower: tokens `[B, T, width]`, and the end token's place as a row of zeros and one 1, `[B, 1, T]`.
+/// CLIP's text tower: full tokens `[B, T, width]`, and the end token's place as a row of zeros and one 1, `[B, 1, T]`.
 fn clip_text_model(m: &Module, a: &Architecture, input_ids: &Value) -> [Value; 2] {
     let t = &a.text_encoder;
     // Positions 0, 1, .. of every row, from a running sum of ones: the length may be any.
@@ -34,9 +34,9 @@ fn clip_text_model(m: &Module, a: &Architecture, input_ids: &Value) -> [Value; 2
     let positions = m.sub(&m.cum_sum(1, &ones), &m.int(1)); // [B, T]
 
     let embeddings = m.at("embeddings");
-    let tokens = embeddings.weight("token_embedding.weight", &[t.vocabulary, t.width]);
-    let places = embeddings.weight("position_embedding.weight", &[t.context_length, t.width]);
-    let mut x = m.add(&m.gather(0, &tokens, input_ids), &m.gather(0, &places, &positions)); // [B, T, width]
+    let tokens = embeddings.rows("token_embedding.weight", &[t.vocabulary, t.width], input_ids);
+    let places = embeddings.rows("position_embedding.weight", &[t.context_length, t.width], &positions);
+    let mut x = m.add(&tokens, &places); // [B, T, width]
 
     // A token sees itself and those before it.
     let later = m.greater(&m.unsqueeze(1, &positions), &m.unsqueeze(2, &positions)); // [B, T, T]
@@ -55,12 +55,13 @@ fn clip_text_model(m: &Module, a: &Architecture, input_ids: &Value) -> [Value; 2
 
 fn layer(m: &Module, a: &Architecture, x: &Value, later: &Value) -> Value {
     let t = &a.text_encoder;
-    let attended = self_attention(&m.at("self_attn"), a, &layer_norm(&m.at("layer_norm1"), x, t.width), later);
-    let x = m.add(x, &attended);
+    let normal = m.half(&layer_norm(&m.at("layer_norm1"), x, t.width));
+    let x = m.add(x, &m.full(&self_attention(&m.at("self_attn"), a, &normal, later)));
     let mlp = m.at("mlp");
-    let hidden = linear(&mlp.at("fc1"), &layer_norm(&m.at("layer_norm2"), &x, t.width), [t.width, t.mlp]);
+    let normal = m.half(&layer_norm(&m.at("layer_norm2"), &x, t.width));
+    let hidden = linear(&mlp.at("fc1"), &normal, [t.width, t.mlp]);
     let mixed = linear(&mlp.at("fc2"), &quick_gelu(&mlp, &hidden), [t.mlp, t.width]);
-    m.add(&x, &mixed)
+    m.add(&x, &m.full(&mixed))
 }
 
 fn self_attention(m: &Module, a: &Architecture, x: &Value, later: &Value) -> Value {

@@ -18,7 +18,8 @@ use crate::weights::Module;
 
 /// `image [1, N, C]`, its position code `[1, N, C]`, `tokens [B, T, C] -> tokens [B, T, C], image [B, N, C]`.
 ///
-/// Position codes, of which the tokens' is the initial tokens, are added to queries and keys, never to values.
+/// Tokens, image and codes are full between the steps. Position codes, of which the tokens' is the initial tokens, are
+/// added to queries and keys, never to values.
 pub(crate) fn two_way_transformer(
     m: &Module,
     a: &Architecture,
@@ -76,35 +77,35 @@ fn block(
 
 fn self_attention(m: &Module, a: &Architecture, [q, k, v]: [&Value; 3]) -> Value {
     let width = a.channels;
-    let q = linear(&m.at("q_proj"), q, [width, width]);
-    let k = linear(&m.at("k_proj"), k, [width, width]);
-    let v = linear(&m.at("v_proj"), v, [width, width]);
+    let q = linear(&m.at("q_proj"), &m.half(q), [width, width]);
+    let k = linear(&m.at("k_proj"), &m.half(k), [width, width]);
+    let v = linear(&m.at("v_proj"), &m.half(v), [width, width]);
     let mixed = attention(m, [&q, &k, &v], [a.mask_decoder.heads, width], |scores| scores);
-    linear(&m.at("out_proj"), &mixed, [width, width])
+    m.full(&linear(&m.at("out_proj"), &mixed, [width, width]))
 }
 
-/// Tokens attend to the image: `tokens [B, T, C]`, `placed` and `image [1 or B, N, C] -> [B, T, C]`.
+/// Tokens attend to the image: `tokens [B, T, C]`, `placed` and `image [1 or B, N, C] -> [B, T, C]`; full to full.
 fn attention_to_image(m: &Module, a: &Architecture, [tokens, placed, image]: [&Value; 3]) -> Value {
     let heads = Heads::of(a);
-    let q = heads.split(m, &linear(&m.at("q_proj"), tokens, heads.inward())); // [B, heads, T, c]
-    let scores = m.transpose(&heads.scores(&m.at("k_proj"), &q, placed), &[0, 2, 1]); // [B, heads T, N]
-    let mixed = m.mat_mul(&m.softmax(-1, &scores), image); // [B, heads T, C]
+    let q = heads.split(m, &linear(&m.at("q_proj"), &m.half(tokens), heads.inward())); // [B, heads, T, c]
+    let scores = m.transpose(&heads.scores(&m.at("k_proj"), &q, &m.half(placed)), &[0, 2, 1]); // [B, heads T, N]
+    let mixed = m.mat_mul(&m.half(&m.softmax(-1, &scores)), &m.half(image)); // [B, heads T, C]
     let mixed = m.mat_mul(&heads.unmerge(m, &mixed), &heads.columns(&m.at("v_proj"))); // [B, heads, T, c]
     let mixed = m.reshape(&m.transpose(&mixed, &[0, 2, 1, 3]), &[0, 0, heads.inner() as i64]); // [B, T, C/2]
-    let mixed = m.add(&mixed, &m.at("v_proj").weight("bias", &[heads.inner()])); // a mean's weights add up to 1
-    linear(&m.at("out_proj"), &mixed, heads.outward())
+    let mixed = m.add(&mixed, &m.at("v_proj").operand("bias", &[heads.inner()])); // a mean's weights add up to 1
+    m.full(&linear(&m.at("out_proj"), &mixed, heads.outward()))
 }
 
-/// The image attends to tokens: `placed [1 or B, N, C]`, keys and `tokens [B, T, C] -> [B, N, C]`.
+/// The image attends to tokens: `placed [1 or B, N, C]`, keys and `tokens [B, T, C] -> [B, N, C]`; full to full.
 fn attention_of_image(m: &Module, a: &Architecture, [placed, keys, tokens]: [&Value; 3]) -> Value {
     let heads = Heads::of(a);
-    let k = heads.split(m, &linear(&m.at("k_proj"), keys, heads.inward())); // [B, heads, T, c]
-    let scores = heads.scores(&m.at("q_proj"), &k, placed); // [B, N, heads T]
+    let k = heads.split(m, &linear(&m.at("k_proj"), &m.half(keys), heads.inward())); // [B, heads, T, c]
+    let scores = heads.scores(&m.at("q_proj"), &k, &m.half(placed)); // [B, N, heads T]
     let scores = m.reshape(&scores, &[0, 0, heads.count as i64, -1]); // [B, N, heads, T]
-    let weights = m.reshape(&m.softmax(-1, &scores), &[0, a.image_tokens() as i64, -1]); // [B, N, heads T]
-    let v = heads.split(m, &linear(&m.at("v_proj"), tokens, heads.inward())); // [B, heads, T, c]
+    let weights = m.reshape(&m.half(&m.softmax(-1, &scores)), &[0, a.image_tokens() as i64, -1]); // [B, N, heads T]
+    let v = heads.split(m, &linear(&m.at("v_proj"), &m.half(tokens), heads.inward())); // [B, heads, T, c]
     let v = heads.merge(m, &m.mat_mul(&v, &heads.rows_out(&m.at("out_proj")))); // [B, heads T, C]
-    m.add(&m.mat_mul(&weights, &v), &m.at("out_proj").weight("bias", &[a.channels]))
+    m.full(&m.add(&m.mat_mul(&weights, &v), &m.at("out_proj").operand("bias", &[a.channels])))
 }
 
 /// The heads of a cross attention, which is half as wide as the tokens.
@@ -137,15 +138,15 @@ impl Heads {
     }
 
     /// Scaled scores `[B, N, heads T]` of the image `[1 or B, N, C]` and tokens `[B, heads, T, c]` that are projected
-    /// already; `projection` is the image's.
+    /// already; `projection` is the image's. Half to full.
     fn scores(&self, projection: &Module, tokens: &Value, image: &Value) -> Value {
         let m = projection;
-        let tokens = m.mul(tokens, &m.scalar(1.0 / (self.channels as f32).sqrt()));
+        let tokens = m.mul(tokens, &m.number(1.0 / (self.channels as f32).sqrt()));
         let inner = [self.inner()];
-        let bias = m.weight_permuted("bias", &inner, (&inner, &[0]), &[self.count, self.channels, 1]);
+        let bias = m.operand_permuted("bias", &inner, (&inner, &[0]), &[self.count, self.channels, 1]);
         let bias = m.reshape(&m.mat_mul(&tokens, &bias), &[0, 1, -1]); // [B, 1, heads T]
         let tokens = self.merge(m, &m.mat_mul(&tokens, &self.rows(m))); // [B, heads T, C]
-        m.add(&m.mat_mul(image, &m.transpose(&tokens, &[0, 2, 1])), &bias)
+        m.add(&m.full(&m.mat_mul(image, &m.transpose(&tokens, &[0, 2, 1]))), &m.full(&bias))
     }
 
     /// `[B, heads, T, C] -> [B, heads T, C]`.
@@ -158,26 +159,27 @@ impl Heads {
         m.reshape(x, &[0, self.count as i64, -1, self.width as i64])
     }
 
-    /// A projection's weight, `[heads c, C]` in the checkpoint, as `[heads, c, C]`: what a score with the projected image asks of the image itself.
+    /// A projection's weight, `[heads c, C]` in the checkpoint, as `[heads, c, C]`: what a score with the
+    /// projected image asks of the image itself.
     fn rows(&self, m: &Module) -> Value {
         let (n, c) = (self.count, self.channels);
-        m.weight_permuted("weight", &[n * c, self.width], (&[n, c, self.width], &[0, 1, 2]), &[n, c, self.width])
+        m.operand_permuted("weight", &[n * c, self.width], (&[n, c, self.width], &[0, 1, 2]), &[n, c, self.width])
     }
 
     /// The last projection's weight, `[C, heads c]` in the checkpoint, as `[heads, c, C]`.
     fn rows_out(&self, m: &Module) -> Value {
         let (n, c, width) = (self.count, self.channels, self.width);
-        m.weight_permuted("weight", &[width, n * c], (&[width, n, c], &[1, 2, 0]), &[n, c, width])
+        m.operand_permuted("weight", &[width, n * c], (&[width, n, c], &[1, 2, 0]), &[n, c, width])
     }
 
     /// A projection's weight, `[heads c, C]` in the checkpoint, as `[heads, C, c]`: projects.
     fn columns(&self, m: &Module) -> Value {
         let (n, c) = (self.count, self.channels);
-        m.weight_permuted("weight", &[n * c, self.width], (&[n, c, self.width], &[0, 2, 1]), &[n, self.width, c])
+        m.operand_permuted("weight", &[n * c, self.width], (&[n, c, self.width], &[0, 2, 1]), &[n, self.width, c])
     }
 }
 
 fn mlp(m: &Module, a: &Architecture, x: &Value) -> Value {
-    let hidden = m.relu(&linear(&m.at("lin1"), x, [a.channels, a.mask_decoder.mlp])); // [B, T, mlp]
-    linear(&m.at("lin2"), &hidden, [a.mask_decoder.mlp, a.channels])
+    let hidden = m.relu(&linear(&m.at("lin1"), &m.half(x), [a.channels, a.mask_decoder.mlp])); // [B, T, mlp]
+    m.full(&linear(&m.at("lin2"), &hidden, [a.mask_decoder.mlp, a.channels]))
 }

@@ -4,22 +4,29 @@
 //! collected instead of stopping the graph, so that one message names every fault.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
+use std::rc::Rc;
 
+use half::f16;
 use rayon::prelude::*;
 use segvol_onnx::graph::External;
+use segvol_onnx::proto::data_type;
 use segvol_onnx::save::{INLINE_BELOW_BYTES, WeightsLayout};
-use segvol_onnx::{Graph, Value};
+use segvol_onnx::{Dim, Graph, Observation, TensorSpec, Value};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::TensorFault;
+use crate::int8::Int8Weight;
+use crate::numerics::Numerics;
 
 /// The weights of one stage, shared by its graphs.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {
     checkpoint: &'a Checkpoint,
     ledger: RefCell<Ledger>,
+    /// Weights that were quantised already, for the next graph.
+    int8: RefCell<BTreeMap<String, Rc<Int8Weight>>>,
 }
 
 /// What a stage takes, and what is wrong with it.
@@ -40,7 +47,16 @@ pub(crate) struct Ledger {
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub external: External,
-    pub source: Source,
+    name: String,
+    data_type: i32,
+    source: Source,
+}
+
+impl Planned {
+    /// The tensor's bytes in the weights file.
+    pub(crate) fn read(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, TensorFault> {
+        self.source.read(checkpoint, &self.name, self.data_type)
+    }
 }
 
 /// Where a weight's numbers come from.
@@ -54,6 +70,8 @@ pub(crate) enum Source {
     Permuted { name: String, shape: Vec<usize>, order: Vec<usize> },
     /// Computed from the checkpoint already.
     Computed(Vec<f32>),
+    /// In the file's own element type already.
+    Bytes(Vec<u8>),
 }
 
 impl<'a> Weights<'a> {
@@ -66,7 +84,7 @@ impl<'a> Weights<'a> {
             parameters: 0,
             faults: Vec::new(),
         };
-        Self { checkpoint, ledger: RefCell::new(ledger) }
+        Self { checkpoint, ledger: RefCell::new(ledger), int8: RefCell::default() }
     }
 
     /// What the graphs have asked for.
@@ -98,24 +116,38 @@ impl<'a> Weights<'a> {
         false
     }
 
-    /// Adds an initialiser of that name and shape to the graph, and its numbers to the plan.
-    fn add(&self, graph: &Graph, name: &str, shape: &[usize], source: Source) -> Value {
-        let bytes = shape.iter().product::<usize>() * size_of::<f32>();
+    /// Adds an initialiser of that name, shape and element type to the graph, and its numbers to the plan.
+    fn add(&self, graph: &Graph, name: &str, shape: &[usize], data_type: i32, source: Source) -> Value {
+        let bytes = shape.iter().product::<usize>() * element_bytes(data_type);
         if bytes < INLINE_BELOW_BYTES {
-            let values = source.read(self.checkpoint).unwrap_or_else(|fault| {
+            let values = source.read(self.checkpoint, name, data_type).unwrap_or_else(|fault| {
                 self.fault(fault);
                 Vec::new()
             });
-            return graph.float_bytes(name, shape, values);
+            return graph.inline(name, shape, data_type, values);
         }
         let mut ledger = self.ledger.borrow_mut();
         let placed = ledger.layout.get(name).is_some();
         let external = ledger.layout.place(name, bytes as u64);
-        let value = graph.external(name, shape, &external);
+        let value = graph.external(name, shape, data_type, &external);
         if !placed {
-            ledger.external.push(Planned { external, source });
+            ledger.external.push(Planned { external, name: name.to_owned(), data_type, source });
         }
         value
+    }
+
+    /// The elements of a checkpoint tensor; none, and a fault noted, if there is no such tensor.
+    fn floats(&self, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
+        if !self.take(name, shape) {
+            return None;
+        }
+        match self.checkpoint.read(name) {
+            Ok(bytes) => Some(bytes.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect()),
+            Err(fault) => {
+                self.fault(fault);
+                None
+            }
+        }
     }
 
     fn fault(&self, fault: TensorFault) {
@@ -127,18 +159,43 @@ impl<'a> Weights<'a> {
 }
 
 impl Source {
-    /// The numbers, row-major, as little-endian float32.
-    pub(crate) fn read(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, TensorFault> {
-        match self {
-            Self::Stored(name) => checkpoint.read(name),
+    /// The numbers, row-major and little-endian, in this element type.
+    fn read(&self, checkpoint: &Checkpoint, name: &str, data_type: i32) -> Result<Vec<u8>, TensorFault> {
+        let floats = match self {
+            Self::Stored(name) => checkpoint.read(name)?,
             Self::Transposed { name, rows, columns } => {
-                Ok(transpose(checkpoint.read(name)?.as_chunks().0, *rows, *columns).into_flattened())
+                transpose(checkpoint.read(name)?.as_chunks().0, *rows, *columns).into_flattened()
             }
             Self::Permuted { name, shape, order } => {
-                Ok(permute(checkpoint.read(name)?.as_chunks().0, shape, order).into_flattened())
+                permute(checkpoint.read(name)?.as_chunks().0, shape, order).into_flattened()
             }
-            Self::Computed(values) => Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-        }
+            Self::Computed(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::Bytes(bytes) => return Ok(bytes.clone()),
+        };
+        if data_type == data_type::FLOAT16 { narrow(name, floats.as_chunks().0) } else { Ok(floats) }
+    }
+}
+
+/// float32 as float16, rounded to nearest.
+fn narrow(name: &str, values: &[[u8; 4]]) -> Result<Vec<u8>, TensorFault> {
+    let number = |raw: &[u8; 4]| f32::from_le_bytes(*raw);
+    let fits = |raw: &[u8; 4]| number(raw).abs() <= f16::MAX.to_f32();
+    if let Some(index) = values.par_iter().position_first(|raw| !fits(raw)) {
+        return Err(TensorFault::Float16 { name: name.to_owned(), index, found: number(&values[index]) });
+    }
+    let mut halves = vec![[0; 2]; values.len()];
+    halves.par_iter_mut().zip(values).with_min_len(1 << 14).for_each(|(half, raw)| {
+        *half = f16::from_f32(number(raw)).to_le_bytes();
+    });
+    Ok(halves.into_flattened())
+}
+
+fn element_bytes(data_type: i32) -> usize {
+    match data_type {
+        data_type::UINT8 | data_type::INT8 => 1,
+        data_type::FLOAT16 => 2,
+        data_type::INT64 => 8,
+        _ => 4,
     }
 }
 
@@ -149,6 +206,7 @@ impl Source {
 pub(crate) struct Module<'a> {
     graph: Graph,
     weights: &'a Weights<'a>,
+    numerics: Numerics<'a>,
     path: String,
 }
 
@@ -162,13 +220,22 @@ impl Deref for Module<'_> {
 
 impl<'a> Module<'a> {
     /// The whole network.
-    pub(crate) fn new(graph: &Graph, weights: &'a Weights<'a>) -> Self {
-        Self { graph: graph.clone(), weights, path: String::new() }
+    pub(crate) fn new(graph: &Graph, weights: &'a Weights<'a>, numerics: Numerics<'a>) -> Self {
+        Self { graph: graph.clone(), weights, numerics, path: String::new() }
     }
 
     /// A part of this module, under the checkpoint's name for it.
     pub(crate) fn at(&self, name: &str) -> Self {
-        Self { graph: self.graph.at(name), weights: self.weights, path: self.name(name) }
+        Self { graph: self.graph.at(name), path: self.name(name), ..*self }
+    }
+
+    /// This module, with linear layers that are neither quantised nor observed.
+    pub(crate) fn not_quantised(&self) -> Self {
+        let numerics = match self.numerics {
+            Numerics::Int8 { .. } | Numerics::Observed => Numerics::Float,
+            other => other,
+        };
+        Self { graph: self.graph.clone(), path: self.path.clone(), numerics, ..*self }
     }
 
     /// A numbered part of this module.
@@ -180,60 +247,166 @@ impl<'a> Module<'a> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// A weight as the checkpoint has it.
+    /// `x`, float32, in the element type that matrix products are taken in.
+    pub(crate) fn half(&self, x: &Value) -> Value {
+        if matches!(self.numerics, Numerics::Half) { self.cast_to_half(x) } else { x.clone() }
+    }
+
+    /// `x`, of the element type that matrix products are taken in, as float32.
+    pub(crate) fn full(&self, x: &Value) -> Value {
+        if matches!(self.numerics, Numerics::Half) { self.cast_to_float(x) } else { x.clone() }
+    }
+
+    /// A number of the element type that matrix products are taken in.
+    pub(crate) fn number(&self, value: f32) -> Value {
+        if matches!(self.numerics, Numerics::Half) { self.half_scalar(value) } else { self.scalar(value) }
+    }
+
+    /// A weight as the checkpoint has it, float32.
     pub(crate) fn weight(&self, name: &str, shape: &[usize]) -> Value {
-        let name = self.name(name);
-        let there = self.weights.take(&name, shape);
-        let source = if there { Source::Stored(name.clone()) } else { PLACEHOLDER };
-        self.weights.add(&self.graph, &name, shape, source)
+        let data_type = self.numerics.stored(shape.iter().product(), false);
+        let value = self.stored(name, shape, data_type);
+        if data_type == data_type::FLOAT16 { self.cast_to_float(&value) } else { value }
     }
 
-    /// A weight `[rows, columns]` of the checkpoint, as `[columns, rows]`.
-    pub(crate) fn weight_transposed(&self, name: &str, [rows, columns]: [usize; 2]) -> Value {
-        let name = self.name(name);
-        let there = self.weights.take(&name, &[rows, columns]);
-        let source = if there { Source::Transposed { name: name.clone(), rows, columns } } else { PLACEHOLDER };
-        self.weights.add(&self.graph, &name, &[columns, rows], source)
+    /// Rows of a weight, which is a table, at `indices`: float32.
+    pub(crate) fn rows(&self, table: &str, shape: &[usize], indices: &Value) -> Value {
+        let data_type = self.numerics.stored(shape.iter().product(), false);
+        let rows = self.gather(0, &self.stored(table, shape, data_type), indices);
+        if data_type == data_type::FLOAT16 { self.cast_to_float(&rows) } else { rows }
     }
 
-    /// A weight whose axes are split into those of `view` and taken in another order; merged again, they are `shape`.
+    /// A weight of the element type that matrix products are taken in.
+    pub(crate) fn operand(&self, name: &str, shape: &[usize]) -> Value {
+        let data_type = self.numerics.stored(shape.iter().product(), true);
+        let value = self.stored(name, shape, data_type);
+        self.widened(value)
+    }
+
+    /// As [`Module::operand`], a weight `[rows, columns]` of the checkpoint as `[columns, rows]`.
+    pub(crate) fn operand_transposed(&self, name: &str, [rows, columns]: [usize; 2]) -> Value {
+        let full_name = self.name(name);
+        let there = self.weights.take(&full_name, &[rows, columns]);
+        let source = if there { Source::Transposed { name: full_name, rows, columns } } else { PLACEHOLDER };
+        let value = self.added(name, &[columns, rows], self.numerics.stored(rows * columns, true), source);
+        self.widened(value)
+    }
+
+    /// As [`Module::weight`], with the axes split into those of `view` and taken in another order; merged again, they
+    /// are `shape`.
     pub(crate) fn weight_permuted(
+        &self,
+        name: &str,
+        stored: &[usize],
+        view: (&[usize], &[usize]),
+        shape: &[usize],
+    ) -> Value {
+        let data_type = self.numerics.stored(shape.iter().product(), false);
+        let value = self.permuted(name, stored, view, shape, data_type);
+        if data_type == data_type::FLOAT16 { self.cast_to_float(&value) } else { value }
+    }
+
+    /// As [`Module::operand`], with the axes as in [`Module::weight_permuted`].
+    pub(crate) fn operand_permuted(
+        &self,
+        name: &str,
+        stored: &[usize],
+        view: (&[usize], &[usize]),
+        shape: &[usize],
+    ) -> Value {
+        let data_type = self.numerics.stored(shape.iter().product(), true);
+        let value = self.permuted(name, stored, view, shape, data_type);
+        self.widened(value)
+    }
+
+    fn permuted(
         &self,
         name: &str,
         stored: &[usize],
         (view, order): (&[usize], &[usize]),
         shape: &[usize],
+        data_type: i32,
     ) -> Value {
-        let name = self.name(name);
-        let there = self.weights.take(&name, stored);
-        let source = Source::Permuted { name: name.clone(), shape: view.to_vec(), order: order.to_vec() };
-        self.weights.add(&self.graph, &name, shape, if there { source } else { PLACEHOLDER })
+        let full_name = self.name(name);
+        let there = self.weights.take(&full_name, stored);
+        let source = Source::Permuted { name: full_name, shape: view.to_vec(), order: order.to_vec() };
+        self.added(name, shape, data_type, if there { source } else { PLACEHOLDER })
     }
 
-    /// A constant that `compute` makes from a weight's numbers.
+    fn widened(&self, value: Value) -> Value {
+        if matches!(self.numerics, Numerics::Widened) { self.cast_to_float(&value) } else { value }
+    }
+
+    fn stored(&self, name: &str, shape: &[usize], data_type: i32) -> Value {
+        let full_name = self.name(name);
+        let there = self.weights.take(&full_name, shape);
+        let source = if there { Source::Stored(full_name) } else { PLACEHOLDER };
+        self.added(name, shape, data_type, source)
+    }
+
+    /// A constant of this module.
+    pub(crate) fn added(&self, name: &str, shape: &[usize], data_type: i32, source: Source) -> Value {
+        self.weights.add(&self.graph, &self.name(name), shape, data_type, source)
+    }
+
+    /// A float32 constant that `compute` makes from a weight's numbers.
     pub(crate) fn computed(
         &self,
         name: &str,
         shape: &[usize],
-        (weight, weight_shape): (&str, &[usize]),
+        weight: (&str, &[usize]),
         compute: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Value {
-        let weight = self.name(weight);
-        let source = if self.weights.take(&weight, weight_shape) {
-            match self.weights.checkpoint.read(&weight) {
-                Ok(bytes) => {
-                    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
-                    Source::Computed(compute(&values))
-                }
-                Err(fault) => {
-                    self.weights.fault(fault);
-                    PLACEHOLDER
-                }
-            }
-        } else {
-            PLACEHOLDER
-        };
-        self.weights.add(&self.graph, &self.name(name), shape, source)
+        self.added(name, shape, data_type::FLOAT, self.source_computed(weight, compute))
+    }
+
+    /// As [`Module::computed`], of the element type that matrix products are taken in.
+    pub(crate) fn operand_computed(
+        &self,
+        name: &str,
+        shape: &[usize],
+        weight: (&str, &[usize]),
+        compute: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Value {
+        let data_type = self.numerics.stored(shape.iter().product(), true);
+        let value = self.added(name, shape, data_type, self.source_computed(weight, compute));
+        self.widened(value)
+    }
+
+    fn source_computed(&self, (name, shape): (&str, &[usize]), compute: impl FnOnce(&[f32]) -> Vec<f32>) -> Source {
+        let values = self.weights.floats(&self.name(name), shape);
+        values.map_or(PLACEHOLDER, |values| Source::Computed(compute(&values)))
+    }
+
+    /// The weight of this linear layer in int8, and whether its activations have a known range; none if it is not
+    /// quantised.
+    pub(crate) fn int8(&self, [inputs, outputs]: [usize; 2], after_norm: bool) -> Option<(Rc<Int8Weight>, bool)> {
+        let Numerics::Int8 { seen, fixed } = self.numerics else { return None };
+        if let Some(known) = self.weights.int8.borrow().get(&self.path) {
+            return Some((Rc::clone(known), fixed));
+        }
+        let name = self.name("weight");
+        let seen =
+            seen.map(|seen| seen.get(&self.path).filter(|seen| seen.min.len() == inputs && seen.max.len() == inputs));
+        if seen == Some(None) {
+            let reason = format!("the calibration saw no activations of `{}`, {inputs} wide", self.path);
+            self.weights.fault(TensorFault::Unreadable { name: name.clone(), reason });
+        }
+        let weight = self.weights.floats(&name, &[outputs, inputs]).unwrap_or_else(|| vec![0.0; inputs * outputs]);
+        let quantised = Rc::new(Int8Weight::new(&weight, inputs, seen.flatten(), after_norm));
+        self.weights.int8.borrow_mut().insert(self.path.clone(), Rc::clone(&quantised));
+        Some((quantised, fixed))
+    }
+
+    /// Tells in further outputs what this linear layer takes, if the graph is one for calibration.
+    pub(crate) fn observe(&self, x: &Value, inputs: usize) {
+        if matches!(self.numerics, Numerics::Observed) {
+            let output = |observation: Observation, value: &Value| {
+                self.output(&TensorSpec::float(&observation.output(&self.path), [Dim::Fixed(inputs)]), value);
+            };
+            output(Observation::Min, &self.reduce_min(&[0, 1], x));
+            output(Observation::Max, &self.reduce_max(&[0, 1], x));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an evaluation found, object by object.
 
 use segvol::metrics::Scores;
-use segvol::{Orientation, Profile};
+use segvol::{Orientation, Precision, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
@@ -65,13 +65,15 @@ pub struct Header {
     pub settings: Settings,
 }
 
-/// A bundle on a provider.
+/// A bundle on a provider, at a precision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelHeader {
     /// SHA-256 of its manifest, which holds the hashes of all its files.
     pub manifest_sha256: String,
     /// Where its graphs ran.
     pub provider: String,
+    /// Which of its precisions ran.
+    pub precision: Precision,
 }
 
 /// One structure of one case, asked for with one kind of prompt.

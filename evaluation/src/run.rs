@@ -76,6 +76,7 @@ impl<'a> Evaluation<'a> {
         let model = |model: &Model| ModelHeader {
             manifest_sha256: model.manifest_sha256().to_owned(),
             provider: model.stages().provider().name().to_owned(),
+            precision: model.stages().precision(),
         };
         Header {
             tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),

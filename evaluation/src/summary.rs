@@ -136,7 +136,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use segvol::{Orientation, Profile};
+    use segvol::{Orientation, Precision, Profile};
 
     use super::*;
     use crate::results::{CaseResult, Failure, Header, ModelHeader, Settings};
@@ -163,7 +163,11 @@ pub(crate) mod tests {
         Results {
             header: Header {
                 tool: "segvol".to_owned(),
-                model: ModelHeader { manifest_sha256: "ab".to_owned(), provider: "cpu".to_owned() },
+                model: ModelHeader {
+                    manifest_sha256: "ab".to_owned(),
+                    provider: "cpu".to_owned(),
+                    precision: Precision::Fp32,
+                },
                 against: None,
                 orientation: Orientation::Ras,
                 profile: Profile::Default,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use segvol::Provider;
-use segvol_onnx::manifest::Precision;
+use segvol_onnx::Precision;
 use segvol_onnx::{Architecture, Manifest, Stage};
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! How fast SegVol's stages are, and how equal to other programs' or providers'.
 //!
-//! Equal: [`verify`] compares the outputs of every stage, and masks from end to end, with a [`record`] that another
+//! Equal: [`mod@verify`] compares the outputs of every stage, and masks from end to end, with a [`record`] that another
 //! bundle, provider or program made; [`tolerance`] says what is near enough, and why.
 //!
-//! Fast: [`bench`] runs stages, and [`job`] a whole segmentation, in [`worker`] processes of their own, against the
+//! Fast: [`mod@bench`] runs stages, and [`job`] a whole segmentation, in [`worker`] processes of their own, against the
 //! [`peak`] of the machine and the operations counted in [`flops`]; [`table`] and [`plot`] show what came out.
 
 pub mod bench;

@@ -75,7 +75,7 @@ mod tests {
         let a = Architecture::RELEASED;
         for stage in Stage::ALL {
             let found = inputs(stage, &a, 2);
-            let expected = stage.inputs(&a);
+            let expected = stage.inputs(&a, segvol_onnx::Precision::Fp32);
             assert_eq!(found.len(), expected.len(), "{stage}");
             for ((name, tensor), spec) in found.iter().zip(expected) {
                 assert_eq!((name, tensor.shape().len()), (&spec.name, spec.shape.len()), "{stage}");

@@ -1,8 +1,8 @@
 //! One line of a benchmark: what was asked, what was used, and what was measured.
 
 use segvol::{Placement, Provider};
+use segvol_onnx::Precision;
 use segvol_onnx::Stage;
-use segvol_onnx::manifest::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::Difference;
@@ -34,9 +34,7 @@ impl Variant {
     /// The word for the precision.
     #[must_use]
     pub fn precision_name(&self) -> &'static str {
-        match self.precision {
-            Precision::Fp32 => "fp32",
-        }
+        self.precision.name()
     }
 }
 

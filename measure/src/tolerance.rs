@@ -3,8 +3,8 @@
 //! A stage is fed with the reference's own inputs wherever the reference has them whole, so an allowance is for one
 //! stage's rounding alone. For a comparison across precisions, the coarser one's row holds.
 
+use segvol_onnx::Precision;
 use segvol_onnx::Stage;
-use segvol_onnx::manifest::Precision;
 
 /// How far the outputs of a stage may be from the reference, as relative L2.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +36,21 @@ pub fn of_stage(stage: Stage, precision: Precision) -> Tolerance {
         (Precision::Fp32, Stage::MaskDecoder) => {
             (2e-5, "an independent float32 implementation differs by 6e-6 at most, tanh-GELU for exact GELU by 3.6e-4")
         }
+        (Precision::Fp16, Stage::PromptEncoder) => return of_stage(stage, Precision::Fp32),
+        (Precision::Fp16, Stage::ImageEncoder) => (
+            1e-3,
+            "float16 weights and products differ by 5e-4 on seeded weights, attention scaled by 0.26 instead of 0.25 by \
+             2.4e-3",
+        ),
+        (Precision::Fp16, Stage::TextEncoder | Stage::MaskDecoder) => {
+            (4e-3, "float16 weights and products differ by 1.7e-3 on seeded weights, through many more sums")
+        }
+        (Precision::Int8, Stage::ImageEncoder) => (
+            4e-2,
+            "one scale for all activations of a product leaves 256 levels: 1.1e-2 to 1.8e-2 on seeded weights; zero points \
+             six levels off differ by 0.4",
+        ),
+        (Precision::Int8, _) => return of_stage(stage, Precision::Fp32),
     };
     Tolerance { relative_l2, reason }
 }
@@ -58,6 +73,13 @@ pub fn of_mask(precision: Precision) -> MaskTolerance {
             reason: "float32 sums in another order move logits by 1e-6 of their size: only voxels on the mask's very edge \
                      may change sides",
         },
+        Precision::Fp16 => {
+            MaskTolerance { dice: 0.995, reason: "the demo model's masks agree by 0.9999 or better on its phantom" }
+        }
+        Precision::Int8 => MaskTolerance {
+            dice: 0.99,
+            reason: "the demo model's masks agree by 0.9935 or better on phantoms it never saw",
+        },
     }
 }
 
@@ -68,9 +90,10 @@ mod tests {
     #[test]
     fn every_tolerance_is_above_rounding_and_has_its_reason() {
         for stage in Stage::ALL {
-            let found = of_stage(stage, Precision::Fp32);
-            assert!(found.relative_l2 > 1e-6 && found.relative_l2 < 1e-4, "{stage}: {found:?}");
-            assert!(found.reason.len() > 20, "{stage}");
+            let [fp32, fp16, int8] = Precision::ALL.map(|precision| of_stage(stage, precision));
+            assert!(fp32.relative_l2 > 1e-6 && fp32.relative_l2 < 1e-4, "{stage}: {fp32:?}");
+            assert!(fp16.relative_l2 >= fp32.relative_l2 && int8.relative_l2 >= fp32.relative_l2, "{stage}");
+            assert!([fp32, fp16, int8].iter().all(|found| found.reason.len() > 20), "{stage}");
         }
     }
 }

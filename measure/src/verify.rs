@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use segvol::{GraphSession, Model, Options, Tensor, TextEmbedding};
-use segvol_onnx::manifest::Precision;
+use segvol_onnx::Precision;
 use segvol_onnx::{Architecture, Manifest, Stage};
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +119,7 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
     let (masks, _) = end_to_end(bundle, options, scans)?;
     let found = run_stages(bundle, &manifest, options, &cases, &prompts, reference)?;
 
-    let precision = Precision::Fp32;
+    let (precision, _) = at(options);
     let (mut checks, mut not_compared) = (Vec::new(), Vec::new());
     for (name, tensor) in &found.tensors {
         let values = tensor.floats().unwrap_or_default();
@@ -170,6 +170,14 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
     Ok(Verification { subject, reference: reference.metadata.clone(), checks, not_compared })
 }
 
+/// The precision that is verified, which is fp32 unless told otherwise, and options that ask for it.
+fn at(options: &Options) -> (Precision, Options) {
+    let precision = options.precision.unwrap_or(Precision::Fp32);
+    let mut options = options.clone();
+    options.precision = Some(precision);
+    (precision, options)
+}
+
 fn checked_manifest(bundle: &Path) -> Result<Manifest, Error> {
     let manifest = Manifest::read(bundle)?;
     manifest.verify(bundle)?;
@@ -180,7 +188,7 @@ fn end_to_end(bundle: &Path, options: &Options, scans: &Scans) -> Result<(Record
     if scans.files.is_empty() {
         return Ok((Record::default(), Vec::new()));
     }
-    scans.run(&Model::open(bundle, options)?)
+    scans.run(&Model::open(bundle, &at(options).1)?)
 }
 
 fn stage_of(output: &str) -> Stage {
@@ -202,7 +210,9 @@ fn run_stages(
     reference: &Record,
 ) -> Result<Record, Error> {
     let mut run = Run { a: &manifest.architecture, reference, record: Record::default() };
-    for stage in Stage::ALL.into_iter().filter(|stage| manifest.stages.contains_key(stage)) {
+    let (precision, options) = &at(options);
+    let held = &manifest.precision(bundle, *precision).map_err(segvol::Error::from)?.stages;
+    for stage in Stage::ALL.into_iter().filter(|stage| held.contains_key(stage)) {
         let session = GraphSession::open_stage(bundle, manifest, stage, options)?;
         let metadata = &mut run.record.metadata;
         metadata.insert("provider".to_owned(), session.provider().name().to_owned());
@@ -218,7 +228,7 @@ fn run_stages(
     let metadata = &mut run.record.metadata;
     metadata.insert("tool".to_owned(), concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned());
     metadata.insert("bundle".to_owned(), bundle.display().to_string());
-    metadata.insert("precision".to_owned(), "fp32".to_owned());
+    metadata.insert("precision".to_owned(), precision.name().to_owned());
     Ok(run.record)
 }
 

@@ -144,7 +144,8 @@ fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error
     Ok(match request {
         Request::Open { bundle, variant, library } => {
             let manifest = Manifest::read(&bundle)?;
-            let options = options(variant.provider, variant.threads, library);
+            let mut options = options(variant.provider, variant.threads, library);
+            options.precision = Some(variant.precision);
             let inputs = load::inputs(variant.stage, &manifest.architecture, variant.batch);
             let start = Instant::now();
             let session = GraphSession::open_stage(&bundle, &manifest, variant.stage, &options)?;
@@ -235,8 +236,8 @@ impl Drop for Worker {
 
 #[cfg(test)]
 mod tests {
+    use segvol_onnx::Precision;
     use segvol_onnx::Stage;
-    use segvol_onnx::manifest::Precision;
 
     use super::*;
 

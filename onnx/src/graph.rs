@@ -8,6 +8,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use half::f16;
+
 use crate::proto::{
     AttributeProto, DATA_LOCATION_EXTERNAL, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
@@ -154,6 +156,13 @@ impl Graph {
         self.floats(&format!("scalar {value}"), &[], &[value])
     }
 
+    /// A float16 number, given as float32, stored once however often it is used.
+    #[must_use]
+    pub fn half_scalar(&self, value: f32) -> Value {
+        let bytes = f16::from_f32(value).to_le_bytes().to_vec();
+        self.inline(&format!("half scalar {value}"), &[], data_type::FLOAT16, bytes)
+    }
+
     /// A list of int64, stored once however often it is used.
     #[must_use]
     pub fn ints(&self, values: &[i64]) -> Value {
@@ -170,16 +179,13 @@ impl Graph {
     /// A float32 initialiser inside the graph's file. One name is stored once.
     #[must_use]
     pub fn floats(&self, name: &str, shape: &[usize], values: &[f32]) -> Value {
-        self.float_bytes(name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-    }
-
-    /// As [`Graph::floats`], of little-endian bytes.
-    #[must_use]
-    pub fn float_bytes(&self, name: &str, shape: &[usize], bytes: Vec<u8>) -> Value {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.inline(name, shape, data_type::FLOAT, bytes)
     }
 
-    fn inline(&self, name: &str, shape: &[usize], data_type: i32, bytes: Vec<u8>) -> Value {
+    /// An initialiser of this [`data_type`] inside the graph's file, as little-endian bytes. One name is stored once.
+    #[must_use]
+    pub fn inline(&self, name: &str, shape: &[usize], data_type: i32, bytes: Vec<u8>) -> Value {
         self.initializer(TensorProto {
             dims: dims(shape),
             data_type: Some(data_type),
@@ -189,13 +195,13 @@ impl Graph {
         })
     }
 
-    /// A float32 initialiser whose bytes lie in another file. One name is stored once.
+    /// An initialiser of this [`data_type`] whose bytes lie in another file. One name is stored once.
     #[must_use]
-    pub fn external(&self, name: &str, shape: &[usize], external: &External) -> Value {
+    pub fn external(&self, name: &str, shape: &[usize], data_type: i32, external: &External) -> Value {
         let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
         self.initializer(TensorProto {
             dims: dims(shape),
-            data_type: Some(data_type::FLOAT),
+            data_type: Some(data_type),
             name: name.to_owned(),
             external_data: vec![
                 entry("location", external.location.clone()),
@@ -284,6 +290,7 @@ fn value_info(spec: &TensorSpec) -> ValueInfoProto {
     };
     let elem_type = match spec.dtype {
         Dtype::Float32 => data_type::FLOAT,
+        Dtype::Float16 => data_type::FLOAT16,
         Dtype::Int64 => data_type::INT64,
     };
     let shape = TensorShapeProto { dim: spec.shape.iter().map(dim).collect() };

@@ -1,10 +1,11 @@
 //! `manifest.json`: what a bundle holds, where it came from, and the hash of every file in it.
 //!
-//! A bundle is a folder with this file, one or two ONNX graphs and one weights file per stage, and
-//! `tokenizer.json`. Every file that the manifest names lies directly in the folder; a bundle with a
-//! missing, resized or changed file is refused ([`Manifest::verify`]).
+//! A bundle is a folder with this file, some ONNX graphs and one weights file per precision and stage, and
+//! `tokenizer.json`. Precisions share the files of a stage that is the same in both. Every file that the
+//! manifest names lies directly in the folder; a bundle with a missing, resized or changed file is refused
+//! ([`Manifest::verify`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -13,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::architecture::Architecture;
+use crate::precision::Precision;
 use crate::stage::{Stage, TensorSpec, Variant};
 
 /// The manifest's name in the bundle's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
 /// The layout of `manifest.json` that this version writes and reads.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A manifest is a few kilobytes; a larger file is not one.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
@@ -36,14 +38,12 @@ pub struct Manifest {
     pub source: Source,
     /// The model's sizes.
     pub architecture: Architecture,
-    /// Element type of the weights.
-    pub precision: Precision,
     /// ONNX operator set of the graphs.
     pub opset: i64,
     /// ONNX file format version of the graphs.
     pub ir_version: i64,
-    /// The stages that the bundle has. An encoder-only checkpoint gives the image encoder alone.
-    pub stages: BTreeMap<Stage, StageFiles>,
+    /// The precisions that the bundle has, at least one; all have the same stages.
+    pub precisions: BTreeMap<Precision, PrecisionFiles>,
     /// The tokenizer, when the checkpoint has a text encoder.
     pub tokenizer: Option<Tokenizer>,
     /// Checkpoint tensors that no graph needs, each with the reason.
@@ -70,12 +70,36 @@ pub struct Source {
     pub dtypes: BTreeMap<String, usize>,
 }
 
-/// Element type of a bundle's weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// float32 throughout.
-    Fp32,
+/// One precision of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrecisionFiles {
+    /// The stages that the bundle has. An encoder-only checkpoint gives the image encoder alone.
+    pub stages: BTreeMap<Stage, StageFiles>,
+    /// What is float32 although the precision is another, and why.
+    pub kept_in_float32: Vec<Kept>,
+    /// What int8's ranges of activations were measured on; none where they are found while running.
+    pub calibration: Option<Calibration>,
+}
+
+/// A part of the model that stays in float32.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// The part, in the checkpoint's names where it has one; `*` stands for any number.
+    pub part: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What int8's ranges of activations were measured on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// The scans' file names, without their folders, in the order of their names.
+    pub scans: Vec<String>,
+    /// Windows of them that were looked at.
+    pub windows: usize,
 }
 
 /// The files of one stage.
@@ -164,6 +188,19 @@ pub enum BundleError {
         /// Size or hash of the file.
         found: String,
     },
+    /// The bundle lacks the precision that was asked for.
+    #[error(
+        "bundle `{}`: precision {asked} is not in it, which holds {}; convert again with `--precision`",
+        path.display(), names(held)
+    )]
+    MissingPrecision {
+        /// The bundle's folder.
+        path: PathBuf,
+        /// The precision that was asked for.
+        asked: Precision,
+        /// Those that the bundle has.
+        held: Vec<Precision>,
+    },
     /// The bundle lacks a stage that is needed.
     #[error("bundle `{}`: stage `{stage}` is missing; it was made from an encoder-only checkpoint", path.display())]
     MissingStage {
@@ -172,6 +209,10 @@ pub enum BundleError {
         /// The stage.
         stage: Stage,
     },
+}
+
+fn names(precisions: &[Precision]) -> String {
+    precisions.iter().map(|precision| precision.name()).collect::<Vec<_>>().join(", ")
 }
 
 impl Manifest {
@@ -224,19 +265,41 @@ impl Manifest {
         Ok(text)
     }
 
-    /// Every file that the bundle must have besides the manifest.
+    /// Every file that the bundle must have besides the manifest, each once.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
-        let stages = self.stages.values().flat_map(|stage| stage.graphs.values().chain([&stage.weights]));
-        stages.chain(self.tokenizer.iter().map(|tokenizer| &tokenizer.file))
+        let mut seen = BTreeSet::new();
+        self.entries().filter(move |entry| seen.insert(&entry.name))
     }
 
-    /// The files of a stage.
+    /// Every mention of a file.
+    fn entries(&self) -> impl Iterator<Item = &FileEntry> {
+        let stages = self.precisions.values().flat_map(|precision| precision.stages.values());
+        let files = stages.flat_map(|stage| stage.graphs.values().chain([&stage.weights]));
+        files.chain(self.tokenizer.iter().map(|tokenizer| &tokenizer.file))
+    }
+
+    /// The files of a precision.
     ///
     /// # Errors
     ///
-    /// [`BundleError::MissingStage`] if the bundle was made from an encoder-only checkpoint.
-    pub fn stage(&self, dir: &Path, stage: Stage) -> Result<&StageFiles, BundleError> {
-        self.stages.get(&stage).ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })
+    /// [`BundleError::MissingPrecision`] if the bundle was made without it.
+    pub fn precision(&self, dir: &Path, asked: Precision) -> Result<&PrecisionFiles, BundleError> {
+        self.precisions.get(&asked).ok_or_else(|| BundleError::MissingPrecision {
+            path: dir.to_owned(),
+            asked,
+            held: self.precisions.keys().copied().collect(),
+        })
+    }
+
+    /// The files of a stage at a precision.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::MissingPrecision`] if the bundle was made without the precision,
+    /// [`BundleError::MissingStage`] if it was made from an encoder-only checkpoint.
+    pub fn stage(&self, dir: &Path, precision: Precision, stage: Stage) -> Result<&StageFiles, BundleError> {
+        let stages = &self.precision(dir, precision)?.stages;
+        stages.get(&stage).ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })
     }
 
     /// Compares size and SHA-256 of every file of the bundle in `dir` with the manifest.
@@ -264,10 +327,14 @@ impl Manifest {
 
     /// What a hand-edited or hostile manifest could get wrong although every field is there.
     fn check(&self) -> Result<(), String> {
-        for entry in self.files() {
+        let mut known: BTreeMap<&str, &FileEntry> = BTreeMap::new();
+        for entry in self.entries() {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if entry.name.is_empty() || entry.name.starts_with('.') || !entry.name.chars().all(plain) {
                 return Err(format!("file name {:?}: expected a plain name in the bundle's folder", entry.name));
+            }
+            if *known.entry(&entry.name).or_insert(entry) != entry {
+                return Err(format!("file `{}` has two sizes or hashes", entry.name));
             }
         }
         let architecture = &self.architecture;
@@ -283,15 +350,27 @@ impl Manifest {
         if architecture.channels == 0 || !architecture.channels.is_multiple_of(8) || architecture.channels > 1 << 16 {
             return Err(format!("channels: expected a multiple of 8, found {}", architecture.channels));
         }
-        for (stage, files) in &self.stages {
-            if files.inputs != stage.inputs(architecture) || files.outputs != stage.outputs(architecture) {
-                return Err(format!("stage `{stage}`: its inputs or outputs do not follow from `architecture`"));
+        let Some(first) = self.precisions.values().next() else {
+            return Err("precisions: expected at least one, found none".to_owned());
+        };
+        for (&precision, files) in &self.precisions {
+            if !files.stages.keys().eq(first.stages.keys()) {
+                return Err(format!("precision {precision}: expected the same stages as in every precision"));
             }
-            if !files.graphs.contains_key(&Variant::Portable) {
-                return Err(format!("stage `{stage}`: the portable graph is missing"));
+            for (stage, files) in &files.stages {
+                let follows = files.inputs == stage.inputs(architecture, precision)
+                    && files.outputs == stage.outputs(architecture, precision);
+                if !follows {
+                    return Err(format!(
+                        "precision {precision}, stage `{stage}`: its inputs or outputs do not follow from `architecture`"
+                    ));
+                }
+                if !files.graphs.contains_key(&Variant::Portable) {
+                    return Err(format!("precision {precision}, stage `{stage}`: the portable graph is missing"));
+                }
             }
         }
-        if self.stages.contains_key(&Stage::TextEncoder) && self.tokenizer.is_none() {
+        if first.stages.contains_key(&Stage::TextEncoder) && self.tokenizer.is_none() {
             return Err("a text encoder needs a tokenizer, found none".to_owned());
         }
         if let Some(tokenizer) = &self.tokenizer {

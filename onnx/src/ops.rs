@@ -179,6 +179,64 @@ impl Graph {
         self.node("Cast", &[x], vec![int_attribute("to", i64::from(data_type::FLOAT))])
     }
 
+    /// The same numbers as float16, rounded to nearest; those beyond 65504 become infinite.
+    #[must_use]
+    pub fn cast_to_half(&self, x: &Value) -> Value {
+        self.node("Cast", &[x], vec![int_attribute("to", i64::from(data_type::FLOAT16))])
+    }
+
+    /// Magnitude.
+    #[must_use]
+    pub fn abs(&self, x: &Value) -> Value {
+        self.node("Abs", &[x], vec![])
+    }
+
+    /// Greatest element along axes, which fall away; along all of them where none is named.
+    #[must_use]
+    pub fn reduce_max(&self, axes: &[i64], x: &Value) -> Value {
+        self.reduce("ReduceMax", axes, x)
+    }
+
+    /// Least element along axes, which fall away; along all of them where none is named.
+    #[must_use]
+    pub fn reduce_min(&self, axes: &[i64], x: &Value) -> Value {
+        self.reduce("ReduceMin", axes, x)
+    }
+
+    fn reduce(&self, op: &'static str, axes: &[i64], x: &Value) -> Value {
+        let keepdims = vec![int_attribute("keepdims", 0)];
+        match axes {
+            [] => self.node(op, &[x], keepdims),
+            _ => self.node(op, &[x, &self.ints(axes)], keepdims),
+        }
+    }
+
+    /// `x` as uint8 with its own scale and zero point: `[quantised, scale, zero point]`.
+    #[must_use]
+    pub fn dynamic_quantize_linear(&self, x: &Value) -> [Value; 3] {
+        let mut parts = self.node_with_outputs("DynamicQuantizeLinear", &[x], 3, vec![]).into_iter();
+        std::array::from_fn(|_| parts.next().unwrap_or_else(|| x.clone()))
+    }
+
+    /// Matrix product of uint8 `a`, whose zero point is `a_zero`, and int8 `b`, as int32.
+    #[must_use]
+    pub fn mat_mul_integer(&self, a: &Value, b: &Value, a_zero: &Value) -> Value {
+        self.node("MatMulInteger", &[a, b, a_zero], vec![])
+    }
+
+    /// `round(x / scale) + zero`, saturated to the zero point's type.
+    #[must_use]
+    pub fn quantize_linear(&self, x: &Value, scale: &Value, zero: &Value) -> Value {
+        self.node("QuantizeLinear", &[x, scale, zero], vec![])
+    }
+
+    /// `(x - zero) * scale`, with a scale per element of `axis`, or one for all.
+    #[must_use]
+    pub fn dequantize_linear(&self, axis: Option<i64>, x: &Value, scale: &Value, zero: &Value) -> Value {
+        let attributes = axis.map(|axis| int_attribute("axis", axis)).into_iter().collect();
+        self.node("DequantizeLinear", &[x, scale, zero], attributes)
+    }
+
     /// ONNX Runtime's attention over `[B, N, C]`, with scale `1 / sqrt(C / heads)`.
     #[must_use]
     pub fn multi_head_attention(&self, q: &Value, k: &Value, v: &Value, heads: usize) -> Value {

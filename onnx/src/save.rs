@@ -1,6 +1,6 @@
 //! Graphs and their weights on disk.
 //!
-//! A weights file holds float32 tensors, little-endian and row-major, one after the other. Each begins at
+//! A weights file holds tensors of one or more element types, little-endian and row-major, one after the other. Each begins at
 //! a multiple of [`ALIGNMENT`], so that a runtime can map the file instead of copying it; the gaps are
 //! zero. The graphs of a stage name offsets in the same file.
 

@@ -16,11 +16,15 @@
 //! (prompt encoder, mask decoder); `T` token ids; `P` prompt tokens; `N` image tokens; `G` the grid.
 //! All other numbers are fixed per model, see [`Architecture`].
 //!
+//! Elements are float32 where the table says nothing, but for `image_embedding` at precision `fp16`: it is
+//! float16, in the stage that gives it and in the one that takes it.
+//!
 //! A prompt token is a coordinate in voxels of the window, `(d, h, w)`, with a [`PromptLabel`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
+use crate::precision::Precision;
 
 /// One part of SegVol that is a graph of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,9 +55,9 @@ impl Stage {
         }
     }
 
-    /// What the stage's graph takes.
+    /// What the stage's graphs take at a precision.
     #[must_use]
-    pub fn inputs(self, architecture: &Architecture) -> Vec<TensorSpec> {
+    pub fn inputs(self, architecture: &Architecture, precision: Precision) -> Vec<TensorSpec> {
         use Dim::Fixed;
         let [d, h, w] = architecture.window_dhw.map(Fixed);
         let tokens = Fixed(architecture.image_tokens());
@@ -68,23 +72,23 @@ impl Stage {
                 TensorSpec::float("text_embedding", [batch(), channels]),
             ],
             Self::MaskDecoder => vec![
-                TensorSpec::float("image_embedding", [Fixed(1), tokens, channels.clone()]),
+                image_embedding(precision, [Fixed(1), tokens, channels.clone()]),
                 TensorSpec::float("sparse_embeddings", [batch(), prompt(), channels]),
                 TensorSpec::float("text_alignment", [batch(), upscaled]),
             ],
         }
     }
 
-    /// What the stage's graph gives.
+    /// What the stage's graphs give at a precision.
     #[must_use]
-    pub fn outputs(self, architecture: &Architecture) -> Vec<TensorSpec> {
+    pub fn outputs(self, architecture: &Architecture, precision: Precision) -> Vec<TensorSpec> {
         use Dim::Fixed;
         let channels = Fixed(architecture.channels);
         let [d, h, w] = architecture.low_res_dhw().map(Fixed);
         match self {
             Self::ImageEncoder => {
                 let tokens = Fixed(architecture.image_tokens());
-                vec![TensorSpec::float("image_embedding", [batch(), tokens, channels])]
+                vec![image_embedding(precision, [batch(), tokens, channels])]
             }
             Self::TextEncoder => vec![
                 TensorSpec::float("text_embedding", [batch(), channels]),
@@ -102,6 +106,14 @@ impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
+}
+
+fn image_embedding(precision: Precision, shape: [Dim; 3]) -> TensorSpec {
+    let dtype = match precision {
+        Precision::Fp16 => Dtype::Float16,
+        Precision::Fp32 | Precision::Int8 => Dtype::Float32,
+    };
+    TensorSpec { dtype, ..TensorSpec::float("image_embedding", shape) }
 }
 
 fn batch() -> Dim {
@@ -146,14 +158,30 @@ impl PromptLabel {
     }
 }
 
-/// How attention is written in a graph.
+/// How a stage's graph is written, for which providers. The graphs of one precision share a weights file.
+///
+/// | variant          | attention | `fp16`               | `int8`                               |
+/// |------------------|-----------|----------------------|--------------------------------------|
+/// | `portable`       | standard  | float16 arithmetic   | ranges from calibration, if there was one |
+/// | `fused`          | fused     | float16 arithmetic   | ranges found while running           |
+/// | `widened`        | standard  | float32 arithmetic   | none                                 |
+/// | `widened_fused`  | fused     | float32 arithmetic   | none                                 |
+///
+/// Standard attention is `MatMul`–`Softmax`–`MatMul`, for any provider; fused is `com.microsoft.MultiHeadAttention`,
+/// ONNX Runtime's own kernel on its CPU and CUDA providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variant {
-    /// `MatMul`–`Softmax`–`MatMul`: only standard operators, for any provider.
+    /// Only standard operators, for any provider.
     Portable,
-    /// `com.microsoft.MultiHeadAttention`: ONNX Runtime's own kernel, on its CPU and CUDA providers.
+    /// With ONNX Runtime's attention.
     Fused,
+    /// As `portable`, computed in float32 from the float16 weights, for providers without float16 arithmetic.
+    Widened,
+    /// As `fused`, computed in float32 from the float16 weights.
+    WidenedFused,
+    /// As `portable`, with what a calibration needs to see as further outputs. Never in a published bundle.
+    Observed,
 }
 
 impl Variant {
@@ -163,7 +191,16 @@ impl Variant {
         match self {
             Self::Portable => "portable",
             Self::Fused => "fused",
+            Self::Widened => "widened",
+            Self::WidenedFused => "widened_fused",
+            Self::Observed => "observed",
         }
+    }
+
+    /// Whether attention is ONNX Runtime's own operator.
+    #[must_use]
+    pub fn is_fused(self) -> bool {
+        matches!(self, Self::Fused | Self::WidenedFused)
     }
 }
 
@@ -199,6 +236,8 @@ impl TensorSpec {
 pub enum Dtype {
     /// IEEE 754 binary32.
     Float32,
+    /// IEEE 754 binary16.
+    Float16,
     /// Two's complement, 64 bits.
     Int64,
 }
@@ -209,6 +248,7 @@ impl Dtype {
     pub fn name(self) -> &'static str {
         match self {
             Self::Float32 => "float32",
+            Self::Float16 => "float16",
             Self::Int64 => "int64",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use segvol_onnx::{BundleError, Stage};
+use segvol_onnx::{BundleError, Precision, Stage};
 
 use crate::intensity::IntensityError;
 use crate::mask::MaskError;
@@ -56,6 +56,23 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A stage gave a number that is infinite or none.
+    #[error(
+        "stage `{stage}`, output `{output}`: expected finite numbers, found {found} at element {index}{}",
+        room(precision)
+    )]
+    NotFinite {
+        /// The stage.
+        stage: Stage,
+        /// The output.
+        output: &'static str,
+        /// Row-major index of the element.
+        index: usize,
+        /// The element.
+        found: f32,
+        /// The precision of the stage.
+        precision: Precision,
+    },
     /// The tokenizer cannot be used, or refuses a name.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -87,6 +104,13 @@ pub enum Error {
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+fn room(precision: &Precision) -> &'static str {
+    match precision {
+        Precision::Fp16 => " (precision fp16: float16 ends at 65504, fp32 has room)",
+        Precision::Fp32 | Precision::Int8 => "",
+    }
 }
 
 fn names(providers: &[Provider]) -> String {

@@ -2,20 +2,22 @@
 
 use std::path::Path;
 
+use half::f16;
 use ort::session::SessionInputValue;
-use ort::value::{DynValue, TensorRef};
+use ort::value::{DynValue, TensorElementType, TensorRef};
 use segvol_onnx::manifest::{BundleError, Manifest};
-use segvol_onnx::{Stage, TensorSpec, Variant};
+use segvol_onnx::{Stage, TensorSpec};
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::precision;
 use crate::provider::{Placement, Provider, Settings};
 use crate::session::{self, StageSession};
 
 /// A tensor that enters or leaves a graph, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tensor {
-    /// float32; what a graph has in float16 is widened.
+    /// float32; what a graph has in float16 is narrowed on the way in and widened on the way out.
     Float {
         /// Elements per axis.
         shape: Vec<usize>,
@@ -88,9 +90,9 @@ impl GraphSession {
     /// stage; [`Error::Stage`] if ONNX Runtime refuses the graph.
     pub fn open_stage(dir: &Path, manifest: &Manifest, stage: Stage, options: &Options) -> Result<Self, Error> {
         first_of(candidates(options, stage)?, |provider| {
-            let files = manifest.stage(dir, stage)?;
-            let graphs = &files.graphs;
-            let graph = graphs.get(&provider.preferred_variant()).or_else(|| graphs.get(&Variant::Portable));
+            let precision = precision::choose(manifest, dir, options.precision, provider)?;
+            let files = manifest.stage(dir, precision, stage)?;
+            let graph = precision::variants(provider, precision).iter().find_map(|variant| files.graphs.get(variant));
             let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
             Self::open_on(&dir.join(&graph.name), stage, provider, options, &files.inputs)
         })
@@ -154,19 +156,29 @@ impl GraphSession {
     pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
         let stage = self.stage;
         let failed = |error: ort::Error| Error::Stage { stage, reason: error.to_string() };
-        let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
-        for (name, tensor) in inputs {
-            let value = match tensor {
-                Tensor::Float { shape, values } => {
-                    TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
-                }
-                Tensor::Int { shape, values } => {
-                    TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
-                }
-            };
-            values.push((name, value.map_err(failed)?));
-        }
         self.session.with(|session| {
+            let halves: Vec<String> = session
+                .inputs()
+                .iter()
+                .filter(|input| input.dtype().tensor_type() == Some(TensorElementType::Float16))
+                .map(|input| input.name().to_owned())
+                .collect();
+            let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
+            for (name, tensor) in inputs {
+                let value = match tensor {
+                    Tensor::Float { shape, values } if halves.contains(name) => {
+                        let values: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+                        ort::value::Tensor::from_array((shape.as_slice(), values)).map(Into::into)
+                    }
+                    Tensor::Float { shape, values } => {
+                        TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
+                    }
+                    Tensor::Int { shape, values } => {
+                        TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
+                    }
+                };
+                values.push((name, value.map_err(failed)?));
+            }
             let outputs = session.run(values).map_err(failed)?;
             outputs.iter().map(|(name, value)| Ok((name.to_owned(), extract(&value).map_err(failed)?))).collect()
         })
@@ -175,7 +187,7 @@ impl GraphSession {
 
 fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
     let sizes = |shape: &ort::value::Shape| shape.iter().map(|&n| usize::try_from(n).unwrap_or_default()).collect();
-    if let Ok((shape, values)) = value.try_extract_tensor::<half::f16>() {
+    if let Ok((shape, values)) = value.try_extract_tensor::<f16>() {
         return Ok(Tensor::Float { shape: sizes(shape), values: values.iter().map(|value| value.to_f32()).collect() });
     }
     if let Ok((shape, values)) = value.try_extract_tensor::<i64>() {

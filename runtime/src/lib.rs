@@ -7,6 +7,7 @@
 //! Lengths are millimetres. A box says that its maximum is inclusive.
 
 mod binding;
+pub mod calibration;
 pub mod crop;
 mod embedding_cache;
 mod error;
@@ -20,6 +21,7 @@ mod model;
 pub mod nifti;
 mod options;
 pub mod orientation;
+mod precision;
 pub mod probe;
 mod prompt;
 mod prompt_file;
@@ -39,6 +41,7 @@ pub mod whole_file;
 mod zoom_in;
 mod zoom_out;
 
+pub use calibration::Calibrator;
 pub use error::Error;
 pub use frame::Region;
 pub use graph_session::{GraphSession, Tensor};
@@ -52,6 +55,7 @@ pub use prompt_file::{PromptFileError, parse_prompts};
 pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};
 pub use report::{ObjectReport, Report};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
+pub use segvol_onnx::Precision;
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 pub use study::{Observer, Progress, Statistics, Study};
 pub use tokenizer::{Tokenizer, TokenizerError};

@@ -44,15 +44,20 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::Bundle`] if the bundle is damaged, incomplete or not one; [`Error::Library`] if ONNX Runtime cannot be
-    /// loaded; [`Error::ProviderMissing`] and [`Error::ProviderFailed`] if the provider cannot be had;
-    /// [`Error::Setting`] if an option is out of range.
+    /// [`Error::Bundle`] if the bundle is damaged, incomplete, not one, or without the precision that was asked for;
+    /// [`Error::Library`] if ONNX Runtime cannot be loaded; [`Error::ProviderMissing`] and [`Error::ProviderFailed`] if
+    /// the provider cannot be had; [`Error::Setting`] if an option is out of range.
     pub fn open(bundle: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         options.check()?;
         let bundle = bundle.as_ref();
         let manifest = Manifest::read(bundle)?;
-        for stage in segvol_onnx::Stage::ALL {
-            manifest.stage(bundle, stage)?;
+        if let Some(asked) = options.precision {
+            manifest.precision(bundle, asked)?;
+        }
+        for &precision in manifest.precisions.keys() {
+            for stage in segvol_onnx::Stage::ALL {
+                manifest.stage(bundle, precision, stage)?;
+            }
         }
         manifest.verify(bundle)?;
         let manifest_path = bundle.join(MANIFEST_FILE);
@@ -83,8 +88,8 @@ impl Model {
         self.study_with(volume, &self.options)
     }
 
-    /// As [`Model::study`], with other settings for this scan; providers, their options, threads and library stay the
-    /// model's.
+    /// As [`Model::study`], with other settings for this scan; providers, their options, precision, threads and library
+    /// stay the model's.
     ///
     /// # Errors
     ///
@@ -95,6 +100,7 @@ impl Model {
             provider: self.options.provider,
             stage_providers: self.options.stage_providers.clone(),
             provider_options: self.options.provider_options.clone(),
+            precision: self.options.precision,
             threads: self.options.threads,
             library: self.options.library.clone(),
             ..options.clone()

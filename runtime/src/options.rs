@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use segvol_onnx::Stage;
+use segvol_onnx::{Precision, Stage};
 
 use crate::error::Error;
 use crate::orientation::Orientation;
@@ -24,6 +24,9 @@ pub struct Options {
     pub stage_providers: BTreeMap<Stage, Provider>,
     /// How the providers are set up.
     pub provider_options: ProviderOptions,
+    /// Which of the bundle's precisions is run. If none: float16 on a GPU with such arithmetic, float32 elsewhere,
+    /// another only where the bundle lacks it; int8 last.
+    pub precision: Option<Precision>,
     /// Threads per graph; as many as there are cores if none.
     pub threads: Option<usize>,
     /// ONNX Runtime's library file; found by itself if none.
@@ -46,6 +49,7 @@ impl Default for Options {
             provider: Provider::default(),
             stage_providers: BTreeMap::new(),
             provider_options: ProviderOptions::default(),
+            precision: None,
             threads: None,
             library: None,
             orientation: Orientation::default(),
@@ -76,6 +80,13 @@ impl Options {
     #[must_use]
     pub fn provider_options(mut self, options: ProviderOptions) -> Self {
         self.provider_options = options;
+        self
+    }
+
+    /// Runs the bundle's graphs of this precision.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = Some(precision);
         self
     }
 

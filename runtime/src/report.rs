@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use segvol_onnx::Stage;
 use segvol_onnx::manifest::Source;
+use segvol_onnx::{Precision, Stage};
 use serde::Serialize;
 
 use crate::metrics;
@@ -69,6 +69,12 @@ pub struct ProviderReport {
     pub stages: BTreeMap<Stage, Provider>,
     /// The providers that `auto` did not take, each with the reason.
     pub passed_over: Vec<PassedOver>,
+    /// The bundle's precision that was asked for; none if it was left to the provider.
+    pub precision_asked: Option<Precision>,
+    /// The precision that the sessions were opened at.
+    pub precision: Precision,
+    /// The element type of the image encoder's matrix products: a provider may have none for the precision.
+    pub arithmetic: &'static str,
     /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
     pub nodes: BTreeMap<Stage, Placement>,
     /// Nodes that were left to the CPU in stages that another provider was asked for: names by operator.
@@ -149,6 +155,9 @@ impl Report {
                 used: stages.provider().name(),
                 stages: stages.providers(),
                 passed_over: model.passed_over().to_vec(),
+                precision_asked: options.precision,
+                precision: stages.precision(),
+                arithmetic: stages.arithmetic(),
                 nodes: stages.placement(),
                 left_to_cpu: stages.left_to_cpu(),
                 onnxruntime: format!("{}, {}", crate::session::library_version(), crate::session::library_info()),
@@ -169,7 +178,7 @@ impl Report {
                 .map(|(index, (prompt, found))| ObjectReport::new(index + 1, prompt, found, study.grid()))
                 .collect(),
             statistics: study.statistics(),
-            warnings: study.warnings().to_vec(),
+            warnings: study.warnings().iter().cloned().chain(stages.precision_note()).collect(),
         }
     }
 

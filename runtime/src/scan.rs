@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use ndarray::Array3;
+
 use crate::crop::Crop;
+use crate::error::Error;
 use crate::frame::IndexTables;
-use crate::orientation::AxisMap;
-use crate::volume::Grid;
+use crate::intensity::{self, IntensityError};
+use crate::orientation::{AxisMap, Orientation};
+use crate::resize::nearest_table;
+use crate::volume::{Grid, Volume};
 
 /// Where a scan's crop lies: what a segmentation needs to become a mask.
 #[derive(Debug)]
@@ -15,4 +20,27 @@ pub(crate) struct Scan {
     pub(crate) crop: Crop,
     /// From crop voxels to the zoom-out window's.
     pub(crate) tables: IndexTables,
+}
+
+impl Scan {
+    /// Orients, normalises and crops a scan: what it is, and the crop's image. `done` is told each step's name.
+    pub(crate) fn prepare(
+        volume: Volume,
+        orientation: Orientation,
+        window: [usize; 3],
+        done: &mut dyn FnMut(&'static str),
+    ) -> Result<(Self, Array3<f32>), Error> {
+        let grid = Arc::clone(volume.grid());
+        let axes = AxisMap::new(&grid, orientation);
+        let mut image = axes.orient(volume.voxels());
+        drop(volume);
+        done("orient");
+        intensity::normalise(&mut image)?;
+        let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
+        let image = crop.extract(image.view());
+        let shape = crop.shape_dhw();
+        let tables = std::array::from_fn(|axis| nearest_table(window[axis], shape[axis]));
+        done("normalise");
+        Ok((Self { grid, axes, crop, tables }, image))
+    }
 }

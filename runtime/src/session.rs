@@ -1,12 +1,13 @@
 //! ONNX Runtime: the library, its one environment per process, and one session per graph.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
-use ort::value::DynTensor;
+use ort::value::{DynTensor, PrimitiveTensorElementType};
 use segvol_onnx::Stage;
 
 use crate::binding::{Bindings, Bound, Place};
@@ -218,11 +219,11 @@ impl StageSession {
     /// # Errors
     ///
     /// [`Error::Stage`] with what ONNX Runtime said.
-    pub(crate) fn run<const N: usize>(
+    pub(crate) fn run<T: PrimitiveTensorElementType + Clone, const N: usize>(
         &self,
         inputs: Vec<(&'static str, SessionInputValue<'_>)>,
         outputs: [&str; N],
-    ) -> Result<[Vec<f32>; N], Error> {
+    ) -> Result<[Vec<T>; N], Error> {
         let failed = |error: ort::Error| self.failed(&error);
         let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let found = opened.session.run(inputs).map_err(failed)?;
@@ -232,10 +233,29 @@ impl StageSession {
                 stage: self.stage,
                 reason: format!("the graph gives no output `{name}`"),
             })?;
-            let (_, values) = output.try_extract_tensor::<f32>().map_err(failed)?;
+            let (_, values) = output.try_extract_tensor::<T>().map_err(failed)?;
             *copy = values.to_vec();
         }
         Ok(copies)
+    }
+
+    /// Runs the graph and copies all its outputs, which are float32.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] with what ONNX Runtime said.
+    pub(crate) fn run_all(
+        &self,
+        inputs: Vec<(&'static str, SessionInputValue<'_>)>,
+    ) -> Result<BTreeMap<String, Vec<f32>>, Error> {
+        let failed = |error: ort::Error| self.failed(&error);
+        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = opened.session.run(inputs).map_err(failed)?;
+        let copy = |(name, value): (&str, ort::value::ValueRef<'_>)| {
+            let (_, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
+            Ok((name.to_owned(), values.to_vec()))
+        };
+        found.iter().map(copy).collect()
     }
 }
 

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
 use ndarray::{Array2, Array3, Array4, ArrayView3};
 use ort::environment::Environment;
 use ort::memory::AllocationDevice;
 use ort::session::SessionInputValue;
-use ort::value::{DynTensor, TensorRef};
+use ort::value::{DynTensor, TensorElementType, TensorRef};
 use segvol_onnx::manifest::{BundleError, Manifest};
-use segvol_onnx::{Architecture, PromptLabel, Stage, Variant};
+use segvol_onnx::{Architecture, Precision, PromptLabel, Stage};
 
 use crate::binding::{Bound, Place};
 use crate::error::Error;
 use crate::options::Options;
+use crate::precision;
 use crate::provider::{LeftToCpu, Placement, Provider, Settings};
 use crate::session::{self, StageSession};
 use crate::tokenizer::Tokenizer;
@@ -24,6 +27,7 @@ use crate::tokenizer::Tokenizer;
 pub struct Stages {
     architecture: Architecture,
     provider: Provider,
+    precision: Precision,
     batch_limit: usize,
     tokenizer: Tokenizer,
     image_encoder: StageSession,
@@ -32,14 +36,16 @@ pub struct Stages {
     mask_decoder: StageSession,
 }
 
-/// What the image encoder makes of one window: `[N, C]`, one row per image token. It may lie in a GPU's memory, where
-/// the mask decoder takes it from.
+/// What the image encoder makes of one window: `[N, C]`, one row per image token; float16 at precision fp16, as the
+/// graphs give and take it. It may lie in a GPU's memory, where the mask decoder takes it from.
 #[derive(Debug, Clone)]
 pub struct ImageEmbedding(Values);
 
 #[derive(Debug, Clone)]
 enum Values {
     Float(Vec<f32>),
+    Half(Vec<f16>),
+    /// Of the element type that the graph gives.
     Bound(Arc<DynTensor>),
 }
 
@@ -109,13 +115,13 @@ impl Stages {
                 return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
             }
         }
+        let precision = precision::choose(manifest, dir, options.precision, provider_of(Stage::ImageEncoder))?;
         let place = shared_place(provider_of, options);
         let onnxruntime = session::library_version();
         let open = |stage| -> Result<StageSession, Error> {
             let provider = provider_of(stage);
-            let files = manifest.stage(dir, stage)?;
-            let graphs = &files.graphs;
-            let graph = graphs.get(&provider.preferred_variant()).or_else(|| graphs.get(&Variant::Portable));
+            let files = manifest.stage(dir, precision, stage)?;
+            let graph = precision::variants(provider, precision).iter().find_map(|variant| files.graphs.get(variant));
             let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
             let settings = Settings {
                 stage: Some(stage),
@@ -134,8 +140,9 @@ impl Stages {
         let architecture = manifest.architecture.clone();
         let text = &architecture.text_encoder;
         let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
-        Ok(Self {
+        let stages = Self {
             provider,
+            precision,
             batch_limit: Stage::ALL
                 .map(|stage| provider_of(stage).batch_limit(&options.provider_options))
                 .into_iter()
@@ -147,7 +154,11 @@ impl Stages {
             prompt_encoder: open(Stage::PromptEncoder)?,
             mask_decoder: open(Stage::MaskDecoder)?,
             architecture,
-        })
+        };
+        if let Some(note) = stages.precision_note() {
+            tracing::info!("{note}");
+        }
+        Ok(stages)
     }
 
     /// The model's sizes.
@@ -166,6 +177,30 @@ impl Stages {
     #[must_use]
     pub fn providers(&self) -> BTreeMap<Stage, Provider> {
         self.sessions().map(|(stage, session)| (stage, session.provider())).into()
+    }
+
+    /// The precision that the stages were opened at.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The element type of the image encoder's matrix products: `float32`, `float16` or `int8`.
+    #[must_use]
+    pub fn arithmetic(&self) -> &'static str {
+        precision::arithmetic(self.image_encoder.provider(), self.precision)
+    }
+
+    /// What the user should know of the precision: that the provider has no arithmetic for it.
+    #[must_use]
+    pub fn precision_note(&self) -> Option<String> {
+        let widened = self.precision == Precision::Fp16 && self.arithmetic() == "float32";
+        widened.then(|| {
+            let provider = self.image_encoder.provider();
+            format!(
+                "precision fp16: provider {provider} has no float16 arithmetic; computed in float32 from the float16 weights"
+            )
+        })
     }
 
     /// The bundle's tokenizer.
@@ -200,7 +235,9 @@ impl Stages {
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if the window has another shape than the model's, or ONNX Runtime fails.
+    /// [`Error::Stage`] if the window has another shape than the model's, or ONNX Runtime fails;
+    /// [`Error::NotFinite`] if the embedding is not finite. One that stays on a device is not looked at: the masks that
+    /// are decoded from it are.
     pub fn encode_image(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
         let stage = Stage::ImageEncoder;
         let [d, h, w] = self.architecture.window_dhw;
@@ -213,8 +250,20 @@ impl Stages {
             return Ok(ImageEmbedding(Values::Bound(Arc::new(embedding))));
         }
         let inputs = vec![("image", tensor(stage, [1, 1, d, h, w], values)?)];
-        let [embedding] = self.image_encoder.run(inputs, ["image_embedding"])?;
-        Ok(ImageEmbedding(Values::Float(embedding)))
+        let output = "image_embedding";
+        Ok(ImageEmbedding(match self.precision {
+            Precision::Fp16 => {
+                let [embedding] = self.image_encoder.run::<f16, 1>(inputs, [output])?;
+                let bad = embedding.iter().position(|value| !value.is_finite());
+                self.finite(stage, output, bad.map(|index| (index, embedding[index].to_f32())))?;
+                Values::Half(embedding)
+            }
+            Precision::Fp32 | Precision::Int8 => {
+                let [embedding] = self.image_encoder.run(inputs, [output])?;
+                self.finite(stage, output, first_not_finite(&embedding))?;
+                Values::Float(embedding)
+            }
+        }))
     }
 
     /// Encodes names, all of one padded length in one batch.
@@ -250,6 +299,8 @@ impl Stages {
         let stage = Stage::TextEncoder;
         let inputs = vec![("input_ids", tensor(stage, [batch, length], ids)?)];
         let [embeddings, alignments] = self.text_encoder.run(inputs, ["text_embedding", "text_alignment"])?;
+        self.finite(stage, "text_embedding", first_not_finite(&embeddings))?;
+        self.finite(stage, "text_alignment", first_not_finite(&alignments))?;
         let rows = embeddings.chunks_exact(self.architecture.channels);
         let alignments = alignments.chunks_exact(self.architecture.upscaled_channels());
         Ok(rows.zip(alignments).map(|(e, a)| TextEmbedding { embedding: e.to_vec(), alignment: a.to_vec() }).collect())
@@ -288,6 +339,7 @@ impl Stages {
             ("text_embedding", tensor(stage, [batch, channels], &text)?),
         ];
         let [sparse] = self.prompt_encoder.run(inputs, ["sparse_embeddings"])?;
+        self.finite(stage, "sparse_embeddings", first_not_finite(&sparse))?;
         shaped(stage, (batch, count, channels), sparse)
     }
 
@@ -320,6 +372,16 @@ impl Stages {
                 .collect();
             let (sparse_shape, alignment_shape) = ([count, sparse_tokens, channels], [count, upscaled]);
             let sparse = sparse.as_slice().unwrap_or_default();
+            let embedding_shape = [1, tokens, channels];
+            let decode = |image| -> Result<Vec<f32>, Error> {
+                let inputs = vec![
+                    ("image_embedding", image),
+                    ("sparse_embeddings", tensor(stage, sparse_shape, sparse)?),
+                    ("text_alignment", tensor(stage, alignment_shape, &alignment)?),
+                ];
+                let [found] = self.mask_decoder.run(inputs, ["low_res_logits"])?;
+                Ok(found)
+            };
             let found = match &image.0 {
                 Values::Bound(image) => {
                     let inputs = [
@@ -331,16 +393,10 @@ impl Stages {
                     let elsewhere = || "the image embedding was made by another model, on another device".to_owned();
                     found.ok_or_else(|| Error::Stage { stage, reason: elsewhere() })?
                 }
-                Values::Float(image) => {
-                    let inputs = vec![
-                        ("image_embedding", tensor(stage, [1, tokens, channels], image)?),
-                        ("sparse_embeddings", tensor(stage, sparse_shape, sparse)?),
-                        ("text_alignment", tensor(stage, alignment_shape, &alignment)?),
-                    ];
-                    let [found] = self.mask_decoder.run(inputs, ["low_res_logits"])?;
-                    found
-                }
+                Values::Float(image) => decode(tensor(stage, embedding_shape, image)?)?,
+                Values::Half(image) => decode(tensor(stage, embedding_shape, image)?)?,
             };
+            self.finite(stage, "low_res_logits", first_not_finite(&found))?;
             let found: Array4<f32> = shaped(stage, (count, d, h, w), found)?;
             for (&index, found) in indices.iter().zip(found.outer_iter()) {
                 logits.index_axis_mut(ndarray::Axis(0), index).assign(&found);
@@ -348,6 +404,21 @@ impl Stages {
         }
         Ok(logits)
     }
+}
+
+impl Stages {
+    /// Refuses an output with a number that is infinite or none: its masks would be wrong in silence.
+    fn finite(&self, stage: Stage, output: &'static str, bad: Option<(usize, f32)>) -> Result<(), Error> {
+        match bad {
+            None => Ok(()),
+            Some((index, found)) => Err(Error::NotFinite { stage, output, index, found, precision: self.precision }),
+        }
+    }
+}
+
+fn first_not_finite(values: &[f32]) -> Option<(usize, f32)> {
+    let index = values.iter().position(|value| !value.is_finite())?;
+    Some((index, values[index]))
 }
 
 /// Where the image embedding stays between encoder and decoder: where both keep their tensors, if that is one place.
@@ -366,8 +437,13 @@ impl ImageEmbedding {
         let failed = |error: ort::Error| Error::Stage { stage: Stage::ImageEncoder, reason: error.to_string() };
         match &self.0 {
             Values::Float(values) => Ok(Cow::Borrowed(values)),
+            Values::Half(values) => Ok(Cow::Owned(values.to_f32_vec())),
             Values::Bound(tensor) => {
                 let host = tensor.to(AllocationDevice::CPU, 0).map_err(failed)?;
+                if *host.data_type() == TensorElementType::Float16 {
+                    let (_, values) = host.try_extract_tensor::<f16>().map_err(failed)?;
+                    return Ok(Cow::Owned(values.to_f32_vec()));
+                }
                 let (_, values) = host.try_extract_tensor::<f32>().map_err(failed)?;
                 Ok(Cow::Owned(values.to_vec()))
             }
@@ -379,12 +455,13 @@ impl ImageEmbedding {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Values::Float(values) => size_of_val(values.as_slice()),
+            Values::Half(values) => size_of_val(values.as_slice()),
             Values::Bound(tensor) => tensor.data_type().byte_size(tensor.shape().num_elements()).unwrap_or_default(),
         }
     }
 }
 
-fn tensor<'a, T, const R: usize>(
+pub(crate) fn tensor<'a, T, const R: usize>(
     stage: Stage,
     shape: [usize; R],
     values: &'a [T],

@@ -12,13 +12,11 @@ use crate::crop::Crop;
 use crate::embedding_cache::{EmbeddingCache, WindowKey};
 use crate::error::Error;
 use crate::frame::Frame;
-use crate::intensity::{self, IntensityError};
 use crate::marks::Marks;
 use crate::mask::Mask;
 use crate::options::Options;
-use crate::orientation::AxisMap;
 use crate::prompt::{PlacedPrompt, Placer, Prompt, PromptError};
-use crate::resize::{Trilinear, nearest_table, resize_nearest_exact};
+use crate::resize::{Trilinear, resize_nearest_exact};
 use crate::scan::Scan;
 use crate::segmentation::{Segmentation, WindowCounts, ZoomedIn, label_map};
 use crate::stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
@@ -70,30 +68,23 @@ pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 impl Study {
     pub(crate) fn new(stages: Arc<Stages>, options: Options, volume: Volume) -> Result<Self, Error> {
-        let start = Instant::now();
         let mut warnings = volume.warnings().to_vec();
-        let grid = Arc::clone(volume.grid());
-        let axes = AxisMap::new(&grid, options.orientation);
-        let mut image = axes.orient(volume.voxels());
-        drop(volume);
-        let oriented = start.elapsed();
-        intensity::normalise(&mut image)?;
         let window = stages.architecture().window_dhw;
-        let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
-        let image = crop.extract(image.view());
-        let shape = crop.shape_dhw();
-        let tables = std::array::from_fn(|axis| nearest_table(window[axis], shape[axis]));
-        let low_res = stages.architecture().low_res_dhw();
         let mut statistics = Statistics::default();
-        statistics.times_ms.insert("orient", oriented.as_secs_f64() * 1e3);
-        statistics.times_ms.insert("normalise", (start.elapsed() - oriented).as_secs_f64() * 1e3);
+        let mut start = Instant::now();
+        let (scan, image) = Scan::prepare(volume, options.orientation, window, &mut |step| {
+            statistics.times_ms.insert(step, start.elapsed().as_secs_f64() * 1e3);
+            start = Instant::now();
+        })?;
+        let low_res = stages.architecture().low_res_dhw();
+        let shape = scan.crop.shape_dhw();
         if shape.iter().any(|&n| n < 2) {
             warnings.push(format!("the body fills only {shape:?} voxels (D, H, W) of the scan"));
         }
         Ok(Self {
             upsampling: Trilinear::new(low_res, window),
             state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
-            scan: Arc::new(Scan { grid, axes, crop, tables }),
+            scan: Arc::new(scan),
             stages,
             options,
             image,

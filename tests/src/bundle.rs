@@ -9,7 +9,7 @@ use segvol::{Model, Options, Profile, Provider};
 use segvol_onnx::graph::float_attribute;
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, sha256_file};
 use segvol_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
-use segvol_onnx::{Architecture, Manifest, Stage, Variant};
+use segvol_onnx::{Architecture, Manifest, Precision, Stage, Variant};
 
 use crate::checkpoint::write_seeded;
 
@@ -23,9 +23,18 @@ pub fn seeded(dir: &Path, model: &Architecture, bias_added: &BTreeMap<String, f3
     fresh(dir);
     let checkpoint = write_seeded(dir, model, bias_added).expect("a checkpoint");
     let bundle = dir.join("bundle");
-    segvol_converter::convert(&checkpoint, &bundle, &segvol_converter::Options::default())
-        .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()));
+    converted(&checkpoint, &bundle, &segvol_converter::Options::default());
     bundle
+}
+
+/// Converts a checkpoint.
+///
+/// # Panics
+///
+/// If the conversion fails.
+pub fn converted(checkpoint: &Path, bundle: &Path, options: &segvol_converter::Options) -> Manifest {
+    segvol_converter::convert(checkpoint, bundle, options)
+        .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()))
 }
 
 /// Makes `DIR`, empty.
@@ -56,23 +65,43 @@ pub fn open(bundle: &Path) -> Model {
     Model::open(bundle, &released()).unwrap_or_else(|error| panic!("{}: {error}", bundle.display()))
 }
 
-/// A copy of a bundle in a fresh `DIR`, in which every stage has its portable graph alone and those of `stage` and
-/// `edit` are changed. The copy's manifest agrees with its files.
+/// A copy of a float32 bundle in a fresh `DIR`, in which every stage has its portable graph alone and that of `stage` is
+/// changed. The copy's manifest agrees with its files.
 ///
 /// # Panics
 ///
 /// If the bundle cannot be read or the copy not be written.
 #[must_use]
 pub fn edited(bundle: &Path, dir: &Path, stage: Stage, edit: impl FnOnce(&mut GraphProto)) -> PathBuf {
+    edited_at(bundle, dir, (Precision::Fp32, Variant::Portable), stage, edit)
+}
+
+/// As [`edited`], of one precision of a bundle: where a stage has graph `variant`, it stands in for the portable one.
+///
+/// # Panics
+///
+/// If the bundle cannot be read or the copy not be written.
+#[must_use]
+pub fn edited_at(
+    bundle: &Path,
+    dir: &Path,
+    (precision, variant): (Precision, Variant),
+    stage: Stage,
+    edit: impl FnOnce(&mut GraphProto),
+) -> PathBuf {
     fresh(dir);
     let mut manifest = Manifest::read(bundle).expect("a bundle");
-    for files in manifest.stages.values_mut() {
-        files.graphs.retain(|&variant, _| variant == Variant::Portable);
+    manifest.precisions.retain(|&held, _| held == precision);
+    let stages = &mut manifest.precisions.get_mut(&precision).expect("the precision").stages;
+    for files in stages.values_mut() {
+        let graph = files.graphs.get(&variant).or_else(|| files.graphs.get(&Variant::Portable));
+        files.graphs = [(Variant::Portable, graph.expect("every stage has a portable graph").clone())].into();
     }
     for entry in manifest.files() {
         fs::copy(bundle.join(&entry.name), dir.join(&entry.name)).expect("copied");
     }
-    let entry = manifest.stages.get_mut(&stage).and_then(|files| files.graphs.get_mut(&Variant::Portable));
+    let stages = &mut manifest.precisions.get_mut(&precision).expect("the precision").stages;
+    let entry = stages.get_mut(&stage).and_then(|files| files.graphs.get_mut(&Variant::Portable));
     let entry = entry.expect("every stage has a portable graph");
     let path = dir.join(&entry.name);
     let mut model = ModelProto::decode(fs::read(&path).expect("the graph").as_slice()).expect("ONNX");

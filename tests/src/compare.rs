@@ -25,6 +25,16 @@ pub const FROM_FLOAT16: f64 = 2e-3;
 /// Image embedding from a checkpoint in bfloat16, 8 significant bits per weight.
 pub const FROM_BFLOAT16: f64 = 1e-2;
 
+/// Image embedding at precision fp16: weights and what crosses between nodes have 11 significant bits. Here it differs by
+/// at most 5.1e-4; with attention scaled by 0.26 instead of 0.25 by 2.4e-3.
+pub const FP16_IMAGE_EMBEDDING: f64 = 1e-3;
+
+/// Any other stage output at precision fp16, after the image embedding's error and the decoder's own: at most 1.7e-3.
+pub const FP16: f64 = 4e-3;
+
+/// Any stage output at precision int8: at most 1.7e-2; with zero points six levels off, by 8 times the tolerance.
+pub const INT8: f64 = 4e-2;
+
 /// A voxel may change sides only if its golden logit is below this share of the logits' deviation.
 pub const SIGN_MARGIN: f64 = 1e-4;
 

@@ -9,8 +9,8 @@ use ndarray::ArrayView3;
 use safetensors::SafeTensors;
 use segvol::Model;
 use segvol_converter::{CheckpointInspection, ConvertError, Inspection, Options, convert, inspect};
-use segvol_onnx::manifest::{MANIFEST_FILE, StageFiles};
-use segvol_onnx::{BundleError, Manifest, Stage};
+use segvol_onnx::manifest::{MANIFEST_FILE, PrecisionFiles};
+use segvol_onnx::{BundleError, Manifest, Precision, Stage};
 use segvol_tests::checkpoint::write_seeded;
 use segvol_tests::compare::{FROM_BFLOAT16, FROM_FLOAT16, STAGE, relative_l2};
 use segvol_tests::golden::data;
@@ -89,7 +89,7 @@ fn every_layout_and_element_type_gives_the_released_embedding() {
     let mut files: Vec<_> = WHOLE.map(|(file, c, l, t)| (stored(home.path(), file), c, l, t)).into();
     files.push((safetensors, "safetensors", "Hugging Face BAAI/SegVol", STAGE));
 
-    let mut float32: Option<BTreeMap<Stage, StageFiles>> = None;
+    let mut float32: Option<BTreeMap<Precision, PrecisionFiles>> = None;
     for (path, container, layout, tolerance) in files {
         let (bundle, manifest) = converted(home.path(), &path);
         let source = &manifest.source;
@@ -99,8 +99,8 @@ fn every_layout_and_element_type_gives_the_released_embedding() {
         assert!(error <= tolerance, "{}: relative L2 {error:.1e}", path.display());
         // The same numbers give the same files: graphs, weights and their hashes.
         if tolerance == STAGE {
-            let stages = float32.get_or_insert_with(|| manifest.stages.clone());
-            assert_eq!(*stages, manifest.stages, "{}", path.display());
+            let files = float32.get_or_insert_with(|| manifest.precisions.clone());
+            assert_eq!(*files, manifest.precisions, "{}", path.display());
         }
     }
 }
@@ -111,8 +111,9 @@ fn an_encoder_only_checkpoint_gives_that_stage_and_says_what_is_missing() {
     let (_, whole) = converted(home.path(), &stored(home.path(), "github.pth"));
     let path = stored(home.path(), "vit_pretrain.ckpt");
     let (bundle, manifest) = converted(home.path(), &path);
-    assert_eq!(manifest.stages.keys().collect::<Vec<_>>(), [&Stage::ImageEncoder]);
-    assert_eq!(manifest.stages[&Stage::ImageEncoder], whole.stages[&Stage::ImageEncoder]);
+    let [encoder, whole] = [&manifest, &whole].map(|manifest| &manifest.precisions[&Precision::Fp32].stages);
+    assert_eq!(encoder.keys().collect::<Vec<_>>(), [&Stage::ImageEncoder]);
+    assert_eq!(encoder[&Stage::ImageEncoder], whole[&Stage::ImageEncoder]);
     assert!(manifest.tokenizer.is_none());
     manifest.verify(&bundle).expect("a whole bundle");
     assert_eq!(inspected(&path).missing_stages, [Stage::TextEncoder, Stage::PromptEncoder, Stage::MaskDecoder]);
@@ -201,7 +202,7 @@ fn a_bundle_is_replaced_only_when_forced_and_nothing_else_ever() {
 fn a_changed_bundle_is_refused() {
     let home = home();
     let (bundle, manifest) = converted(home.path(), &stored(home.path(), "github.pth"));
-    let weights = bundle.join(&manifest.stages[&Stage::MaskDecoder].weights.name);
+    let weights = bundle.join(&manifest.precisions[&Precision::Fp32].stages[&Stage::MaskDecoder].weights.name);
     let mut bytes = fs::read(&weights).expect("read");
     bytes[5000] ^= 1;
     fs::write(&weights, &bytes).expect("written");

@@ -7,7 +7,7 @@ use std::path::Path;
 use prost::Message;
 use segvol_measure::load;
 use segvol_onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
-use segvol_onnx::{Architecture, Manifest, Stage};
+use segvol_onnx::{Architecture, Manifest, Precision, Stage};
 use segvol_tests::{bundle, models};
 
 /// Shapes of a graph's tensors while it is walked, and the operations met so far.
@@ -163,7 +163,7 @@ fn counted_operations_are_those_of_the_graphs() {
     let manifest = Manifest::read(&dir).expect("a bundle");
     let a = &manifest.architecture;
     let mut graphs = 0;
-    for (&stage, files) in &manifest.stages {
+    for (&stage, files) in &manifest.precisions[&Precision::Fp32].stages {
         for (variant, file) in &files.graphs {
             for batch in [1, 3] {
                 let expected = counted(&dir.join(&file.name), stage, a, batch);

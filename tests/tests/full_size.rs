@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use segvol::volume::Affine;
-use segvol::{Model, Options, Prompt, Provider, Report, Volume};
+use segvol::{Model, Options, Precision, Prompt, Provider, Report, Volume};
+use segvol_tests::checkpoint::write_seeded;
 use segvol_tests::seeded::uniform01;
 use segvol_tests::{bundle, models};
 
@@ -24,6 +25,20 @@ fn scan() -> Volume {
     });
     let affine = Affine::new([[-0.8, 0.0, 0.0, 102.0], [0.0, -0.8, 0.0, 102.0], [0.0, 0.0, 1.5, -115.0]]);
     Volume::new(SHAPE_XYZ, voxels.collect(), affine).expect("a scan")
+}
+
+#[test]
+#[ignore = "writes 2 GB; run with --ignored"]
+fn a_full_size_fp16_bundle_is_half_of_fp32_s() {
+    let folder = segvol_tests::folder!();
+    let checkpoint = write_seeded(folder.path(), &models::full(), &BTreeMap::new()).expect("a checkpoint");
+    let [fp32, fp16] = [Precision::Fp32, Precision::Fp16].map(|precision| {
+        let options = segvol_converter::Options { precisions: [precision].into(), ..Default::default() };
+        let manifest = bundle::converted(&checkpoint, &folder.path().join(precision.name()), &options);
+        manifest.files().map(|file| file.bytes).sum::<u64>()
+    });
+    eprintln!("bytes: fp32 {fp32}, fp16 {fp16}: {:.4}", fp16 as f64 / fp32 as f64);
+    assert!(fp16 as f64 <= 0.51 * fp32 as f64, "{fp16} of {fp32}");
 }
 
 #[test]

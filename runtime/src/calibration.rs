@@ -1,0 +1,108 @@
+//! What the image encoder's linear layers take, seen on windows of scans: what int8 is calibrated with.
+
+use std::path::Path;
+
+use ndarray::Array3;
+use segvol_onnx::manifest::BundleError;
+use segvol_onnx::{Activation, Activations, Manifest, Observation, Precision, Stage, Variant};
+
+use crate::error::Error;
+use crate::frame::{Region, frames_of_lattice};
+use crate::options::Options;
+use crate::orientation::Orientation;
+use crate::provider::{Provider, Settings};
+use crate::resize::resize_nearest_exact;
+use crate::scan::Scan;
+use crate::session::{self, StageSession};
+use crate::stages::tensor;
+use crate::volume::Volume;
+
+/// Windows at full resolution that are looked at per scan, beside its zoom-out window.
+const ZOOM_IN_WINDOWS: usize = 4;
+
+/// Runs an image encoder that tells what its linear layers take, and keeps the extremes.
+pub struct Calibrator {
+    session: StageSession,
+    window_dhw: [usize; 3],
+    orientation: Orientation,
+    overlap: f64,
+    activations: Activations,
+    windows: usize,
+}
+
+impl Calibrator {
+    /// Opens the image encoder of a bundle that was made for a calibration, on the CPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bundle`] if the bundle is damaged, or has no graph for a calibration; [`Error::Library`] if ONNX Runtime
+    /// cannot be loaded; [`Error::Setting`] if an option is out of range.
+    pub fn open(bundle: &Path, options: &Options) -> Result<Self, Error> {
+        options.check()?;
+        let manifest = Manifest::read(bundle)?;
+        let stage = Stage::ImageEncoder;
+        let files = manifest.stage(bundle, Precision::Fp32, stage)?;
+        let graph = files.graphs.get(&Variant::Observed);
+        let missing = || BundleError::MissingStage { path: bundle.to_owned(), stage };
+        let graph = bundle.join(&graph.ok_or_else(missing)?.name);
+        let environment = session::environment(options.library.as_deref())?;
+        let settings = Settings {
+            stage: Some(stage),
+            inputs: &files.inputs,
+            threads: options.threads,
+            bundle: None,
+            onnxruntime: &session::library_version(),
+            options: &options.provider_options,
+        };
+        Ok(Self {
+            session: StageSession::open(&environment, stage, &graph, Provider::Cpu, &settings, None)?,
+            window_dhw: manifest.architecture.window_dhw,
+            orientation: options.orientation,
+            overlap: options.overlap,
+            activations: Activations::new(),
+            windows: 0,
+        })
+    }
+
+    /// Looks at a scan as a study does: at its zoom-out window, and at a few zoom-in windows spread over the crop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Intensity`] if a voxel is not finite or all are equal, [`Error::Stage`] if ONNX Runtime fails.
+    pub fn observe(&mut self, volume: Volume) -> Result<(), Error> {
+        let window = self.window_dhw;
+        let (scan, image) = Scan::prepare(volume, self.orientation, window, &mut |_| ())?;
+        self.observe_window(&resize_nearest_exact(image.view(), window))?;
+        let shape = scan.crop.shape_dhw();
+        let whole = Region { min_dhw: [0; 3], max_dhw: shape.map(|n| n.saturating_sub(1)) };
+        let frames = frames_of_lattice(&whole, shape, window, self.overlap);
+        let count = ZOOM_IN_WINDOWS.min(frames.len());
+        for i in 0..count {
+            let frame = &frames[(2 * i + 1) * frames.len() / (2 * count)];
+            self.observe_window(&frame.cut(image.view(), window))?;
+        }
+        Ok(())
+    }
+
+    fn observe_window(&mut self, window: &Array3<f32>) -> Result<(), Error> {
+        let [d, h, w] = self.window_dhw;
+        let values = window.as_slice().unwrap_or_default();
+        let inputs = vec![("image", tensor(Stage::ImageEncoder, [1, 1, d, h, w], values)?)];
+        let mut outputs = self.session.run_all(inputs)?;
+        let layers: Vec<String> =
+            outputs.keys().filter_map(|output| Observation::Min.layer(output)).map(str::to_owned).collect();
+        for layer in layers {
+            let mut take = |observation: Observation| outputs.remove(&observation.output(&layer)).unwrap_or_default();
+            let seen = Activation { min: take(Observation::Min), max: take(Observation::Max) };
+            self.activations.entry(layer).and_modify(|known| known.merge(&seen)).or_insert(seen);
+        }
+        self.windows += 1;
+        Ok(())
+    }
+
+    /// What was seen, and on how many windows.
+    #[must_use]
+    pub fn finish(self) -> (Activations, usize) {
+        (self.activations, self.windows)
+    }
+}

@@ -1,0 +1,73 @@
+//! Which of a bundle's precisions a provider runs, by which graph, and in which arithmetic.
+
+use std::path::Path;
+
+use segvol_onnx::{BundleError, Manifest, Precision, Variant};
+
+use crate::provider::Provider;
+
+/// Whether the provider multiplies float16 matrices as such. The others would make float32 of each, node by node:
+/// ONNX Runtime has no float16 products for x86 processors, and OpenVINO computes in float32 there.
+fn has_half(provider: Provider) -> bool {
+    matches!(provider, Provider::Cuda | Provider::TensorRt)
+}
+
+/// The precision that was asked for, or of those of the bundle in `dir`: float16 where the image encoder's `provider`
+/// multiplies it, else the most exact. int8 is the last resort: a mask is the released model's unless the user says
+/// otherwise.
+///
+/// # Errors
+///
+/// [`BundleError::MissingPrecision`] if the bundle lacks the one that was asked for.
+pub(crate) fn choose(
+    manifest: &Manifest,
+    dir: &Path,
+    asked: Option<Precision>,
+    provider: Provider,
+) -> Result<Precision, BundleError> {
+    let best = best_first(provider).into_iter().find(|precision| manifest.precisions.contains_key(precision));
+    let precision = asked.or(best).unwrap_or(Precision::Fp32);
+    manifest.precision(dir, precision).map(|_| precision)
+}
+
+fn best_first(provider: Provider) -> [Precision; 3] {
+    match has_half(provider) {
+        true => [Precision::Fp16, Precision::Fp32, Precision::Int8],
+        false => Precision::ALL,
+    }
+}
+
+/// The graphs of a stage that serve the provider, the best first.
+pub(crate) fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
+    let fused = provider.preferred_variant() == Variant::Fused;
+    match (precision == Precision::Fp16 && !has_half(provider), fused) {
+        (true, true) => &[Variant::WidenedFused, Variant::Widened, Variant::Portable],
+        (true, false) => &[Variant::Widened, Variant::Portable],
+        (false, true) => &[Variant::Fused, Variant::Portable],
+        (false, false) => &[Variant::Portable],
+    }
+}
+
+/// The element type of matrix products, for the report.
+pub(crate) fn arithmetic(provider: Provider, precision: Precision) -> &'static str {
+    match precision {
+        Precision::Fp16 if has_half(provider) => "float16",
+        Precision::Fp32 | Precision::Fp16 => "float32",
+        Precision::Int8 => "int8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_gpu_with_float16_takes_anything_but_float32_unasked() {
+        for provider in Provider::ALL {
+            let [best, .., last] = best_first(provider);
+            let gpu = matches!(provider, Provider::Cuda | Provider::TensorRt);
+            assert_eq!(best, if gpu { Precision::Fp16 } else { Precision::Fp32 }, "{provider}");
+            assert_eq!(last, Precision::Int8, "{provider}");
+        }
+    }
+}
