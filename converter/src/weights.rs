@@ -262,18 +262,23 @@ impl<'a> Module<'a> {
         if matches!(self.numerics, Numerics::Half) { self.half_scalar(value) } else { self.scalar(value) }
     }
 
+    /// What is stored as `data_type`, as float32.
+    fn float(&self, stored: Value, data_type: i32) -> Value {
+        if data_type == data_type::FLOAT16 { self.cast_to_float(&stored) } else { stored }
+    }
+
     /// A weight as the checkpoint has it, float32.
     pub(crate) fn weight(&self, name: &str, shape: &[usize]) -> Value {
         let data_type = self.numerics.stored(shape.iter().product(), false);
         let value = self.stored(name, shape, data_type);
-        if data_type == data_type::FLOAT16 { self.cast_to_float(&value) } else { value }
+        self.float(value, data_type)
     }
 
     /// Rows of a weight, which is a table, at `indices`: float32.
     pub(crate) fn rows(&self, table: &str, shape: &[usize], indices: &Value) -> Value {
         let data_type = self.numerics.stored(shape.iter().product(), false);
         let rows = self.gather(0, &self.stored(table, shape, data_type), indices);
-        if data_type == data_type::FLOAT16 { self.cast_to_float(&rows) } else { rows }
+        self.float(rows, data_type)
     }
 
     /// A weight of the element type that matrix products are taken in.
@@ -303,7 +308,7 @@ impl<'a> Module<'a> {
     ) -> Value {
         let data_type = self.numerics.stored(shape.iter().product(), false);
         let value = self.permuted(name, stored, view, shape, data_type);
-        if data_type == data_type::FLOAT16 { self.cast_to_float(&value) } else { value }
+        self.float(value, data_type)
     }
 
     /// As [`Module::operand`], with the axes as in [`Module::weight_permuted`].

@@ -5,13 +5,13 @@ use std::path::Path;
 use half::f16;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, TensorElementType, TensorRef};
-use segvol_onnx::manifest::{BundleError, Manifest};
+use segvol_onnx::manifest::Manifest;
 use segvol_onnx::{Stage, TensorSpec};
 
 use crate::error::Error;
 use crate::options::Options;
 use crate::precision;
-use crate::provider::{Placement, Provider, Settings};
+use crate::provider::{self, Placement, Provider, Settings};
 use crate::session::{self, StageSession};
 
 /// A tensor that enters or leaves a graph, row by row.
@@ -89,12 +89,10 @@ impl GraphSession {
     /// [`Error::ProviderFailed`] as for [`crate::Model::open`], the last also if the provider takes no node of this
     /// stage; [`Error::Stage`] if ONNX Runtime refuses the graph.
     pub fn open_stage(dir: &Path, manifest: &Manifest, stage: Stage, options: &Options) -> Result<Self, Error> {
-        first_of(candidates(options, stage)?, |provider| {
+        open_by(options, stage, |provider| {
             let precision = precision::choose(manifest, dir, options.precision, provider)?;
-            let files = manifest.stage(dir, precision, stage)?;
-            let graph = precision::variants(provider, precision).iter().find_map(|variant| files.graphs.get(variant));
-            let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
-            Self::open_on(&dir.join(&graph.name), stage, provider, options, &files.inputs)
+            let (files, graph) = precision::graph(manifest, dir, precision, stage, provider)?;
+            Self::open_on(&graph, stage, provider, options, &files.inputs)
         })
     }
 
@@ -104,7 +102,7 @@ impl GraphSession {
     ///
     /// As for [`GraphSession::open_stage`].
     pub fn open(file: &Path, stage: Stage, options: &Options) -> Result<Self, Error> {
-        first_of(candidates(options, stage)?, |provider| Self::open_on(file, stage, provider, options, &[]))
+        open_by(options, stage, |provider| Self::open_on(file, stage, provider, options, &[]))
     }
 
     fn open_on(
@@ -197,22 +195,12 @@ fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
     Ok(Tensor::Float { shape: sizes(shape), values: values.to_vec() })
 }
 
-/// The providers to try: that which was asked for, for this stage or for all; those of `auto` in their order.
-fn candidates(options: &Options, stage: Stage) -> Result<Vec<Provider>, Error> {
+/// What the provider of the stage opens; of `auto`, the first that can be used.
+fn open_by<T>(options: &Options, stage: Stage, open: impl Fn(Provider) -> Result<T, Error>) -> Result<T, Error> {
     options.check()?;
     session::environment(options.library.as_deref())?;
-    Ok(match options.stage_providers.get(&stage).copied().unwrap_or(options.provider) {
-        Provider::Auto => Provider::AUTO.to_vec(),
-        asked => vec![asked],
-    })
-}
-
-/// What the first provider that can be used opens; the last one's error if none can.
-fn first_of(
-    candidates: Vec<Provider>,
-    open: impl Fn(Provider) -> Result<GraphSession, Error>,
-) -> Result<GraphSession, Error> {
-    let (&last, others) = candidates.split_last().unwrap_or((&Provider::Cpu, &[]));
-    let mut opened = others.iter().filter_map(|&provider| open(provider).ok());
-    opened.next().map_or_else(|| open(last), Ok)
+    match options.stage_providers.get(&stage).copied().unwrap_or(options.provider) {
+        Provider::Auto => provider::open_first(open).map(|(opened, _)| opened),
+        asked => open(asked),
+    }
 }

@@ -8,7 +8,7 @@ use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::provider::{PassedOver, Provider};
+use crate::provider::{self, PassedOver, Provider};
 use crate::session;
 use crate::stages::Stages;
 use crate::study::Study;
@@ -66,7 +66,7 @@ impl Model {
         let environment = session::environment(options.library.as_deref())?;
         let open = |provider| Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options);
         let (stages, passed_over) = match options.provider {
-            Provider::Auto => open_first(open)?,
+            Provider::Auto => provider::open_first(open)?,
             asked => (open(asked)?, Vec::new()),
         };
         Ok(Self {
@@ -137,30 +137,4 @@ impl Model {
     pub fn bundle(&self) -> &Path {
         &self.bundle
     }
-}
-
-/// Opens the stages on the first provider of [`Provider::AUTO`] that can be used, and says why the others were not
-/// taken. A stage that was put elsewhere by name fails at once: there nothing was left to choose.
-fn open_first(open: impl Fn(Provider) -> Result<Stages, Error>) -> Result<(Stages, Vec<PassedOver>), Error> {
-    let mut passed_over: Vec<PassedOver> = Provider::ALL
-        .into_iter()
-        .filter_map(|provider| Some(PassedOver { provider, reason: provider.left_out_of_auto()?.to_owned() }))
-        .filter(|passed| passed.provider.is_compiled_in())
-        .collect();
-    let (&last, candidates) = Provider::AUTO.split_last().unwrap_or((&Provider::Cpu, &[]));
-    for &candidate in candidates {
-        let reason = match open(candidate) {
-            Ok(stages) => return Ok((stages, passed_over)),
-            Err(Error::ProviderMissing { provider, .. }) if provider == candidate => {
-                "not in the loaded ONNX Runtime".to_owned()
-            }
-            Err(Error::ProviderFailed { provider, stage, reason }) if provider == candidate => {
-                format!("stage `{stage}`: {reason}")
-            }
-            Err(error) => return Err(error),
-        };
-        tracing::info!(provider = %candidate, reason, "passed over");
-        passed_over.push(PassedOver { provider: candidate, reason });
-    }
-    Ok((open(last)?, passed_over))
 }

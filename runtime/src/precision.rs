@@ -1,8 +1,9 @@
 //! Which of a bundle's precisions a provider runs, by which graph, and in which arithmetic.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use segvol_onnx::{BundleError, Manifest, Precision, Variant};
+use segvol_onnx::manifest::StageFiles;
+use segvol_onnx::{BundleError, Manifest, Precision, Stage, Variant};
 
 use crate::provider::Provider;
 
@@ -37,8 +38,26 @@ fn best_first(provider: Provider) -> [Precision; 3] {
     }
 }
 
+/// A stage's files at a precision, and of its graphs the one that serves the provider best.
+///
+/// # Errors
+///
+/// [`BundleError::MissingPrecision`] and [`BundleError::MissingStage`] if the bundle in `dir` lacks it.
+pub(crate) fn graph<'m>(
+    manifest: &'m Manifest,
+    dir: &Path,
+    precision: Precision,
+    stage: Stage,
+    provider: Provider,
+) -> Result<(&'m StageFiles, PathBuf), BundleError> {
+    let files = manifest.stage(dir, precision, stage)?;
+    let graph = variants(provider, precision).iter().find_map(|variant| files.graphs.get(variant));
+    let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
+    Ok((files, dir.join(&graph.name)))
+}
+
 /// The graphs of a stage that serve the provider, the best first.
-pub(crate) fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
+fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
     let fused = provider.preferred_variant() == Variant::Fused;
     match (precision == Precision::Fp16 && !has_half(provider), fused) {
         (true, true) => &[Variant::WidenedFused, Variant::Widened, Variant::Portable],

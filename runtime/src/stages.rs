@@ -120,9 +120,7 @@ impl Stages {
         let onnxruntime = session::library_version();
         let open = |stage| -> Result<StageSession, Error> {
             let provider = provider_of(stage);
-            let files = manifest.stage(dir, precision, stage)?;
-            let graph = precision::variants(provider, precision).iter().find_map(|variant| files.graphs.get(variant));
-            let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
+            let (files, graph) = precision::graph(manifest, dir, precision, stage, provider)?;
             let settings = Settings {
                 stage: Some(stage),
                 inputs: &files.inputs,
@@ -132,7 +130,7 @@ impl Stages {
                 options: &options.provider_options,
             };
             let place = place.filter(|_| matches!(stage, Stage::ImageEncoder | Stage::MaskDecoder));
-            StageSession::open(environment, stage, &dir.join(&graph.name), provider, &settings, place)
+            StageSession::open(environment, stage, &graph, provider, &settings, place)
         };
         let entry = manifest.tokenizer.as_ref();
         let entry =

@@ -1,8 +1,10 @@
-//! The command `segvol`, built for the tests that run it.
+//! The command `segvol`, built for the tests that run it, and what they ask of it.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
+
+use assert_cmd::assert::Assert;
 
 /// The command's file. It belongs to another package, so cargo does not build it for these tests by itself.
 pub static SEGVOL: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -20,3 +22,29 @@ pub static SEGVOL: LazyLock<PathBuf> = LazyLock::new(|| {
     assert!(cargo.status().expect("cargo").success(), "segvol does not build");
     profile.join("segvol").with_extension(std::env::consts::EXE_EXTENSION)
 });
+
+/// Exit code and a message on standard error that names every part.
+///
+/// # Panics
+///
+/// If the code is another, a part is missing, or the command panicked.
+#[track_caller]
+pub fn refused(assert: &Assert, code: i32, parts: &[&str]) {
+    let output = assert.get_output();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+/// What a command that succeeds writes to standard output.
+///
+/// # Panics
+///
+/// If it fails, or writes other than UTF-8.
+#[track_caller]
+pub fn said(assert: Assert) -> String {
+    String::from_utf8(assert.success().get_output().stdout.clone()).expect("UTF-8")
+}

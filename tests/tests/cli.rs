@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use assert_cmd::Command;
-use assert_cmd::assert::Assert;
 use segvol::Volume;
+use segvol_tests::command::{SEGVOL, refused, said};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use serde_json::Value;
@@ -18,7 +18,7 @@ const INPUT: i32 = 5;
 const BUNDLE: i32 = 6;
 
 fn segvol() -> Command {
-    Command::new(&*segvol_tests::command::SEGVOL)
+    Command::new(&*SEGVOL)
 }
 
 /// A bundle of the tiny model, made once for all tests here.
@@ -36,23 +36,6 @@ fn segment() -> Command {
     let mut command = segvol();
     command.arg("segment").arg("-i").arg(scan()).arg("-m").arg(&*TINY);
     command
-}
-
-/// Exit code and a message on standard error that names every part.
-#[track_caller]
-fn refused(assert: &Assert, code: i32, parts: &[&str]) {
-    let output = assert.get_output();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "no {part:?} in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
-
-#[track_caller]
-fn said(assert: Assert) -> String {
-    String::from_utf8(assert.success().get_output().stdout.clone()).expect("UTF-8")
 }
 
 fn labels(path: &Path) -> BTreeMap<u32, usize> {

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use assert_cmd::Command;
-use assert_cmd::assert::Assert;
 use segvol::mask::Mask;
 use segvol::metrics::dice;
 use segvol::{Model, Prompt, Volume};
-use segvol_tests::command::SEGVOL;
+use segvol_tests::command::{SEGVOL, refused, said};
 use segvol_tests::golden::{data, volume_record};
 use segvol_tests::{bundle, models};
 use serde_json::{Value, json};
@@ -72,23 +71,6 @@ fn eval(folder: &Path) -> Command {
     let mut command = Command::new(&*SEGVOL);
     command.args(["eval", "--provider", "cpu", "-m"]).arg(&*TINY).arg("--cases").arg(folder.join("cases.json"));
     command
-}
-
-/// Exit code and a message on standard error that names every part.
-#[track_caller]
-fn refused(assert: &Assert, code: i32, parts: &[&str]) {
-    let output = assert.get_output();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "no {part:?} in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
-
-#[track_caller]
-fn said(assert: Assert) -> String {
-    String::from_utf8(assert.success().get_output().stdout.clone()).expect("UTF-8")
 }
 
 fn read(path: &Path) -> Value {

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use assert_cmd::Command;
-use assert_cmd::assert::Assert;
 use segvol_onnx::Stage;
-use segvol_tests::command::SEGVOL;
+use segvol_tests::command::{SEGVOL, refused, said};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use serde_json::Value;
@@ -25,23 +24,6 @@ static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fn segvol() -> Command {
     Command::new(&*SEGVOL)
-}
-
-/// Exit code and a message on standard error that names every part.
-#[track_caller]
-fn refused(assert: &Assert, code: i32, parts: &[&str]) {
-    let output = assert.get_output();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "no {part:?} in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
-
-#[track_caller]
-fn said(assert: Assert) -> String {
-    String::from_utf8(assert.success().get_output().stdout.clone()).expect("UTF-8")
 }
 
 fn verify(subject: &Path) -> Command {

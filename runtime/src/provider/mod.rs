@@ -44,6 +44,7 @@ pub(crate) use foreign::onnxruntime_version;
 pub(crate) use placement::{AssignedNode, RECORD, assigned_nodes};
 
 use crate::binding::Place;
+use crate::error::Error;
 
 /// Where the graphs run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -198,6 +199,32 @@ impl Provider {
             _ => 16,
         }
     }
+}
+
+/// Opens on the first provider of [`Provider::AUTO`] that can be used, and says why the others were not
+/// taken. A stage that was put elsewhere by name fails at once: there nothing was left to choose.
+pub(crate) fn open_first<T>(open: impl Fn(Provider) -> Result<T, Error>) -> Result<(T, Vec<PassedOver>), Error> {
+    let mut passed_over: Vec<PassedOver> = Provider::ALL
+        .into_iter()
+        .filter_map(|provider| Some(PassedOver { provider, reason: provider.left_out_of_auto()?.to_owned() }))
+        .filter(|passed| passed.provider.is_compiled_in())
+        .collect();
+    let (&last, candidates) = Provider::AUTO.split_last().unwrap_or((&Provider::Cpu, &[]));
+    for &candidate in candidates {
+        let reason = match open(candidate) {
+            Ok(opened) => return Ok((opened, passed_over)),
+            Err(Error::ProviderMissing { provider, .. }) if provider == candidate => {
+                "not in the loaded ONNX Runtime".to_owned()
+            }
+            Err(Error::ProviderFailed { provider, stage, reason }) if provider == candidate => {
+                format!("stage `{stage}`: {reason}")
+            }
+            Err(error) => return Err(error),
+        };
+        tracing::info!(provider = %candidate, reason, "passed over");
+        passed_over.push(PassedOver { provider: candidate, reason });
+    }
+    Ok((open(last)?, passed_over))
 }
 
 /// What a session is opened for, besides its provider.
