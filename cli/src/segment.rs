@@ -113,7 +113,7 @@ impl Segment {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let prompts = self.prompts()?;
         self.check_outputs(&prompts)?;
-        let options = self.settings.options()?;
+        let options = self.settings.options_of_one_call()?;
         let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
         let model = Model::open(&self.model, &options)?;

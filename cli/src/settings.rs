@@ -41,9 +41,10 @@ pub(crate) struct Settings {
     /// Threads per graph; as many as there are cores if not given
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
-    /// Memory for image embeddings, in MiB; with too little, windows are encoded again, with the same result
-    #[arg(long, value_name = "MIB", default_value_t = 2048, help_heading = "Machine")]
-    cache_mb: usize,
+    /// Memory for image embeddings, in MiB; with too little, windows are encoded again, with the same result. 2048 if
+    /// not given, and 0 in `segment`, which meets no window twice
+    #[arg(long, value_name = "MIB", help_heading = "Machine")]
+    cache_mb: Option<usize>,
     /// ONNX Runtime's library; else ORT_DYLIB_PATH, else beside this program, else the system's
     #[arg(long, value_name = "FILE", help_heading = "Machine")]
     library: Option<PathBuf>,
@@ -66,13 +67,16 @@ enum Profile {
 impl Settings {
     /// The library's options.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
-        let mut options = Options::default()
+        let mut options = Options::default();
+        if let Some(mebibytes) = self.cache_mb {
+            options.cache_bytes = mebibytes.saturating_mul(1 << 20);
+        }
+        options = options
             .provider(self.provider)
             .orientation(self.orientation.into())
             .profile(self.profile.into())
             .zoom_in(!self.no_zoom)
-            .overlap(self.overlap)
-            .cache_bytes(self.cache_mb.saturating_mul(1 << 20));
+            .overlap(self.overlap);
         options.precision = self.precision;
         options.threads = self.threads;
         options.library = self.library.clone();
@@ -81,6 +85,12 @@ impl Settings {
             options.provider_options.set(self.provider, text)?;
         }
         Ok(options)
+    }
+
+    /// As [`Settings::options`], for a study that is asked once: it keeps no embedding unless told to.
+    pub(crate) fn options_of_one_call(&self) -> anyhow::Result<Options> {
+        let options = self.options()?;
+        Ok(if self.cache_mb.is_some() { options } else { options.cache_bytes(0) })
     }
 }
 

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -140,6 +141,25 @@ pub struct FileEntry {
     pub bytes: u64,
     /// Its SHA-256, in hexadecimal.
     pub sha256: String,
+}
+
+impl FileEntry {
+    /// Compares size and SHA-256 of the file in `dir` with what the manifest says.
+    fn verify(&self, dir: &Path) -> Result<(), BundleError> {
+        let path = dir.join(&self.name);
+        let io = |source| BundleError::Io { path: path.clone(), source };
+        let found = std::fs::metadata(&path).map_err(io)?.len();
+        if found != self.bytes {
+            let (expected, found) = (format!("{} bytes", self.bytes), format!("{found} bytes"));
+            return Err(BundleError::Changed { path, expected, found });
+        }
+        let found = sha256_file(&path).map_err(io)?;
+        if found != self.sha256 {
+            let (expected, found) = (format!("sha256 {}", self.sha256), format!("sha256 {found}"));
+            return Err(BundleError::Changed { path, expected, found });
+        }
+        Ok(())
+    }
 }
 
 /// A checkpoint tensor that no graph needs.
@@ -302,27 +322,15 @@ impl Manifest {
         stages.get(&stage).ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })
     }
 
-    /// Compares size and SHA-256 of every file of the bundle in `dir` with the manifest.
+    /// Compares size and SHA-256 of every file of the bundle in `dir` with the manifest, files side by side.
     ///
     /// # Errors
     ///
     /// [`BundleError::Changed`] for the first file that differs, [`BundleError::Io`] for one that cannot be read.
     pub fn verify(&self, dir: &Path) -> Result<(), BundleError> {
-        for entry in self.files() {
-            let path = dir.join(&entry.name);
-            let io = |source| BundleError::Io { path: path.clone(), source };
-            let found = std::fs::metadata(&path).map_err(io)?.len();
-            if found != entry.bytes {
-                let (expected, found) = (format!("{} bytes", entry.bytes), format!("{found} bytes"));
-                return Err(BundleError::Changed { path, expected, found });
-            }
-            let found = sha256_file(&path).map_err(io)?;
-            if found != entry.sha256 {
-                let (expected, found) = (format!("sha256 {}", entry.sha256), format!("sha256 {found}"));
-                return Err(BundleError::Changed { path, expected, found });
-            }
-        }
-        Ok(())
+        let files: Vec<&FileEntry> = self.files().collect();
+        let found: Vec<_> = files.par_iter().with_max_len(1).map(|entry| entry.verify(dir)).collect();
+        found.into_iter().collect()
     }
 
     /// What a hand-edited or hostile manifest could get wrong although every field is there.

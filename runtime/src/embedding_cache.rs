@@ -44,6 +44,10 @@ impl EmbeddingCache {
         Some(Arc::clone(&entry.embedding))
     }
 
+    pub(crate) fn has(&self, key: &WindowKey) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Keeps an embedding, dropping others for it; keeps nothing if it alone is over the limit.
     pub(crate) fn put(&mut self, key: WindowKey, embedding: Arc<ImageEmbedding>) {
         let bytes = embedding.bytes();

@@ -6,6 +6,7 @@
 //! Arrays are `[D, H, W]`, depth first, unless a name ends in `_xyz` or `_ijk`: those follow the file's axes.
 //! Lengths are millimetres. A box says that its maximum is inclusive.
 
+mod average;
 mod binding;
 pub mod calibration;
 pub mod crop;
@@ -41,6 +42,8 @@ pub mod whole_file;
 mod zoom_in;
 mod zoom_out;
 
+#[doc(hidden)]
+pub use average::stitched;
 pub use calibration::Calibrator;
 pub use error::Error;
 pub use frame::Region;
@@ -62,6 +65,4 @@ pub use tokenizer::{Tokenizer, TokenizerError};
 pub use truth::{Truth, TruthError};
 pub use volume::{Grid, Volume, VolumeError};
 pub use zoom_in::Profile;
-#[doc(hidden)]
-pub use zoom_in::stitched;
 pub use zoom_out::RegionOfInterest;

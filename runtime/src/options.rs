@@ -10,8 +10,7 @@ use crate::orientation::Orientation;
 use crate::provider::{Provider, ProviderOptions};
 use crate::zoom_in::Profile;
 
-/// With this overlap a voxel lies in at most 40 windows an axis (windows of 39 voxels, one apart, and the last one,
-/// shifted back): 64,000 in all, which the average's counters hold. An overlap of 0.5 has 27 at most.
+/// With this overlap a voxel lies in up to 64,000 windows (40 an axis); with 0.5, in 27 at most. More would only take longer.
 pub(crate) const MAX_OVERLAP: f64 = 0.95;
 
 /// How a bundle is opened and scans are segmented.

@@ -1,6 +1,6 @@
 //! Between the file's axes `(i, j, k)` and the model's `[D, H, W]`.
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -88,6 +88,23 @@ impl AxisMap {
         let mut oriented = Array3::default(self.shape_dhw());
         if let Some(out) = oriented.as_slice_mut() {
             source.copy_into(out);
+        }
+        oriented
+    }
+
+    /// Voxels in the file's order (i fastest), to be filled as the oriented volume `[D, H, W]`.
+    ///
+    /// # Panics
+    /// If there are not as many voxels as the grid has.
+    pub fn oriented_mut<'a, T>(&self, file_order: &'a mut [T]) -> ArrayViewMut3<'a, T> {
+        let [ni, nj, nk] = self.shape_xyz;
+        assert_eq!(file_order.len(), ni * nj * nk, "voxels of a volume {:?}", self.shape_xyz);
+        #[allow(clippy::expect_used)] // The lengths are equal.
+        let stored = ArrayViewMut3::from_shape([nk, nj, ni], file_order).expect("as many voxels as the grid has");
+        // The view's axes are the file's, slowest first.
+        let mut oriented = stored.permuted_axes(self.file_axis.map(|axis| 2 - axis));
+        for (axis, _) in self.flipped.iter().enumerate().filter(|&(_, &flipped)| flipped) {
+            oriented.invert_axis(Axis(axis));
         }
         oriented
     }
@@ -294,6 +311,9 @@ mod tests {
             let oriented = map.orient(volume.voxels());
             assert_eq!(oriented, expected, "axes {permutation:?}, flips {flips:03b}");
             assert_eq!(map.restore(oriented.view()), volume.voxels(), "axes {permutation:?}, flips {flips:03b}");
+            let mut filled = vec![0.0; oriented.len()];
+            map.oriented_mut(&mut filled).assign(&oriented);
+            assert_eq!(filled, volume.voxels(), "axes {permutation:?}, flips {flips:03b}");
             // A voxel is at the same place in the patient, however it is stored.
             for dhw in [[0.0, 0.0, 0.0], [3.0, 1.5, 2.25]] {
                 let here = volume.grid().affine().apply(map.to_ijk(dhw));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use segvol_onnx::manifest::StageFiles;
 use segvol_onnx::{BundleError, Manifest, Precision, Stage, Variant};
 
-use crate::provider::Provider;
+use crate::provider::{OpenVinoPrecision, Provider, ProviderOptions};
 
 /// Whether the provider multiplies float16 matrices as such. The others would make float32 of each, node by node:
 /// ONNX Runtime has no float16 products for x86 processors, and OpenVINO computes in float32 there.
@@ -65,6 +65,25 @@ fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
         (false, true) => &[Variant::Fused, Variant::Portable],
         (false, false) => &[Variant::Portable],
     }
+}
+
+/// The provider's options for a float32 image encoder beside one that computes in less; none where the encoder is exact
+/// already, or the bundle has no float32.
+///
+/// float16 is exact enough: its masks agree by 0.9999.
+pub(crate) fn exact_zoom_out(
+    manifest: &Manifest,
+    precision: Precision,
+    provider: Provider,
+    options: &ProviderOptions,
+) -> Option<ProviderOptions> {
+    let hint = provider == Provider::OpenVino && options.openvino.precision == OpenVinoPrecision::Bf16;
+    let lowered = precision == Precision::Int8 || hint;
+    (lowered && manifest.precisions.contains_key(&Precision::Fp32)).then(|| {
+        let mut exact = options.clone();
+        exact.openvino.precision = OpenVinoPrecision::F32;
+        exact
+    })
 }
 
 /// The element type of matrix products, for the report.

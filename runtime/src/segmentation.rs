@@ -160,10 +160,11 @@ fn labels<T>(scan: &Scan, segmentations: &[Segmentation], zoomed_in: bool, label
 where
     T: Copy + Default + Send + Sync,
 {
-    let mut labels = Array3::from_elem(scan.axes.shape_dhw(), T::default());
+    let mut labels = vec![T::default(); scan.grid.voxels()];
+    let mut oriented = scan.axes.oriented_mut(&mut labels);
     let [depth, height, width] = scan.crop.shape_dhw();
     let [start_d, start_h, start_w] = scan.crop.start_dhw;
-    let mut slices = labels.slice_axis_mut(Axis(0), (start_d..start_d + depth).into());
+    let mut slices = oriented.slice_axis_mut(Axis(0), (start_d..start_d + depth).into());
     slices.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
         let (mut row, mut best) = (vec![0.0; width], vec![0.0; width]);
         for h in 0..height {
@@ -180,5 +181,5 @@ where
             }
         }
     });
-    scan.axes.restore(labels.view())
+    labels
 }

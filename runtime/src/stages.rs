@@ -19,7 +19,7 @@ use crate::binding::{Bound, Place};
 use crate::error::Error;
 use crate::options::Options;
 use crate::precision;
-use crate::provider::{LeftToCpu, Placement, Provider, Settings};
+use crate::provider::{LeftToCpu, Placement, Provider, ProviderOptions, Settings};
 use crate::session::{self, StageSession};
 use crate::tokenizer::Tokenizer;
 
@@ -31,6 +31,8 @@ pub struct Stages {
     batch_limit: usize,
     tokenizer: Tokenizer,
     image_encoder: StageSession,
+    /// In float32, for the zoom-out window, where `image_encoder` computes in less.
+    exact_image_encoder: Option<StageSession>,
     text_encoder: StageSession,
     prompt_encoder: StageSession,
     mask_decoder: StageSession,
@@ -118,7 +120,7 @@ impl Stages {
         let precision = precision::choose(manifest, dir, options.precision, provider_of(Stage::ImageEncoder))?;
         let place = shared_place(provider_of, options);
         let onnxruntime = session::library_version();
-        let open = |stage| -> Result<StageSession, Error> {
+        let open_at = |stage, precision, provider_options: &ProviderOptions| -> Result<StageSession, Error> {
             let provider = provider_of(stage);
             let (files, graph) = precision::graph(manifest, dir, precision, stage, provider)?;
             let settings = Settings {
@@ -127,11 +129,14 @@ impl Stages {
                 threads: options.threads,
                 bundle: Some(manifest_sha256),
                 onnxruntime: &onnxruntime,
-                options: &options.provider_options,
+                options: provider_options,
             };
             let place = place.filter(|_| matches!(stage, Stage::ImageEncoder | Stage::MaskDecoder));
             StageSession::open(environment, stage, &graph, provider, &settings, place)
         };
+        let open = |stage| open_at(stage, precision, &options.provider_options);
+        let encoder_provider = provider_of(Stage::ImageEncoder);
+        let exact = precision::exact_zoom_out(manifest, precision, encoder_provider, &options.provider_options);
         let entry = manifest.tokenizer.as_ref();
         let entry =
             entry.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage: Stage::TextEncoder })?;
@@ -148,6 +153,9 @@ impl Stages {
                 .unwrap_or(usize::MAX),
             tokenizer,
             image_encoder: open(Stage::ImageEncoder)?,
+            exact_image_encoder: exact
+                .map(|options| open_at(Stage::ImageEncoder, Precision::Fp32, &options))
+                .transpose()?,
             text_encoder: open(Stage::TextEncoder)?,
             prompt_encoder: open(Stage::PromptEncoder)?,
             mask_decoder: open(Stage::MaskDecoder)?,
@@ -189,15 +197,19 @@ impl Stages {
         precision::arithmetic(self.image_encoder.provider(), self.precision)
     }
 
-    /// What the user should know of the precision: that the provider has no arithmetic for it.
+    /// What the user should know of the precision: that the provider has no arithmetic for it, or that the zoom-out
+    /// window has another.
     #[must_use]
     pub fn precision_note(&self) -> Option<String> {
-        let widened = self.precision == Precision::Fp16 && self.arithmetic() == "float32";
-        widened.then(|| {
-            let provider = self.image_encoder.provider();
-            format!(
+        let provider = self.image_encoder.provider();
+        if self.precision == Precision::Fp16 && self.arithmetic() == "float32" {
+            return Some(format!(
                 "precision fp16: provider {provider} has no float16 arithmetic; computed in float32 from the float16 weights"
-            )
+            ));
+        }
+        self.exact_image_encoder.as_ref().map(|_| {
+            "the zoom-out window is encoded in float32, so that the zoom-in windows lie where float32 puts them"
+                .to_owned()
         })
     }
 
@@ -229,6 +241,17 @@ impl Stages {
         ]
     }
 
+    /// Encodes the zoom-out window, `[D, H, W]`, as [`Stages::encode_image`] does, but in float32 where that computes
+    /// in int8 or bfloat16 and the bundle holds float32: a zoom-out mask that is one voxel larger moves every window of
+    /// the zoom-in pass.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stages::encode_image`].
+    pub fn encode_zoom_out(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
+        self.encode(self.exact_image_encoder.as_ref().unwrap_or(&self.image_encoder), window)
+    }
+
     /// Encodes one window of the normalised image, `[D, H, W]`.
     ///
     /// # Errors
@@ -237,6 +260,10 @@ impl Stages {
     /// [`Error::NotFinite`] if the embedding is not finite. One that stays on a device is not looked at: the masks that
     /// are decoded from it are.
     pub fn encode_image(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
+        self.encode(&self.image_encoder, window)
+    }
+
+    fn encode(&self, encoder: &StageSession, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
         let stage = Stage::ImageEncoder;
         let [d, h, w] = self.architecture.window_dhw;
         expect_shape(stage, "image", &[d, h, w], window.shape())?;
@@ -244,20 +271,20 @@ impl Stages {
         let values = window.as_slice().unwrap_or_default();
         let embedding_shape = [1, self.architecture.image_tokens(), self.architecture.channels];
         let (input, output) = (("image", &[1, 1, d, h, w][..], values), ("image_embedding", &embedding_shape[..]));
-        if let Some(embedding) = self.image_encoder.run_to_device(input, output)? {
+        if let Some(embedding) = encoder.run_to_device(input, output)? {
             return Ok(ImageEmbedding(Values::Bound(Arc::new(embedding))));
         }
         let inputs = vec![("image", tensor(stage, [1, 1, d, h, w], values)?)];
         let output = "image_embedding";
         Ok(ImageEmbedding(match self.precision {
             Precision::Fp16 => {
-                let [embedding] = self.image_encoder.run::<f16, 1>(inputs, [output])?;
+                let [embedding] = encoder.run::<f16, 1>(inputs, [output])?;
                 let bad = embedding.iter().position(|value| !value.is_finite());
                 self.finite(stage, output, bad.map(|index| (index, embedding[index].to_f32())))?;
                 Values::Half(embedding)
             }
             Precision::Fp32 | Precision::Int8 => {
-                let [embedding] = self.image_encoder.run(inputs, [output])?;
+                let [embedding] = encoder.run(inputs, [output])?;
                 self.finite(stage, output, first_not_finite(&embedding))?;
                 Values::Float(embedding)
             }

@@ -1,27 +1,27 @@
 //! One scan, ready for prompts: oriented, normalised, cropped; image embeddings kept as windows are met.
 
+mod pipeline;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ndarray::Array3;
+use ndarray::{Array3, Array4, ArrayView3};
 use serde::Serialize;
 
 use crate::crop::Crop;
 use crate::embedding_cache::{EmbeddingCache, WindowKey};
 use crate::error::Error;
-use crate::frame::Frame;
 use crate::marks::Marks;
 use crate::mask::Mask;
 use crate::options::Options;
 use crate::prompt::{PlacedPrompt, Placer, Prompt, PromptError};
 use crate::resize::{Trilinear, resize_nearest_exact};
 use crate::scan::Scan;
-use crate::segmentation::{Segmentation, WindowCounts, ZoomedIn, label_map};
+use crate::segmentation::{Segmentation, WindowCounts, label_map};
 use crate::stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 use crate::volume::{Grid, Volume};
-use crate::zoom_in::{Average, ZoomInObject, ZoomInScan};
 use crate::zoom_out::region_of_interest;
 
 /// A scan that prompts can be put to, one after the other or many at once.
@@ -208,99 +208,26 @@ impl Study {
     fn zoom_out(&self, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
         let window = self.stages.architecture().window_dhw;
         let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
-        self.look(&WindowKey::ZoomOut, || resize_nearest_exact(self.image.view(), window), &prompts)
+        let whole = || self.timed("cut", || resize_nearest_exact(self.image.view(), window));
+        let low_res = self.look(&WindowKey::ZoomOut, whole, &prompts)?;
+        Ok(low_res.outer_iter().map(|logits| self.upsample(logits)).collect())
     }
 
-    fn zoom_in(
-        &self,
-        objects: &[Object],
-        segmentations: &mut [Segmentation],
-        observer: &mut Observer<'_>,
-    ) -> Result<(), Error> {
-        let window = self.stages.architecture().window_dhw;
-        let scan = ZoomInScan {
-            profile: self.options.profile,
-            tables: &self.scan.tables,
-            window,
-            overlap: self.options.overlap,
-        };
-        // Which objects look through which window, in the windows' raster order.
-        let mut users: BTreeMap<Frame, Vec<usize>> = BTreeMap::new();
-        for (index, segmentation) in segmentations.iter_mut().enumerate() {
-            let Some(roi) = segmentation.roi else { continue };
-            let frames = scan.frames(&roi.region);
-            segmentation.windows.total = frames.len();
-            for frame in frames {
-                users.entry(frame).or_default().push(index);
-            }
-        }
-        let total = users.len() + 1;
-        let mut report = |done| match observer(Progress { done, total }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Cancelled),
-        };
-        report(1)?;
-
-        let mut averages: Vec<Option<Average>> =
-            segmentations.iter().map(|segmentation| Some(Average::new(segmentation.roi?.region))).collect();
-        let mut skipped = vec![0; segmentations.len()];
-        for (done, (frame, indices)) in users.into_iter().enumerate() {
-            let mut looking = Vec::new();
-            let mut prompts = Vec::new();
-            for index in indices {
-                let segmentation = &segmentations[index];
-                let Some(roi) = segmentation.roi else { continue };
-                let object = ZoomInObject {
-                    region: roi.region,
-                    zoom_out: &segmentation.zoom_out,
-                    prompt: &objects[index].prompt,
-                    text: objects[index].text.as_ref(),
-                };
-                match scan.prompt_in(&object, &frame, segmentation.windows.total == 1) {
-                    Some(prompt) => {
-                        looking.push(index);
-                        prompts.push(prompt);
-                    }
-                    None => skipped[index] += 1,
-                }
-            }
-            if !prompts.is_empty() {
-                let cut = || frame.cut(self.image.view(), window);
-                let logits = self.look(&WindowKey::ZoomIn(frame.clone()), cut, &prompts)?;
-                self.timed("stitch", || {
-                    for (index, logits) in looking.into_iter().zip(&logits) {
-                        if let Some(average) = &mut averages[index] {
-                            average.add(&frame, logits);
-                        }
-                    }
-                    Ok(())
-                })?;
-            }
-            report(done + 2)?;
-        }
-
-        for ((segmentation, average), skipped) in segmentations.iter_mut().zip(averages).zip(skipped) {
-            segmentation.windows.skipped = skipped;
-            let (Some(roi), Some(average)) = (segmentation.roi, average) else { continue };
-            let tables = &self.scan.tables;
-            let zoom_out = &segmentation.zoom_out;
-            let outside = |[d, h, w]: [usize; 3]| zoom_out[[tables[0][d], tables[1][h], tables[2][w]]];
-            let logits = self.timed("stitch", || Ok(average.finish(outside)))?;
-            segmentation.zoom_in = Some(ZoomedIn { region: roi.region, logits });
-        }
-        Ok(())
-    }
-
-    /// Logits of several prompts over one window, `[D, H, W]` each.
+    /// Low-resolution logits of several prompts over one window, `[P, D, H, W]`.
     fn look(
         &self,
         key: &WindowKey,
         window: impl FnOnce() -> Array3<f32>,
         prompts: &[WindowPrompt<'_>],
-    ) -> Result<Vec<Array3<f32>>, Error> {
+    ) -> Result<Array4<f32>, Error> {
         let embedding = self.embed(key, window)?;
         self.state().statistics.windows_reused += prompts.len().saturating_sub(1);
-        self.decode(&embedding, prompts)
+        self.timed("decode", || self.stages.decode_masks(&embedding, prompts))
+    }
+
+    /// The image of a window as the encoder takes it, unless its embedding is kept.
+    fn cut(&self, key: &WindowKey, window: impl FnOnce() -> Array3<f32>) -> Option<Array3<f32>> {
+        if self.state().cache.has(key) { None } else { Some(self.timed("cut", window)) }
     }
 
     /// The embedding of a window, kept or encoded now.
@@ -312,8 +239,11 @@ impl Study {
                 return Ok(kept);
             }
         }
-        let window = self.timed("cut", || Ok(window()))?;
-        let embedding = self.timed("encode_image", || self.stages.encode_image(window.view()))?;
+        let window = window();
+        let embedding = self.timed("encode_image", || match key {
+            WindowKey::ZoomOut => self.stages.encode_zoom_out(window.view()),
+            WindowKey::ZoomIn(_) => self.stages.encode_image(window.view()),
+        })?;
         let embedding = Arc::new(embedding);
         let mut state = self.state();
         state.statistics.windows_encoded += 1;
@@ -321,13 +251,12 @@ impl Study {
         Ok(embedding)
     }
 
-    /// Window logits, `[D, H, W]`, of prompts over one image.
-    fn decode(&self, image: &ImageEmbedding, prompts: &[WindowPrompt<'_>]) -> Result<Vec<Array3<f32>>, Error> {
-        let low_res = self.timed("decode", || self.stages.decode_masks(image, prompts))?;
-        self.timed("upsample", || Ok(low_res.outer_iter().map(|logits| self.upsampling.apply(logits)).collect()))
+    /// Logits, `[D, H, W]` of the window, of low-resolution ones.
+    fn upsample(&self, low_res: ArrayView3<'_, f32>) -> Array3<f32> {
+        self.timed("upsample", || self.upsampling.apply(low_res))
     }
 
-    fn timed<T>(&self, step: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    fn timed<T>(&self, step: &'static str, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
         let elapsed = start.elapsed().as_secs_f64() * 1e3;

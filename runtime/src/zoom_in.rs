@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array3, Axis, Zip, s};
+use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, IndexTables, Region, bounding_box, frames_of_lattice, frames_over_region, runs};
@@ -173,83 +173,9 @@ fn intersection(a: Region, b: Region) -> Option<Region> {
     (0..3).all(|axis| min_dhw[axis] <= max_dhw[axis]).then_some(Region { min_dhw, max_dhw })
 }
 
-/// The mean of window logits over a region.
-pub(crate) struct Average {
-    region: Region,
-    sum: Array3<f32>,
-    /// Windows over each voxel: see [`crate::options::MAX_OVERLAP`] for why 16 bits hold it.
-    count: Array3<u16>,
-}
-
-impl Average {
-    pub(crate) fn new(region: Region) -> Self {
-        let shape = region.shape_dhw();
-        Self { region, sum: Array3::zeros(shape), count: Array3::zeros(shape) }
-    }
-
-    /// Adds one window's logits, `[D, H, W]`, where the window shows the region.
-    pub(crate) fn add(&mut self, frame: &Frame, logits: &Array3<f32>) {
-        let shared: [Range<usize>; 3] = std::array::from_fn(|axis| {
-            let visible = frame.visible(axis);
-            visible.start.max(self.region.min_dhw[axis])..visible.end.min(self.region.max_dhw[axis] + 1)
-        });
-        if shared.iter().any(Range::is_empty) {
-            return;
-        }
-        let in_region: [Range<usize>; 3] = std::array::from_fn(|axis| {
-            shared[axis].start - self.region.min_dhw[axis]..shared[axis].end - self.region.min_dhw[axis]
-        });
-        let in_window: [Range<usize>; 3] = std::array::from_fn(|axis| {
-            let start = frame.position(axis, shared[axis].start);
-            start..start + shared[axis].len()
-        });
-        let [d, h, w] = in_region;
-        let [wd, wh, ww] = in_window;
-        let place = s![d, h, w];
-        Zip::from(self.sum.slice_mut(place))
-            .and(self.count.slice_mut(place))
-            .and(logits.slice(s![wd, wh, ww]))
-            .par_for_each(|sum, count, &logit| {
-                *sum += logit;
-                *count += 1;
-            });
-    }
-
-    /// The mean logits of the region; `outside(d, h, w)` in crop coordinates where no window was added.
-    pub(crate) fn finish(mut self, outside: impl Fn([usize; 3]) -> f32 + Sync) -> Array3<f32> {
-        let min = self.region.min_dhw;
-        for (d, (mut sum, count)) in self.sum.axis_iter_mut(Axis(0)).zip(self.count.axis_iter(Axis(0))).enumerate() {
-            Zip::indexed(&mut sum).and(&count).par_for_each(|(h, w), sum, &count| {
-                *sum = if count == 0 { outside([min[0] + d, min[1] + h, min[2] + w]) } else { *sum / f32::from(count) };
-            });
-        }
-        self.sum
-    }
-}
-
-/// One window's logits laid over a whole crop wherever the lattice has a window, and averaged: what stitching takes,
-/// without a model. For benchmarks.
-#[doc(hidden)]
-#[must_use]
-pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Array3<f32> {
-    let window = [0, 1, 2].map(|axis| logits.shape()[axis]);
-    let region = Region { min_dhw: [0; 3], max_dhw: crop_dhw.map(|n| n - 1) };
-    let mut average = Average::new(region);
-    for frame in frames_of_lattice(&region, crop_dhw, window, overlap) {
-        average.add(&frame, logits);
-    }
-    average.finish(|_| 0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn equal_windows_are_stitched_to_their_own_value() {
-        let found = stitched([5, 9, 6], &Array3::from_elem([4, 4, 4], 2.5), 0.5);
-        assert_eq!(found, Array3::from_elem([5, 9, 6], 2.5));
-    }
 
     const WINDOW: [usize; 3] = [4, 4, 4];
 
@@ -318,27 +244,5 @@ mod tests {
         let object = ZoomInObject { prompt: &text_only, ..object };
         assert_eq!(scan.prompt_in(&object, &frames[26], false), Some(WindowPrompt::default()));
         assert_eq!(scan.prompt_in(&object, &frames[13], false), None, "neither mask nor prompt in the middle window");
-    }
-
-    #[test]
-    fn the_largest_overlap_does_not_overflow_the_count() {
-        let most = (1..=4096_usize).map(|window| {
-            let step = crate::sliding_window::window_step(window, crate::options::MAX_OVERLAP);
-            window.div_ceil(step) + 1 // the last window, shifted back
-        });
-        let most = most.max().unwrap_or(0);
-        assert!(most.pow(3) <= usize::from(u16::MAX), "{most} windows an axis");
-    }
-
-    #[test]
-    fn the_average_counts_windows_and_keeps_the_outside_where_there_is_none() {
-        let region = Region { min_dhw: [1, 0, 0], max_dhw: [6, 3, 3] };
-        let mut average = Average::new(region);
-        let frame = |d: isize, (first, last)| Frame { start: [d, 0, 0], visible: [(first, last), (0, 4), (0, 4)] };
-        average.add(&frame(0, (0, 4)), &Array3::from_elem(WINDOW, 1.0));
-        average.add(&frame(2, (2, 6)), &Array3::from_elem(WINDOW, 4.0));
-        let found = average.finish(|[d, _, _]| -(d as f32));
-        let column: Vec<f32> = found.slice(s![.., 0, 0]).to_vec();
-        assert_eq!(column, [1.0, 2.5, 2.5, 4.0, 4.0, -6.0]);
     }
 }
