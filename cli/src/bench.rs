@@ -13,7 +13,7 @@ use segvol_measure::library::NamedLibrary;
 use segvol_measure::noise::Machine;
 use segvol_measure::row::Outcome;
 use segvol_measure::table::{self, Table};
-use segvol_measure::worker::{Reply, Request, Worker};
+use segvol_measure::worker::{Reply, Request, Worker, parse_provider_options};
 use segvol_measure::{Benchmark, Libraries, Plan, plot};
 use segvol_onnx::Precision;
 use segvol_onnx::{Architecture, Stage};
@@ -50,6 +50,9 @@ pub(crate) struct Bench {
     /// Providers, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "cpu", value_name = "LIST", help_heading = "Rows")]
     provider: Vec<Provider>,
+    /// An option of a provider, as in openvino.precision=bf16; may be given several times
+    #[arg(long, value_name = "PROVIDER.KEY=VALUE", help_heading = "Rows")]
+    provider_option: Vec<String>,
     /// Precisions that the bundle holds, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [Precision::Fp32], help_heading = "Rows")]
     precision: Vec<Precision>,
@@ -135,6 +138,7 @@ impl Bench {
         if self.runs == 0 || self.batch.contains(&0) || self.threads.contains(&0) {
             return Err(Usage("--runs, --batch and --threads: expected at least 1, found 0".to_owned()).into());
         }
+        parse_provider_options(&self.provider_option)?;
         let (bundle, _folder) = self.bundle()?;
         if let (Some(job), Some(scan)) = (&self.job, &self.input) {
             return self.run_jobs(out, &bundle, job, scan);
@@ -144,6 +148,7 @@ impl Bench {
             bundle,
             stages: self.stage.iter().map(|&stage| stage.into()).collect(),
             providers: self.provider.clone(),
+            provider_options: self.provider_option.clone(),
             precisions: self.precision.clone(),
             threads: self.thread_counts(),
             batches: self.batch.clone(),
@@ -196,35 +201,40 @@ impl Bench {
         let mut warnings = machine.warnings();
         let mut jobs = BTreeMap::new();
         let bar = progress();
-        for &provider in &self.provider {
-            for threads in self.thread_counts() {
-                let name =
-                    threads.map_or_else(|| provider.to_string(), |threads| format!("{provider}, {threads} threads"));
-                bar.set_message(format!("job on {name}"));
-                let job = Job {
-                    bundle: bundle.to_owned(),
-                    scan: scan.to_owned(),
-                    objects: std::fs::read_to_string(job)?,
-                    provider,
-                    threads,
-                    library: Libraries::new(self.library.clone()).of(provider, &here()),
-                    runs: self.runs,
-                    warm_up: self.warm_up,
-                };
-                match Worker::start(&this_program()?)?.ask(&Request::Job(job))? {
-                    Reply::Job(run) => {
-                        let summary = segvol_measure::statistics::Summary::of(&run.total_ms);
-                        warnings.extend(
-                            summary.and_then(|summary| segvol_measure::noise::scatter_warning(&name, &summary)),
-                        );
-                        jobs.insert(name, *run);
-                    }
-                    Reply::Failed { reason, provider_missing } => {
-                        let code = provider_missing.then_some(i32::from(crate::exit::PROVIDER));
-                        return Err(Child { message: format!("{name}: {reason}"), code }.into());
-                    }
-                    other => anyhow::bail!("an unexpected reply: {other:?}"),
+        let objects = std::fs::read_to_string(job)?;
+        let combinations = self.provider.iter().flat_map(|&provider| {
+            self.precision.iter().flat_map(move |&precision| {
+                self.thread_counts().into_iter().map(move |threads| (provider, precision, threads))
+            })
+        });
+        for (provider, precision, threads) in combinations {
+            let threads_name = threads.map_or_else(String::new, |threads| format!(", {threads} threads"));
+            let name = format!("{provider} {precision}{threads_name}");
+            bar.set_message(format!("job on {name}"));
+            let job = Job {
+                bundle: bundle.to_owned(),
+                scan: scan.to_owned(),
+                objects: objects.clone(),
+                provider,
+                provider_options: self.provider_option.clone(),
+                precision: Some(precision),
+                threads,
+                library: Libraries::new(self.library.clone()).of(provider, &here()),
+                runs: self.runs,
+                warm_up: self.warm_up,
+            };
+            match Worker::start(&this_program()?)?.ask(&Request::Job(job))? {
+                Reply::Job(run) => {
+                    let summary = segvol_measure::statistics::Summary::of(&run.total_ms);
+                    warnings
+                        .extend(summary.and_then(|summary| segvol_measure::noise::scatter_warning(&name, &summary)));
+                    jobs.insert(name, *run);
                 }
+                Reply::Failed { reason, provider_missing } => {
+                    let code = provider_missing.then_some(i32::from(crate::exit::PROVIDER));
+                    return Err(Child { message: format!("{name}: {reason}"), code }.into());
+                }
+                other => anyhow::bail!("an unexpected reply: {other:?}"),
             }
         }
         bar.finish_and_clear();
@@ -279,7 +289,8 @@ fn foot(benchmark: &Benchmark) -> Vec<String> {
         format!("matrix-product peak, float32, {threads}: {:.0} GFLOP/s ({m} x {k} x {n})", peak.gflops)
     });
     let warnings = benchmark.warnings.iter().map(|warning| format!("warning: {warning}"));
-    std::iter::once("times in milliseconds".to_owned()).chain(peaks).chain(warnings).collect()
+    let options = benchmark.provider_options.iter().map(|option| format!("provider option: {option}"));
+    std::iter::once("times in milliseconds".to_owned()).chain(options).chain(peaks).chain(warnings).collect()
 }
 
 /// Wrong numbers weigh more than a missing provider, and that more than another failure.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use segvol::Provider;
+use segvol::{Provider, ProviderOptions};
 use segvol_onnx::Precision;
 use segvol_onnx::{Architecture, Manifest, Stage};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::peak::Peak;
 use crate::record::Record;
 use crate::row::{Measured, Outcome, Row, Variant};
 use crate::statistics::Summary;
-use crate::worker::{Reply, Request, Worker};
+use crate::worker::{Reply, Request, Worker, parse_provider_options};
 use crate::{Error, flops, load, tolerance};
 
 /// The layout of a benchmark's JSON.
@@ -30,6 +30,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// Providers.
     pub providers: Vec<Provider>,
+    /// Their options, `PROVIDER.KEY=VALUE` each.
+    pub provider_options: Vec<String>,
     /// Precisions.
     pub precisions: Vec<Precision>,
     /// Threads per graph; none for as many as there are cores.
@@ -61,6 +63,9 @@ pub struct Benchmark {
     pub architecture: Architecture,
     /// The machine.
     pub machine: Machine,
+    /// The providers' options that were given.
+    #[serde(default)]
+    pub provider_options: Vec<String>,
     /// The machine's matrix-product peak per number of threads.
     pub peaks: Vec<Peak>,
     /// One entry per variant.
@@ -103,6 +108,7 @@ impl Plan {
 /// [`Error::Run`] if the bundle cannot be used; [`Error::Worker`] if a process cannot be started; what the CPU
 /// provider says where the reference cannot be computed. A variant that fails is a row that says why.
 pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Error> {
+    let provider_options = parse_provider_options(&plan.provider_options)?;
     let machine = Machine::look();
     let mut warnings = machine.warnings();
     let manifest = Manifest::read(&plan.bundle)?;
@@ -123,14 +129,14 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
         let key = (variant.stage, variant.batch);
         if let std::collections::btree_map::Entry::Vacant(place) = references.entry(key) {
             let cpu = Variant { provider: Provider::Cpu, precision: Precision::Fp32, threads: None, ..variant.clone() };
-            let opened = open(plan, &cpu, dir.path())?;
+            let opened = open(&Plan { provider_options: vec![], ..plan.clone() }, &cpu, dir.path())?;
             place.insert(opened.map_err(|outcome| Error::Worker { reason: reason(&outcome) })?.outputs);
         }
         let outcome = match open(plan, &variant, dir.path())? {
             Err(outcome) => outcome,
             Ok(opened) => {
                 let reference = references.get(&key);
-                match opened.checked(&variant, a, reference) {
+                match opened.checked(&variant, &provider_options, a, reference) {
                     Err(outcome) => outcome,
                     Ok((worker, measured)) => {
                         running.push((rows.len(), worker, measured));
@@ -183,6 +189,7 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
         bundle: plan.bundle.display().to_string(),
         architecture: a.clone(),
         machine,
+        provider_options: plan.provider_options.clone(),
         peaks,
         rows,
         warnings,
@@ -209,7 +216,12 @@ struct Opened {
 fn open(plan: &Plan, variant: &Variant, dir: &Path) -> Result<Result<Opened, Outcome>, Error> {
     let mut worker = Worker::start(&plan.program)?;
     let library = plan.libraries.of(variant.provider, &plan.folder);
-    let request = Request::Open { bundle: plan.bundle.clone(), variant: variant.clone(), library };
+    let request = Request::Open {
+        bundle: plan.bundle.clone(),
+        variant: variant.clone(),
+        provider_options: plan.provider_options.clone(),
+        library,
+    };
     let (used, nodes, onnxruntime, session_ms) = match worker.ask(&request)? {
         Reply::Opened { used, nodes, onnxruntime, ms } => (used, nodes, onnxruntime, ms),
         Reply::Failed { reason, provider_missing } => return Ok(Err(Outcome::Failed { reason, provider_missing })),
@@ -247,10 +259,13 @@ impl Opened {
     fn checked(
         mut self,
         variant: &Variant,
+        provider_options: &ProviderOptions,
         a: &Architecture,
         reference: Option<&Record>,
     ) -> Result<(Worker, Measured), Outcome> {
-        let allowed = tolerance::of_stage(variant.stage, variant.precision).relative_l2;
+        let own = tolerance::of_stage(variant.stage, variant.precision).relative_l2;
+        let lowered = tolerance::of_options(variant.stage, variant.provider, provider_options);
+        let allowed = lowered.map_or(own, |lowered| own.max(lowered.relative_l2));
         let difference = worst_difference(&self.outputs, reference.unwrap_or(&Record::default()));
         (self.measured.difference, self.measured.allowed) = (difference, allowed);
         if difference.relative_l2 > allowed {
@@ -307,6 +322,7 @@ mod tests {
             bundle: PathBuf::new(),
             stages: vec![Stage::ImageEncoder, Stage::MaskDecoder],
             providers: vec![Provider::Cpu, Provider::OpenVino],
+            provider_options: vec![],
             precisions: vec![Precision::Fp32],
             threads: vec![Some(1), None],
             batches: vec![1, 2, 4],

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use segvol::{Model, Placement, Prompt, Provider, Volume};
+use segvol::{Model, Placement, Precision, Prompt, Provider, Volume};
 use serde::{Deserialize, Serialize};
 
 use crate::statistics::Summary;
-use crate::worker::options;
+use crate::worker::{options, parse_provider_options};
 use crate::{Error, memory};
 
 /// What is segmented, and how often.
@@ -21,6 +21,10 @@ pub struct Job {
     pub objects: String,
     /// Where the graphs run.
     pub provider: Provider,
+    /// Options of any provider, `PROVIDER.KEY=VALUE` each.
+    pub provider_options: Vec<String>,
+    /// The precision; none for what the provider runs best.
+    pub precision: Option<Precision>,
     /// Threads per graph.
     pub threads: Option<usize>,
     /// ONNX Runtime's library.
@@ -110,7 +114,11 @@ impl Job {
         let prompts =
             segvol::parse_prompts(&self.objects).map_err(|error| Error::Worker { reason: error.to_string() })?;
         let start = Instant::now();
-        let model = Model::open(&self.bundle, &options(self.provider, self.threads, self.library.clone()))?;
+        // Every run is a study of its own, asked once: no window is met twice.
+        let mut options = options(self.provider, self.threads, self.library.clone()).cache_bytes(0);
+        options.provider_options = parse_provider_options(&self.provider_options)?;
+        options.precision = self.precision;
+        let model = Model::open(&self.bundle, &options)?;
         let open_ms = milliseconds(start);
         let dir = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
         let shares = SHARES.iter().map(|(name, _)| Share { name: (*name).to_owned(), samples_ms: vec![] }).collect();

@@ -38,6 +38,9 @@ pub enum Error {
     /// A bundle, a provider or a stage failed.
     #[error(transparent)]
     Run(#[from] segvol::Error),
+    /// An option that no provider has.
+    #[error(transparent)]
+    ProviderOption(#[from] segvol::ProviderOptionError),
     /// A file of stage outputs cannot be used.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -3,6 +3,8 @@
 //! A stage is fed with the reference's own inputs wherever the reference has them whole, so an allowance is for one
 //! stage's rounding alone. For a comparison across precisions, the coarser one's row holds.
 
+use segvol::provider::OpenVinoPrecision;
+use segvol::{Provider, ProviderOptions};
 use segvol_onnx::Precision;
 use segvol_onnx::Stage;
 
@@ -55,6 +57,25 @@ pub fn of_stage(stage: Stage, precision: Precision) -> Tolerance {
     Tolerance { relative_l2, reason }
 }
 
+/// The allowance of a stage whose provider was told to compute in a lower precision than the graph's; none where it was not.
+#[must_use]
+pub fn of_options(stage: Stage, provider: Provider, options: &ProviderOptions) -> Option<Tolerance> {
+    let half = of_stage(stage, Precision::Fp16);
+    match (provider, stage) {
+        (Provider::OpenVino, Stage::ImageEncoder) => match options.openvino.precision {
+            OpenVinoPrecision::F32 => None,
+            OpenVinoPrecision::F16 => Some(half),
+            // One that is added later is held to the coarsest.
+            _ => Some(Tolerance {
+                relative_l2: 8.0 * half.relative_l2,
+                reason: "bfloat16 keeps eight bits where float16 keeps eleven",
+            }),
+        },
+        (Provider::TensorRt, _) if options.tensorrt.fp16 => Some(half),
+        _ => None,
+    }
+}
+
 /// How much of a mask must agree, as Dice's coefficient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MaskTolerance {
@@ -95,5 +116,18 @@ mod tests {
             assert!(fp16.relative_l2 >= fp32.relative_l2 && int8.relative_l2 >= fp32.relative_l2, "{stage}");
             assert!([fp32, fp16, int8].iter().all(|found| found.reason.len() > 20), "{stage}");
         }
+    }
+
+    #[test]
+    fn a_hint_allows_more_only_where_the_provider_follows_it() {
+        let mut options = ProviderOptions::default();
+        let of = |options: &ProviderOptions, provider, stage| {
+            of_options(stage, provider, options).map(|found| found.relative_l2)
+        };
+        assert_eq!(of(&options, Provider::OpenVino, Stage::ImageEncoder), None);
+        options.openvino.precision = OpenVinoPrecision::Bf16;
+        assert_eq!(of(&options, Provider::OpenVino, Stage::ImageEncoder), Some(8e-3));
+        assert_eq!(of(&options, Provider::OpenVino, Stage::MaskDecoder), None);
+        assert_eq!(of(&options, Provider::Cpu, Stage::ImageEncoder), None);
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use segvol::{GraphSession, Options, Placement, Provider, Tensor};
+use segvol::{GraphSession, Options, Placement, Provider, ProviderOptionError, ProviderOptions, Tensor};
 use segvol_onnx::Manifest;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub enum Request {
         bundle: PathBuf,
         /// What to open.
         variant: Variant,
+        /// `PROVIDER.KEY=VALUE`, each.
+        provider_options: Vec<String>,
         /// ONNX Runtime's library.
         library: Option<PathBuf>,
     },
@@ -142,9 +144,10 @@ impl OpenStage {
 fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error> {
     let nothing_open = || Error::Worker { reason: "no stage is open".to_owned() };
     Ok(match request {
-        Request::Open { bundle, variant, library } => {
+        Request::Open { bundle, variant, provider_options, library } => {
             let manifest = Manifest::read(&bundle)?;
             let mut options = options(variant.provider, variant.threads, library);
+            options.provider_options = parse_provider_options(&provider_options)?;
             options.precision = Some(variant.precision);
             let inputs = load::inputs(variant.stage, &manifest.architecture, variant.batch);
             let start = Instant::now();
@@ -172,6 +175,19 @@ pub(crate) fn options(provider: Provider, threads: Option<usize>, library: Optio
     options.threads = threads;
     options.library = library;
     options
+}
+
+/// Options of any provider, from `PROVIDER.KEY=VALUE`, each.
+///
+/// # Errors
+///
+/// [`ProviderOptionError`] for the first that is none.
+pub fn parse_provider_options(texts: &[String]) -> Result<ProviderOptions, ProviderOptionError> {
+    let mut options = ProviderOptions::default();
+    for text in texts {
+        options.set(Provider::Auto, text)?;
+    }
+    Ok(options)
 }
 
 /// A measuring process, from the side that tells it what to do. It is ended when this goes out of scope.
@@ -268,7 +284,12 @@ mod tests {
             threads: Some(2),
             batch: 1,
         };
-        let request = Request::Open { bundle: "/nowhere".into(), variant, library: None };
+        let request = Request::Open {
+            bundle: "/nowhere".into(),
+            variant,
+            provider_options: vec!["openvino.precision=bf16".to_owned()],
+            library: None,
+        };
         let line = serde_json::to_string(&request).expect("JSON");
         assert_eq!(serde_json::from_str::<Request>(&line).expect("a request"), request);
         let found = replies(&(line + "\n"));

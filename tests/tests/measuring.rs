@@ -159,6 +159,8 @@ fn wrong_numbers_and_missing_providers_are_rows_and_exit_codes() {
     assert!(row("tensorrt").contains("none"), "{text}");
 
     refused(&bench(&["--runs", "0"]).assert(), USAGE, &["--runs"]);
+    refused(&bench(&["--provider-option", "precision=bf16"]).assert(), USAGE, &["PROVIDER.precision"]);
+    refused(&bench(&["--provider-option", "openvino.speed=high"]).assert(), USAGE, &["openvino", "speed", "streams"]);
     refused(&segvol().arg("bench").assert(), USAGE, &["random-weights"]);
 }
 
@@ -175,14 +177,16 @@ fn a_job_s_shares_make_up_its_time() {
         said(command.assert())
     };
     let found: Value = serde_json::from_str(&job("json")).expect("JSON");
-    let run = &found["jobs"]["cpu"];
+    let run = &found["jobs"]["cpu fp32"];
     assert_eq!((&run["objects"], run["total_ms"].as_array().map(Vec::len)), (&2.into(), Some(2)));
     assert!(run["windows"].as_u64() > Some(0));
     let shares = run["shares"].as_array().expect("a list");
     for index in 0..2 {
         let sum: f64 = shares.iter().map(|share| share["samples_ms"][index].as_f64().expect("a number")).sum();
         let total = run["total_ms"][index].as_f64().expect("a number");
-        assert!((sum - total).abs() <= 0.02 * total, "{sum} of {total}: {run:#}");
+        // Windows are cut and stitched while others are encoded, so shares may be more than the whole, never less.
+        assert!(sum >= 0.98 * total, "{sum} of {total}: {run:#}");
+        assert!(shares.iter().all(|share| share["samples_ms"][index].as_f64() <= Some(total)), "{run:#}");
     }
     let text = job("table");
     for share in ["load", "normalise", "encode", "decode", "stitch", "write", "total", "not ONNX Runtime"] {
