@@ -10,8 +10,12 @@ import phantom
 from .config import Size3
 from .preprocessing import bounding_box, prepared, resized
 
-LABELLED, UNLABELLED, VALIDATION, HELD_OUT = 0, 100_000, 200_000, 500_000
+LABELLED, UNLABELLED, VALIDATION, HELD_OUT = 0, 100_000, 200_000, 700_000
 """First seed of each share; the shares never meet."""
+CUT_OUT_SHARE = 0.6
+"""Of the zoomed-in windows around a structure, those that show nothing beyond its region, as the zoom-in pass cuts it out."""
+ZOOM_OUT_ERROR = np.array((3, 2, 3))
+"""How many voxels a zoom-out mask's box may be off, per axis."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +62,32 @@ def zoomed_out(scan: Scan, size: Size3, rng: np.random.Generator) -> Window:
 
 
 def zoomed_in(scan: Scan, size: Size3, rng: np.random.Generator) -> Window:
-    """A window at full resolution: around one structure as inference places it, or anywhere."""
+    """A window at full resolution: over a structure's region as inference cuts it out, around one, or anywhere."""
     shape, window = np.array(scan.image.shape), np.array(size)
     present = np.flatnonzero(np.bincount(scan.labels.ravel())[1:]) + 1
     focus = int(rng.choice(present)) if rng.random() < 0.85 and present.size else 0
+    first, last = np.zeros(3, int), shape - 1  # what the window may show
     if focus:
         low, high = bounding_box(scan.labels == focus)
-        spare = window - (high - low + 1)
-        centred = low - spare // 2 + rng.integers(-window // 8, window // 8 + 1)
-        crossing = rng.integers(np.minimum(low, high - window) - window // 4, np.maximum(low, high - window) + window // 4)
-        origin = np.where(spare >= 0, centred, crossing)
+        if rng.random() < CUT_OUT_SHARE:
+            low, high = (np.clip(corner + rng.integers(-ZOOM_OUT_ERROR, ZOOM_OUT_ERROR + 1), 0, last) for corner in (low, high))
+            low, high = np.minimum(low, high), np.maximum(low, high)
+            half = np.maximum(window - (high - low + 1), 0) // 2
+            first, last = np.maximum(low - half, 0), np.minimum(high + half, last)
+            origin = rng.integers(first, np.maximum(first, last + 1 - window) + 1)
+        else:
+            spare = window - (high - low + 1)
+            centred = low - spare // 2 + rng.integers(-window // 8, window // 8 + 1)
+            crossing = rng.integers(np.minimum(low, high - window) - window // 4, np.maximum(low, high - window) + window // 4)
+            origin = np.clip(np.where(spare >= 0, centred, crossing), 0, np.maximum(shape - window, 0))
     else:
         origin = rng.integers(0, np.maximum(shape - window, 0) + 1)
-    origin = np.clip(origin, 0, np.maximum(shape - window, 0))
-    inside = tuple(slice(a, a + n) for a, n in zip(origin, size))
-    short = [(0, n - min(n, s)) for n, s in zip(size, scan.image.shape)]
-    image, labels = (np.pad(part[inside], short) for part in (scan.image, scan.labels))
+    origin = np.where(last + 1 - first < window, first - (window - (last + 1 - first)) // 2, origin)
+    begin, end = np.maximum(origin, first), np.minimum(origin + window, last + 1)
+    source = tuple(slice(a, b) for a, b in zip(begin, end))
+    place = tuple(slice(a, b) for a, b in zip(begin - origin, end - origin))
+    image, labels = np.zeros(size, scan.image.dtype), np.zeros(size, scan.labels.dtype)
+    image[place], labels[place] = scan.image[source], scan.labels[source]
     return Window(varied(image, rng), labels, True, focus)
 
 

@@ -18,7 +18,7 @@ NAMES = {label: name for name, label in phantom.STRUCTURES.items()}
 LESION_LABELS = tuple(phantom.STRUCTURES[name] for name in phantom.LESIONS)
 NO_BOX = np.full(6, -1.0, np.float32)
 POINTS_IN_WINDOW = 5
-MIN_VOXELS_IN, MIN_VOXELS_OUT = 60, 4
+MIN_VOXELS_IN, MIN_VOXELS_OUT = 40, 4
 """A structure of fewer voxels is not asked for: a sliver at a window's edge teaches noise."""
 FOCUS_SHARE = 0.5
 
