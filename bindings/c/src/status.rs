@@ -230,7 +230,21 @@ pub extern "C" fn segvol_status_name(status: i32) -> *const c_char {
 
 #[cfg(test)]
 mod tests {
+    use segvol::Provider;
+    use segvol_onnx::Stage;
+
     use super::*;
+
+    /// Those that a test in C cannot provoke.
+    #[test]
+    fn failures_of_the_machine_have_a_status_each() {
+        let (provider, stage, reason) = (Provider::Cuda, Stage::MaskDecoder, "no memory".to_owned());
+        let failed = Failure::from(Error::ProviderFailed { provider, stage, reason: reason.clone() });
+        assert_eq!(failed.status, SegvolStatus::ProviderFailed);
+        let failed = Failure::from(Error::Stage { stage, reason });
+        assert_eq!(failed.status, SegvolStatus::Run);
+        assert!(failed.message.contains("mask_decoder") && failed.message.contains("no memory"), "{}", failed.message);
+    }
 
     #[test]
     fn numbers_are_those_of_the_first_version() {
