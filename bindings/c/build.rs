@@ -1,4 +1,5 @@
-//! Gives the shared library the name that programs look for, and lets it find ONNX Runtime beside itself.
+//! Gives the shared library the name that programs look for, lets it find ONNX Runtime beside itself, and
+//! keeps it loaded.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -9,5 +10,7 @@ fn main() {
         let interface = if major == "0" { format!("0.{minor}") } else { major };
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libsegvol.so.{interface}");
         println!("cargo::rustc-cdylib-link-arg=-Wl,-rpath,$ORIGIN");
+        // Its threads run on after dlclose.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }
 }

@@ -25,7 +25,16 @@ impl Compiler {
     #[must_use]
     pub fn command(self) -> Command {
         let mut command = Command::new(std::env::var_os(self.variable).unwrap_or_else(|| self.name.into()));
-        command.args([self.standard, "-g", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_POSIX_C_SOURCE=200809L"]);
+        command.args([
+            self.standard,
+            "-g",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-D_POSIX_C_SOURCE=200809L",
+        ]);
         command
     }
 }
@@ -62,11 +71,20 @@ pub fn root() -> PathBuf {
 /// If it does not compile.
 #[must_use]
 pub fn compiled(compiler: Compiler, source: &str, dir: &Path, more: &[&str]) -> PathBuf {
-    let source = root().join("bindings/c").join(source);
+    compiled_file(compiler, &root().join("bindings/c").join(source), dir, more)
+}
+
+/// As [`compiled`], of any file.
+///
+/// # Panics
+///
+/// If it does not compile.
+#[must_use]
+pub fn compiled_file(compiler: Compiler, source: &Path, dir: &Path, more: &[&str]) -> PathBuf {
     let program = dir.join(source.file_stem().expect("a name"));
     let lib = INSTALLED.join("lib");
     let mut compile = compiler.command();
-    compile.args(more).arg("-I").arg(INSTALLED.join("include")).arg(&source).arg("-o").arg(&program);
+    compile.args(more).arg("-I").arg(INSTALLED.join("include")).arg(source).arg("-o").arg(&program);
     compile.arg("-L").arg(&lib).args(["-lsegvol", "-lpthread"]).arg(format!("-Wl,-rpath,{}", lib.display()));
     succeeds(&mut compile);
     program

@@ -8,7 +8,7 @@ use std::time::Instant;
 use segvol::mask::Labels;
 use segvol::nifti;
 use segvol::{Model, Options, Prompt, Provider, Volume};
-use segvol_tests::c::{CC, CXX, INSTALLED, compiled, root, succeeds};
+use segvol_tests::c::{CC, CXX, compiled, compiled_file, root, succeeds};
 use segvol_tests::{bundle, c};
 use tempfile::TempDir;
 
@@ -51,15 +51,26 @@ fn segment_gives_the_mask_that_rust_gives() {
 }
 
 #[test]
+fn the_program_of_the_page_runs_as_it_stands() {
+    let (folder, bundle) = workplace();
+    let page = std::fs::read_to_string(root().join("docs/c-api.md")).expect("the page");
+    let code = page.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a program");
+    std::fs::write(folder.path().join("liver.c"), code).expect("written");
+    std::fs::copy(phantom(), folder.path().join("ct.nii.gz")).expect("copied");
+    assert!(bundle.ends_with("bundle"), "as the program names it");
+    let program = compiled_file(CC, &folder.path().join("liver.c"), folder.path(), &[]);
+    succeeds(Command::new(program).current_dir(folder.path()));
+    assert!(saved(&folder.path().join("liver.nii.gz"), 1.0).contains(&true));
+}
+
+#[test]
 fn interactive_reuses_embeddings_and_stops_when_told() {
     let (folder, bundle) = workplace();
     let program = compiled(CC, "examples/interactive.c", folder.path(), &[]);
     let said = succeeds(Command::new(program).arg(&bundle));
     // The windows encoded after each of the three calls: the third encodes none of the second's again.
-    let encoded: Vec<usize> = said
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("so far ")?.split(' ').next()?.parse().ok())
-        .collect();
+    let encoded: Vec<usize> =
+        said.lines().filter_map(|line| line.trim().strip_prefix("so far ")?.split(' ').next()?.parse().ok()).collect();
     assert_eq!(encoded.len(), 3, "{said}");
     assert_eq!(encoded[0], 1, "stopped after the zoom-out window: {said}");
     assert!(said.contains("the ball's centre is "), "{said}");
@@ -116,8 +127,12 @@ fn a_call_through_c_costs_what_it_costs_in_rust() {
     const CALLS: usize = 205;
     let (folder, bundle) = workplace();
     let program = compiled(CC, "tests/cost.c", folder.path(), &[]);
-    let mut process =
-        Command::new(program).args([&bundle, &phantom()]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+    let mut process = Command::new(program)
+        .args([&bundle, &phantom()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
     let (mut ask, answers) = (process.stdin.take().expect("a pipe"), process.stdout.take().expect("a pipe"));
     let mut answers = BufReader::new(answers).lines();
 

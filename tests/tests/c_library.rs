@@ -40,9 +40,12 @@ fn program(name: &str, folder: &Path, more: &[&str]) -> Command {
 fn run_all(more: &[&str]) {
     let (folder, bundle) = workplace();
     let infinite = infinite(&folder.path().join("infinite"));
-    let api = succeeds(
-        program("api", folder.path(), more).args([&bundle, &infinite, &data(SCAN), &folder.path().to_path_buf()]),
-    );
+    let api = succeeds(program("api", folder.path(), more).args([
+        &bundle,
+        &infinite,
+        &data(SCAN),
+        &folder.path().to_path_buf(),
+    ]));
     assert!(api.contains("api: passed"), "{api}");
     let null = succeeds(program("null", folder.path(), more).arg(&bundle));
     assert!(null.contains("null: passed"), "{null}");
@@ -119,9 +122,8 @@ fn nothing_but_the_headers_functions_is_exported() {
 
 #[test]
 fn every_function_is_called_by_the_tests_in_c() {
-    let sources = ["api.c", "null.c", "check.h"].map(|name| {
-        std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source")
-    });
+    let sources = ["api.c", "null.c", "check.h"]
+        .map(|name| std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source"));
     for function in declared() {
         let call = format!("{function}(");
         assert!(sources.iter().any(|source| source.contains(&call)), "{function} is never called");
@@ -138,9 +140,8 @@ fn every_status_is_met_by_the_tests_in_c() {
     let names = header.lines().filter_map(|line| line.trim().strip_prefix("SEGVOL_STATUS_")?.split(" = ").next());
     let names: Vec<&str> = names.collect();
     assert_eq!(names.len(), 28, "{names:?}");
-    let sources = ["api.c", "null.c", "check.h"].map(|name| {
-        std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source")
-    });
+    let sources = ["api.c", "null.c", "check.h"]
+        .map(|name| std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source"));
     for name in names.into_iter().filter(|name| !UNPROVOKED.contains(name)) {
         let named = |source: &String| source.split(&format!("SEGVOL_STATUS_{name}")).skip(1).any(ends_a_name);
         assert!(sources.iter().any(named), "SEGVOL_STATUS_{name} is never met");
@@ -159,6 +160,7 @@ fn the_library_says_its_interface_and_looks_beside_itself() {
     let interface = if version[0] == "0" { format!("0.{}", version[1]) } else { version[0].to_owned() };
     assert!(dynamic.contains(&format!("soname: [libsegvol.so.{interface}]")), "{dynamic}");
     assert!(dynamic.contains("[$ORIGIN]"), "{dynamic}");
+    assert!(dynamic.contains("NODELETE"), "its threads must not lose their code: {dynamic}");
     let needed: Vec<&str> = dynamic.lines().filter(|line| line.contains("(NEEDED)")).collect();
     assert!(!needed.iter().any(|line| line.contains("onnxruntime")), "loaded when it is needed: {needed:?}");
 
