@@ -8,21 +8,38 @@ fn null(argument: &str) -> Failure {
     Failure::new(SegvolStatus::Null, format!("{argument}: expected a pointer, found NULL"))
 }
 
-/// A handle of the caller's.
+/// Refuses NULL, and what cannot be a `T` for its address alone.
+fn check<T>(pointer: *const T, argument: &str) -> Result<(), Failure> {
+    if pointer.is_null() {
+        return Err(null(argument));
+    }
+    if !pointer.is_aligned() {
+        return Err(unknown(
+            argument,
+            &format!("an address that {} divides", align_of::<T>()),
+            format_args!("{pointer:p}"),
+        ));
+    }
+    Ok(())
+}
+
+/// A handle or struct of the caller's.
 ///
 /// # Safety
 /// It is NULL or a live `T`.
 pub(crate) unsafe fn handle<'a, T>(pointer: *const T, argument: &str) -> Result<&'a T, Failure> {
-    // SAFETY: the caller of this function promises it.
-    unsafe { pointer.as_ref() }.ok_or_else(|| null(argument))
+    check(pointer, argument)?;
+    // SAFETY: not NULL; the rest is promised by the caller of this function.
+    Ok(unsafe { &*pointer })
 }
 
 /// Where an output goes.
 pub(crate) fn output<T>(pointer: *mut T, argument: &str) -> Result<Output<T>, Failure> {
-    if pointer.is_null() { Err(null(argument)) } else { Ok(Output(pointer)) }
+    check(pointer, argument)?;
+    Ok(Output(pointer))
 }
 
-/// Where an output goes: not NULL.
+/// Where an output goes: not NULL, and aligned.
 pub(crate) struct Output<T>(*mut T);
 
 impl<T> Output<T> {
@@ -90,9 +107,7 @@ pub(crate) unsafe fn slice<'a, T>(pointer: *const T, len: usize, argument: &str)
     if len == 0 {
         return Ok(&[]);
     }
-    if pointer.is_null() {
-        return Err(null(argument));
-    }
+    check(pointer, argument)?;
     if len > isize::MAX as usize / size_of::<T>().max(1) {
         return Err(Failure::new(SegvolStatus::Argument, format!("{argument}: {len} elements fit no memory")));
     }

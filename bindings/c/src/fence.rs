@@ -41,13 +41,15 @@ pub(crate) fn fence_value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
 
 /// The message of the thread's last failure.
 pub(crate) fn last_error() -> *const c_char {
-    LAST_ERROR.with(|message| message.try_borrow().map_or(c"".as_ptr(), |message| message.as_ptr()))
+    // A thread that ends has none any more.
+    let message = LAST_ERROR.try_with(|message| message.try_borrow().map(|message| message.as_ptr()));
+    message.ok().and_then(Result::ok).unwrap_or(c"".as_ptr())
 }
 
 fn remember(mut message: String) {
     message.retain(|c| c != '\0');
     let message = CString::new(message).unwrap_or_default();
-    LAST_ERROR.with(|last| *last.borrow_mut() = message);
+    let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = message);
 }
 
 /// Gives the body's value, or what its panic said and where.
@@ -58,7 +60,7 @@ fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     let result = catch_unwind(AssertUnwindSafe(body));
     DEPTH.with(|depth| depth.set(depth.get() - 1));
     result.map_err(|payload| {
-        let place = PLACE.with(RefCell::take);
+        let place = PLACE.try_with(RefCell::take).unwrap_or_default();
         format!("a mistake in libsegvol {}: panic{place}: {}", env!("CARGO_PKG_VERSION"), said(&*payload))
     })
 }
@@ -77,7 +79,8 @@ fn quiet() {
             if DEPTH.with(Cell::get) == 0 {
                 otherwise(panic);
             } else if let Some(place) = panic.location() {
-                PLACE.with(|kept| *kept.borrow_mut() = format!(" at {}:{}", place.file(), place.line()));
+                let place = format!(" at {}:{}", place.file(), place.line());
+                let _ = PLACE.try_with(|kept| *kept.borrow_mut() = place);
             }
         }));
     });

@@ -55,7 +55,6 @@ pub unsafe extern "C" fn segvol_mask_save(mask: *const SegvolMask, path: *const 
 /// The number of voxels along the scan's axes i, j, k.
 ///
 /// Any thread.
-///
 /// cbindgen:ptrs-as-arrays=[[shape;3]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_shape(mask: *const SegvolMask, shape: *mut usize) -> SegvolStatus {
@@ -92,7 +91,6 @@ pub unsafe extern "C" fn segvol_mask_voxels(mask: *const SegvolMask, voxels: *mu
 /// neighbour along i, j, k, all positive; NULL: no gaps, i fastest, then j, k. Bytes between voxels are left as they are.
 ///
 /// STRIDE; BUFFER if `len` is too small, or for a mask of more than 255 labels. Nothing is written then. Any thread.
-///
 /// cbindgen:ptrs-as-arrays=[[strides;3]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_copy(
@@ -113,7 +111,6 @@ pub unsafe extern "C" fn segvol_mask_copy(
 /// As segvol_mask_copy(), two bytes per voxel; `len` and `strides` count uint16_t, not bytes.
 ///
 /// STRIDE; BUFFER if `len` is too small. Nothing is written then. Any thread.
-///
 /// cbindgen:ptrs-as-arrays=[[strides;3]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_copy_u16(
@@ -154,15 +151,12 @@ unsafe fn copy<T: Copy, U: From<T>>(
     strides: *const isize,
 ) -> Result<(), Failure> {
     output(to, "voxels")?;
-    if !to.is_aligned() {
-        return Err(Failure::new(SegvolStatus::Buffer, format!("voxels: expected an aligned address, found {to:p}")));
-    }
     let [ni, nj, _] = shape;
     let strides = if strides.is_null() {
         [1, ni, ni * nj]
     } else {
-        // SAFETY: not NULL.
-        let found = unsafe { strides.cast::<[isize; 3]>().read() };
+        // SAFETY: not NULL, and three numbers.
+        let &found = unsafe { handle(strides.cast::<[isize; 3]>(), "strides") }?;
         let bad = || Failure::new(SegvolStatus::Stride, format!("strides: expected positive numbers, found {found:?}"));
         let positive = |stride: isize| usize::try_from(stride).ok().filter(|&stride| stride > 0).ok_or_else(bad);
         [positive(found[0])?, positive(found[1])?, positive(found[2])?]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use segvol::{Options, Orientation, Profile, Provider};
 use segvol_onnx::Stage;
 
-use crate::arguments::{optional_text, output, texts, unknown};
+use crate::arguments::{handle, optional_text, output, texts, unknown};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
 use crate::status::{Failure, SegvolStatus};
@@ -114,6 +114,8 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<Options, F
     if pointer.is_null() {
         return Ok(Options::default());
     }
+    // SAFETY: initialised.
+    unsafe { handle(pointer.cast::<usize>(), "options") }?;
     // SAFETY: not NULL, and initialised.
     let given = unsafe { sized::read(pointer, "options") }?;
     let mut options = Options::default();

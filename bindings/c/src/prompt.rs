@@ -111,6 +111,8 @@ pub(crate) unsafe fn prompts(pointer: *const SegvolPrompt, len: usize) -> Result
         let argument = if len == 1 { "prompt".to_owned() } else { format!("prompts[{index}]") };
         // SAFETY: the structs of an array are as far apart as each is long, and there are `len` of them.
         let at = unsafe { pointer.cast::<u8>().add(index * stride) }.cast::<SegvolPrompt>();
+        // SAFETY: within the array. A size that is no multiple of a word would put the next one askew.
+        unsafe { handle(at.cast::<usize>(), &argument) }?;
         // SAFETY: not NULL, and initialised.
         let given = unsafe { sized::read(at, &argument) }?;
         if given.size != stride {
@@ -164,8 +166,8 @@ unsafe fn prompt(given: &SegvolPrompt, argument: &str) -> Result<Prompt, Failure
         prompt = prompt.point(point.at, label);
     }
     if !given.bounding_box.is_null() {
-        // SAFETY: not NULL, and a live box.
-        let given = unsafe { *given.bounding_box };
+        // SAFETY: a live box.
+        let given = unsafe { handle(given.bounding_box, &of("bounding_box")) }?;
         prompt = prompt.bounding_box(given.min, given.max);
     }
     Ok(prompt)

@@ -69,7 +69,7 @@ pub enum SegvolStatus {
 
 impl SegvolStatus {
     /// Every status.
-    pub const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Ok,
         Self::Internal,
         Self::Null,

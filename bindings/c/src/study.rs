@@ -143,7 +143,6 @@ pub unsafe extern "C" fn segvol_study_segment_all(
 /// The number of voxels along the scan's axes i, j, k.
 ///
 /// Any thread.
-///
 /// cbindgen:ptrs-as-arrays=[[shape;3]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_shape(study: *const SegvolStudy, shape: *mut usize) -> SegvolStatus {

@@ -249,7 +249,6 @@ fn affine(buffer: &SegvolBuffer) -> Result<Affine, Failure> {
 /// The number of voxels along the file's axes i, j, k.
 ///
 /// Any thread.
-///
 /// cbindgen:ptrs-as-arrays=[[shape;3]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_shape(volume: *const SegvolVolume, shape: *mut usize) -> SegvolStatus {
@@ -266,7 +265,6 @@ pub unsafe extern "C" fn segvol_volume_shape(volume: *const SegvolVolume, shape:
 /// From a voxel's index to RAS+ millimetres: three rows of four, as in SegvolBuffer.
 ///
 /// Any thread.
-///
 /// cbindgen:ptrs-as-arrays=[[affine;12]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_affine(volume: *const SegvolVolume, affine: *mut f64) -> SegvolStatus {

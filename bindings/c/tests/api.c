@@ -231,7 +231,10 @@ static void prompts(const SegvolModel *model)
     SegvolPrompt prompt, two[2], *many;
     SegvolPoint point = {{36.0, 30.0, 14.0}, 1, 0}, bad_point;
     SegvolBox box = {{20.0, 15.0, 8.0}, {50.0, 45.0, 20.0}}, bad_box;
-    char grown[sizeof(SegvolPrompt) + 8];
+    union {
+        SegvolPrompt prompt;
+        char bytes[sizeof(SegvolPrompt) + 8];
+    } grown;
 
     FAILS(segvol_prompt_init(&prompt, 0), SEGVOL_STATUS_ARGUMENT, "prompt: expected `size`");
     memset(&prompt, 0, sizeof prompt);
@@ -277,15 +280,16 @@ static void prompts(const SegvolModel *model)
     CHECK(mask == untouched);
 
     /* A program that is newer than the library: more bytes, first all 0, then not. */
-    memset(grown, 0, sizeof grown);
-    OK(segvol_prompt_init((SegvolPrompt *)(void *)grown, sizeof grown));
-    memcpy(&prompt, grown, sizeof prompt);
-    prompt.text = "liver";
-    memcpy(grown, &prompt, sizeof prompt);
-    OK(segvol_study_segment(study, (const SegvolPrompt *)(const void *)grown, &mask));
+    memset(&grown, 0, sizeof grown);
+    OK(segvol_prompt_init(&grown.prompt, sizeof grown));
+    CHECK(grown.prompt.size == sizeof grown);
+    grown.prompt.text = "liver";
+    OK(segvol_study_segment(study, &grown.prompt, &mask));
     segvol_mask_free(mask);
-    grown[sizeof grown - 1] = 1;
-    FAILS(segvol_study_segment(study, (const SegvolPrompt *)(const void *)grown, &mask), SEGVOL_STATUS_ARGUMENT, "newer");
+    grown.bytes[sizeof grown - 1] = 1;
+    FAILS(segvol_study_segment(study, &grown.prompt, &mask), SEGVOL_STATUS_ARGUMENT, "newer");
+    FAILS(segvol_study_segment(study, (const SegvolPrompt *)(const void *)(grown.bytes + 1), &mask),
+          SEGVOL_STATUS_ARGUMENT, "prompts: expected an address");
 
     two[0] = two[1] = named("liver");
     two[1].size = sizeof grown;

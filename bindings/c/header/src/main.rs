@@ -25,8 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     bindings.write(&mut bytes);
     let mut header = String::from_utf8(bytes)?;
     for (function, part) in PARTS {
-        let at = header.find(&format!("{function}(")).ok_or_else(|| format!("no {function} in the header"))?;
-        let comment = header[..at].rfind("/**").ok_or_else(|| format!("{function} has no comment"))?;
+        // The comment at the top has some of them too.
+        let functions = header.find("extern \"C\"").ok_or("no functions in the header")?;
+        let at =
+            header[functions..].find(&format!("{function}(")).ok_or_else(|| format!("no {function} in the header"))?;
+        let comment = header[..functions + at].rfind("/**").ok_or_else(|| format!("{function} has no comment"))?;
         let rule = "-".repeat(part.len());
         header.insert_str(comment, &format!("/*\n * {part}\n * {rule}\n */\n\n"));
     }
