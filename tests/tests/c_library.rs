@@ -89,7 +89,8 @@ fn valgrind_finds_nothing() {
     let suppressions = c::root().join("bindings/c/tests/valgrind.supp");
     let under_valgrind = |program: PathBuf| {
         let mut command = Command::new("valgrind");
-        command.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+        command.args(["--quiet", "--error-exitcode=9", "--leak-check=full"]);
+        command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
         command.arg("--fair-sched=yes").arg(format!("--suppressions={}", suppressions.display())).arg(program);
         command
     };

@@ -728,6 +728,8 @@ const char *segvol_last_error(void);
 
 /**
  * Frees a text that the caller owns: one that a function gave by a `char **`. NULL is nothing.
+ *
+ * Any thread.
  */
 void segvol_string_free(char *text);
 
@@ -858,7 +860,7 @@ SegvolStatus segvol_study_segment(const struct SegvolStudy *study,
  * `progress`: NULL for none; `user_data` is handed to it. `*result` is the caller's, to be freed with
  * segvol_result_free(); it has one object per prompt, in their order.
  *
- * CANCELLED, and as for segvol_study_segment().
+ * CANCELLED, and as for segvol_study_segment(). Any thread, likewise.
  */
 SegvolStatus segvol_study_segment_all(const struct SegvolStudy *study,
                                       const struct SegvolPrompt *prompts,

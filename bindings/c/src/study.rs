@@ -111,7 +111,7 @@ pub unsafe extern "C" fn segvol_study_segment(
 /// `progress`: NULL for none; `user_data` is handed to it. `*result` is the caller's, to be freed with
 /// segvol_result_free(); it has one object per prompt, in their order.
 ///
-/// CANCELLED, and as for segvol_study_segment().
+/// CANCELLED, and as for segvol_study_segment(). Any thread, likewise.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_segment_all(
     study: *const SegvolStudy,

@@ -41,6 +41,8 @@ pub extern "C" fn segvol_last_error() -> *const c_char {
 }
 
 /// Frees a text that the caller owns: one that a function gave by a `char **`. NULL is nothing.
+///
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_string_free(text: *mut c_char) {
     if !text.is_null() {

@@ -202,7 +202,7 @@ mod tests {
         let affine = Affine::from_spacing([1.0; 3]);
         macro_rules! check {
             ($type:ty, $variant:ident, $strides:expr) => {{
-                let (elements, offset) = laid_out::<$type>($strides, 201.into());
+                let (elements, offset) = laid_out::<$type>($strides, 201_u8.into());
                 let elements = Elements::$variant(&elements);
                 let buffer = Buffer { strides: $strides, offset, ..Buffer::packed(elements, SHAPE) };
                 let found = Volume::from_buffer(&buffer, affine).expect("a volume");
