@@ -123,9 +123,10 @@ pub unsafe extern "C" fn segvol_mask_copy_u16(
         // SAFETY: NULL or a live mask.
         let mask = unsafe { handle(mask, "mask") }?;
         let shape = mask.0.shape_xyz();
-        // SAFETY: the caller promises `len` elements and, where not NULL, three strides.
         match mask.0.labels() {
+            // SAFETY: the caller promises `len` elements and, where not NULL, three strides.
             Labels::U8(labels) => unsafe { copy(labels, shape, voxels, len, strides) },
+            // SAFETY: as above.
             Labels::U16(labels) => unsafe { copy(labels, shape, voxels, len, strides) },
         }
     })
