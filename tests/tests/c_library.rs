@@ -1,5 +1,7 @@
 //! The C library: what it exports, how it is found, and the C programs of `bindings/c/tests`, plain and under a sanitizer.
 
+#![allow(clippy::print_stderr, reason = "figures are half of what some are run for")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -67,7 +69,7 @@ fn address_and_undefined_behaviour_sanitizers_find_nothing() {
 fn a_scan_in_memory_is_copied_once() {
     let folder = segvol_tests::folder!();
     let said = succeeds(&mut program("buffer", folder.path(), &[]));
-    println!("{said}");
+    eprintln!("{said}");
     assert!(said.contains("buffer: passed"), "{said}");
 }
 
@@ -78,7 +80,7 @@ fn a_thousand_rounds_leave_memory_flat() {
     let mut rounds = program("rounds", folder.path(), &[]);
     // What the allocator keeps may wander by some MiB; a mask of this scan that is never freed, by 118 MiB.
     let said = succeeds(rounds.arg(&bundle).args(["1000", "8192"]));
-    println!("{said}");
+    eprintln!("{said}");
 }
 
 #[test]
