@@ -34,6 +34,7 @@ mod segmentation;
 mod session;
 pub mod sliding_window;
 mod stages;
+mod strided;
 mod study;
 mod tokenizer;
 pub mod truth;

@@ -1,5 +1,6 @@
 //! A bundle, opened: sessions made once, shared by every study.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,12 +80,13 @@ impl Model {
         })
     }
 
-    /// Prepares a scan: orients, normalises and crops it.
+    /// Prepares a scan: orients, normalises and crops it. A volume may be given (`Volume`), so that its memory is free as soon
+    /// as it can be, or lent (`&Volume`), so that other studies can be made of it.
     ///
     /// # Errors
     ///
     /// [`Error::Intensity`] if a voxel is not finite or all are equal.
-    pub fn study(&self, volume: Volume) -> Result<Study, Error> {
+    pub fn study(&self, volume: impl Borrow<Volume>) -> Result<Study, Error> {
         self.study_with(volume, &self.options)
     }
 
@@ -94,7 +96,7 @@ impl Model {
     /// # Errors
     ///
     /// As for [`Model::study`], and [`Error::Setting`] if an option is out of range.
-    pub fn study_with(&self, volume: Volume, options: &Options) -> Result<Study, Error> {
+    pub fn study_with(&self, volume: impl Borrow<Volume>, options: &Options) -> Result<Study, Error> {
         options.check()?;
         let options = Options {
             provider: self.options.provider,

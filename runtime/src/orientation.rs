@@ -1,9 +1,9 @@
 //! Between the file's axes `(i, j, k)` and the model's `[D, H, W]`.
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
-use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::strided::Strided;
 use crate::volume::{Affine, Grid};
 
 /// Which way up the model sees the scan.
@@ -87,7 +87,7 @@ impl AxisMap {
             Strided::new(file_order, self.shape_dhw(), self.file_axis.map(|axis| file_strides[axis]), self.flipped);
         let mut oriented = Array3::default(self.shape_dhw());
         if let Some(out) = oriented.as_slice_mut() {
-            source.copy_into(out);
+            source.copy_into(out, |value| value);
         }
         oriented
     }
@@ -128,7 +128,7 @@ impl AxisMap {
         }
         let mut restored = vec![T::default(); ni * nj * nk];
         if let Some(source) = dhw.as_slice() {
-            Strided::new(source, [nk, nj, ni], strides, flipped).copy_into(&mut restored);
+            Strided::new(source, [nk, nj, ni], strides, flipped).copy_into(&mut restored, |value| value);
         }
         restored
     }
@@ -182,73 +182,6 @@ fn nearest_axes(affine: &Affine) -> [(usize, bool); 3] {
         }
     }
     [0, 1, 2].map(|world| axes[world].unwrap_or((world, false)))
-}
-
-/// An array of three axes, read at any strides.
-struct Strided<'a, T> {
-    source: &'a [T],
-    shape: [usize; 3],
-    strides: [isize; 3],
-    offset: isize,
-}
-
-impl<'a, T: Copy + Send + Sync> Strided<'a, T> {
-    /// `strides` between neighbours of each axis of `shape`; a flipped axis is read from its end.
-    fn new(source: &'a [T], shape: [usize; 3], mut strides: [isize; 3], flipped: [bool; 3]) -> Self {
-        let mut offset = 0;
-        for axis in 0..3 {
-            if flipped[axis] {
-                offset += (shape[axis] as isize - 1) * strides[axis];
-                strides[axis] = -strides[axis];
-            }
-        }
-        Self { source, shape, strides, offset }
-    }
-
-    fn index(&self, a: usize, b: usize, c: usize) -> usize {
-        let [sa, sb, sc] = self.strides;
-        (self.offset + a as isize * sa + b as isize * sb + c as isize * sc) as usize
-    }
-
-    /// Copies the elements in row-major order, in parallel.
-    ///
-    /// Where neighbours in a row are far apart, small cubes are copied one after the other, so that every cache line is
-    /// read once.
-    fn copy_into(&self, out: &mut [T]) {
-        const CUBE: usize = 16;
-        let [_, rows, width] = self.shape;
-        let plane = rows * width;
-        let step = self.strides[2];
-        if step.abs() == 1 {
-            out.par_chunks_mut(plane).enumerate().for_each(|(a, out)| {
-                for (b, out) in out.chunks_exact_mut(width).enumerate() {
-                    if step == 1 {
-                        out.copy_from_slice(&self.source[self.index(a, b, 0)..][..width]);
-                    } else {
-                        let source = &self.source[self.index(a, b, width - 1)..][..width];
-                        out.iter_mut().zip(source.iter().rev()).for_each(|(out, &value)| *out = value);
-                    }
-                }
-            });
-            return;
-        }
-        out.par_chunks_mut(CUBE * plane).enumerate().for_each(|(slab, out)| {
-            for b0 in (0..rows).step_by(CUBE) {
-                for c0 in (0..width).step_by(CUBE) {
-                    let (b1, c1) = ((b0 + CUBE).min(rows), (c0 + CUBE).min(width));
-                    for (a, out) in out.chunks_exact_mut(plane).enumerate() {
-                        for b in b0..b1 {
-                            let mut from = self.index(slab * CUBE + a, b, c0) as isize;
-                            for out in &mut out[b * width + c0..b * width + c1] {
-                                *out = self.source[from as usize];
-                                from += step;
-                            }
-                        }
-                    }
-                }
-            }
-        });
-    }
 }
 
 #[cfg(test)]

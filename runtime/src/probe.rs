@@ -148,6 +148,25 @@ pub fn probe(candidate: Candidate) -> LibraryReport {
     report
 }
 
+/// As [`probe`], of the library that [`crate::Model::open`] would use: the one that this process has loaded already, else
+/// `library`, else the one that is found by itself.
+///
+/// # Errors
+///
+/// [`Error::Library`] if it cannot be loaded, or `library` is another than the loaded one.
+pub fn probe_own(library: Option<&Path>) -> Result<LibraryReport, Error> {
+    let environment = session::environment(library)?;
+    let path = session::loaded_path().unwrap_or_else(|| PathBuf::from(LIBRARY_NAME));
+    Ok(LibraryReport {
+        version: provider::onnxruntime_version(&path).ok(),
+        candidate: Candidate { path, found_by: "loaded by this process".to_owned() },
+        build: Some(session::library_info()),
+        problem: None,
+        devices: devices(&environment),
+        providers: providers(&environment),
+    })
+}
+
 fn devices(environment: &Environment) -> Vec<Device> {
     let device = |device: ort::device::Device<'_>| {
         let hardware = device.hardware_device();

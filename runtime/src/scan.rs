@@ -1,5 +1,6 @@
 //! Where a scan's crop lies, from the file's voxels to the zoom-out window's.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use ndarray::Array3;
@@ -23,16 +24,17 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Orients, normalises and crops a scan: what it is, and the crop's image. `done` is told each step's name.
+    /// Orients, normalises and crops a scan: what it is, and the crop's image. `done` is told each step's name. A volume
+    /// that is given, not lent, is gone as soon as it is oriented.
     pub(crate) fn prepare(
-        volume: Volume,
+        volume: impl Borrow<Volume>,
         orientation: Orientation,
         window: [usize; 3],
         done: &mut dyn FnMut(&'static str),
     ) -> Result<(Self, Array3<f32>), Error> {
-        let grid = Arc::clone(volume.grid());
+        let grid = Arc::clone(volume.borrow().grid());
         let axes = AxisMap::new(&grid, orientation);
-        let mut image = axes.orient(volume.voxels());
+        let mut image = axes.orient(volume.borrow().voxels());
         drop(volume);
         done("orient");
         intensity::normalise(&mut image)?;

@@ -94,10 +94,15 @@ pub(crate) fn library_info() -> String {
     ort::info().to_owned()
 }
 
+/// The library that this process has loaded; none before one is.
+pub(crate) fn loaded_path() -> Option<PathBuf> {
+    let current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    current.as_ref().map(|(path, _)| path.clone())
+}
+
 /// The loaded library's version, such as `1.32.0`; `unknown` before one is loaded.
 pub(crate) fn library_version() -> String {
-    let current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let version = current.as_ref().and_then(|(path, _)| provider::onnxruntime_version(path).ok());
+    let version = loaded_path().and_then(|path| provider::onnxruntime_version(&path).ok());
     version.unwrap_or_else(|| "unknown".to_owned())
 }
 

@@ -2,6 +2,7 @@
 
 mod pipeline;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,8 +68,8 @@ pub struct Progress {
 pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 impl Study {
-    pub(crate) fn new(stages: Arc<Stages>, options: Options, volume: Volume) -> Result<Self, Error> {
-        let mut warnings = volume.warnings().to_vec();
+    pub(crate) fn new(stages: Arc<Stages>, options: Options, volume: impl Borrow<Volume>) -> Result<Self, Error> {
+        let mut warnings = volume.borrow().warnings().to_vec();
         let window = stages.architecture().window_dhw;
         let mut statistics = Statistics::default();
         let mut start = Instant::now();

@@ -14,7 +14,7 @@ pub static SEGVOL: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut cargo = Command::new(env!("CARGO"));
     // All that `cargo test --workspace` builds, and the command: with less beside it, cargo would choose other features
     // and profiles for some dependencies, and build them again.
-    cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests", "--target-dir"]);
+    cargo.args(["build", "--quiet", "--locked", "--workspace", "--lib", "--bins", "--tests", "--target-dir"]);
     cargo.arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
     if profile.ends_with("release") {
         cargo.arg("--release");

@@ -4,6 +4,7 @@
 //! - [`models`]: the sizes of the test models, and their checkpoints' keys;
 //! - [`checkpoint`]: writes a checkpoint with seeded weights;
 //! - [`command`]: builds the command `segvol`;
+//! - [`c`]: installs the C library, and compiles C against it;
 //! - [`bundle`]: converts it, and makes copies with one thing changed;
 //! - [`golden`]: reads what the released code computed with those weights;
 //! - [`stage_errors`]: how far each stage is from that;
@@ -21,6 +22,7 @@ macro_rules! folder {
 }
 
 pub mod bundle;
+pub mod c;
 pub mod checkpoint;
 pub mod command;
 pub mod compare;

@@ -20,6 +20,22 @@ impl Affine {
         Self([[x, 0.0, 0.0, 0.0], [0.0, y, 0.0, 0.0], [0.0, 0.0, z, 0.0]])
     }
 
+    /// The affine of a volume as DICOM and ITK describe it: column `a` of `direction` is where axis `a` points,
+    /// `spacing_mm` how far its neighbours are apart, `origin_mm` where voxel `(0, 0, 0)`'s centre is. Direction and origin
+    /// are in the affine's own world: see [`from_lps`](Self::from_lps) for DICOM's.
+    pub fn from_parts(spacing_mm: [f64; 3], direction: [[f64; 3]; 3], origin_mm: [f64; 3]) -> Self {
+        Self([0, 1, 2].map(|row| {
+            let [a, b, c] = [0, 1, 2].map(|axis| direction[row][axis] * spacing_mm[axis]);
+            [a, b, c, origin_mm[row]]
+        }))
+    }
+
+    /// An affine to LPS+ millimetres, DICOM's and ITK's, as the one to RAS+: x and y change their signs.
+    pub fn from_lps(lps: Self) -> Self {
+        let [x, y, z] = lps.0;
+        Self([x.map(|value| -value), y.map(|value| -value), z])
+    }
+
     /// The rows x, y, z.
     pub const fn rows(&self) -> [[f64; 4]; 3] {
         self.0
@@ -149,6 +165,17 @@ mod tests {
         for axis in 0..3 {
             assert!((found[axis] - ijk[axis]).abs() < 1e-10, "{found:?}");
         }
+    }
+
+    #[test]
+    fn parts_in_lps_give_the_place_that_they_say() {
+        // Axis i points to the left, j to the head, k to the front (-P).
+        let direction = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]];
+        let lps = Affine::from_parts([0.5, 2.0, 3.0], direction, [10.0, 20.0, 30.0]);
+        assert_eq!(lps.apply([2.0, 1.0, 1.0]), [11.0, 17.0, 32.0]);
+        let ras = Affine::from_lps(lps);
+        assert_eq!(ras.apply([2.0, 1.0, 1.0]), [-11.0, -17.0, 32.0]);
+        assert_eq!(ras.spacing_mm(), [0.5, 2.0, 3.0]);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! A CT scan as its file stores it.
 
 mod affine;
+mod buffer;
 mod grid;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use affine::Affine;
+pub use buffer::{Buffer, Elements};
 pub use grid::Grid;
 
 use crate::nifti::{self, Header, NiftiError};
@@ -41,6 +43,22 @@ pub enum VolumeError {
         expected: usize,
         /// How many were given.
         found: usize,
+    },
+    /// Strides that do not fit the shape or the buffer.
+    #[error("strides {strides:?}: expected {reason}")]
+    Strides {
+        /// Elements between neighbours along i, j, k.
+        strides: [isize; 3],
+        /// What they may be.
+        reason: &'static str,
+    },
+    /// Elements cannot become Hounsfield units.
+    #[error("scaling: expected a finite slope that is not 0 and a finite intercept, found {slope} and {intercept}")]
+    Scaling {
+        /// Hounsfield units per unit of an element.
+        slope: f64,
+        /// Hounsfield units of an element that is 0.
+        intercept: f64,
     },
     /// The affine is not finite, or its axes do not span space.
     #[error("affine: expected finite numbers and three independent axes, found {0:?}")]
@@ -80,10 +98,7 @@ impl Volume {
     /// # Errors
     /// [`VolumeError::Shape`], [`VolumeError::Length`] or [`VolumeError::Affine`].
     pub fn new(shape_xyz: [usize; 3], voxels: Vec<f32>, affine: Affine) -> Result<Self, VolumeError> {
-        let expected = shape_xyz.into_iter().try_fold(1_usize, usize::checked_mul);
-        let expected = expected
-            .filter(|&voxels| voxels > 0 && voxels as u64 <= nifti::MAX_VOXELS)
-            .ok_or(VolumeError::Shape { shape_xyz })?;
+        let expected = check_shape(shape_xyz)?;
         if voxels.len() != expected {
             return Err(VolumeError::Length { shape_xyz, expected, found: voxels.len() });
         }
@@ -127,4 +142,10 @@ impl Volume {
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// How many voxels there are.
+fn check_shape(shape_xyz: [usize; 3]) -> Result<usize, VolumeError> {
+    let voxels = shape_xyz.into_iter().try_fold(1_usize, usize::checked_mul);
+    voxels.filter(|&voxels| voxels > 0 && voxels as u64 <= nifti::MAX_VOXELS).ok_or(VolumeError::Shape { shape_xyz })
 }

@@ -1,0 +1,38 @@
+//! Writes segvol.h on standard output, from the comments and types of bindings/c/src.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::Path;
+
+/// The first function of every part of the manual, and the part's name.
+const PARTS: [(&str, &str); 9] = [
+    ("segvol_status_name", "Statuses, versions, messages"),
+    ("segvol_model_open", "A bundle, opened"),
+    ("segvol_volume_open", "A scan, from a file or from memory"),
+    ("segvol_study_new", "A scan, ready for prompts"),
+    ("segvol_result_len", "The objects of one call"),
+    ("segvol_mask_save", "Masks"),
+    ("segvol_options_init", "Settings and prompts"),
+    ("segvol_providers_new", "Providers"),
+    ("segvol_log_set", "Log"),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let config = cbindgen::Config::from_file(folder.join("cbindgen.toml"))?;
+    let bindings = cbindgen::Builder::new().with_crate(&folder).with_config(config).generate()?;
+    let mut bytes = Vec::new();
+    bindings.write(&mut bytes);
+    let mut header = String::from_utf8(bytes)?;
+    for (function, part) in PARTS {
+        // The comment at the top has some of them too.
+        let functions = header.find("extern \"C\"").ok_or("no functions in the header")?;
+        let at =
+            header[functions..].find(&format!("{function}(")).ok_or_else(|| format!("no {function} in the header"))?;
+        let comment = header[..functions + at].rfind("/**").ok_or_else(|| format!("{function} has no comment"))?;
+        let rule = "-".repeat(part.len());
+        header.insert_str(comment, &format!("/*\n * {part}\n * {rule}\n */\n\n"));
+    }
+    std::io::stdout().write_all(header.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,521 @@
+// segvol.hpp: the C interface in C++17. Handles free themselves and can only be moved, failures are exceptions, a callback is
+// any callable. segvol.h has the manual: what it says of threads, axes and units holds here too.
+
+#ifndef SEGVOL_HPP
+#define SEGVOL_HPP
+
+#include <segvol.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace segvol {
+
+// A call that failed: its status, and the library's message.
+class Error : public std::runtime_error {
+public:
+    Error(SegvolStatus status, const std::string &message) : std::runtime_error(message), status_(status) {}
+
+    [[nodiscard]] SegvolStatus status() const noexcept { return status_; }
+
+private:
+    SegvolStatus status_;
+};
+
+namespace detail {
+
+inline void check(SegvolStatus status)
+{
+    if (status != SEGVOL_STATUS_OK) {
+        throw Error(status, segvol_last_error());
+    }
+}
+
+template <auto Free>
+struct Freed {
+    template <typename T>
+    void operator()(T *handle) const noexcept
+    {
+        Free(handle);
+    }
+};
+
+template <typename T, auto Free>
+using Handle = std::unique_ptr<T, Freed<Free>>;
+
+inline std::string take(char *text)
+{
+    const Handle<char, segvol_string_free> owned(text);
+    return std::string(owned.get());
+}
+
+// Pointers to the texts, which must not move while they are used.
+inline std::vector<const char *> pointers(const std::vector<std::string> &texts)
+{
+    std::vector<const char *> found;
+    found.reserve(texts.size());
+    for (const std::string &text : texts) {
+        found.push_back(text.c_str());
+    }
+    return found;
+}
+
+inline const char *pointer(const std::optional<std::string> &text)
+{
+    return text ? text->c_str() : nullptr;
+}
+
+} // namespace detail
+
+using Shape = std::array<std::size_t, 3>;
+using Place = std::array<double, 3>;
+
+// The version of the loaded library.
+inline std::string version()
+{
+    return segvol_version();
+}
+
+// Throws unless the loaded library has the interface of this header.
+inline void check_abi()
+{
+    if (segvol_abi_version() != SEGVOL_ABI_VERSION) {
+        throw std::runtime_error("libsegvol " + version() + " has another interface than the header of this program");
+    }
+}
+
+// How a bundle is opened and scans are segmented; see SegvolOptions.
+class Options {
+public:
+    Options() { detail::check(segvol_options_init(&values_, sizeof values_)); }
+
+    Options &provider(std::string name)
+    {
+        provider_ = std::move(name);
+        return *this;
+    }
+
+    Options &precision(std::string name)
+    {
+        precision_ = std::move(name);
+        return *this;
+    }
+
+    Options &library(std::string path)
+    {
+        library_ = std::move(path);
+        return *this;
+    }
+
+    // "KEY=VALUE" or "PROVIDER.KEY=VALUE".
+    Options &provider_option(std::string option)
+    {
+        provider_options_.push_back(std::move(option));
+        return *this;
+    }
+
+    // "STAGE=PROVIDER".
+    Options &stage_provider(std::string stage)
+    {
+        stage_providers_.push_back(std::move(stage));
+        return *this;
+    }
+
+    Options &threads(std::size_t threads)
+    {
+        values_.threads = threads;
+        return *this;
+    }
+
+    Options &cache_bytes(std::size_t bytes)
+    {
+        values_.cache_bytes = bytes;
+        return *this;
+    }
+
+    Options &overlap(double share)
+    {
+        values_.overlap = share;
+        return *this;
+    }
+
+    Options &zoom_in(bool on)
+    {
+        values_.zoom_in = on ? 1 : 0;
+        return *this;
+    }
+
+    Options &orientation(SegvolOrientation orientation)
+    {
+        values_.orientation = orientation;
+        return *this;
+    }
+
+    Options &profile(SegvolProfile profile)
+    {
+        values_.profile = profile;
+        return *this;
+    }
+
+    // Calls `use` with the options as C has them, which live until it returns.
+    template <typename Use>
+    void with(Use &&use) const
+    {
+        const std::vector<const char *> provider_options = detail::pointers(provider_options_);
+        const std::vector<const char *> stage_providers = detail::pointers(stage_providers_);
+        SegvolOptions values = values_;
+        values.provider = detail::pointer(provider_);
+        values.precision = detail::pointer(precision_);
+        values.library = detail::pointer(library_);
+        values.provider_options = provider_options.data();
+        values.provider_options_len = provider_options.size();
+        values.stage_providers = stage_providers.data();
+        values.stage_providers_len = stage_providers.size();
+        std::forward<Use>(use)(&values);
+    }
+
+private:
+    SegvolOptions values_{};
+    std::optional<std::string> provider_;
+    std::optional<std::string> precision_;
+    std::optional<std::string> library_;
+    std::vector<std::string> provider_options_;
+    std::vector<std::string> stage_providers_;
+};
+
+// A bundle, opened on a provider.
+class Model {
+public:
+    explicit Model(const std::string &bundle, const Options &options = Options())
+    {
+        check_abi();
+        options.with([&](const SegvolOptions *values) {
+            SegvolModel *handle = nullptr;
+            detail::check(segvol_model_open(bundle.c_str(), values, &handle));
+            handle_.reset(handle);
+        });
+    }
+
+    [[nodiscard]] std::string provider() const { return segvol_model_provider(handle_.get()); }
+
+    // The bundle's manifest, JSON text.
+    [[nodiscard]] std::string manifest() const
+    {
+        char *text = nullptr;
+        detail::check(segvol_model_manifest(handle_.get(), &text));
+        return detail::take(text);
+    }
+
+    [[nodiscard]] const SegvolModel *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<SegvolModel, segvol_model_free> handle_;
+};
+
+// Defaults for a scan in the program's memory.
+inline SegvolBuffer buffer()
+{
+    SegvolBuffer buffer{};
+    detail::check(segvol_buffer_init(&buffer, sizeof buffer));
+    return buffer;
+}
+
+// A scan.
+class Volume {
+public:
+    // Reads a NIfTI file.
+    [[nodiscard]] static Volume open(const std::string &path)
+    {
+        SegvolVolume *handle = nullptr;
+        detail::check(segvol_volume_open(path.c_str(), &handle));
+        return Volume(handle);
+    }
+
+    // Takes a scan from the program's memory, which is not kept.
+    [[nodiscard]] static Volume from(const SegvolBuffer &buffer)
+    {
+        SegvolVolume *handle = nullptr;
+        detail::check(segvol_volume_from_buffer(&buffer, &handle));
+        return Volume(handle);
+    }
+
+    [[nodiscard]] Shape shape() const
+    {
+        Shape shape{};
+        detail::check(segvol_volume_shape(handle_.get(), shape.data()));
+        return shape;
+    }
+
+    // From a voxel's index to RAS+ millimetres: three rows of four.
+    [[nodiscard]] std::array<double, 12> affine() const
+    {
+        std::array<double, 12> affine{};
+        detail::check(segvol_volume_affine(handle_.get(), affine.data()));
+        return affine;
+    }
+
+    [[nodiscard]] const SegvolVolume *get() const noexcept { return handle_.get(); }
+
+private:
+    explicit Volume(SegvolVolume *handle) : handle_(handle) {}
+
+    detail::Handle<SegvolVolume, segvol_volume_free> handle_;
+};
+
+// What to look for: any mix of a name, points and a box.
+class Prompt {
+public:
+    Prompt() { detail::check(segvol_prompt_init(&values_, sizeof values_)); }
+
+    Prompt &text(std::string text)
+    {
+        text_ = std::move(text);
+        return *this;
+    }
+
+    Prompt &name(std::string name)
+    {
+        name_ = std::move(name);
+        return *this;
+    }
+
+    Prompt &point(const Place &at, bool in_the_object)
+    {
+        points_.push_back({{at[0], at[1], at[2]}, in_the_object ? 1 : 0, 0});
+        return *this;
+    }
+
+    // `max` is inclusive.
+    Prompt &box(const Place &min, const Place &max)
+    {
+        box_ = SegvolBox{{min[0], min[1], min[2]}, {max[0], max[1], max[2]}};
+        return *this;
+    }
+
+    // What the coordinates mean; voxels if this is not called.
+    Prompt &space(SegvolSpace space)
+    {
+        values_.space = space;
+        return *this;
+    }
+
+    // The prompt as C has it: it lives as long as this does and is not changed.
+    [[nodiscard]] SegvolPrompt view() const
+    {
+        SegvolPrompt values = values_;
+        values.text = detail::pointer(text_);
+        values.name = detail::pointer(name_);
+        values.points = points_.data();
+        values.points_len = points_.size();
+        values.bounding_box = box_ ? &*box_ : nullptr;
+        return values;
+    }
+
+private:
+    SegvolPrompt values_{};
+    std::optional<std::string> text_;
+    std::optional<std::string> name_;
+    std::vector<SegvolPoint> points_;
+    std::optional<SegvolBox> box_;
+};
+
+// Labels on the scan's grid.
+class Mask {
+public:
+    explicit Mask(SegvolMask *handle) : handle_(handle) {}
+
+    void save(const std::string &path) const { detail::check(segvol_mask_save(handle_.get(), path.c_str())); }
+
+    [[nodiscard]] Shape shape() const
+    {
+        Shape shape{};
+        detail::check(segvol_mask_shape(handle_.get(), shape.data()));
+        return shape;
+    }
+
+    // One byte per voxel, i fastest, where the mask keeps them.
+    [[nodiscard]] const std::uint8_t *voxels() const
+    {
+        const std::uint8_t *voxels = nullptr;
+        detail::check(segvol_mask_voxels(handle_.get(), &voxels));
+        return voxels;
+    }
+
+    // A copy, two bytes per voxel: for more than 255 labels.
+    [[nodiscard]] std::vector<std::uint16_t> copy() const
+    {
+        const Shape size = shape();
+        std::vector<std::uint16_t> voxels(size[0] * size[1] * size[2]);
+        detail::check(segvol_mask_copy_u16(handle_.get(), voxels.data(), voxels.size(), nullptr));
+        return voxels;
+    }
+
+    [[nodiscard]] SegvolMaskStatistics statistics(std::uint16_t label) const
+    {
+        SegvolMaskStatistics statistics{};
+        detail::check(segvol_mask_statistics_init(&statistics, sizeof statistics));
+        detail::check(segvol_mask_statistics(handle_.get(), label, &statistics));
+        return statistics;
+    }
+
+    [[nodiscard]] const SegvolMask *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<SegvolMask, segvol_mask_free> handle_;
+};
+
+// The objects of one call.
+class Result {
+public:
+    explicit Result(SegvolResult *handle) : handle_(handle) {}
+
+    [[nodiscard]] std::size_t size() const noexcept { return segvol_result_len(handle_.get()); }
+
+    [[nodiscard]] Mask mask(std::size_t index) const
+    {
+        SegvolMask *mask = nullptr;
+        detail::check(segvol_result_mask(handle_.get(), index, &mask));
+        return Mask(mask);
+    }
+
+    // 1 for the first object, 2 for the second, 0 for none.
+    [[nodiscard]] Mask label_map() const
+    {
+        SegvolMask *mask = nullptr;
+        detail::check(segvol_result_label_map(handle_.get(), &mask));
+        return Mask(mask);
+    }
+
+    // What was done, JSON text.
+    [[nodiscard]] std::string report() const
+    {
+        char *text = nullptr;
+        detail::check(segvol_result_report(handle_.get(), &text));
+        return detail::take(text);
+    }
+
+private:
+    detail::Handle<SegvolResult, segvol_result_free> handle_;
+};
+
+// Is told how far a call has come; gives true to go on, false to stop. What it throws leaves the call that it was given to.
+using Progress = std::function<bool(std::size_t done, std::size_t total)>;
+
+// One scan, ready for prompts.
+class Study {
+public:
+    Study(const Model &model, const Volume &volume)
+    {
+        SegvolStudy *handle = nullptr;
+        detail::check(segvol_study_new(model.get(), volume.get(), nullptr, &handle));
+        handle_.reset(handle);
+    }
+
+    Study(const Model &model, const Volume &volume, const Options &options)
+    {
+        options.with([&](const SegvolOptions *values) {
+            SegvolStudy *handle = nullptr;
+            detail::check(segvol_study_new(model.get(), volume.get(), values, &handle));
+            handle_.reset(handle);
+        });
+    }
+
+    [[nodiscard]] Mask segment(const Prompt &prompt) const
+    {
+        const SegvolPrompt values = prompt.view();
+        SegvolMask *mask = nullptr;
+        detail::check(segvol_study_segment(handle_.get(), &values, &mask));
+        return Mask(mask);
+    }
+
+    // Throws Error with SEGVOL_STATUS_CANCELLED when `progress` gives false.
+    [[nodiscard]] Result segment(const std::vector<Prompt> &prompts, const Progress &progress = nullptr) const
+    {
+        std::vector<SegvolPrompt> values;
+        values.reserve(prompts.size());
+        for (const Prompt &prompt : prompts) {
+            values.push_back(prompt.view());
+        }
+        Call call{&progress, nullptr};
+        SegvolResult *result = nullptr;
+        const SegvolStatus status = segvol_study_segment_all(handle_.get(), values.data(), values.size(),
+                                                             progress ? &Study::forward : nullptr, &call, &result);
+        if (call.thrown) {
+            std::rethrow_exception(call.thrown);
+        }
+        detail::check(status);
+        return Result(result);
+    }
+
+    [[nodiscard]] Shape shape() const
+    {
+        Shape shape{};
+        detail::check(segvol_study_shape(handle_.get(), shape.data()));
+        return shape;
+    }
+
+    [[nodiscard]] SegvolStudyStatistics statistics() const
+    {
+        SegvolStudyStatistics statistics{};
+        detail::check(segvol_study_statistics_init(&statistics, sizeof statistics));
+        detail::check(segvol_study_statistics(handle_.get(), &statistics));
+        return statistics;
+    }
+
+private:
+    struct Call {
+        const Progress *progress;
+        std::exception_ptr thrown;
+    };
+
+    // An exception must not go through C: it waits in `call`.
+    static int forward(std::size_t done, std::size_t total, void *user_data) noexcept
+    {
+        Call &call = *static_cast<Call *>(user_data);
+        try {
+            return (*call.progress)(done, total) ? 0 : 1;
+        } catch (...) {
+            call.thrown = std::current_exception();
+            return 1;
+        }
+    }
+
+    detail::Handle<SegvolStudy, segvol_study_free> handle_;
+};
+
+// A provider of the loaded ONNX Runtime.
+struct Provider {
+    std::string name;
+    std::optional<std::string> problem; // Why it cannot be used.
+};
+
+// Every provider, tried. An empty `library` is the one that is loaded, or would be.
+[[nodiscard]] inline std::vector<Provider> providers(const std::string &library = std::string())
+{
+    SegvolProviders *list = nullptr;
+    detail::check(segvol_providers_new(library.empty() ? nullptr : library.c_str(), &list));
+    const detail::Handle<SegvolProviders, segvol_providers_free> owned(list);
+    std::vector<Provider> found;
+    for (std::size_t n = 0; n < segvol_providers_len(list); ++n) {
+        const char *problem = segvol_providers_problem(list, n);
+        std::optional<std::string> reason;
+        if (problem != nullptr) {
+            reason = problem;
+        }
+        found.push_back({segvol_providers_name(list, n), reason});
+    }
+    return found;
+}
+
+} // namespace segvol
+
+#endif // SEGVOL_HPP

@@ -1,0 +1,126 @@
+//! The one fence between Rust and C: no panic crosses, and a failure leaves its message for the thread.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::ffi::{CString, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+use crate::status::{Failure, SegvolStatus};
+
+thread_local! {
+    static LAST_ERROR: RefCell<CString> = RefCell::default();
+    /// How many fences the thread is inside of: a callback may call in again.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    /// Where the thread last panicked.
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs the body of a function that C calls.
+pub(crate) fn fence(body: impl FnOnce() -> Result<(), Failure>) -> SegvolStatus {
+    match caught(body) {
+        Ok(Ok(())) => SegvolStatus::Ok,
+        Ok(Err(Failure { status, message })) => {
+            remember(message);
+            status
+        }
+        Err(message) => {
+            remember(message);
+            SegvolStatus::Internal
+        }
+    }
+}
+
+/// As [`fence`], for a function that gives a value, `otherwise` if its body panics.
+pub(crate) fn fence_value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    caught(body).unwrap_or_else(|message| {
+        remember(message);
+        otherwise
+    })
+}
+
+/// The message of the thread's last failure.
+pub(crate) fn last_error() -> *const c_char {
+    // A thread that ends has none any more.
+    let message = LAST_ERROR.try_with(|message| message.try_borrow().map(|message| message.as_ptr()));
+    message.ok().and_then(Result::ok).unwrap_or(c"".as_ptr())
+}
+
+fn remember(mut message: String) {
+    message.retain(|c| c != '\0');
+    let message = CString::new(message).unwrap_or_default();
+    let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = message);
+}
+
+/// Gives the body's value, or what its panic said and where.
+fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    quiet();
+    DEPTH.with(|depth| depth.set(depth.get() + 1));
+    // A handle whose call panicked is left as whole as the runtime leaves it: its state is behind locks that know.
+    let result = catch_unwind(AssertUnwindSafe(body));
+    DEPTH.with(|depth| depth.set(depth.get() - 1));
+    result.map_err(|payload| {
+        let place = PLACE.try_with(RefCell::take).unwrap_or_default();
+        format!("a mistake in libsegvol {}: panic{place}: {}", env!("CARGO_PKG_VERSION"), said(&*payload))
+    })
+}
+
+fn said(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// A library does not print: inside a fence a panic's place is kept for the message instead.
+fn quiet() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let otherwise = take_hook();
+        set_hook(Box::new(move |panic| {
+            if DEPTH.with(Cell::get) == 0 {
+                otherwise(panic);
+            } else if let Some(place) = panic.location() {
+                let place = format!(" at {}:{}", place.file(), place.line());
+                let _ = PLACE.try_with(|kept| *kept.borrow_mut() = place);
+            }
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+
+    use super::*;
+
+    fn message() -> String {
+        // SAFETY: the message lives until this thread's next failure.
+        unsafe { CStr::from_ptr(last_error()) }.to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn a_panic_is_a_status_with_its_message_and_place() {
+        assert_eq!(fence(|| panic!("odd {}", 7)), SegvolStatus::Internal);
+        assert!(message().contains("odd 7") && message().contains("fence.rs:"), "{}", message());
+        assert_eq!(fence_value(3, || panic!("even")), 3);
+        assert!(message().contains("even"), "{}", message());
+    }
+
+    #[test]
+    fn a_failure_is_kept_for_its_thread_alone() {
+        assert_eq!(fence(|| Err(Failure::new(SegvolStatus::Shape, "a\0b"))), SegvolStatus::Shape);
+        assert_eq!(message(), "ab");
+        std::thread::spawn(|| assert_eq!(message(), "")).join().expect("joined");
+        assert_eq!(fence(|| Ok(())), SegvolStatus::Ok);
+        assert_eq!(message(), "ab", "a success leaves it");
+    }
+
+    #[test]
+    fn fences_may_stand_inside_one_another() {
+        let outer = fence(|| {
+            assert_eq!(fence(|| panic!("inner")), SegvolStatus::Internal);
+            Ok(())
+        });
+        assert_eq!(outer, SegvolStatus::Ok);
+        assert_eq!(DEPTH.with(Cell::get), 0);
+    }
+}

@@ -1,0 +1,275 @@
+//! Labels on the scan's grid.
+
+use std::ffi::c_char;
+use std::path::Path;
+
+use segvol::Mask;
+use segvol::mask::Labels;
+
+use crate::arguments::{free, handle, output, text};
+use crate::fence::fence;
+use crate::sized::{self, Versioned};
+use crate::status::{Failure, SegvolStatus};
+
+/// One label per voxel, on the scan's grid; 0 is background.
+pub struct SegvolMask(pub(crate) Mask);
+
+/// What a mask says of one label. Set `size` with segvol_mask_statistics_init().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SegvolMaskStatistics {
+    /// Set by segvol_mask_statistics_init().
+    pub size: usize,
+    /// Voxels that have the label.
+    pub voxels: u64,
+    /// Their volume in millilitres.
+    pub volume_ml: f64,
+    /// Least i, j, k among them; 0 where there are none.
+    pub box_min: [usize; 3],
+    /// Greatest i, j, k among them, inclusive; 0 where there are none.
+    pub box_max: [usize; 3],
+}
+
+// SAFETY: `repr(C)`, the size first, numbers alone, no padding at the end.
+unsafe impl Versioned for SegvolMaskStatistics {
+    const NAME: &'static str = "SegvolMaskStatistics";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const DEFAULT: Self = Self { size: size_of::<Self>(), voxels: 0, volume_ml: 0.0, box_min: [0; 3], box_max: [0; 3] };
+}
+
+/// Writes the mask as NIfTI on the scan's grid, with the affine and codes of the scan's file; .nii or .nii.gz by the name.
+/// The file appears whole or not at all. `path`: UTF-8.
+///
+/// WRITE. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_save(mask: *const SegvolMask, path: *const c_char) -> SegvolStatus {
+    fence(|| {
+        // SAFETY: NULL or a live mask.
+        let mask = unsafe { handle(mask, "mask") }?;
+        // SAFETY: a text, as the comment above asks.
+        let path = unsafe { text(path, "path") }?;
+        Ok(mask.0.save(Path::new(path))?)
+    })
+}
+
+/// The number of voxels along the scan's axes i, j, k.
+///
+/// Any thread.
+/// cbindgen:ptrs-as-arrays=[[shape;3]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_shape(mask: *const SegvolMask, shape: *mut usize) -> SegvolStatus {
+    fence(|| {
+        let out = output(shape.cast::<[usize; 3]>(), "shape")?;
+        // SAFETY: NULL or a live mask.
+        let mask = unsafe { handle(mask, "mask") }?;
+        // SAFETY: the caller's three numbers.
+        unsafe { out.write(mask.0.shape_xyz()) };
+        Ok(())
+    })
+}
+
+/// The mask where it lies, without a copy: one byte per voxel, i fastest, then j, k. `*voxels` is the mask's, and lives as
+/// long as it does.
+///
+/// BUFFER for a mask of more than 255 labels: segvol_mask_copy_u16() has those. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_voxels(mask: *const SegvolMask, voxels: *mut *const u8) -> SegvolStatus {
+    fence(|| {
+        let out = output(voxels, "voxels")?;
+        // SAFETY: NULL or a live mask.
+        let mask = unsafe { handle(mask, "mask") }?;
+        let labels = bytes(&mask.0)?;
+        // SAFETY: the caller's pointer.
+        unsafe { out.write(labels.as_ptr()) };
+        Ok(())
+    })
+}
+
+/// Copies the mask, one byte per voxel.
+///
+/// `voxels`: where voxel (0, 0, 0) goes. `len`: bytes that may be written from there on. `strides`: bytes from a voxel to its
+/// neighbour along i, j, k, all positive; NULL: no gaps, i fastest, then j, k. Bytes between voxels are left as they are.
+///
+/// STRIDE; BUFFER if `len` is too small, or for a mask of more than 255 labels. Nothing is written then. Any thread.
+/// cbindgen:ptrs-as-arrays=[[strides;3]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_copy(
+    mask: *const SegvolMask,
+    voxels: *mut u8,
+    len: usize,
+    strides: *const isize,
+) -> SegvolStatus {
+    fence(|| {
+        // SAFETY: NULL or a live mask.
+        let mask = unsafe { handle(mask, "mask") }?;
+        let labels = bytes(&mask.0)?;
+        // SAFETY: the caller promises `len` bytes and, where not NULL, three strides.
+        unsafe { copy(labels, mask.0.shape_xyz(), voxels, len, strides) }
+    })
+}
+
+/// As segvol_mask_copy(), two bytes per voxel; `len` and `strides` count uint16_t, not bytes.
+///
+/// STRIDE; BUFFER if `len` is too small. Nothing is written then. Any thread.
+/// cbindgen:ptrs-as-arrays=[[strides;3]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_copy_u16(
+    mask: *const SegvolMask,
+    voxels: *mut u16,
+    len: usize,
+    strides: *const isize,
+) -> SegvolStatus {
+    fence(|| {
+        // SAFETY: NULL or a live mask.
+        let mask = unsafe { handle(mask, "mask") }?;
+        let shape = mask.0.shape_xyz();
+        match mask.0.labels() {
+            // SAFETY: the caller promises `len` elements and, where not NULL, three strides.
+            Labels::U8(labels) => unsafe { copy(labels, shape, voxels, len, strides) },
+            // SAFETY: as above.
+            Labels::U16(labels) => unsafe { copy(labels, shape, voxels, len, strides) },
+        }
+    })
+}
+
+fn bytes(mask: &Mask) -> Result<&[u8], Failure> {
+    match mask.labels() {
+        Labels::U8(labels) => Ok(labels),
+        Labels::U16(_) => {
+            let message = "mask: expected at most 255 labels for one byte per voxel, found more";
+            Err(Failure::new(SegvolStatus::Buffer, message))
+        }
+    }
+}
+
+/// # Safety
+/// `to` is NULL or `len` elements can be written there; `strides` is NULL or three numbers.
+unsafe fn copy<T: Copy, U: From<T>>(
+    labels: &[T],
+    shape: [usize; 3],
+    to: *mut U,
+    len: usize,
+    strides: *const isize,
+) -> Result<(), Failure> {
+    output(to, "voxels")?;
+    let [ni, nj, _] = shape;
+    let strides = if strides.is_null() {
+        [1, ni, ni * nj]
+    } else {
+        // SAFETY: not NULL, and three numbers.
+        let &found = unsafe { handle(strides.cast::<[isize; 3]>(), "strides") }?;
+        let bad = || Failure::new(SegvolStatus::Stride, format!("strides: expected positive numbers, found {found:?}"));
+        let positive = |stride: isize| usize::try_from(stride).ok().filter(|&stride| stride > 0).ok_or_else(bad);
+        [positive(found[0])?, positive(found[1])?, positive(found[2])?]
+    };
+    let reach =
+        (0..3).try_fold(1_usize, |reach, axis| reach.checked_add((shape[axis] - 1).checked_mul(strides[axis])?));
+    if reach.is_none_or(|reach| reach > len) {
+        let needed = reach.map_or_else(|| "more than memory has".to_owned(), |reach| reach.to_string());
+        return Err(Failure::new(SegvolStatus::Buffer, format!("len: expected at least {needed}, found {len}")));
+    }
+    for (row, labels) in labels.chunks_exact(ni).enumerate() {
+        let start = row % nj * strides[1] + row / nj * strides[2];
+        for (i, &label) in labels.iter().enumerate() {
+            // SAFETY: at most `reach`, which is at most `len`.
+            unsafe { to.add(start + i * strides[0]).write(U::from(label)) };
+        }
+    }
+    Ok(())
+}
+
+/// Sets `size`. `size`: sizeof(SegvolMaskStatistics).
+///
+/// ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_statistics_init(
+    statistics: *mut SegvolMaskStatistics,
+    size: usize,
+) -> SegvolStatus {
+    fence(|| {
+        output(statistics, "statistics")?;
+        // SAFETY: `size` bytes, as the header's first page asks.
+        unsafe { sized::init(statistics, size, "statistics") }
+    })
+}
+
+/// Measures one label: 1 for a mask of one object. A label that no voxel has is no error: 0 voxels.
+///
+/// ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_statistics(
+    mask: *const SegvolMask,
+    label: u16,
+    statistics: *mut SegvolMaskStatistics,
+) -> SegvolStatus {
+    fence(|| {
+        output(statistics, "statistics")?;
+        // SAFETY: NULL or a live mask.
+        let mask = unsafe { handle(mask, "mask") }?;
+        let (box_min, box_max) = mask.0.bounding_box_ijk(label).unwrap_or_default();
+        let found = SegvolMaskStatistics {
+            voxels: mask.0.count(label),
+            volume_ml: mask.0.volume_ml(label),
+            box_min,
+            box_max,
+            ..SegvolMaskStatistics::DEFAULT
+        };
+        // SAFETY: not NULL, and initialised.
+        unsafe { sized::fill(statistics, &found, "statistics") }
+    })
+}
+
+/// Frees a mask. NULL is nothing.
+///
+/// Any thread, when no other uses this handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_mask_free(mask: *mut SegvolMask) {
+    // SAFETY: NULL or a live mask that is not used again.
+    unsafe { free(mask) }
+}
+
+#[cfg(test)]
+mod tests {
+    use segvol::Volume;
+    use segvol::volume::Affine;
+
+    use super::*;
+
+    fn mask(labels: impl Into<Labels>) -> SegvolMask {
+        let volume = Volume::new([3, 2, 2], vec![0.0; 12], Affine::from_spacing([1.0; 3])).expect("a volume");
+        SegvolMask(Mask::from_labels(labels, volume.grid().clone()).expect("a mask"))
+    }
+
+    #[test]
+    fn labels_beyond_a_byte_need_two() {
+        let mask = mask((0..12).map(|n| n * 100).collect::<Vec<u16>>());
+        let (mut bytes, mut words) = ([7_u8; 12], [7_u16; 12]);
+        let mut voxels = std::ptr::null();
+        // SAFETY: live buffers of the length that is said.
+        unsafe {
+            assert_eq!(segvol_mask_copy(&mask, bytes.as_mut_ptr(), 12, std::ptr::null()), SegvolStatus::Buffer);
+            assert_eq!(segvol_mask_voxels(&mask, &mut voxels), SegvolStatus::Buffer);
+            assert_eq!(segvol_mask_copy_u16(&mask, words.as_mut_ptr(), 12, std::ptr::null()), SegvolStatus::Ok);
+        }
+        assert_eq!((bytes, voxels), ([7; 12], std::ptr::null()), "nothing is written");
+        assert_eq!(words.to_vec(), (0..12).map(|n| n * 100).collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn a_copy_keeps_the_gaps_and_the_end() {
+        let mask = mask((1..=12).collect::<Vec<u8>>());
+        let mut bytes = [0_u8; 31];
+        // k fastest, a gap after every voxel, one more after every row.
+        let strides = [10, 5, 2];
+        let copy = |bytes: &mut [u8]| {
+            // SAFETY: a live buffer of the length that is said.
+            unsafe { segvol_mask_copy(&mask, bytes.as_mut_ptr(), bytes.len(), strides.as_ptr()) }
+        };
+        assert_eq!(copy(&mut bytes[..27]), SegvolStatus::Buffer);
+        assert_eq!(bytes, [0; 31], "nothing is written");
+        assert_eq!(copy(&mut bytes[..28]), SegvolStatus::Ok);
+        let row = |j: u8, i: u8| [1 + i + 3 * j, 0, 7 + i + 3 * j, 0, 0];
+        let expected: Vec<u8> = (0..3).flat_map(|i| (0..2).flat_map(move |j| row(j, i))).chain([0]).collect();
+        assert_eq!(bytes.to_vec(), expected);
+    }
+}

@@ -1,0 +1,205 @@
+//! How a bundle is opened and scans are segmented.
+
+use std::ffi::c_char;
+use std::path::PathBuf;
+
+use segvol::{Options, Orientation, Profile, Provider};
+use segvol_onnx::Stage;
+
+use crate::arguments::{handle, optional_text, output, texts, unknown};
+use crate::fence::fence;
+use crate::sized::{self, Versioned};
+use crate::status::{Failure, SegvolStatus};
+
+/// Which axes the model sees.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug)]
+pub enum SegvolOrientation {
+    /// The patient's: one scan gives one mask, in whatever order it is stored.
+    Ras = 0,
+    /// As they are stored: what the released demo does.
+    Stored = 1,
+}
+
+/// How windows and prompts of the zoom-in pass are chosen.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug)]
+pub enum SegvolProfile {
+    /// Objects share windows.
+    Default = 0,
+    /// The released code to the letter.
+    Released = 1,
+}
+
+/// How a bundle is opened and scans are segmented. Set it up with segvol_options_init(): then all are defaults.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SegvolOptions {
+    /// Set by segvol_options_init().
+    pub size: usize,
+    /// Where the graphs run: "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml", "rocm", "migraphx", "xnnpack" or
+    /// "webgpu"; NULL or "auto": the best that works.
+    pub provider: *const c_char,
+    /// Which of the bundle's precisions is run: "fp32", "fp16" or "int8"; NULL: what the provider runs best.
+    pub precision: *const c_char,
+    /// ONNX Runtime's library file. NULL: the one that the process has loaded, else the variable ORT_DYLIB_PATH, else
+    /// libonnxruntime.so beside the program, beside libsegvol.so, or where the dynamic loader finds it. A process can load
+    /// only one.
+    pub library: *const c_char,
+    /// Options of the provider, "KEY=VALUE" or "PROVIDER.KEY=VALUE" each, such as "cuda.device=1".
+    pub provider_options: *const *const c_char,
+    /// How many there are.
+    pub provider_options_len: usize,
+    /// Stages that run elsewhere, "STAGE=PROVIDER" each, such as "mask_decoder=cpu".
+    pub stage_providers: *const *const c_char,
+    /// How many there are.
+    pub stage_providers_len: usize,
+    /// Threads per graph; 0: as many as there are cores.
+    pub threads: usize,
+    /// Most bytes of image embeddings that a study keeps, 2 GiB by default. With less, windows are encoded again; the
+    /// result is the same.
+    pub cache_bytes: usize,
+    /// Share of a window that the next one covers too, per axis: 0 to 0.95; 0.5 by default.
+    pub overlap: f64,
+    /// Whether the zoom-in pass runs: 1 (the default), or 0 for a fast and coarse mask.
+    pub zoom_in: i32,
+    /// Which axes the model sees: a SegvolOrientation.
+    pub orientation: i32,
+    /// How windows and prompts of the zoom-in pass are chosen: a SegvolProfile.
+    pub profile: i32,
+    /// Must be 0.
+    pub reserved: i32,
+}
+
+// SAFETY: `repr(C)`, the size first, numbers and pointers alone, no padding at the end.
+unsafe impl Versioned for SegvolOptions {
+    const NAME: &'static str = "SegvolOptions";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const DEFAULT: Self = Self {
+        size: size_of::<Self>(),
+        provider: std::ptr::null(),
+        precision: std::ptr::null(),
+        library: std::ptr::null(),
+        provider_options: std::ptr::null(),
+        provider_options_len: 0,
+        stage_providers: std::ptr::null(),
+        stage_providers_len: 0,
+        threads: 0,
+        cache_bytes: 2 << 30,
+        overlap: 0.5,
+        zoom_in: 1,
+        orientation: SegvolOrientation::Ras as i32,
+        profile: SegvolProfile::Default as i32,
+        reserved: 0,
+    };
+}
+
+/// Sets defaults. `size`: sizeof(SegvolOptions).
+///
+/// ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_options_init(options: *mut SegvolOptions, size: usize) -> SegvolStatus {
+    fence(|| {
+        output(options, "options")?;
+        // SAFETY: `size` bytes, as the header's first page asks.
+        unsafe { sized::init(options, size, "options") }
+    })
+}
+
+/// The runtime's options; the defaults for NULL.
+///
+/// # Safety
+/// NULL, or initialised, with texts that live while they are read.
+pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<Options, Failure> {
+    if pointer.is_null() {
+        return Ok(Options::default());
+    }
+    // SAFETY: initialised.
+    unsafe { handle(pointer.cast::<usize>(), "options") }?;
+    // SAFETY: not NULL, and initialised.
+    let given = unsafe { sized::read(pointer, "options") }?;
+    let mut options = Options::default();
+    // SAFETY: texts or NULL, as promised.
+    let (provider, precision, library) = unsafe {
+        (
+            optional_text(given.provider, "options.provider")?,
+            optional_text(given.precision, "options.precision")?,
+            optional_text(given.library, "options.library")?,
+        )
+    };
+    if let Some(name) = provider {
+        options.provider = self::provider(name, "options.provider")?;
+    }
+    if let Some(name) = precision {
+        let bad = |error: String| Failure::new(SegvolStatus::Option, format!("options.precision: {error}"));
+        options.precision = Some(name.parse().map_err(bad)?);
+    }
+    options.library = library.map(PathBuf::from);
+    // SAFETY: as many texts as promised.
+    let (provider_options, stage_providers) = unsafe {
+        (
+            texts(given.provider_options, given.provider_options_len, "options.provider_options")?,
+            texts(given.stage_providers, given.stage_providers_len, "options.stage_providers")?,
+        )
+    };
+    for text in provider_options {
+        let bad = |error: segvol::ProviderOptionError| {
+            Failure::new(SegvolStatus::ProviderOption, format!("options.provider_options: {error}"))
+        };
+        options.provider_options.set(options.provider, text).map_err(bad)?;
+    }
+    for text in stage_providers {
+        let (stage, provider) = stage_provider(text)?;
+        options.stage_providers.insert(stage, provider);
+    }
+    options.threads = (given.threads != 0).then_some(given.threads);
+    options.cache_bytes = given.cache_bytes;
+    options.overlap = given.overlap;
+    options.zoom_in = match given.zoom_in {
+        0 => false,
+        1 => true,
+        other => return Err(unknown("options.zoom_in", "0 or 1", other)),
+    };
+    options.orientation = match given.orientation {
+        0 => Orientation::Ras,
+        1 => Orientation::Stored,
+        other => return Err(unknown("options.orientation", "one of SegvolOrientation, 0 or 1", other)),
+    };
+    options.profile = match given.profile {
+        0 => Profile::Default,
+        1 => Profile::Released,
+        other => return Err(unknown("options.profile", "one of SegvolProfile, 0 or 1", other)),
+    };
+    if given.reserved != 0 {
+        return Err(unknown("options.reserved", "0", given.reserved));
+    }
+    Ok(options)
+}
+
+fn provider(name: &str, argument: &str) -> Result<Provider, Failure> {
+    name.parse().map_err(|error: String| Failure::new(SegvolStatus::ProviderUnknown, format!("{argument}: {error}")))
+}
+
+fn stage_provider(text: &str) -> Result<(Stage, Provider), Failure> {
+    const ARGUMENT: &str = "options.stage_providers";
+    let (stage, name) = text.split_once('=').unwrap_or((text, ""));
+    let found = Stage::ALL.into_iter().find(|known| known.name() == stage);
+    let stage = found.ok_or_else(|| {
+        let names = Stage::ALL.map(Stage::name).join(", ");
+        let message = format!("{ARGUMENT}: {text:?}: expected STAGE=PROVIDER, where STAGE is one of {names}");
+        Failure::new(SegvolStatus::ProviderUnknown, message)
+    })?;
+    Ok((stage, provider(name, ARGUMENT)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_the_runtimes() {
+        // SAFETY: initialised.
+        let found = unsafe { options(&SegvolOptions::DEFAULT) }.expect("options");
+        assert_eq!(format!("{found:?}"), format!("{:?}", Options::default()));
+    }
+}

@@ -1,0 +1,288 @@
+//! A scan: from a file, or from the caller's memory.
+
+use std::ffi::{c_char, c_void};
+use std::path::Path;
+
+use segvol::Volume;
+use segvol::volume::{Affine, Buffer, Elements};
+
+use crate::arguments::{free, handle, output, text};
+use crate::fence::fence;
+use crate::sized::{self, Versioned};
+use crate::status::{Failure, Named, SegvolStatus};
+
+/// A scan: intensities, and where its voxels lie in the patient.
+pub struct SegvolVolume(pub(crate) Volume);
+
+/// The type of one voxel in memory.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug)]
+pub enum SegvolElement {
+    /// uint8_t
+    U8 = 1,
+    /// int16_t
+    I16 = 2,
+    /// uint16_t
+    U16 = 3,
+    /// int32_t
+    I32 = 4,
+    /// float
+    F32 = 5,
+    /// double
+    F64 = 6,
+}
+
+/// How a buffer says where its voxels lie. RAS: millimetres that grow to the patient's right, front (anterior) and head
+/// (superior), as in NIfTI; LPS: to the left, back (posterior) and head, as in DICOM and ITK.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug)]
+pub enum SegvolGeometry {
+    /// `affine`, to RAS.
+    AffineRas = 1,
+    /// `affine`, to LPS.
+    AffineLps = 2,
+    /// `spacing`, `direction` and `origin` in RAS.
+    PartsRas = 3,
+    /// `spacing`, `direction` and `origin` in LPS: what DICOM's and ITK's images have.
+    PartsLps = 4,
+}
+
+/// A scan in the caller's memory. Set it up with segvol_buffer_init(), then set at least `voxels`, `element`, `shape`,
+/// `geometry` and what that needs.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SegvolBuffer {
+    /// Set by segvol_buffer_init().
+    pub size: usize,
+    /// Voxel (0, 0, 0), aligned as its type asks. Read by segvol_volume_from_buffer() alone, and not kept.
+    pub voxels: *const c_void,
+    /// The type of a voxel: a SegvolElement.
+    pub element: i32,
+    /// How the geometry is given: a SegvolGeometry. There is no default: a wrong one would mirror the patient.
+    pub geometry: i32,
+    /// Voxels along the axes i, j, k.
+    pub shape: [usize; 3],
+    /// Bytes from a voxel to its neighbour along i, j, k: whole elements, maybe negative. All 0 (the default): no gaps, i
+    /// fastest, then j, k, as NIfTI and ITK store images.
+    pub strides: [isize; 3],
+    /// Three rows x, y, z of four: `x = a[0] i + a[1] j + a[2] k + a[3]`, and so on. Millimetres.
+    pub affine: [f64; 12],
+    /// Millimetres between neighbours along i, j, k.
+    pub spacing: [f64; 3],
+    /// Row by row, the matrix whose columns are the directions of i, j, k; the default is the unit matrix.
+    pub direction: [f64; 9],
+    /// Where the centre of voxel (0, 0, 0) is, in millimetres.
+    pub origin: [f64; 3],
+    /// Hounsfield units are `slope` times the stored value, plus `intercept`; 1 by default.
+    pub slope: f64,
+    /// See `slope`; 0 by default.
+    pub intercept: f64,
+}
+
+// SAFETY: `repr(C)`, the size first, numbers and pointers alone, no padding at the end.
+unsafe impl Versioned for SegvolBuffer {
+    const NAME: &'static str = "SegvolBuffer";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const DEFAULT: Self = Self {
+        size: size_of::<Self>(),
+        voxels: std::ptr::null(),
+        element: 0,
+        geometry: 0,
+        shape: [0; 3],
+        strides: [0; 3],
+        affine: [0.0; 12],
+        spacing: [0.0; 3],
+        direction: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        origin: [0.0; 3],
+        slope: 1.0,
+        intercept: 0.0,
+    };
+}
+
+/// Reads a NIfTI file, .nii or .nii.gz. `path`: UTF-8. `*volume` is the caller's, to be freed with segvol_volume_free().
+///
+/// FILE. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *mut SegvolVolume) -> SegvolStatus {
+    fence(|| {
+        let out = output(volume, "volume")?;
+        // SAFETY: a text, as the comment above asks.
+        let path = unsafe { text(path, "path") }?;
+        let opened = Volume::open(Path::new(path))?;
+        // SAFETY: the caller's pointer.
+        unsafe { out.give(SegvolVolume(opened)) };
+        Ok(())
+    })
+}
+
+/// Sets defaults. `size`: sizeof(SegvolBuffer).
+///
+/// ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_buffer_init(buffer: *mut SegvolBuffer, size: usize) -> SegvolStatus {
+    fence(|| {
+        output(buffer, "buffer")?;
+        // SAFETY: `size` bytes, as the header's first page asks.
+        unsafe { sized::init(buffer, size, "buffer") }
+    })
+}
+
+/// Takes a scan from the caller's memory, which is read once (as float32, in the order that is needed) and may be freed as
+/// soon as this returns. `*volume` is the caller's, to be freed with segvol_volume_free().
+///
+/// SHAPE, STRIDE, ELEMENT, AFFINE, ARGUMENT. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_volume_from_buffer(
+    buffer: *const SegvolBuffer,
+    volume: *mut *mut SegvolVolume,
+) -> SegvolStatus {
+    fence(|| {
+        let out = output(volume, "volume")?;
+        // SAFETY: NULL or an initialised buffer; NULL ends here.
+        unsafe { handle(buffer.cast::<usize>(), "buffer") }?;
+        // SAFETY: not NULL, and initialised.
+        let buffer = unsafe { sized::read(buffer, "buffer") }?;
+        // SAFETY: the caller promises that every voxel of the shape can be read.
+        let taken = unsafe { from_buffer(&buffer) }?;
+        // SAFETY: the caller's pointer.
+        unsafe { out.give(SegvolVolume(taken)) };
+        Ok(())
+    })
+}
+
+/// # Safety
+/// Every voxel that shape and strides name can be read.
+unsafe fn from_buffer(buffer: &SegvolBuffer) -> Result<Volume, Failure> {
+    let affine = affine(buffer)?;
+    if buffer.voxels.is_null() {
+        return Err(Failure::new(SegvolStatus::Null, "buffer.voxels: expected a pointer, found NULL"));
+    }
+    macro_rules! take {
+        ($type:ty, $variant:ident) => {{
+            // SAFETY: promised by the caller of this function.
+            let (elements, offset, strides) = unsafe { elements::<$type>(buffer) }?;
+            let (slope, intercept, shape_xyz) = (buffer.slope, buffer.intercept, buffer.shape);
+            let elements = Elements::$variant(elements);
+            let buffer = Buffer { elements, shape_xyz, strides, offset, slope, intercept };
+            Volume::from_buffer(&buffer, affine).named("buffer")
+        }};
+    }
+    match buffer.element {
+        1 => take!(u8, U8),
+        2 => take!(i16, I16),
+        3 => take!(u16, U16),
+        4 => take!(i32, I32),
+        5 => take!(f32, F32),
+        6 => take!(f64, F64),
+        other => {
+            let message = format!("buffer.element: expected one of SegvolElement, 1 to 6, found {other}");
+            Err(Failure::new(SegvolStatus::Element, message))
+        }
+    }
+}
+
+/// The elements from the first to the last voxel in memory, which of them is voxel (0, 0, 0), and the strides in elements.
+///
+/// # Safety
+/// Every voxel that shape and strides name can be read as a `T`.
+unsafe fn elements<'a, T>(buffer: &SegvolBuffer) -> Result<(&'a [T], usize, [isize; 3]), Failure> {
+    let bytes = size_of::<T>() as isize;
+    let stride = |message: String| Failure::new(SegvolStatus::Stride, format!("buffer.strides: {message}"));
+    let strides = if buffer.strides == [0; 3] {
+        let [ni, nj, _] = buffer.shape;
+        [1, ni as isize, ni.saturating_mul(nj) as isize]
+    } else {
+        if buffer.strides.iter().any(|stride| stride % bytes != 0) {
+            let found = buffer.strides;
+            return Err(stride(format!("expected whole elements of {bytes} bytes, found {found:?} bytes")));
+        }
+        buffer.strides.map(|stride| stride / bytes)
+    };
+    let (first, last) = Buffer::span(buffer.shape, strides).named("buffer")?;
+    let len = last.checked_sub(first).and_then(|len| len.checked_add(1));
+    let len = len.filter(|len| len.checked_mul(bytes).is_some());
+    let len = len.ok_or_else(|| stride(format!("expected a span that fits the memory, found {strides:?} elements")))?;
+    let voxels = buffer.voxels.cast::<T>();
+    if !voxels.is_aligned() {
+        let message = format!("buffer.voxels: expected an address that {bytes} divides, found {voxels:p}");
+        return Err(Failure::new(SegvolStatus::Element, message));
+    }
+    // SAFETY: the voxel is within the caller's memory; `wrapping` arithmetic would hide a mistake no better.
+    let start = unsafe { voxels.offset(first) };
+    // SAFETY: from the first to the last voxel in memory, all of one allocation of the caller's.
+    let elements = unsafe { std::slice::from_raw_parts(start, len as usize) };
+    Ok((elements, first.unsigned_abs(), strides))
+}
+
+fn affine(buffer: &SegvolBuffer) -> Result<Affine, Failure> {
+    let bad = |message: String| Failure::new(SegvolStatus::Affine, message);
+    let rows = |n: &[f64; 12]| Affine::new([0, 4, 8].map(|row| [n[row], n[row + 1], n[row + 2], n[row + 3]]));
+    let parts = || {
+        let direction = [0, 3, 6].map(|row| [0, 1, 2].map(|column| buffer.direction[row + column]));
+        Affine::from_parts(buffer.spacing, direction, buffer.origin)
+    };
+    let (affine, given_as) = match buffer.geometry {
+        1 => (rows(&buffer.affine), "affine"),
+        2 => (Affine::from_lps(rows(&buffer.affine)), "affine"),
+        3 => (parts(), "parts"),
+        4 => (Affine::from_lps(parts()), "parts"),
+        other => return Err(bad(format!("buffer.geometry: expected one of SegvolGeometry, 1 to 4, found {other}"))),
+    };
+    if affine.is_invertible() {
+        return Ok(affine);
+    }
+    if given_as == "affine" {
+        let found = buffer.affine;
+        return Err(bad(format!("buffer.affine: expected finite numbers and three independent axes, found {found:?}")));
+    }
+    // Which of the three it was.
+    if let Some(found) = buffer.spacing.iter().find(|spacing| !(spacing.is_normal() && **spacing > 0.0)) {
+        return Err(bad(format!("buffer.spacing: expected three positive numbers, found {found}")));
+    }
+    if let Some(found) = buffer.origin.iter().find(|place| !place.is_finite()) {
+        return Err(bad(format!("buffer.origin: expected finite numbers, found {found}")));
+    }
+    let found = buffer.direction;
+    Err(bad(format!("buffer.direction: expected finite numbers and three independent columns, found {found:?}")))
+}
+
+/// The number of voxels along the file's axes i, j, k.
+///
+/// Any thread.
+/// cbindgen:ptrs-as-arrays=[[shape;3]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_volume_shape(volume: *const SegvolVolume, shape: *mut usize) -> SegvolStatus {
+    fence(|| {
+        let out = output(shape.cast::<[usize; 3]>(), "shape")?;
+        // SAFETY: NULL or a live volume.
+        let volume = unsafe { handle(volume, "volume") }?;
+        // SAFETY: the caller's three numbers.
+        unsafe { out.write(volume.0.shape_xyz()) };
+        Ok(())
+    })
+}
+
+/// From a voxel's index to RAS+ millimetres: three rows of four, as in SegvolBuffer.
+///
+/// Any thread.
+/// cbindgen:ptrs-as-arrays=[[affine;12]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_volume_affine(volume: *const SegvolVolume, affine: *mut f64) -> SegvolStatus {
+    fence(|| {
+        let out = output(affine.cast::<[[f64; 4]; 3]>(), "affine")?;
+        // SAFETY: NULL or a live volume.
+        let volume = unsafe { handle(volume, "volume") }?;
+        // SAFETY: the caller's twelve numbers.
+        unsafe { out.write(volume.0.grid().affine().rows()) };
+        Ok(())
+    })
+}
+
+/// Frees a volume. Studies of it stay whole. NULL is nothing.
+///
+/// Any thread, when no other uses this handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_volume_free(volume: *mut SegvolVolume) {
+    // SAFETY: NULL or a live volume that is not used again.
+    unsafe { free(volume) }
+}

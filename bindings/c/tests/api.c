@@ -1,0 +1,635 @@
+/* Every function and every status that a program can meet. Usage: api BUNDLE INFINITE_BUNDLE SCAN.nii.gz FOLDER */
+
+#include "check.h"
+
+#include <math.h>
+
+static void versions(void)
+{
+    char expected[64];
+
+    CHECK(segvol_abi_version() == SEGVOL_ABI_VERSION);
+    snprintf(expected, sizeof expected, "%d.%d.%d", SEGVOL_VERSION_MAJOR, SEGVOL_VERSION_MINOR, SEGVOL_VERSION_PATCH);
+    CHECK(strcmp(segvol_version(), expected) == 0);
+    CHECK(strcmp(segvol_status_name(SEGVOL_STATUS_OK), "SEGVOL_STATUS_OK") == 0);
+    CHECK(strcmp(segvol_status_name(SEGVOL_STATUS_WRITE), "SEGVOL_STATUS_WRITE") == 0);
+    CHECK(strcmp(segvol_status_name(12345), "unknown status") == 0);
+    CHECK(strcmp(segvol_last_error(), "") == 0);
+}
+
+/* Before any library is loaded, and after. */
+static void missing_library(const char *bundle, int loaded)
+{
+    SegvolOptions options;
+    SegvolModel *model = NULL;
+    SegvolProviders *providers = NULL;
+
+    OK(segvol_options_init(&options, sizeof options));
+    options.library = "/nonexistent/libonnxruntime.so";
+    FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_LIBRARY,
+          loaded ? "can load only one" : "there is no such file");
+    FAILS(segvol_providers_new("/nonexistent/libonnxruntime.so", &providers), SEGVOL_STATUS_LIBRARY, "/nonexistent/");
+    CHECK(model == NULL && providers == NULL);
+}
+
+static void opening(const char *bundle)
+{
+    const char *unknown_option[] = {"cpu.nonsense=1"}, *known_option[] = {"cpu.spin=off"};
+    const char *bad_stages[] = {"decoder=cpu", "mask_decoder=gpu", "mask_decoder", "mask_decoder=auto"};
+    const SegvolStatus stage_status[] = {SEGVOL_STATUS_PROVIDER_UNKNOWN, SEGVOL_STATUS_PROVIDER_UNKNOWN,
+                                         SEGVOL_STATUS_PROVIDER_UNKNOWN, SEGVOL_STATUS_OPTION};
+    const char *good_stage[] = {"mask_decoder=cpu"};
+    SegvolModel *const untouched = (SegvolModel *)(void *)&unknown_option;
+    SegvolModel *model = untouched;
+    SegvolOptions options;
+    char *manifest = NULL;
+    int n;
+
+    FAILS(segvol_options_init(&options, 8), SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
+    FAILS(segvol_model_open("/nonexistent/bundle", NULL, &model), SEGVOL_STATUS_BUNDLE, "/nonexistent/bundle");
+    FAILS(segvol_model_open("\xff\xfe", NULL, &model), SEGVOL_STATUS_UTF8, "bundle");
+
+    memset(&options, 0, sizeof options); /* Not initialised. */
+    FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
+
+#define REFUSED(field, value, status, part)                              \
+    do {                                                                 \
+        OK(segvol_options_init(&options, sizeof options));               \
+        options.field = value;                                           \
+        FAILS(segvol_model_open(bundle, &options, &model), status, part); \
+        CHECK(model == untouched);                                       \
+    } while (0)
+    REFUSED(provider, "gpu", SEGVOL_STATUS_PROVIDER_UNKNOWN, "options.provider: provider `gpu`");
+    REFUSED(provider, "\xff", SEGVOL_STATUS_UTF8, "options.provider");
+    REFUSED(provider, "coreml", SEGVOL_STATUS_PROVIDER_MISSING, "coreml");
+    REFUSED(precision, "fp64", SEGVOL_STATUS_OPTION, "options.precision");
+    REFUSED(precision, "int8", SEGVOL_STATUS_BUNDLE, "int8");
+    REFUSED(overlap, 1.5, SEGVOL_STATUS_OPTION, "overlap");
+    REFUSED(overlap, NAN, SEGVOL_STATUS_OPTION, "overlap");
+    REFUSED(zoom_in, 2, SEGVOL_STATUS_ARGUMENT, "options.zoom_in");
+    REFUSED(orientation, -1, SEGVOL_STATUS_ARGUMENT, "options.orientation");
+    REFUSED(profile, 7, SEGVOL_STATUS_ARGUMENT, "options.profile");
+    REFUSED(reserved, 1, SEGVOL_STATUS_ARGUMENT, "options.reserved");
+    REFUSED(provider_options_len, 1, SEGVOL_STATUS_NULL, "options.provider_options");
+    REFUSED(stage_providers_len, 1, SEGVOL_STATUS_NULL, "options.stage_providers");
+#undef REFUSED
+
+    OK(segvol_options_init(&options, sizeof options));
+    options.provider_options = unknown_option;
+    options.provider_options_len = 1;
+    FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_PROVIDER_OPTION, "nonsense");
+    for (n = 0; n < 4; n++) {
+        OK(segvol_options_init(&options, sizeof options));
+        options.stage_providers = &bad_stages[n];
+        options.stage_providers_len = 1;
+        FAILS(segvol_model_open(bundle, &options, &model), stage_status[n], NULL);
+    }
+    CHECK(model == untouched);
+
+    options.provider = "cpu";
+    options.precision = "fp32";
+    options.provider_options = known_option;
+    options.provider_options_len = 1;
+    options.stage_providers = good_stage;
+    options.threads = 1;
+    options.cache_bytes = 1 << 20;
+    options.overlap = 0.25;
+    options.zoom_in = 0;
+    options.orientation = SEGVOL_ORIENTATION_STORED;
+    options.profile = SEGVOL_PROFILE_RELEASED;
+    OK(segvol_model_open(bundle, &options, &model));
+    CHECK(model != untouched);
+    CHECK(strcmp(segvol_model_provider(model), "cpu") == 0);
+    OK(segvol_model_manifest(model, &manifest));
+    CHECK(strstr(manifest, "schema_version") != NULL);
+    segvol_string_free(manifest);
+    segvol_model_free(model);
+}
+
+static void volumes(const char *scan)
+{
+    SegvolVolume *const untouched = (SegvolVolume *)(void *)&scan;
+    SegvolVolume *volume = untouched, *other = NULL;
+    int16_t *voxels = draw();
+    SegvolBuffer good = describe(voxels), buffer;
+    size_t shape[3];
+    double affine[12], again[12];
+    int n;
+
+    FAILS(segvol_buffer_init(&buffer, 0), SEGVOL_STATUS_ARGUMENT, "buffer: expected `size`");
+    FAILS(segvol_volume_open("/nonexistent/scan.nii", &volume), SEGVOL_STATUS_FILE, "/nonexistent/scan.nii");
+    FAILS(segvol_volume_open("\xff", &volume), SEGVOL_STATUS_UTF8, "path");
+
+#define REFUSED(field, value, status, part)                                \
+    do {                                                                   \
+        buffer = good;                                                     \
+        buffer.field = value;                                              \
+        FAILS(segvol_volume_from_buffer(&buffer, &volume), status, part);   \
+        CHECK(volume == untouched);                                        \
+    } while (0)
+    REFUSED(size, 0, SEGVOL_STATUS_ARGUMENT, "buffer: expected `size`");
+    REFUSED(voxels, NULL, SEGVOL_STATUS_NULL, "buffer.voxels");
+    REFUSED(element, 0, SEGVOL_STATUS_ELEMENT, "buffer.element");
+    REFUSED(element, 7, SEGVOL_STATUS_ELEMENT, "found 7");
+    REFUSED(voxels, (const char *)voxels + 1, SEGVOL_STATUS_ELEMENT, "buffer.voxels");
+    REFUSED(shape[1], 0, SEGVOL_STATUS_SHAPE, "buffer: shape");
+    REFUSED(shape[2], SIZE_MAX / 2, SEGVOL_STATUS_SHAPE, "buffer: shape");
+    REFUSED(strides[0], 2, SEGVOL_STATUS_STRIDE, "buffer: strides");   /* The others are 0. */
+    REFUSED(strides[0], 3, SEGVOL_STATUS_STRIDE, "buffer.strides");    /* No whole elements. */
+    REFUSED(geometry, 0, SEGVOL_STATUS_AFFINE, "buffer.geometry");
+    REFUSED(geometry, 5, SEGVOL_STATUS_AFFINE, "buffer.geometry");
+    REFUSED(geometry, SEGVOL_GEOMETRY_AFFINE_RAS, SEGVOL_STATUS_AFFINE, "buffer.affine"); /* All 0. */
+    REFUSED(spacing[2], NAN, SEGVOL_STATUS_AFFINE, "buffer.spacing");
+    REFUSED(spacing[0], 0.0, SEGVOL_STATUS_AFFINE, "buffer.spacing");
+    REFUSED(direction[4], 0.0, SEGVOL_STATUS_AFFINE, "buffer.direction");
+    REFUSED(origin[1], INFINITY, SEGVOL_STATUS_AFFINE, "buffer.origin");
+    REFUSED(slope, 0.0, SEGVOL_STATUS_ARGUMENT, "slope");
+    REFUSED(intercept, NAN, SEGVOL_STATUS_ARGUMENT, "intercept");
+#undef REFUSED
+    buffer = good;
+    for (n = 0; n < 3; n++) {
+        buffer.strides[n] = PTRDIFF_MAX - 1;
+    }
+    FAILS(segvol_volume_from_buffer(&buffer, &volume), SEGVOL_STATUS_STRIDE, "strides");
+
+    /* The same place, said in four ways. */
+    OK(segvol_volume_from_buffer(&good, &volume));
+    OK(segvol_volume_shape(volume, shape));
+    CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
+    OK(segvol_volume_affine(volume, affine));
+    CHECK(affine[0] == -1.0 && affine[3] == 30.0 && affine[5] == -1.0 && affine[7] == -10.0);
+    CHECK(affine[10] == 2.0 && affine[11] == -200.0);
+    segvol_volume_free(volume);
+    for (n = SEGVOL_GEOMETRY_AFFINE_RAS; n <= SEGVOL_GEOMETRY_PARTS_RAS; n++) {
+        int lps = n == SEGVOL_GEOMETRY_AFFINE_LPS, entry;
+
+        buffer = good;
+        buffer.geometry = n;
+        for (entry = 0; entry < 12; entry++) {
+            buffer.affine[entry] = lps && entry < 8 ? -affine[entry] : affine[entry];
+        }
+        buffer.direction[0] = buffer.direction[4] = -1.0;
+        buffer.origin[0] = 30.0;
+        buffer.origin[1] = -10.0;
+        OK(segvol_volume_from_buffer(&buffer, &other));
+        OK(segvol_volume_affine(other, again));
+        for (entry = 0; entry < 12; entry++) {
+            CHECK(affine[entry] == again[entry]);
+        }
+        segvol_volume_free(other);
+    }
+    free(voxels);
+
+    OK(segvol_volume_open(scan, &volume));
+    OK(segvol_volume_shape(volume, shape));
+    CHECK(shape[0] > 1 && shape[1] > 1 && shape[2] > 1);
+    segvol_volume_free(volume);
+}
+
+/* Intensities that cannot be normalised. */
+static void studies(const SegvolModel *model)
+{
+    SegvolStudy *const untouched = (SegvolStudy *)(void *)&model;
+    SegvolStudy *study = untouched;
+    SegvolVolume *volume = NULL;
+    SegvolOptions options;
+    float *voxels = calloc((size_t)NI * NJ * NK, sizeof *voxels);
+    SegvolBuffer buffer = describe(voxels);
+    size_t shape[3];
+
+    CHECK(voxels != NULL);
+    buffer.element = SEGVOL_ELEMENT_F32;
+    OK(segvol_volume_from_buffer(&buffer, &volume));
+    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "contrast");
+    segvol_volume_free(volume);
+    voxels[5] = NAN;
+    OK(segvol_volume_from_buffer(&buffer, &volume));
+    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "NaN");
+    segvol_volume_free(volume);
+    free(voxels);
+
+    volume = take_scan();
+    OK(segvol_options_init(&options, sizeof options));
+    options.overlap = -1.0;
+    FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_OPTION, "overlap");
+    CHECK(study == untouched);
+    OK(segvol_options_init(&options, sizeof options));
+    options.zoom_in = 0;
+    OK(segvol_study_new(model, volume, &options, &study));
+    OK(segvol_study_shape(study, shape));
+    CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
+    segvol_volume_free(volume);
+    segvol_study_free(study);
+}
+
+static void prompts(const SegvolModel *model)
+{
+    SegvolStudy *study = make_study(model);
+    SegvolMask *const untouched = (SegvolMask *)(void *)&model;
+    SegvolMask *mask = untouched;
+    SegvolResult *result = NULL;
+    SegvolPrompt prompt, two[2], *many;
+    SegvolPoint point = {{36.0, 30.0, 14.0}, 1, 0}, bad_point;
+    SegvolBox box = {{20.0, 15.0, 8.0}, {50.0, 45.0, 20.0}}, bad_box;
+    union {
+        SegvolPrompt prompt;
+        char bytes[sizeof(SegvolPrompt) + 8];
+    } grown;
+
+    FAILS(segvol_prompt_init(&prompt, 0), SEGVOL_STATUS_ARGUMENT, "prompt: expected `size`");
+    memset(&prompt, 0, sizeof prompt);
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_ARGUMENT, "prompt: expected `size`");
+    prompt = named(NULL);
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "found none");
+    prompt = named("   ");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_TEXT, "blanks");
+    prompt = named("\xc3\x28");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_UTF8, "prompt.text");
+    prompt = named("liver");
+    prompt.name = "\xff";
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_UTF8, "prompt.name");
+    prompt = named("liver");
+    prompt.space = 4;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_ARGUMENT, "prompt.space");
+    prompt.space = 0;
+    prompt.reserved = 1;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_ARGUMENT, "prompt.reserved");
+
+    prompt = named(NULL);
+    prompt.points = &bad_point;
+    prompt.points_len = 1;
+    bad_point = point;
+    bad_point.label = -1;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_ARGUMENT, "prompt.points[0].label");
+    bad_point = point;
+    bad_point.reserved = 1;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_ARGUMENT, "prompt.points[0].reserved");
+    bad_point = point;
+    bad_point.at[0] = NAN;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "finite");
+    bad_point.at[0] = NI;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_OUTSIDE_SCAN, "outside the scan");
+    prompt.points = NULL;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_NULL, "prompt.points");
+
+    prompt = named(NULL);
+    bad_box = box;
+    bad_box.max[1] = 3.0;
+    prompt.bounding_box = &bad_box;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "first corner");
+    CHECK(mask == untouched);
+
+    /* A program that is newer than the library: more bytes, first all 0, then not. */
+    memset(&grown, 0, sizeof grown);
+    OK(segvol_prompt_init(&grown.prompt, sizeof grown));
+    CHECK(grown.prompt.size == sizeof grown);
+    grown.prompt.text = "liver";
+    OK(segvol_study_segment(study, &grown.prompt, &mask));
+    segvol_mask_free(mask);
+    grown.bytes[sizeof grown - 1] = 1;
+    FAILS(segvol_study_segment(study, &grown.prompt, &mask), SEGVOL_STATUS_ARGUMENT, "newer");
+    FAILS(segvol_study_segment(study, (const SegvolPrompt *)(const void *)(grown.bytes + 1), &mask),
+          SEGVOL_STATUS_ARGUMENT, "prompts: expected an address");
+
+    two[0] = two[1] = named("liver");
+    two[1].size = sizeof grown;
+    FAILS(segvol_study_segment_all(study, two, 2, NULL, NULL, &result), SEGVOL_STATUS_ARGUMENT, "prompts[1]");
+    FAILS(segvol_study_segment_all(study, two, 0, NULL, NULL, &result), SEGVOL_STATUS_PROMPT, "no prompt");
+    many = &two[0];
+    FAILS(segvol_study_segment_all(study, many, 65536, NULL, NULL, &result), SEGVOL_STATUS_PROMPT, "65536");
+    CHECK(result == NULL);
+
+    /* Everything at once, in millimetres too. */
+    prompt = named("liver");
+    prompt.points = &point;
+    prompt.points_len = 1;
+    prompt.bounding_box = &box;
+    OK(segvol_study_segment(study, &prompt, &mask));
+    segvol_mask_free(mask);
+    prompt = named(NULL);
+    point.at[0] = 6.0; /* -30 + 36, 10 + 30, -200 + 2 * 14 */
+    point.at[1] = 40.0;
+    point.at[2] = -172.0;
+    prompt.points = &point;
+    prompt.points_len = 1;
+    prompt.space = SEGVOL_SPACE_LPS;
+    OK(segvol_study_segment(study, &prompt, &mask));
+    segvol_mask_free(mask);
+    point.at[0] = 60.0;
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_OUTSIDE_SCAN, "lps");
+    point.at[0] = -6.0;
+    point.at[1] = -40.0;
+    prompt.space = SEGVOL_SPACE_RAS;
+    OK(segvol_study_segment(study, &prompt, &mask));
+    segvol_mask_free(mask);
+    segvol_study_free(study);
+}
+
+/* One scan in several orders and types gives one mask, and the caller's memory is kept as it is. */
+static void orders(const SegvolModel *model)
+{
+    size_t count = (size_t)NI * NJ * NK;
+    int16_t *packed = draw();
+    double *wide = malloc(count * sizeof *wide);
+    uint16_t *stored = malloc(count * sizeof *stored);
+    uint8_t *first = malloc(count), *again = malloc(count);
+    SegvolPrompt prompt = named("liver");
+    int kind, i, j, k;
+
+    CHECK(wide != NULL && stored != NULL && first != NULL && again != NULL);
+    for (kind = 0; kind < 3; kind++) {
+        SegvolBuffer buffer = describe(packed);
+        SegvolVolume *volume = NULL;
+        SegvolStudy *study = NULL;
+        SegvolMask *mask = NULL;
+
+        if (kind == 1) { /* k fastest, as NumPy's C order has [i, j, k], with i backwards. */
+            for (i = 0; i < NI; i++) {
+                for (j = 0; j < NJ; j++) {
+                    for (k = 0; k < NK; k++) {
+                        wide[((NI - 1 - i) * NJ + j) * NK + k] = hounsfield(i, j, k);
+                    }
+                }
+            }
+            buffer.voxels = &wide[(size_t)(NI - 1) * NJ * NK];
+            buffer.element = SEGVOL_ELEMENT_F64;
+            buffer.strides[0] = -(ptrdiff_t)(NJ * NK * sizeof *wide);
+            buffer.strides[1] = (ptrdiff_t)(NK * sizeof *wide);
+            buffer.strides[2] = sizeof *wide;
+        } else if (kind == 2) { /* DICOM's stored values. */
+            for (i = 0; i < (int)count; i++) {
+                stored[i] = (uint16_t)(packed[i] + 1024);
+            }
+            buffer.voxels = stored;
+            buffer.element = SEGVOL_ELEMENT_U16;
+            buffer.intercept = -1024.0;
+        }
+        OK(segvol_volume_from_buffer(&buffer, &volume));
+        OK(segvol_study_new(model, volume, NULL, &study));
+        OK(segvol_study_segment(study, &prompt, &mask));
+        OK(segvol_mask_copy(mask, kind == 0 ? first : again, count, NULL));
+        CHECK(kind == 0 || memcmp(first, again, count) == 0);
+        segvol_mask_free(mask);
+        segvol_study_free(study);
+        segvol_volume_free(volume);
+    }
+    free(packed);
+    free(wide);
+    free(stored);
+    free(first);
+    free(again);
+}
+
+static void masks(const SegvolModel *model, const char *folder)
+{
+    size_t count = (size_t)NI * NJ * NK, shape[3], n, inside = 0;
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt two[2];
+    SegvolResult *result = NULL;
+    SegvolMask *const untouched = (SegvolMask *)(void *)&model;
+    SegvolMask *mask = untouched, *map = NULL;
+    SegvolMaskStatistics statistics;
+    SegvolStudyStatistics done;
+    uint8_t *copy = malloc(count), *spread = malloc(2 * count);
+    uint16_t *words = malloc(count * sizeof *words);
+    const uint8_t *voxels = NULL;
+    ptrdiff_t strides[3] = {2 * NJ * NK, 2 * NK, 2}, bad[3] = {1, NI, -NI * NJ};
+    char path[1024], *report = NULL;
+    FILE *file;
+
+    CHECK(copy != NULL && spread != NULL && words != NULL);
+    two[0] = named("liver");
+    two[1] = named("spleen");
+    two[1].name = "the second";
+    OK(segvol_study_segment_all(study, two, 2, NULL, NULL, &result));
+    CHECK(segvol_result_len(result) == 2);
+    FAILS(segvol_study_statistics_init(&done, 0), SEGVOL_STATUS_ARGUMENT, "statistics");
+    done.size = 0;
+    FAILS(segvol_study_statistics(study, &done), SEGVOL_STATUS_ARGUMENT, "statistics");
+    OK(segvol_study_statistics_init(&done, sizeof done));
+    OK(segvol_study_statistics(study, &done));
+    CHECK(done.size == sizeof done && done.windows_encoded > 0 && done.windows_reused > 0);
+
+    /* The handles that came before are not needed any more. */
+    segvol_study_free(study);
+    FAILS(segvol_result_mask(result, 2, &mask), SEGVOL_STATUS_INDEX, "index: expected less than 2");
+    CHECK(mask == untouched);
+    OK(segvol_result_mask(result, 0, &mask));
+    OK(segvol_result_label_map(result, &map));
+    OK(segvol_result_report(result, &report));
+    CHECK(strstr(report, "\"the second\"") != NULL && strstr(report, "windows_encoded") != NULL);
+    segvol_string_free(report);
+    segvol_result_free(result);
+
+    OK(segvol_mask_shape(mask, shape));
+    CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
+    OK(segvol_mask_voxels(mask, &voxels));
+    memset(copy, 9, count);
+    FAILS(segvol_mask_copy(mask, copy, count - 1, NULL), SEGVOL_STATUS_BUFFER, "len: expected at least");
+    FAILS(segvol_mask_copy(mask, copy, count, bad), SEGVOL_STATUS_STRIDE, "strides");
+    FAILS(segvol_mask_copy(mask, spread, 2 * count - 2, strides), SEGVOL_STATUS_BUFFER, "len");
+    FAILS(segvol_mask_copy_u16(mask, words, count - 1, NULL), SEGVOL_STATUS_BUFFER, "len");
+    CHECK(copy[0] == 9);
+    OK(segvol_mask_copy(mask, copy, count, NULL));
+    CHECK(memcmp(copy, voxels, count) == 0);
+    OK(segvol_mask_copy_u16(mask, words, count, NULL));
+    memset(spread, 7, 2 * count);
+    OK(segvol_mask_copy(mask, spread, 2 * count - 1, strides));
+    for (n = 0; n < count; n++) {
+        size_t i = n % NI, j = n / NI % NJ, k = n / NI / NJ;
+        size_t at = i * (2 * NJ * NK) + j * (2 * NK) + k * 2;
+
+        CHECK(voxels[n] <= 1 && words[n] == voxels[n]);
+        CHECK(spread[at] == voxels[n] && spread[at + 1] == 7);
+        inside += voxels[n];
+    }
+
+    FAILS(segvol_mask_statistics_init(&statistics, 0), SEGVOL_STATUS_ARGUMENT, "statistics");
+    statistics.size = 3;
+    FAILS(segvol_mask_statistics(mask, 1, &statistics), SEGVOL_STATUS_ARGUMENT, "statistics");
+    OK(segvol_mask_statistics_init(&statistics, sizeof statistics));
+    OK(segvol_mask_statistics(mask, 1, &statistics));
+    CHECK(inside > 0 && statistics.voxels == inside);
+    CHECK(fabs(statistics.volume_ml - (double)inside * 2.0 / 1000.0) < 1e-9);
+    for (n = 0; n < 3; n++) {
+        CHECK(statistics.box_min[n] <= statistics.box_max[n] && statistics.box_max[n] < shape[n]);
+    }
+    OK(segvol_mask_statistics(mask, 77, &statistics));
+    CHECK(statistics.voxels == 0 && statistics.volume_ml == 0.0 && statistics.box_max[0] == 0);
+
+    FAILS(segvol_mask_save(mask, "mask.png"), SEGVOL_STATUS_WRITE, "mask.png");
+    FAILS(segvol_mask_save(mask, "/nonexistent/mask.nii"), SEGVOL_STATUS_WRITE, "/nonexistent/mask.nii");
+    FAILS(segvol_mask_save(mask, "\xff"), SEGVOL_STATUS_UTF8, "path");
+    snprintf(path, sizeof path, "%s/map.nii", folder);
+    OK(segvol_mask_save(map, path));
+    file = fopen(path, "rb");
+    CHECK(file != NULL && fseek(file, 0, SEEK_END) == 0 && ftell(file) == (long)(352 + count));
+    fclose(file);
+    segvol_mask_free(map);
+    segvol_mask_free(mask);
+    free(copy);
+    free(spread);
+    free(words);
+}
+
+typedef struct Steps {
+    size_t calls, stop_at, total;
+} Steps;
+
+static int step(size_t done, size_t total, void *user_data)
+{
+    Steps *steps = user_data;
+
+    steps->calls++;
+    steps->total = total;
+    CHECK(done == steps->calls && done <= total);
+    return done == steps->stop_at ? 42 : 0;
+}
+
+/* Stopped in the middle; then the study goes on, with what it has encoded by then. */
+static void cancel(const SegvolModel *model)
+{
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolResult *result = NULL;
+    SegvolStudyStatistics done;
+    Steps steps = {0, 2, 0};
+    uint64_t encoded;
+
+    OK(segvol_study_statistics_init(&done, sizeof done));
+    FAILS(segvol_study_segment_all(study, &prompt, 1, step, &steps, &result), SEGVOL_STATUS_CANCELLED, "cancelled");
+    CHECK(result == NULL && steps.calls == 2 && steps.total > 3);
+    OK(segvol_study_statistics(study, &done));
+    encoded = done.windows_encoded;
+    CHECK(encoded == 2);
+    steps.calls = 0;
+    steps.stop_at = 0;
+    OK(segvol_study_segment_all(study, &prompt, 1, step, &steps, &result));
+    CHECK(steps.calls == steps.total);
+    OK(segvol_study_statistics(study, &done));
+    CHECK(done.windows_encoded == steps.total); /* None of them twice. */
+    segvol_result_free(result);
+    segvol_study_free(study);
+}
+
+typedef struct Freed {
+    SegvolStudy *study;
+} Freed;
+
+static int free_it(size_t done, size_t total, void *user_data)
+{
+    Freed *freed = user_data;
+    SegvolStudyStatistics statistics;
+
+    (void)done;
+    (void)total;
+    OK(segvol_study_statistics_init(&statistics, sizeof statistics));
+    if (freed->study != NULL) {
+        OK(segvol_study_statistics(freed->study, &statistics)); /* A callback may call in again. */
+        segvol_study_free(freed->study);                        /* Even this: the call has its own share. */
+        freed->study = NULL;
+    }
+    return 0;
+}
+
+static void free_in_callback(const SegvolModel *model)
+{
+    Freed freed;
+    SegvolPrompt prompt = named("liver");
+    SegvolResult *result = NULL;
+
+    freed.study = make_study(model);
+    OK(segvol_study_segment_all(freed.study, &prompt, 1, free_it, &freed, &result));
+    CHECK(segvol_result_len(result) == 1);
+    segvol_result_free(result);
+}
+
+static void infinite(const char *bundle)
+{
+    SegvolModel *model = open_model(bundle);
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolMask *mask = NULL;
+
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_NOT_FINITE, "expected finite numbers");
+    segvol_study_free(study);
+    segvol_model_free(model);
+}
+
+static void providers(void)
+{
+    SegvolProviders *providers = NULL;
+    size_t n, usable = 0;
+    char *report = NULL;
+
+    OK(segvol_providers_new(NULL, &providers));
+    CHECK(segvol_providers_len(providers) == 10);
+    for (n = 0; n < segvol_providers_len(providers); n++) {
+        int cpu = strcmp(segvol_providers_name(providers, n), "cpu") == 0;
+
+        usable += segvol_providers_problem(providers, n) == NULL;
+        CHECK(!cpu || segvol_providers_problem(providers, n) == NULL);
+    }
+    CHECK(usable >= 1);
+    CHECK(segvol_providers_name(providers, n) == NULL && segvol_providers_problem(providers, n) == NULL);
+    OK(segvol_providers_report(providers, &report));
+    CHECK(strstr(report, "\"version\"") != NULL);
+    segvol_string_free(report);
+    segvol_providers_free(providers);
+}
+
+typedef struct Told {
+    int messages, again;
+} Told;
+
+static void tell(int32_t level, const char *message, void *user_data)
+{
+    Told *told = user_data;
+
+    CHECK(level >= SEGVOL_LOG_LEVEL_ERROR && level <= SEGVOL_LOG_LEVEL_TRACE && message[0] != '\0');
+    if (told->messages++ == 0) {
+        FAILS(segvol_log_set(0, NULL, NULL), SEGVOL_STATUS_CALLBACK, "segvol_log_set");
+        told->again++;
+    }
+}
+
+static void log_messages(const char *bundle)
+{
+    Told told = {0, 0};
+
+    FAILS(segvol_log_set(6, tell, &told), SEGVOL_STATUS_ARGUMENT, "level");
+    OK(segvol_log_set(SEGVOL_LOG_LEVEL_TRACE, tell, &told));
+    segvol_model_free(open_model(bundle));
+    CHECK(told.messages > 0 && told.again == 1);
+    OK(segvol_log_set(SEGVOL_LOG_LEVEL_OFF, tell, &told));
+    told.messages = 0;
+    segvol_model_free(open_model(bundle));
+    OK(segvol_log_set(SEGVOL_LOG_LEVEL_TRACE, NULL, NULL));
+    segvol_model_free(open_model(bundle));
+    CHECK(told.messages == 0);
+}
+
+int main(int argc, char **argv)
+{
+    SegvolModel *model;
+
+    CHECK(argc == 5);
+    versions();
+    missing_library(argv[1], 0);
+    opening(argv[1]);
+    missing_library(argv[1], 1);
+    volumes(argv[3]);
+    model = open_model(argv[1]);
+    studies(model);
+    prompts(model);
+    orders(model);
+    masks(model, argv[4]);
+    cancel(model);
+    free_in_callback(model);
+    infinite(argv[2]);
+    providers();
+    log_messages(argv[1]);
+    segvol_model_free(model);
+    printf("api: passed\n");
+    return 0;
+}

@@ -1,0 +1,136 @@
+/* NULL in every place where a pointer is taken, one at a time. Usage: null BUNDLE */
+
+#include "check.h"
+
+#define NULL_IS(call, argument) FAILS(call, SEGVOL_STATUS_NULL, argument ": expected a pointer, found NULL")
+
+int main(int argc, char **argv)
+{
+    SegvolModel *model;
+    SegvolVolume *volume;
+    SegvolStudy *study;
+    SegvolMask *mask = NULL;
+    SegvolResult *result = NULL;
+    SegvolProviders *providers = NULL;
+    SegvolPrompt prompt;
+    SegvolBuffer buffer;
+    SegvolMaskStatistics mask_statistics;
+    SegvolStudyStatistics study_statistics;
+    size_t shape[3];
+    double affine[12];
+    char *text = NULL;
+    const uint8_t *voxels = NULL;
+    uint8_t byte = 0;
+    uint16_t word = 0;
+    int round;
+
+    CHECK(argc == 2);
+
+    /* Every free takes it, and more than once. */
+    for (round = 0; round < 2; round++) {
+        segvol_model_free(NULL);
+        segvol_volume_free(NULL);
+        segvol_study_free(NULL);
+        segvol_result_free(NULL);
+        segvol_mask_free(NULL);
+        segvol_providers_free(NULL);
+        segvol_string_free(NULL);
+    }
+
+    /* Functions that give a value. */
+    CHECK(segvol_model_provider(NULL) == NULL);
+    CHECK(segvol_result_len(NULL) == 0);
+    CHECK(segvol_providers_len(NULL) == 0);
+    CHECK(segvol_providers_name(NULL, 0) == NULL);
+    CHECK(segvol_providers_problem(NULL, 0) == NULL);
+
+    NULL_IS(segvol_options_init(NULL, sizeof(SegvolOptions)), "options");
+    NULL_IS(segvol_buffer_init(NULL, sizeof buffer), "buffer");
+    NULL_IS(segvol_prompt_init(NULL, sizeof prompt), "prompt");
+    NULL_IS(segvol_mask_statistics_init(NULL, sizeof mask_statistics), "statistics");
+    NULL_IS(segvol_study_statistics_init(NULL, sizeof study_statistics), "statistics");
+    prompt = named("liver");
+    OK(segvol_mask_statistics_init(&mask_statistics, sizeof mask_statistics));
+    OK(segvol_study_statistics_init(&study_statistics, sizeof study_statistics));
+
+    model = NULL;
+    NULL_IS(segvol_model_open(NULL, NULL, &model), "bundle");
+    NULL_IS(segvol_model_open(argv[1], NULL, NULL), "model");
+    CHECK(model == NULL);
+    model = open_model(argv[1]);
+    NULL_IS(segvol_model_manifest(NULL, &text), "model");
+    NULL_IS(segvol_model_manifest(model, NULL), "json");
+
+    volume = NULL;
+    buffer = describe(NULL);
+    NULL_IS(segvol_volume_open(NULL, &volume), "path");
+    NULL_IS(segvol_volume_open("scan.nii", NULL), "volume");
+    NULL_IS(segvol_volume_from_buffer(NULL, &volume), "buffer");
+    NULL_IS(segvol_volume_from_buffer(&buffer, NULL), "volume");
+    NULL_IS(segvol_volume_from_buffer(&buffer, &volume), "buffer.voxels");
+    CHECK(volume == NULL);
+    volume = take_scan();
+    NULL_IS(segvol_volume_shape(NULL, shape), "volume");
+    NULL_IS(segvol_volume_shape(volume, NULL), "shape");
+    NULL_IS(segvol_volume_affine(NULL, affine), "volume");
+    NULL_IS(segvol_volume_affine(volume, NULL), "affine");
+
+    study = NULL;
+    NULL_IS(segvol_study_new(NULL, volume, NULL, &study), "model");
+    NULL_IS(segvol_study_new(model, NULL, NULL, &study), "volume");
+    NULL_IS(segvol_study_new(model, volume, NULL, NULL), "study");
+    CHECK(study == NULL);
+
+    /* Wrong order: what was never made is NULL. */
+    NULL_IS(segvol_study_segment(study, &prompt, &mask), "study");
+    NULL_IS(segvol_result_mask(result, 0, &mask), "result");
+    NULL_IS(segvol_mask_save(mask, "mask.nii"), "mask");
+
+    OK(segvol_study_new(model, volume, NULL, &study));
+    NULL_IS(segvol_study_segment(study, NULL, &mask), "prompts");
+    NULL_IS(segvol_study_segment(study, &prompt, NULL), "mask");
+    NULL_IS(segvol_study_segment_all(NULL, &prompt, 1, NULL, NULL, &result), "study");
+    NULL_IS(segvol_study_segment_all(study, NULL, 1, NULL, NULL, &result), "prompts");
+    NULL_IS(segvol_study_segment_all(study, &prompt, 1, NULL, NULL, NULL), "result");
+    NULL_IS(segvol_study_shape(NULL, shape), "study");
+    NULL_IS(segvol_study_shape(study, NULL), "shape");
+    NULL_IS(segvol_study_statistics(NULL, &study_statistics), "study");
+    NULL_IS(segvol_study_statistics(study, NULL), "statistics");
+    CHECK(mask == NULL && result == NULL);
+
+    OK(segvol_study_segment_all(study, &prompt, 1, NULL, NULL, &result));
+    NULL_IS(segvol_result_mask(result, 0, NULL), "mask");
+    NULL_IS(segvol_result_label_map(NULL, &mask), "result");
+    NULL_IS(segvol_result_label_map(result, NULL), "mask");
+    NULL_IS(segvol_result_report(NULL, &text), "result");
+    NULL_IS(segvol_result_report(result, NULL), "json");
+    CHECK(text == NULL);
+
+    OK(segvol_result_mask(result, 0, &mask));
+    NULL_IS(segvol_mask_save(mask, NULL), "path");
+    NULL_IS(segvol_mask_shape(NULL, shape), "mask");
+    NULL_IS(segvol_mask_shape(mask, NULL), "shape");
+    NULL_IS(segvol_mask_voxels(NULL, &voxels), "mask");
+    NULL_IS(segvol_mask_voxels(mask, NULL), "voxels");
+    NULL_IS(segvol_mask_copy(NULL, &byte, 1, NULL), "mask");
+    NULL_IS(segvol_mask_copy(mask, NULL, 1, NULL), "voxels");
+    NULL_IS(segvol_mask_copy_u16(NULL, &word, 1, NULL), "mask");
+    NULL_IS(segvol_mask_copy_u16(mask, NULL, 1, NULL), "voxels");
+    NULL_IS(segvol_mask_statistics(NULL, 1, &mask_statistics), "mask");
+    NULL_IS(segvol_mask_statistics(mask, 1, NULL), "statistics");
+
+    NULL_IS(segvol_providers_new(NULL, NULL), "providers");
+    NULL_IS(segvol_providers_report(NULL, &text), "providers");
+    OK(segvol_providers_new(NULL, &providers));
+    NULL_IS(segvol_providers_report(providers, NULL), "json");
+    OK(segvol_log_set(SEGVOL_LOG_LEVEL_OFF, NULL, NULL));
+
+    segvol_providers_free(providers);
+    segvol_model_free(model); /* In the order in which they were made: none needs the others' handles. */
+    segvol_volume_free(volume);
+    segvol_study_free(study);
+    segvol_result_free(result);
+    segvol_mask_free(mask);
+    printf("null: passed\n");
+    return 0;
+}

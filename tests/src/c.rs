@@ -1,0 +1,104 @@
+//! The C library, installed for the tests that compile C against it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use crate::command;
+
+/// A compiler: the variable that names it, what it is called else, and what it is to be strict about.
+#[derive(Debug, Clone, Copy)]
+pub struct Compiler {
+    variable: &'static str,
+    name: &'static str,
+    standard: &'static str,
+}
+
+/// C99 and nothing beyond.
+pub const CC: Compiler = Compiler { variable: "CC", name: "gcc", standard: "-std=c99" };
+
+/// C++17 and nothing beyond.
+pub const CXX: Compiler = Compiler { variable: "CXX", name: "g++", standard: "-std=c++17" };
+
+impl Compiler {
+    /// The compiler with all its warnings, as errors.
+    #[must_use]
+    pub fn command(self) -> Command {
+        let mut command = Command::new(std::env::var_os(self.variable).unwrap_or_else(|| self.name.into()));
+        command.args([
+            self.standard,
+            "-g",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-D_POSIX_C_SOURCE=200809L",
+        ]);
+        command
+    }
+}
+
+/// What `scripts/install-c` installs, of the libraries as the tests build them; ONNX Runtime lies elsewhere.
+pub static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let profile = command::SEGVOL.parent().expect("target/PROFILE");
+    let prefix = profile.join("c-prefix");
+    install(&prefix, &[]);
+    prefix
+});
+
+/// Runs `scripts/install-c` into `prefix`.
+///
+/// # Panics
+///
+/// If it fails.
+pub fn install(prefix: &Path, more: &[&str]) {
+    let mut script = Command::new(root().join("scripts/install-c"));
+    script.arg("--prefix").arg(prefix).arg("--built").arg(command::SEGVOL.parent().expect("target/PROFILE")).args(more);
+    succeeds(&mut script);
+}
+
+/// The repository's folder.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Compiles a file of `bindings/c` against the installed library, shared, into `DIR/STEM`.
+///
+/// # Panics
+///
+/// If it does not compile.
+#[must_use]
+pub fn compiled(compiler: Compiler, source: &str, dir: &Path, more: &[&str]) -> PathBuf {
+    compiled_file(compiler, &root().join("bindings/c").join(source), dir, more)
+}
+
+/// As [`compiled`], of any file.
+///
+/// # Panics
+///
+/// If it does not compile.
+#[must_use]
+pub fn compiled_file(compiler: Compiler, source: &Path, dir: &Path, more: &[&str]) -> PathBuf {
+    let program = dir.join(source.file_stem().expect("a name"));
+    let lib = INSTALLED.join("lib");
+    let mut compile = compiler.command();
+    compile.args(more).arg("-I").arg(INSTALLED.join("include")).arg(source).arg("-o").arg(&program);
+    compile.arg("-L").arg(&lib).args(["-lsegvol", "-lpthread"]).arg(format!("-Wl,-rpath,{}", lib.display()));
+    succeeds(&mut compile);
+    program
+}
+
+/// Runs a command that must succeed; gives its standard output.
+///
+/// # Panics
+///
+/// If it cannot be started, or fails: with what it said.
+#[track_caller]
+pub fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}

@@ -1,0 +1,189 @@
+//! The C library: what it exports, how it is found, and the C programs of `bindings/c/tests`, plain and under a sanitizer.
+
+#![allow(clippy::print_stderr, reason = "figures are half of what some are run for")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use segvol_tests::c::{self, CC, INSTALLED, compiled, succeeds};
+use segvol_tests::golden::data;
+use segvol_tests::{bundle, models};
+use tempfile::TempDir;
+
+const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
+
+/// Finds what is read or written beyond its memory, freed twice, never freed, or undefined.
+const SANITIZED: &[&str] = &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
+
+/// A folder for programs and what they write, with a seeded bundle in it.
+fn workplace() -> (TempDir, PathBuf) {
+    let folder = segvol_tests::folder!();
+    let bundle = bundle::seeded(&folder.path().join("model"), &models::tiny(), &BTreeMap::new());
+    (folder, bundle)
+}
+
+/// A bundle whose image embeddings are fine, but whose mask decoder overflows float32.
+fn infinite(dir: &Path) -> PathBuf {
+    let large = [("mask_decoder.output_hypernetworks_mlps.0.layers.2.bias".to_owned(), 3e38)].into();
+    bundle::seeded(dir, &models::tiny(), &large)
+}
+
+/// A program of `bindings/c/tests`, compiled for a sanitizer or not.
+fn program(name: &str, folder: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(compiled(CC, &format!("tests/{name}.c"), folder, more));
+    let suppressions = c::root().join("bindings/c/tests/lsan.supp");
+    command.env("LSAN_OPTIONS", format!("suppressions={}:print_suppressions=0", suppressions.display()));
+    // ONNX Runtime's threads end when they like.
+    command.env("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0");
+    command
+}
+
+fn run_all(more: &[&str]) {
+    let (folder, bundle) = workplace();
+    let infinite = infinite(&folder.path().join("infinite"));
+    let api = succeeds(program("api", folder.path(), more).args([
+        &bundle,
+        &infinite,
+        &data(SCAN),
+        &folder.path().to_path_buf(),
+    ]));
+    assert!(api.contains("api: passed"), "{api}");
+    let null = succeeds(program("null", folder.path(), more).arg(&bundle));
+    assert!(null.contains("null: passed"), "{null}");
+    let eight = succeeds(program("eight", folder.path(), more).arg(&bundle).arg("4"));
+    assert!(eight.contains("eight: passed"), "{eight}");
+}
+
+#[test]
+fn every_function_status_and_null_from_c_and_from_eight_threads() {
+    run_all(&[]);
+}
+
+#[test]
+fn address_and_undefined_behaviour_sanitizers_find_nothing() {
+    run_all(SANITIZED);
+}
+
+#[test]
+fn a_scan_in_memory_is_copied_once() {
+    let folder = segvol_tests::folder!();
+    let said = succeeds(&mut program("buffer", folder.path(), &[]));
+    eprintln!("{said}");
+    assert!(said.contains("buffer: passed"), "{said}");
+}
+
+#[test]
+#[ignore = "a minute; run with --ignored"]
+fn a_thousand_rounds_leave_memory_flat() {
+    let (folder, bundle) = workplace();
+    let mut rounds = program("rounds", folder.path(), &[]);
+    // What the allocator keeps may wander by some MiB; a mask of this scan that is never freed, by 118 MiB.
+    let said = succeeds(rounds.arg(&bundle).args(["1000", "8192"]));
+    eprintln!("{said}");
+}
+
+#[test]
+#[ignore = "needs valgrind, and ten minutes; run with --ignored"]
+fn valgrind_finds_nothing() {
+    let (folder, bundle) = workplace();
+    let infinite = infinite(&folder.path().join("infinite"));
+    let suppressions = c::root().join("bindings/c/tests/valgrind.supp");
+    let under_valgrind = |program: PathBuf| {
+        let mut command = Command::new("valgrind");
+        command.args(["--quiet", "--error-exitcode=9", "--leak-check=full"]);
+        command.args(["--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]);
+        command.arg("--fair-sched=yes").arg(format!("--suppressions={}", suppressions.display())).arg(program);
+        command
+    };
+    let compiled = |name: &str| compiled(CC, &format!("tests/{name}.c"), folder.path(), &[]);
+    let scan = data(SCAN);
+    succeeds(under_valgrind(compiled("api")).args([bundle.as_path(), &infinite, &scan, folder.path()]));
+    succeeds(under_valgrind(compiled("null")).arg(&bundle));
+    succeeds(under_valgrind(compiled("eight")).arg(&bundle).arg("1"));
+    succeeds(under_valgrind(compiled("rounds")).arg(&bundle).args(["3", "1048576"]));
+}
+
+/// The functions that the header declares.
+fn declared() -> BTreeSet<String> {
+    let header = std::fs::read_to_string(INSTALLED.join("include/segvol.h")).expect("the header");
+    let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect();
+    let names = code.match_indices("segvol_").map(|(at, _)| &code[at..]);
+    let names = names.filter_map(|rest| rest.split_once('(').map(|(name, _)| name.to_owned()));
+    names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')).collect()
+}
+
+#[test]
+fn nothing_but_the_headers_functions_is_exported() {
+    let library = INSTALLED.join("lib/libsegvol.so");
+    let symbols = succeeds(Command::new("nm").args(["--dynamic", "--defined-only"]).arg(&library));
+    let exported: BTreeSet<String> =
+        symbols.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect();
+    assert!(exported.len() > 30, "{exported:?}");
+    assert_eq!(exported, declared());
+}
+
+#[test]
+fn every_function_is_called_by_the_tests_in_c() {
+    let sources = ["api.c", "null.c", "check.h"]
+        .map(|name| std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source"));
+    for function in declared() {
+        let call = format!("{function}(");
+        assert!(sources.iter().any(|source| source.contains(&call)), "{function} is never called");
+    }
+}
+
+/// Statuses that no program can provoke at will: mistakes of this library, a provider that fails, ONNX Runtime's own
+/// failures. Unit tests have those.
+const UNPROVOKED: [&str; 3] = ["INTERNAL", "PROVIDER_FAILED", "RUN"];
+
+#[test]
+fn every_status_is_met_by_the_tests_in_c() {
+    let header = std::fs::read_to_string(INSTALLED.join("include/segvol.h")).expect("the header");
+    let names = header.lines().filter_map(|line| line.trim().strip_prefix("SEGVOL_STATUS_")?.split(" = ").next());
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names.len(), 28, "{names:?}");
+    let sources = ["api.c", "null.c", "check.h"]
+        .map(|name| std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source"));
+    for name in names.into_iter().filter(|name| !UNPROVOKED.contains(name)) {
+        let named = |source: &String| source.split(&format!("SEGVOL_STATUS_{name}")).skip(1).any(ends_a_name);
+        assert!(sources.iter().any(named), "SEGVOL_STATUS_{name} is never met");
+    }
+}
+
+fn ends_a_name(rest: &str) -> bool {
+    !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[test]
+fn the_library_says_its_interface_and_looks_beside_itself() {
+    let library = INSTALLED.join("lib/libsegvol.so");
+    let dynamic = succeeds(Command::new("readelf").arg("--dynamic").arg(&library));
+    let version: Vec<&str> = env!("CARGO_PKG_VERSION").split('.').collect();
+    let interface = if version[0] == "0" { format!("0.{}", version[1]) } else { version[0].to_owned() };
+    assert!(dynamic.contains(&format!("soname: [libsegvol.so.{interface}]")), "{dynamic}");
+    assert!(dynamic.contains("[$ORIGIN]"), "{dynamic}");
+    assert!(dynamic.contains("NODELETE"), "its threads must not lose their code: {dynamic}");
+    let needed: Vec<&str> = dynamic.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    assert!(!needed.iter().any(|line| line.contains("onnxruntime")), "loaded when it is needed: {needed:?}");
+
+    // A folder with the library alone, then with ONNX Runtime beside it; nothing else says where that is.
+    let (folder, bundle) = workplace();
+    let beside = folder.path().join("lib");
+    std::fs::create_dir(&beside).expect("a folder");
+    std::fs::copy(&library, beside.join(format!("libsegvol.so.{interface}"))).expect("copied");
+    let program = compiled(CC, "examples/segment.c", folder.path(), &[&format!("-Wl,-rpath,{}", beside.display())]);
+    let run = || {
+        let mut command = Command::new(&program);
+        command.arg(&bundle).arg(data(SCAN)).arg("liver").arg(folder.path().join("mask.nii.gz"));
+        command.env_remove("ORT_DYLIB_PATH").env_remove("LD_LIBRARY_PATH");
+        command
+    };
+    let without = run().output().expect("started");
+    let message = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(!without.status.success() && message.contains("SEGVOL_STATUS_LIBRARY"), "{message}");
+    let onnxruntime = std::env::var_os("ORT_DYLIB_PATH").expect("scripts/test sets it");
+    std::os::unix::fs::symlink(onnxruntime, beside.join("libonnxruntime.so")).expect("linked");
+    let said = succeeds(&mut run());
+    assert!(said.starts_with("liver: "), "{said}");
+}
