@@ -6,6 +6,8 @@
 //! - [`command`]: builds the command `segvol`;
 //! - [`bundle`]: converts it, and makes copies with one thing changed;
 //! - [`golden`]: reads what the released code computed with those weights;
+//! - [`faults`]: kills, interrupts and limits a command;
+//! - [`hostile`]: what bytes from anywhere are put through;
 //! - [`stage_errors`]: how far each stage is from that;
 //! - [`command`]: builds the command;
 //! - [`compare`]: the tolerances, each with its reason.
@@ -24,7 +26,9 @@ pub mod bundle;
 pub mod checkpoint;
 pub mod command;
 pub mod compare;
+pub mod faults;
 pub mod golden;
+pub mod hostile;
 pub mod models;
 pub mod stage_errors;
 
