@@ -123,7 +123,7 @@ fn an_interrupted_conversion_leaves_nothing() {
 #[test]
 fn an_interrupted_segmentation_leaves_whole_masks() {
     let (home, temporary) = home();
-    let (objects, masks) = (write_objects(home.path(), 200), home.path().join("masks"));
+    let (objects, masks) = (write_objects(home.path(), 60), home.path().join("masks"));
     let (model, scan) = (tiny("bundle"), scan());
     let arguments =
         ["segment", "-i", &scan, "-m", &model, "--prompts", text(&objects), "--per-object", text(&masks), "-q"];
@@ -131,15 +131,15 @@ fn an_interrupted_segmentation_leaves_whole_masks() {
     // At work, before anything is written.
     let mut child = segvol(&arguments, &temporary).spawn().expect("started");
     let start = Instant::now();
-    assert!(wait_until(&mut child, || start.elapsed() > Duration::from_millis(400)), "200 objects were too fast");
+    assert!(wait_until(&mut child, || start.elapsed() > Duration::from_millis(400)), "60 objects were too fast");
     assert_interrupted(interrupt(child), &temporary);
 
     // While masks are written.
     let mut child = segvol(&arguments, &temporary).spawn().expect("started");
-    assert!(wait_until(&mut child, || masks.is_dir() && names(&masks).len() > 5), "200 masks were too fast");
+    assert!(wait_until(&mut child, || masks.is_dir() && names(&masks).len() > 3), "60 masks were too fast");
     assert_interrupted(interrupt(child), &temporary);
     for name in names(&masks) {
-        assert!(name.starts_with("object ") && name.ends_with(".nii.gz"), "{name} is left");
+        assert!(name.starts_with("object") && name.ends_with(".nii.gz"), "{name} is left");
         Volume::open(masks.join(&name)).unwrap_or_else(|error| panic!("{name} is not whole: {error}"));
     }
 }
@@ -188,8 +188,8 @@ struct Killed {
     check: Box<dyn Fn()>,
 }
 
-/// Kills each command in turn, `rounds` times in all, at seeded moments up to the time that it takes.
-fn kill(rounds: usize) {
+/// Kills each of the first `kinds` commands in turn, `rounds` times in all, at seeded moments up to the time that it takes.
+fn kill(rounds: usize, kinds: usize) {
     let (home, temporary) = home();
     let at = |name: &str| home.path().join(name);
     let segvol = |arguments: &[&str]| {
@@ -225,7 +225,7 @@ fn kill(rounds: usize) {
         }
     };
     let bundle = target.clone();
-    let commands = [
+    let mut commands = vec![
         Killed {
             name: "convert",
             command: Box::new(segvol(&[
@@ -269,6 +269,7 @@ fn kill(rounds: usize) {
             check: Box::new(either(plot, whole_plot)),
         },
     ];
+    commands.truncate(kinds);
     // Undisturbed, each once: the first moments are not those of a cold start.
     let times: Vec<Duration> = commands
         .iter()
@@ -301,13 +302,13 @@ fn kill(rounds: usize) {
 
 #[test]
 fn a_kill_at_any_moment_leaves_the_old_file_or_the_whole_new_one() {
-    kill(20);
+    kill(18, 3);
 }
 
 #[test]
 #[ignore = "200 kills take some minutes; run with --ignored"]
 fn two_hundred_kills_leave_the_old_file_or_the_whole_new_one() {
-    kill(200);
+    kill(200, 4); // `segvol bench`, too: it measures the machine's peak first, which takes its time.
 }
 
 /// A full disk, played by a limit on the length of files: what is written beyond it fails.
@@ -383,6 +384,9 @@ fn a_target_that_cannot_be_written_is_named() {
     assert_eq!(names(&temporary), Vec::<String>::new());
 }
 
+/// What happens to a file in place.
+type Change = fn(&mut File);
+
 fn open(bundle: &Path) -> Result<Model, segvol::Error> {
     Model::open(bundle, &Options::default().provider(Provider::Cpu))
 }
@@ -439,7 +443,7 @@ fn a_bundle_that_is_replaced_while_open_goes_on_and_one_that_is_changed_is_refus
     goes_on(&model, "removed");
 
     let weights = "segvol_mask_decoder.weights";
-    let changes: [(&str, fn(&mut File)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("a byte is written", |file| {
             file.seek(SeekFrom::Start(5000)).expect("sought");
             file.write_all(&[7]).expect("written");

@@ -47,7 +47,7 @@ fn segmented(volume: Volume) -> Result<(Vec<String>, Mask), Error> {
 }
 
 fn error(volume: Volume) -> Error {
-    segmented(volume).err().expect("an error")
+    segmented(volume).expect_err("no mask")
 }
 
 /// A file with this header's changes.
