@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use segvol::Provider;
+use segvol_files::{Folder, whole_file};
 use segvol_measure::job::{Job, JobRun};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::noise::Machine;
@@ -18,7 +19,6 @@ use segvol_measure::{Benchmark, Libraries, Plan, plot};
 use segvol_onnx::Precision;
 use segvol_onnx::{Architecture, Stage};
 use serde::Serialize;
-use tempfile::TempDir;
 
 use crate::exit::{Child, NotEqual, Usage};
 use crate::measuring::{here, read_prompts, this_program};
@@ -121,7 +121,8 @@ pub(crate) struct MeasureWorker;
 
 impl MeasureWorker {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        Ok(segvol_measure::worker::serve(std::io::stdin().lock(), out)?)
+        let input = std::io::BufReader::new(std::io::stdin());
+        Ok(segvol_measure::worker::serve(input, out, crate::interrupt::abandoned)?)
     }
 }
 
@@ -161,7 +162,8 @@ impl Bench {
         let benchmark = segvol_measure::bench(&plan, &mut |doing| bar.set_message(doing.to_owned()))?;
         bar.finish_and_clear();
         if let Some(path) = &self.plot {
-            std::fs::write(path, plot::svg(&benchmark)).with_context(|| format!("plot `{}`", path.display()))?;
+            whole_file::write(path, |mut file| file.write_all(plot::svg(&benchmark).as_bytes()))
+                .with_context(|| format!("plot `{}`", path.display()))?;
         }
         match self.format {
             Format::Json => {
@@ -175,14 +177,14 @@ impl Bench {
     }
 
     /// The bundle, and the folder that it lies in while it is needed, where it is made here.
-    fn bundle(&self) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
+    fn bundle(&self) -> anyhow::Result<(PathBuf, Option<Folder>)> {
         if let Some(bundle) = &self.bundle {
             return Ok((bundle.clone(), None));
         }
         if !self.random_weights {
             return Err(Usage("no model: name a bundle, or give --random-weights".to_owned()).into());
         }
-        let folder = tempfile::tempdir().context("a temporary folder")?;
+        let folder = Folder::new().context("a temporary folder")?;
         let bundle = folder.path().join("random-weights");
         let write = segvol_converter::seeded::write(folder.path(), &Architecture::RELEASED, &BTreeMap::new());
         let checkpoint = write.with_context(|| format!("random weights in `{}`", folder.path().display()))?;

@@ -20,7 +20,7 @@ Exit codes:
   4    the provider, or ONNX Runtime itself, cannot be had
   5    bad input: a checkpoint, scan, prompt or tokenizer that cannot be used
   6    bad bundle: damaged, incomplete, or not one
-  130  interrupted";
+  130  interrupted (143: told to end)";
 
 const RUN_TIME: u8 = 1;
 /// As clap uses it.
@@ -131,10 +131,12 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn run_code(error: &segvol::Error) -> u8 {
-    use segvol::Error;
+    use segvol::nifti::NiftiError;
+    use segvol::{Error, VolumeError};
     match error {
         Error::Bundle(_) => BUNDLE,
         Error::Library { .. } | Error::ProviderMissing { .. } | Error::ProviderFailed { .. } => PROVIDER,
+        Error::Volume(VolumeError::File { source: NiftiError::Memory { .. }, .. }) => RUN_TIME,
         Error::Volume(_) | Error::Intensity(_) | Error::Prompt(_) | Error::Truth(_) | Error::Tokenizer(_) => INPUT,
         Error::Setting { .. } => USAGE,
         _ => RUN_TIME,

@@ -5,6 +5,7 @@ mod convert;
 mod eval;
 mod exit;
 mod inspect;
+mod interrupt;
 mod measuring;
 mod picture;
 mod providers;
@@ -41,7 +42,16 @@ enum Command {
     MeasureWorker(bench::MeasureWorker),
 }
 
+/// ONNX Runtime's wheels carry a telemetry client since 1.32, which writes a session number before the library's own
+/// switch can be turned. It looks at this variable first.
+#[allow(unsafe_code, reason = "the standard library has no other way to set a variable of this process")]
+fn turn_telemetry_off() {
+    // SAFETY: the first statement of the program: there is no other thread that could read the environment.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+}
+
 fn main() -> ExitCode {
+    turn_telemetry_off();
     let arguments = Arguments::parse();
     let level = match arguments.verbose {
         0 => "error",
@@ -49,6 +59,13 @@ fn main() -> ExitCode {
         _ => "debug",
     };
     tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+    let watching = match arguments.command {
+        Command::MeasureWorker(_) => interrupt::watch_measuring_process(),
+        _ => interrupt::watch(),
+    };
+    if let Err(error) = watching {
+        return exit::report(&error.into());
+    }
     let mut out = std::io::stdout().lock();
     let result = match arguments.command {
         Command::Convert(convert) => convert.run(&mut out),
@@ -61,6 +78,7 @@ fn main() -> ExitCode {
         Command::MeasureWorker(worker) => worker.run(&mut out),
     };
     let result = result.and_then(|()| Ok(out.flush()?));
+    interrupt::settle();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),

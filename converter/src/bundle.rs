@@ -2,12 +2,13 @@
 //! seen there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use segvol_files::Folder;
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
 use segvol_onnx::save::{HashedFile, save_bytes, save_model};
 use segvol_onnx::{Architecture, Precision, Stage};
@@ -49,8 +50,7 @@ impl Place {
         if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(output(parent))?;
         }
-        let folder = sibling(&target, "new");
-        fs::create_dir(&folder).map_err(output(&folder))?;
+        let folder = Folder::beside(&target).map_err(output(&target))?;
         Ok(Draft { target, folder })
     }
 }
@@ -61,7 +61,7 @@ pub(crate) struct Draft {
     /// The place for the bundle.
     target: PathBuf,
     /// The folder that is written to.
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Draft {
@@ -77,7 +77,8 @@ impl Draft {
         let mut graphs = BTreeMap::new();
         for (&variant, model) in &planned.graphs {
             let name = graph_file(stage, precision, variant);
-            let entry = save_model(&self.folder, &name, model).map_err(output(&self.folder.join(&name)))?;
+            let entry =
+                save_model(self.folder.path(), &name, model).map_err(output(&self.folder.path().join(&name)))?;
             graphs.insert(variant, entry);
         }
         Ok(StageFiles {
@@ -96,7 +97,7 @@ impl Draft {
         planned: &PlannedStage,
         checkpoint: &Checkpoint,
     ) -> Result<FileEntry, ConvertError> {
-        let path = self.folder.join(name);
+        let path = self.folder.path().join(name);
         let mut file = HashedFile::create(&path).map_err(output(&path))?;
         let (sender, receiver) = sync_channel::<(u64, Vec<u8>)>(1);
         let (faults, written) = thread::scope(|scope| {
@@ -137,52 +138,23 @@ impl Draft {
 
     /// Writes the tokenizer.
     pub(crate) fn write_tokenizer(&self, json: &[u8]) -> Result<FileEntry, ConvertError> {
-        save_bytes(&self.folder, TOKENIZER_FILE, json).map_err(output(&self.folder.join(TOKENIZER_FILE)))
+        let folder = self.folder.path();
+        save_bytes(folder, TOKENIZER_FILE, json).map_err(output(&folder.join(TOKENIZER_FILE)))
     }
 
     /// Writes the manifest and moves the bundle to its place; one that was there is removed afterwards.
     pub(crate) fn publish(self, manifest: &Manifest) -> Result<(), ConvertError> {
-        let path = self.folder.join(MANIFEST_FILE);
+        let folder = self.folder.path();
+        let path = folder.join(MANIFEST_FILE);
         let json = manifest.to_json().map_err(|error| output(&path)(error.into()))?;
-        save_bytes(&self.folder, MANIFEST_FILE, json.as_bytes()).map_err(output(&path))?;
-        sync_folder(&self.folder).map_err(output(&self.folder))?;
-
-        let old = self.target.exists().then(|| sibling(&self.target, "old"));
-        if let Some(old) = &old {
-            fs::rename(&self.target, old).map_err(output(&self.target))?;
-        }
-        if let Err(source) = fs::rename(&self.folder, &self.target) {
-            if let Some(old) = &old {
-                fs::rename(old, &self.target).map_err(output(old))?;
-            }
-            return Err(output(&self.target)(source));
-        }
-        if let Some(parent) = self.target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent).map_err(output(parent))?;
-        }
-        match old {
-            Some(old) => fs::remove_dir_all(&old).map_err(output(&old)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // Published, the folder is no longer there. Otherwise the error that led here is the one to report.
-        let _ = fs::remove_dir_all(&self.folder);
+        save_bytes(folder, MANIFEST_FILE, json.as_bytes()).map_err(output(&path))?;
+        self.folder.publish(&self.target).map_err(output(&self.target))
     }
 }
 
 fn output(path: &Path) -> impl Fn(io::Error) -> ConvertError + use<> {
     let path = path.to_owned();
     move |source| ConvertError::Output { path: path.clone(), source }
-}
-
-/// A hidden name beside the bundle's, this process' own.
-fn sibling(target: &Path, word: &str) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.{word}-{}", std::process::id()))
 }
 
 /// What makes a folder neither empty nor a bundle.
@@ -202,11 +174,6 @@ fn what_else(target: &Path) -> Option<String> {
         None if names.is_empty() || names.iter().any(|name| name == MANIFEST_FILE) => None,
         None => Some(format!("no {MANIFEST_FILE} in it")),
     }
-}
-
-/// Makes the names in a folder last. Only Unix can open a folder to do so.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -112,6 +112,16 @@ pub fn convert_for_calibration(checkpoint: &Path, output: &Path, options: &Optio
     convert_wanted(checkpoint, output, options, Wanted { observed: true, ..Wanted::FP32 })
 }
 
+/// Whether a bundle could be made with the tokenizer in that file, by a model of that vocabulary: what [`convert`] asks of
+/// it; gives the `tokenizer.json` of that bundle.
+///
+/// # Errors
+///
+/// [`ConvertError::Tokenizer`] with what is wrong with it.
+pub fn check_tokenizer(path: &Path, vocabulary: usize) -> Result<Vec<u8>, ConvertError> {
+    Ok(tokenizer::find(path, Some(path), vocabulary)?.json)
+}
+
 fn convert_wanted(
     checkpoint: &Path,
     output: &Path,

@@ -1,6 +1,7 @@
 //! The tokenizer of a bundle: found beside the checkpoint or named, checked, and always a `tokenizer.json`.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -61,8 +62,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ConvertError> {
 ///
 /// The text encoder pools at the greatest id, so the end token's must be that, and below the vocabulary.
 fn check(json: &[u8], vocabulary: usize) -> Result<u32, String> {
-    let tokenizer = Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
-    let encoding = tokenizer.encode(PROMPT_TEMPLATE, true).map_err(|error| error.to_string())?;
+    let tokenizer = fenced(|| Tokenizer::from_bytes(json))?;
+    let encoding = fenced(|| tokenizer.encode(PROMPT_TEMPLATE, true))?;
     let ids = encoding.get_ids();
     let [start, .., end] = *ids else {
         return Err(format!("expected a start and an end token around the template, found {ids:?}"));
@@ -78,6 +79,14 @@ fn check(json: &[u8], vocabulary: usize) -> Result<u32, String> {
         return Err(format!("expected the template's words between one start and one end token, found {ids:?}"));
     }
     Ok(end)
+}
+
+/// What the tokenizers library makes of it. On some hostile files it panics; that is an error here.
+fn fenced<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the tokenizers library panicked; the file is damaged".to_owned()),
+    }
 }
 
 /// CLIP's tokenizer from `vocab.json` and the `merges.txt` beside it.

@@ -120,7 +120,7 @@ impl Job {
         options.precision = self.precision;
         let model = Model::open(&self.bundle, &options)?;
         let open_ms = milliseconds(start);
-        let dir = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let dir = segvol_files::Folder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
         let shares = SHARES.iter().map(|(name, _)| Share { name: (*name).to_owned(), samples_ms: vec![] }).collect();
         let mut nodes = Placement::new();
         for placement in model.stages().placement().into_values() {

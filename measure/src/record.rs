@@ -22,7 +22,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -139,7 +139,8 @@ impl Record {
         }
         let metadata: HashMap<String, String> = self.metadata.clone().into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(bad)?;
-        std::fs::write(path, bytes).map_err(|source| RecordError::Io { path: path.to_owned(), source })
+        segvol_files::whole_file::write(path, |mut file| file.write_all(&bytes))
+            .map_err(|source| RecordError::Io { path: path.to_owned(), source })
     }
 
     /// The values of a whole float tensor.

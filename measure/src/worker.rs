@@ -7,7 +7,9 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use segvol::{GraphSession, Options, Placement, Provider, ProviderOptionError, ProviderOptions, Tensor};
 use segvol_onnx::Manifest;
@@ -95,14 +97,35 @@ pub enum Reply {
     },
 }
 
+/// How long a process may still work when its input has ended: enough for an answer that is almost there.
+const GRACE: Duration = Duration::from_millis(200);
+
 /// Serves requests until there are no more.
+///
+/// Who asked is waiting for the answer: when the input ends while there is work, nobody is there any more, and
+/// `abandoned` is called, on another thread.
 ///
 /// # Errors
 ///
 /// What reading or writing a line says.
-pub fn serve(input: impl BufRead, output: &mut impl Write) -> io::Result<()> {
+pub fn serve(
+    input: impl BufRead + Send + 'static,
+    output: &mut impl Write,
+    abandoned: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let (sender, requests) = mpsc::channel();
+    thread::spawn(move || {
+        for line in input.lines() {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+        drop(sender);
+        thread::sleep(GRACE);
+        abandoned();
+    });
     let mut stage = None;
-    for line in input.lines() {
+    for line in requests {
         let line = line?;
         let reply = match serde_json::from_str(&line) {
             Ok(request) => answer(&mut stage, request).unwrap_or_else(|error| failed(&error)),
@@ -238,14 +261,14 @@ impl Drop for Worker {
     fn drop(&mut self) {
         // Without an input the process ends by itself; one that hangs is ended.
         self.input = None;
-        let deadline = Instant::now() + std::time::Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(5);
         while matches!(self.process.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
                 let _ = self.process.kill();
                 let _ = self.process.wait();
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            thread::sleep(Duration::from_millis(2));
         }
     }
 }
@@ -257,9 +280,9 @@ mod tests {
 
     use super::*;
 
-    fn replies(input: &str) -> Vec<Reply> {
+    fn replies(input: &'static str) -> Vec<Reply> {
         let mut output = Vec::new();
-        serve(input.as_bytes(), &mut output).expect("served");
+        serve(input.as_bytes(), &mut output, || ()).expect("served");
         let text = String::from_utf8(output).expect("UTF-8");
         text.lines().map(|line| serde_json::from_str(line).expect("a reply")).collect()
     }
@@ -292,7 +315,7 @@ mod tests {
         };
         let line = serde_json::to_string(&request).expect("JSON");
         assert_eq!(serde_json::from_str::<Request>(&line).expect("a request"), request);
-        let found = replies(&(line + "\n"));
+        let found = replies((line + "\n").leak());
         assert!(
             matches!(&found[0], Reply::Failed { reason, provider_missing: false } if reason.contains("/nowhere")),
             "{found:?}"

@@ -3,7 +3,8 @@
 //! A bundle is a folder with this file, some ONNX graphs and one weights file per precision and stage, and
 //! `tokenizer.json`. Precisions share the files of a stage that is the same in both. Every file that the
 //! manifest names lies directly in the folder; a bundle with a missing, resized or changed file is refused
-//! ([`Manifest::verify`]).
+//! ([`Manifest::verify`]). The manifest itself ends in the hash of what stands before: one flipped bit anywhere in a
+//! bundle is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -22,7 +23,7 @@ use crate::stage::{Stage, TensorSpec, Variant};
 pub const MANIFEST_FILE: &str = "manifest.json";
 
 /// The layout of `manifest.json` that this version writes and reads.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// A manifest is a few kilobytes; a larger file is not one.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
@@ -242,7 +243,7 @@ impl Manifest {
     ///
     /// [`BundleError::NotABundle`] if there is no manifest, [`BundleError::BadManifest`] if it is of
     /// another schema version, has an unknown, missing or contradictory field, or names a file outside the folder,
-    /// [`BundleError::Io`] if it cannot be read.
+    /// [`BundleError::Changed`] if it is not what was written, [`BundleError::Io`] if it cannot be read.
     pub fn read(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(MANIFEST_FILE);
         let bad = |reason: String| BundleError::BadManifest { path: path.clone(), reason };
@@ -269,7 +270,11 @@ impl Manifest {
             let found = found.schema_version;
             return Err(bad(format!("expected schema_version {SCHEMA_VERSION}, found {found}; convert again")));
         }
-        let manifest: Self = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        let body = unsealed(&text).map_err(|(expected, found)| {
+            let [expected, found] = [expected, found].map(|hash| format!("sha256 {hash}"));
+            BundleError::Changed { path: path.clone(), expected, found }
+        })?;
+        let manifest: Self = serde_json::from_str(&body).map_err(|error| bad(error.to_string()))?;
         manifest.check().map_err(bad)?;
         Ok(manifest)
     }
@@ -280,9 +285,7 @@ impl Manifest {
     ///
     /// Never in practice: every field has a JSON form.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        Ok(text)
+        Ok(sealed(&serde_json::to_string_pretty(self)?))
     }
 
     /// Every file that the bundle must have besides the manifest, each once.
@@ -391,6 +394,31 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// How a JSON object without its last brace goes on, up to the hash.
+const SEAL: &str = ",\n  \"sha256\": \"";
+/// What stands behind the hash.
+const SEAL_END: &str = "\"\n}\n";
+
+/// The text of a JSON object with one more field, `sha256`: the hash of the text without it.
+#[doc(hidden)]
+#[must_use]
+pub fn sealed(object: &str) -> String {
+    let open = object.trim_end().strip_suffix('}').unwrap_or(object).trim_end();
+    format!("{open}{SEAL}{}{SEAL_END}", hex(&Sha256::digest(format!("{open}\n}}\n"))))
+}
+
+/// Undoes [`sealed`]; else the hash that stands there, and the right one.
+fn unsealed(text: &[u8]) -> Result<String, (String, String)> {
+    let whole = std::str::from_utf8(text).ok();
+    let parts = whole.and_then(|text| text.strip_suffix(SEAL_END)?.rsplit_once(SEAL));
+    let Some((open, expected)) = parts else {
+        return Err(("of what stands before, at the end".to_owned(), "none".to_owned()));
+    };
+    let object = format!("{open}\n}}\n");
+    let found = hex(&Sha256::digest(&object));
+    if found == expected { Ok(object) } else { Err((expected.to_owned(), found)) }
 }
 
 /// SHA-256 of a file's bytes, in hexadecimal.

@@ -101,6 +101,14 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// There is not as much memory as a step needs.
+    #[error("{what}: expected room for {bytes} bytes of memory, found less")]
+    Memory {
+        /// What the memory is for.
+        what: &'static str,
+        /// How much it is.
+        bytes: usize,
+    },
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,

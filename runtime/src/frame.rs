@@ -155,6 +155,8 @@ pub(crate) fn runs(table: &[usize], range: Range<usize>) -> Vec<Run> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -203,5 +205,43 @@ mod tests {
         assert_eq!(bounding_box(&tables, ranges(), |[d, _, _]| d == 1), None);
         let found = bounding_box(&tables, ranges(), |[d, h, w]| d == 2 && h == 0 && w == 0);
         assert_eq!(found, Some(Region { min_dhw: [1, 0, 0], max_dhw: [1, 0, 1] }));
+    }
+    proptest! {
+        #[test]
+        fn windows_cover_every_voxel_and_show_it_where_they_say(
+            crop in prop::array::uniform3(1_usize..24),
+            window in prop::array::uniform3(1_usize..10),
+            corners in prop::array::uniform6(0.0_f64..1.0),
+            at in prop::array::uniform3(0.0_f64..1.0),
+            overlap in prop::sample::select(vec![0.0, 0.25, 0.5, 0.75, 0.95]),
+        ) {
+            let corner = |first: usize| -> [usize; 3] {
+                std::array::from_fn(|axis| (corners[first + axis] * crop[axis] as f64) as usize)
+            };
+            let (a, b) = (corner(0), corner(3));
+            let region = Region {
+                min_dhw: std::array::from_fn(|axis| a[axis].min(b[axis])),
+                max_dhw: std::array::from_fn(|axis| a[axis].max(b[axis])),
+            };
+            let voxel: [usize; 3] = std::array::from_fn(|axis| {
+                region.min_dhw[axis] + (at[axis] * region.shape_dhw()[axis] as f64) as usize
+            });
+            let image = Array3::from_shape_fn(crop, |(d, h, w)| (1 + (d * 24 + h) * 24 + w) as f32);
+            for frames in [
+                frames_over_region(&region, window, overlap),
+                frames_of_lattice(&region, crop, window, overlap),
+            ] {
+                let showing: Vec<&Frame> = frames
+                    .iter()
+                    .filter(|frame| (0..3).all(|axis| frame.visible(axis).contains(&voxel[axis])))
+                    .collect();
+                prop_assert!(!showing.is_empty(), "no window shows {:?} of {:?}", voxel, region);
+                for frame in showing {
+                    let place: [usize; 3] = std::array::from_fn(|axis| frame.position(axis, voxel[axis]));
+                    prop_assert!((0..3).all(|axis| place[axis] < window[axis]));
+                    prop_assert_eq!(frame.cut(image.view(), window)[place], image[voxel]);
+                }
+            }
+        }
     }
 }

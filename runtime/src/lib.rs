@@ -8,6 +8,7 @@
 
 mod average;
 mod binding;
+mod bundle_files;
 pub mod calibration;
 pub mod crop;
 mod embedding_cache;
@@ -17,6 +18,7 @@ mod graph_session;
 pub mod intensity;
 mod marks;
 pub mod mask;
+mod memory;
 pub mod metrics;
 mod model;
 pub mod nifti;
@@ -39,7 +41,6 @@ mod study;
 mod tokenizer;
 pub mod truth;
 pub mod volume;
-pub mod whole_file;
 mod zoom_in;
 mod zoom_out;
 
@@ -59,6 +60,7 @@ pub use prompt_file::{PromptFileError, parse_prompts};
 pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};
 pub use report::{ObjectReport, Report};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
+pub use segvol_files::whole_file;
 pub use segvol_onnx::Precision;
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 pub use study::{Observer, Progress, Statistics, Study};

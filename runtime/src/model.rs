@@ -7,6 +7,7 @@ use std::sync::Arc;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 
+use crate::bundle_files::BundleFiles;
 use crate::error::Error;
 use crate::options::Options;
 use crate::provider::{self, PassedOver, Provider};
@@ -33,6 +34,7 @@ use crate::volume::Volume;
 #[derive(Clone)]
 pub struct Model {
     stages: Arc<Stages>,
+    files: Arc<BundleFiles>,
     manifest: Arc<Manifest>,
     bundle: PathBuf,
     manifest_sha256: String,
@@ -60,6 +62,7 @@ impl Model {
                 manifest.stage(bundle, precision, stage)?;
             }
         }
+        let files = Arc::new(BundleFiles::open(bundle, &manifest)?);
         manifest.verify(bundle)?;
         let manifest_path = bundle.join(MANIFEST_FILE);
         let manifest_sha256 = sha256_file(&manifest_path)
@@ -72,6 +75,7 @@ impl Model {
         };
         Ok(Self {
             stages: Arc::new(stages),
+            files,
             manifest: Arc::new(manifest),
             bundle: bundle.to_owned(),
             manifest_sha256,
@@ -107,7 +111,7 @@ impl Model {
             library: self.options.library.clone(),
             ..options.clone()
         };
-        Study::new(Arc::clone(&self.stages), options, volume)
+        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), options, volume)
     }
 
     /// The stages, to be called one by one.

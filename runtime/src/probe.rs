@@ -202,7 +202,7 @@ fn providers(environment: &Environment) -> Vec<ProviderState> {
 
 /// A graph of one node that every provider takes: the product of two matrices.
 struct Trial {
-    folder: tempfile::TempDir,
+    folder: segvol_files::Folder,
     input: TensorSpec,
 }
 
@@ -218,7 +218,7 @@ impl Trial {
         let x = graph.input(&input);
         let weight = graph.floats("weight", &[Self::SIZE; 2], &Self::weight());
         graph.output(&TensorSpec::float("y", shape), &graph.mat_mul(&x, &weight));
-        let folder = tempfile::tempdir()?;
+        let folder = segvol_files::Folder::new()?;
         save::save_model(folder.path(), Self::FILE, &graph.to_model())?;
         Ok(Self { folder, input })
     }

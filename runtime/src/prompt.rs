@@ -404,6 +404,28 @@ mod tests {
         (volume, axes, crop)
     }
 
+    /// A scan with any affine that is not nearly flat, and a crop of it with these relative corners.
+    fn any_scan(rows: [[f64; 4]; 3], shape: [usize; 3], inside: [f64; 6]) -> Option<(Volume, AxisMap, Crop)> {
+        let affine = Affine::new(rows);
+        let box_ml: f64 = affine.spacing_mm().iter().product();
+        if affine.determinant().abs() < 0.1 * box_ml {
+            return None;
+        }
+        let volume = Volume::new(shape, vec![0.0; shape.iter().product()], affine).ok()?;
+        let axes = AxisMap::new(volume.grid(), Orientation::Ras);
+        let at = |relative: f64, axis: usize| (relative * axes.shape_dhw()[axis] as f64) as usize;
+        let (a, b): ([usize; 3], [usize; 3]) = (
+            std::array::from_fn(|axis| at(inside[axis], axis)),
+            std::array::from_fn(|axis| at(inside[3 + axis], axis)),
+        );
+        let crop = Crop {
+            start_dhw: std::array::from_fn(|axis| a[axis].min(b[axis])),
+            end_dhw: std::array::from_fn(|axis| a[axis].max(b[axis]) + 1),
+            padded_offset_dhw: [0; 3],
+        };
+        Some((volume, axes, crop))
+    }
+
     fn place(prompt: &Prompt) -> Result<(PlacedPrompt, Vec<String>), PromptError> {
         let (volume, axes, crop) = scan();
         let mut warnings = Vec::new();
@@ -474,6 +496,66 @@ mod tests {
                     prop_assert!((first..=last).contains(&w), "window voxel {w} shows the box");
                 }
             }
+        }
+
+        #[test]
+        fn a_voxel_is_one_place_in_every_space(
+            rows in prop::array::uniform3(prop::array::uniform4(-3.0_f64..3.0)),
+            shape in prop::array::uniform3(1_usize..40),
+            window in prop::array::uniform3(1_usize..60),
+            inside in prop::array::uniform6(0.0_f64..1.0),
+            at in prop::array::uniform3(0.0_f64..1.0),
+        ) {
+            let Some((volume, axes, crop)) = any_scan(rows, shape, inside) else { return Ok(()) };
+            let placer = Placer::new(volume.grid(), &axes, &crop, window);
+            let ijk: [f64; 3] = std::array::from_fn(|axis| (at[axis] * shape[axis] as f64).floor());
+            let mm = volume.grid().affine().apply(ijk);
+            let place = |at, space| {
+                let prompt = Prompt::new().point(at, PointLabel::Foreground).space(space);
+                placer.place(&prompt, &mut Vec::new()).expect("inside").points[0].0
+            };
+            let placed = place(ijk, Space::Voxel);
+            prop_assert_eq!(place(mm, Space::Ras), placed);
+            prop_assert_eq!(place([-mm[0], -mm[1], mm[2]], Space::Lps), placed);
+            // A window's voxel stays where it is; what it shows lies no further from the point than voxels are apart.
+            prop_assert_eq!(place(placed.map(|c| c as f64), Space::Window), placed);
+            let dhw = axes.to_dhw(ijk);
+            for axis in 0..3 {
+                let n = crop.shape_dhw()[axis];
+                let expected = (dhw[axis] - crop.start_dhw[axis] as f64).clamp(0.0, n as f64 - 1.0);
+                let shown = nearest_exact_index(placed[axis], n, window[axis]) as f64;
+                let apart = (n as f64 / window[axis] as f64).ceil();
+                prop_assert!((shown - expected).abs() <= apart, "axis {}: {} for {}", axis, shown, expected);
+            }
+        }
+
+        #[test]
+        fn a_box_in_millimetres_holds_every_voxel_in_it(
+            rows in prop::array::uniform3(prop::array::uniform4(-3.0_f64..3.0)),
+            shape in prop::array::uniform3(1_usize..20),
+            window in prop::array::uniform3(1_usize..30),
+            inside in prop::array::uniform6(0.0_f64..1.0),
+            corners in prop::array::uniform6(0.0_f64..1.0),
+            between in prop::array::uniform3(0.0_f64..1.0),
+        ) {
+            let Some((volume, axes, crop)) = any_scan(rows, shape, inside) else { return Ok(()) };
+            let placer = Placer::new(volume.grid(), &axes, &crop, window);
+            let corner = |first: usize| -> [f64; 3] {
+                std::array::from_fn(|axis| (corners[first + axis] * shape[axis] as f64).floor())
+            };
+            let affine = volume.grid().affine();
+            let (a, b) = (affine.apply(corner(0)), affine.apply(corner(3)));
+            let low: [f64; 3] = std::array::from_fn(|axis| a[axis].min(b[axis]));
+            let high: [f64; 3] = std::array::from_fn(|axis| a[axis].max(b[axis]));
+            // Corners of a turned box may lie outside the scan, which is an error; the voxels in it count where it is none.
+            let prompt = Prompt::new().bounding_box(low, high).space(Space::Ras);
+            let Ok(placed) = placer.place(&prompt, &mut Vec::new()) else { return Ok(()) };
+            let [first, last] = placed.bounding_box.expect("a box");
+            let mm: [f64; 3] = std::array::from_fn(|axis| low[axis] + between[axis] * (high[axis] - low[axis]));
+            let point = Prompt::new().point(mm, PointLabel::Foreground).space(Space::Ras);
+            let Ok(point) = placer.place(&point, &mut Vec::new()) else { return Ok(()) };
+            let point = point.points[0].0;
+            prop_assert!((0..3).all(|axis| (first[axis]..=last[axis]).contains(&point[axis])), "{:?}", point);
         }
 
         #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use segvol_files::whole_file;
 use segvol_onnx::manifest::Source;
 use segvol_onnx::{Precision, Stage};
 use serde::Serialize;
@@ -17,7 +18,6 @@ use crate::segmentation::{Segmentation, VoxelCounts, WindowCounts};
 use crate::study::{Statistics, Study};
 use crate::truth::Truth;
 use crate::volume::Grid;
-use crate::whole_file;
 use crate::zoom_in::Profile;
 
 /// The layout of a report.

@@ -303,6 +303,16 @@ mod tests {
         }
 
         #[test]
+        fn enlarging_and_reducing_again_changes_nothing(
+            shape in prop::array::uniform3(1_usize..12),
+            times in prop::array::uniform3(1_usize..7),
+        ) {
+            let small = Array3::from_shape_fn(shape, |(d, h, w)| ((d * 12 + h) * 12 + w) as u16);
+            let large = resize_nearest(small.view(), [0, 1, 2].map(|axis| shape[axis] * times[axis]));
+            prop_assert_eq!(resize_nearest_exact(large.view(), shape), small);
+        }
+
+        #[test]
         fn nearest_tables_stay_inside_and_never_go_back(n_in in 1_usize..700, n_out in 1_usize..700) {
             for table in [nearest_table(n_in, n_out), nearest_exact_table(n_in, n_out)] {
                 prop_assert!(table.is_sorted());

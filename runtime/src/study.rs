@@ -11,6 +11,7 @@ use std::time::Instant;
 use ndarray::{Array3, Array4, ArrayView3};
 use serde::Serialize;
 
+use crate::bundle_files::BundleFiles;
 use crate::crop::Crop;
 use crate::embedding_cache::{EmbeddingCache, WindowKey};
 use crate::error::Error;
@@ -30,6 +31,7 @@ use crate::zoom_out::region_of_interest;
 /// May be shared between threads; calls take turns where they need the same graph.
 pub struct Study {
     stages: Arc<Stages>,
+    files: Arc<BundleFiles>,
     options: Options,
     scan: Arc<Scan>,
     image: Array3<f32>,
@@ -68,7 +70,12 @@ pub struct Progress {
 pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 impl Study {
-    pub(crate) fn new(stages: Arc<Stages>, options: Options, volume: impl Borrow<Volume>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        stages: Arc<Stages>,
+        files: Arc<BundleFiles>,
+        options: Options,
+        volume: impl Borrow<Volume>,
+    ) -> Result<Self, Error> {
         let mut warnings = volume.borrow().warnings().to_vec();
         let window = stages.architecture().window_dhw;
         let mut statistics = Statistics::default();
@@ -87,6 +94,7 @@ impl Study {
             state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
             scan: Arc::new(scan),
             stages,
+            files,
             options,
             image,
             warnings,
@@ -134,7 +142,8 @@ impl Study {
     /// # Errors
     ///
     /// [`Error::Prompt`] if the prompt does not fit the scan, [`Error::Tokenizer`] for a text that the tokenizer
-    /// refuses, [`Error::Stage`] if ONNX Runtime fails.
+    /// refuses, [`Error::Bundle`] if a file of the bundle was written to since it was opened, [`Error::Stage`] if ONNX
+    /// Runtime fails.
     pub fn segment(&self, prompt: &Prompt) -> Result<Segmentation, Error> {
         let mut found = self.segment_all(std::slice::from_ref(prompt))?;
         Ok(found.remove(0))
@@ -165,6 +174,7 @@ impl Study {
         if prompts.len() > usize::from(u16::MAX) {
             return Err(PromptError::TooMany { found: prompts.len() }.into());
         }
+        self.files.check()?;
         let window = self.stages.architecture().window_dhw;
         let scan = &self.scan;
         let placer = self.placer();

@@ -1,5 +1,6 @@
 //! From the name of an organ to the token ids that the text encoder takes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use segvol_onnx::manifest::Tokenizer as TokenizerEntry;
@@ -7,6 +8,9 @@ use segvol_onnx::manifest::Tokenizer as TokenizerEntry;
 /// Sequences are padded to a multiple of this, so that a name gives the same vector in any company: a batch
 /// holds only sequences of one padded length, and that length is the name's own.
 const PAD_MULTIPLE: usize = 16;
+
+/// Longest tokenizer file that is read.
+const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
 /// CLIP's byte-pair tokenizer, with SegVol's sentence around the name.
 pub struct Tokenizer {
@@ -68,19 +72,23 @@ pub enum TokenizerError {
 }
 
 impl Tokenizer {
-    /// Opens a bundle's tokenizer.
+    /// Opens a bundle's tokenizer, for a text encoder of this vocabulary and context length.
     ///
     /// # Errors
     ///
-    /// [`TokenizerError::BadFile`] if the file is not a tokenizer.
-    pub(crate) fn open(
+    /// [`TokenizerError::BadFile`] if the file is not a tokenizer, or has more than 64 MiB (CLIP's has 2.2 MB).
+    pub fn open(
         path: &Path,
         entry: &TokenizerEntry,
         vocabulary: usize,
         context_length: usize,
     ) -> Result<Self, TokenizerError> {
         let bad = |reason: String| TokenizerError::BadFile { path: path.to_owned(), reason };
-        let mut inner = tokenizers::Tokenizer::from_file(path).map_err(|error| bad(error.to_string()))?;
+        let bytes = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?.len();
+        if bytes > MAX_TOKENIZER_BYTES {
+            return Err(bad(format!("expected at most {MAX_TOKENIZER_BYTES} bytes, found {bytes}")));
+        }
+        let mut inner = fenced(|| tokenizers::Tokenizer::from_file(path)).map_err(bad)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| bad(error.to_string()))?;
         Ok(Self { inner, template: entry.prompt_template.clone(), end_id: entry.end_id, vocabulary, context_length })
@@ -101,9 +109,9 @@ impl Tokenizer {
             return Err(TokenizerError::Empty { text });
         }
         let sentence = self.template.replacen("{}", name, 1);
-        let encoding = match self.inner.encode(sentence, true) {
+        let encoding = match fenced(|| self.inner.encode(sentence, true)) {
             Ok(encoding) => encoding,
-            Err(error) => return Err(TokenizerError::Failed { text, reason: error.to_string() }),
+            Err(reason) => return Err(TokenizerError::Failed { text, reason }),
         };
         let ids = encoding.get_ids();
         if ids.len() > self.context_length {
@@ -126,5 +134,13 @@ impl Tokenizer {
         let length = ids.len().next_multiple_of(PAD_MULTIPLE).min(self.context_length);
         ids.resize(length, i64::from(self.end_id));
         ids
+    }
+}
+
+/// What the tokenizers library makes of it. On some hostile files it panics; that is an error here.
+fn fenced<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the tokenizers library panicked; the file is damaged".to_owned()),
     }
 }

@@ -7,6 +7,8 @@
 //! - [`c`]: installs the C library, and compiles C against it;
 //! - [`bundle`]: converts it, and makes copies with one thing changed;
 //! - [`golden`]: reads what the released code computed with those weights;
+//! - [`faults`]: kills, interrupts and limits a command;
+//! - [`hostile`]: what bytes from anywhere are put through;
 //! - [`stage_errors`]: how far each stage is from that;
 //! - [`command`]: builds the command;
 //! - [`compare`]: the tolerances, each with its reason.
@@ -26,7 +28,9 @@ pub mod c;
 pub mod checkpoint;
 pub mod command;
 pub mod compare;
+pub mod faults;
 pub mod golden;
+pub mod hostile;
 pub mod models;
 pub mod stage_errors;
 

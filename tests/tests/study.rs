@@ -71,6 +71,51 @@ fn company_order_and_cache_change_no_bit() {
     }
 }
 
+/// Prompts in a seeded order, and which is where.
+fn shuffled(count: usize, random: &mut impl Iterator<Item = f64>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        let other = (random.next().expect("endless") * (last + 1) as f64) as usize;
+        order.swap(last, other);
+    }
+    order
+}
+
+/// Twenty runs: one and two threads, caches of nothing to more than enough, prompts in any order, all to the last bit;
+/// the label map's file to the last byte.
+#[test]
+fn threads_cache_order_and_runs_change_no_byte() {
+    const CACHES: [usize; 5] = [0, 1, 1 << 20, 8 << 20, 2 << 30];
+    let (model, options, folder) = model();
+    let (one, two) = (options.clone().threads(1), options.clone().threads(2));
+    let models = [&one, &two].map(|options| Model::open(model.bundle(), options).expect("a bundle"));
+    let prompts = prompts();
+    let expected = model.study(scan()).expect("a study");
+    let found = expected.segment_all(&prompts).expect("segmented");
+    let path = folder.path().join("labels.nii.gz");
+    let file = |study: &segvol::Study, found: &[Segmentation]| {
+        study.label_map(found).save(&path).expect("saved");
+        std::fs::read(&path).expect("read")
+    };
+    let bytes = file(&expected, &found);
+    let mut random = segvol_tests::seeded::uniform01("order of prompts");
+    for run in 0..20 {
+        let cache = CACHES[run % CACHES.len()];
+        let study = models[run % 2].study_with(scan(), &options.clone().cache_bytes(cache)).expect("a study");
+        let order = shuffled(prompts.len(), &mut random);
+        let asked: Vec<Prompt> = order.iter().map(|&at| prompts[at].clone()).collect();
+        let again = study.segment_all(&asked).expect("segmented");
+        let what = format!("run {run}, {} threads, cache {cache}, order {order:?}", run % 2 + 1);
+        let mut sorted: Vec<(usize, Segmentation)> = order.into_iter().zip(again).collect();
+        sorted.sort_by_key(|(at, _)| *at);
+        for (at, again) in &sorted {
+            assert_same_bits(again, &found[*at], &format!("{what}: {}", again.name()));
+        }
+        let sorted: Vec<Segmentation> = sorted.into_iter().map(|(_, again)| again).collect();
+        assert!(file(&study, &sorted) == bytes, "{what}: another file");
+    }
+}
+
 #[test]
 fn every_window_is_encoded_once_however_many_objects_and_calls_need_it() {
     let (model, options, _folder) = model();

@@ -1,6 +1,7 @@
 //! Files of `torch.save`: zip archives, the pickle stream of PyTorch before 1.6, and tar archives.
 
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use pytorch_reader::{DType, FileFormat, PytorchError, PytorchReader};
@@ -9,7 +10,9 @@ use super::{Dtype, Source, Tensor};
 
 /// The container's name, and the file's tensors by the dotted path through its dictionaries.
 pub(super) fn tensors(path: &Path) -> Result<(&'static str, BTreeMap<String, Tensor>), String> {
-    let reader = PytorchReader::new(path).map_err(|error| match error {
+    let reader = catch_unwind(|| PytorchReader::new(path));
+    let reader = reader.unwrap_or_else(|_| Err(PytorchError::InvalidFormat("its reader panicked".to_owned())));
+    let reader = reader.map_err(|error| match error {
         // The archive's index lies at its end.
         PytorchError::Zip(error) => format!("{error}; a file that was cut short looks like this"),
         error => error.to_string(),

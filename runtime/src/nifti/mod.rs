@@ -10,8 +10,10 @@
 //! - `vox_offset` MUST be a whole number behind the header, or 0 for "right behind it";
 //! - gzip is told by content, not by name; several members are read as one.
 //!
-//! A size that a header claims allocates nothing: it is checked against the file's length where that tells it, and
-//! memory grows as voxels arrive.
+//! A size that a header claims allocates nothing: it is checked against the file's length where that tells it, else
+//! memory grows as voxels arrive, to twice what has arrived at most. So a plain file of N bytes takes at most 4 N bytes
+//! (from 8 bits to float32), and a compressed one 8 times what it unpacks to, of which gzip's format makes at most
+//! 1032 N; a megabyte of buffers comes to either.
 //!
 //! # Source
 //! The NIfTI-1 and NIfTI-2 data formats, `nifti1.h` and `nifti2.h` (nifti.nimh.nih.gov).
@@ -84,6 +86,12 @@ pub enum NiftiError {
         shape: [u64; 3],
         /// [`MAX_VOXELS`].
         limit: u64,
+    },
+    /// There is not as much memory as the voxels need.
+    #[error("voxels: expected room for {bytes} bytes of memory, found less")]
+    Memory {
+        /// How much they need at this point.
+        bytes: u64,
     },
     /// The file ends inside its header.
     #[error("header: expected {expected} bytes, found {found}")]

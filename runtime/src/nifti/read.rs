@@ -149,9 +149,11 @@ fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result
     if let Some(bytes) = bytes.filter(|&bytes| bytes < header.vox_offset + expected) {
         return Err(short(bytes.saturating_sub(header.vox_offset)));
     }
+    // A length that is known has just proved the claim.
+    let values = reserved(Vec::new(), if bytes.is_some() { voxels } else { 0 })?;
     skip(reader, header.vox_offset, &short)?;
 
-    let values = read_voxels(reader, datatype, header.byte_order, scaling, voxels, &short)?;
+    let values = read_voxels(reader, &header, scaling, values, &short)?;
     let trailing = trailing_bytes(reader)?;
     if trailing > 0 {
         let more = if trailing >= MAX_TRAILING { "at least " } else { "" };
@@ -204,16 +206,22 @@ fn skip<R: Read>(
     Ok(())
 }
 
+/// Room for `more` voxels behind those that are there.
+fn reserved(mut values: Vec<f32>, more: usize) -> Result<Vec<f32>, NiftiError> {
+    let bytes = (values.len() as u64 + more as u64) * size_of::<f32>() as u64;
+    values.try_reserve_exact(more).map_err(|_| NiftiError::Memory { bytes })?;
+    Ok(values)
+}
+
 fn read_voxels<R: Read>(
     reader: &mut Counted<R>,
-    datatype: Datatype,
-    order: ByteOrder,
+    header: &Header,
     scaling: Option<(f64, f64)>,
-    voxels: usize,
+    mut values: Vec<f32>,
     short: &impl Fn(u64) -> NiftiError,
 ) -> Result<Vec<f32>, NiftiError> {
+    let (datatype, voxels) = (header.datatype, header.voxels());
     let size = datatype.bytes();
-    let mut values: Vec<f32> = Vec::new();
     let mut buffer = vec![0; CHUNK_BYTES.min(voxels.saturating_mul(size))];
     while values.len() < voxels {
         let wanted = (voxels - values.len()).saturating_mul(size).min(buffer.len());
@@ -223,9 +231,10 @@ fn read_voxels<R: Read>(
         }
         if values.capacity() - values.len() < wanted / size {
             // Twice what has arrived, and never more than there is to come.
-            values.reserve_exact((wanted / size).max(values.len()).min(voxels - values.len()));
+            let more = (wanted / size).max(values.len()).min(voxels - values.len());
+            values = reserved(values, more)?;
         }
-        convert(&buffer[..wanted], datatype, order, scaling, &mut values);
+        convert(&buffer[..wanted], datatype, header.byte_order, scaling, &mut values);
     }
     Ok(values)
 }

@@ -554,6 +554,36 @@ proptest! {
     }
 
     #[test]
+    fn a_mask_lies_where_its_scan_does_whatever_the_affine(
+        rows in prop::array::uniform3(prop::array::uniform4(-300.0_f64..300.0)),
+        shape in prop::array::uniform3(1_usize..6),
+        compressed: bool,
+    ) {
+        let affine = crate::volume::Affine::new(rows);
+        let voxels = shape.iter().product::<usize>();
+        if affine.determinant().abs() < 1e-3 * affine.spacing_mm().iter().product::<f64>() {
+            return Ok(()); // Nearly flat: rounding could make it flat.
+        }
+        let made = Volume::new(shape, vec![0.0; voxels], affine).expect("a volume");
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join(if compressed { "mask.nii.gz" } else { "mask.nii" });
+        let labels: Vec<u8> = (0..voxels).map(|n| (n % 3) as u8).collect();
+        let mask = Mask::from_labels(labels.clone(), made.grid().clone()).expect("a mask");
+        mask.save(&path).expect("saved");
+        // NIfTI-1 holds float32.
+        let opened = Volume::open(&path).expect("our own file");
+        prop_assert_eq!(opened.shape_xyz(), shape);
+        prop_assert!(opened.voxels().iter().zip(&labels).all(|(&a, &b)| a == f32::from(b)));
+        let float32 = rows.map(|row| row.map(|value| f64::from(value as f32)));
+        prop_assert_eq!(opened.grid().affine().rows(), float32);
+        // From a file to a file nothing is lost.
+        let again = Mask::from_labels(labels, opened.grid().clone()).expect("a mask");
+        let first = std::fs::read(&path).expect("read");
+        again.save(&path).expect("saved");
+        prop_assert_eq!(std::fs::read(&path).expect("read"), first);
+    }
+
+    #[test]
     fn what_is_written_is_read(
         kind in 0_usize..4,
         shape in prop::array::uniform3(1_usize..9),

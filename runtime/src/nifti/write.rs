@@ -5,9 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
+use segvol_files::whole_file;
 
 use super::{ByteOrder, Datatype, Header};
-use crate::whole_file;
 
 /// Voxels to write, i fastest.
 #[derive(Clone, Copy, Debug)]

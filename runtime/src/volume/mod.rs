@@ -16,6 +16,9 @@ use crate::nifti::{self, Header, NiftiError};
 /// A scan whose darkest voxel is brighter than this is not in Hounsfield units: air is -1000.
 const BRIGHTEST_AIR_HU: f32 = -500.0;
 
+/// Voxels of a body's scan are neither smaller nor larger than this, in millimetres: outside, the unit is another.
+const PLAUSIBLE_SPACING_MM: std::ops::RangeInclusive<f64> = 0.02..=50.0;
+
 /// Why there is no volume.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,6 +116,14 @@ impl Volume {
         if darkest > BRIGHTEST_AIR_HU {
             warnings.push(format!(
                 "the darkest voxel is {darkest}: these do not look like Hounsfield units, in which air is -1000"
+            ));
+        }
+        let spacing = grid.spacing_mm();
+        if spacing.iter().any(|spacing| !PLAUSIBLE_SPACING_MM.contains(spacing)) {
+            warnings.push(format!(
+                "the spacing is {spacing:?} mm: expected {} to {}; lengths may be in another unit",
+                PLAUSIBLE_SPACING_MM.start(),
+                PLAUSIBLE_SPACING_MM.end()
             ));
         }
         Self { voxels, grid: Arc::new(grid), warnings }

@@ -1,0 +1,96 @@
+//! An interrupted command: its temporary files go, then it does.
+
+use std::io;
+
+/// Exit code of a process that a signal ends, less the signal's number.
+#[cfg(unix)]
+const BY_SIGNAL: i32 = 128;
+
+#[cfg(unix)]
+mod signals {
+    use std::io::{self, Write as _};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, OnceLock};
+    use std::thread;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+    use signal_hook::{flag, low_level};
+
+    /// Set in the moment that the first signal arrives.
+    static ARRIVED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+    pub(crate) fn watch(signals: &[i32]) -> io::Result<()> {
+        let arrived = ARRIVED.get_or_init(Arc::default);
+        for &signal in signals {
+            // A second signal does not wait for files to be removed.
+            flag::register_conditional_shutdown(signal, super::BY_SIGNAL + signal, Arc::clone(arrived))?;
+            flag::register(signal, Arc::clone(arrived))?;
+        }
+        let mut signals = Signals::new(signals)?;
+        let wait = move || {
+            if let Some(signal) = signals.forever().next() {
+                end(super::BY_SIGNAL + signal, "error: interrupted\n");
+            }
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+        Ok(())
+    }
+
+    pub(crate) fn command() -> io::Result<()> {
+        watch(&[SIGINT, SIGTERM])
+    }
+
+    pub(crate) fn measuring_process() -> io::Result<()> {
+        // A terminal sends SIGINT to both processes; this one then ends with the one that it works for.
+        flag::register(SIGINT, Arc::default())?;
+        watch(&[SIGTERM])
+    }
+
+    /// No destructors: graphs may be running on other threads.
+    pub(crate) fn end(code: i32, message: &str) -> ! {
+        let _removed = segvol_files::remove_all();
+        // Nothing can be done where standard error is closed.
+        let _ = io::stderr().write_all(message.as_bytes());
+        low_level::exit(code)
+    }
+
+    pub(crate) fn settle() {
+        while ARRIVED.get().is_some_and(|arrived| arrived.load(Ordering::SeqCst)) {
+            thread::park();
+        }
+    }
+}
+
+/// Ends the process with 128 and the signal's number when SIGINT or SIGTERM comes, without its temporary files.
+///
+/// Elsewhere than on Unix the operating system's own way stands, and temporary files are left.
+pub(crate) fn watch() -> io::Result<()> {
+    #[cfg(unix)]
+    signals::command()?;
+    Ok(())
+}
+
+/// As [`watch`], of a process that works for another of this program.
+pub(crate) fn watch_measuring_process() -> io::Result<()> {
+    #[cfg(unix)]
+    signals::measuring_process()?;
+    Ok(())
+}
+
+/// Ends a process that works for one that is no more.
+pub(crate) fn abandoned() {
+    #[cfg(unix)]
+    signals::end(BY_SIGNAL + signal_hook::consts::SIGTERM, "");
+    #[cfg(not(unix))]
+    {
+        let _removed = segvol_files::remove_all();
+        std::process::exit(1);
+    }
+}
+
+/// Waits for the end where a signal has come: that files are gone is no error to report then.
+pub(crate) fn settle() {
+    #[cfg(unix)]
+    signals::settle();
+}
