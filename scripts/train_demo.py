@@ -50,7 +50,7 @@ SPLITS = {"validation": (dataset.VALIDATION, 8), "held-out": (dataset.HELD_OUT, 
 
 
 def small_config(vocabulary: int) -> Config:
-    """Sizes that a CPU learns in about an hour."""
+    """Sizes that two cores learn in an hour and a half."""
     clip = ClipConfig(64, 128, 2, 4, vocabulary)
     return Config((24, 64, 64), (4, 8, 8), hidden=128, mlp=384, layers=6, heads=4, dec_heads=4, dec_mlp=256, clip=clip)
 
