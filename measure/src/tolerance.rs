@@ -95,11 +95,11 @@ pub fn of_mask(precision: Precision) -> MaskTolerance {
                      may change sides",
         },
         Precision::Fp16 => {
-            MaskTolerance { dice: 0.995, reason: "the demo model's masks agree by 0.9999 or better on its phantom" }
+            MaskTolerance { dice: 0.995, reason: "the demo model's masks agree by 0.9996 or better on its phantom" }
         }
         Precision::Int8 => MaskTolerance {
             dice: 0.99,
-            reason: "the demo model's masks agree by 0.9935 or better on phantoms it never saw",
+            reason: "the demo model's masks agree by 0.994 in the mean on phantoms it never saw, single pale lesions by far less",
         },
     }
 }

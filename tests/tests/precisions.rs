@@ -227,12 +227,12 @@ fn demo_agreement(scans: &[PathBuf]) -> BTreeMap<&'static str, f64> {
     least
 }
 
-/// float16 gives float32's masks. int8 does not yet, wherever its zoom-out mask is another by a voxel and the zoom-in window
-/// moves with it: it is held to what it reaches, which docs/precision.md says falls short of 0.99.
+/// float16 gives float32's masks. int8 moves their edges: it is held to what it reaches, which docs/precision.md says falls
+/// short of 0.99.
 #[test]
 fn masks_of_the_demo_model_agree_with_float32() {
     let phantom = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/phantom.nii.gz");
-    let least = BTreeMap::from([("fp16", 0.999), ("int8", 0.98), ("int8, calibrated", 0.8)]);
+    let least = BTreeMap::from([("fp16", 0.999), ("int8", 0.98), ("int8, calibrated", 0.975)]);
     let found = demo_agreement(&[phantom]);
     assert_eq!(found.len(), least.len());
     for (name, dice) in found {
