@@ -14,6 +14,7 @@
     reason = "what a pointer must be stands once, on the header's first page, and for each argument in its comment"
 )]
 #![allow(clippy::missing_errors_doc, reason = "`SegvolStatus` is no `Result`; its numbers have the comments")]
+#![allow(rustdoc::broken_intra_doc_links, reason = "`cbindgen:` lines have brackets of their own")]
 
 #[cfg(panic = "abort")]
 compile_error!("libsegvol turns panics into a status, which needs panic = \"unwind\"");
