@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use segvol::{Options, Orientation, Profile, Provider};
 use segvol_onnx::Stage;
 
-use crate::arguments::{handle, optional_text, output, texts, unknown};
+use crate::arguments::{handle, optional_text, texts, unknown};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
 use crate::status::{Failure, SegvolStatus};
@@ -99,11 +99,8 @@ unsafe impl Versioned for SegvolOptions {
 /// ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_options_init(options: *mut SegvolOptions, size: usize) -> SegvolStatus {
-    fence(|| {
-        output(options, "options")?;
-        // SAFETY: `size` bytes, as the header's first page asks.
-        unsafe { sized::init(options, size, "options") }
-    })
+    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    fence(|| unsafe { sized::init(options, size, "options") })
 }
 
 /// The runtime's options; the defaults for NULL.

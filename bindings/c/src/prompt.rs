@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use segvol::{PointLabel, Prompt, Space};
 
-use crate::arguments::{handle, optional_text, output, slice, unknown};
+use crate::arguments::{handle, optional_text, slice, unknown};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
 use crate::status::{Failure, SegvolStatus};
@@ -88,11 +88,8 @@ unsafe impl Versioned for SegvolPrompt {
 /// ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_prompt_init(prompt: *mut SegvolPrompt, size: usize) -> SegvolStatus {
-    fence(|| {
-        output(prompt, "prompt")?;
-        // SAFETY: `size` bytes, as the header's first page asks.
-        unsafe { sized::init(prompt, size, "prompt") }
-    })
+    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    fence(|| unsafe { sized::init(prompt, size, "prompt") })
 }
 
 /// The runtime's prompts, from `len` structs that are as far apart as the first says it is long.

@@ -5,7 +5,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::arguments::unknown;
+use crate::arguments::{output, unknown};
 use crate::status::Failure;
 
 /// A struct that begins with its size, and only grows.
@@ -60,8 +60,9 @@ pub(crate) unsafe fn read<T: Versioned>(pointer: *const T, argument: &str) -> Re
 /// Writes defaults into the caller's struct of `size` bytes, and the size; what this library does not know becomes zero.
 ///
 /// # Safety
-/// `pointer` is not NULL, and `size` bytes can be written.
+/// `pointer` is NULL, which is refused, or `size` bytes can be written.
 pub(crate) unsafe fn init<T: Versioned>(pointer: *mut T, size: usize, argument: &str) -> Result<(), Failure> {
+    output(pointer, argument)?;
     check::<T>(size, argument)?;
     // SAFETY: `size` bytes can be written.
     unsafe { write(pointer, size, &T::DEFAULT) };

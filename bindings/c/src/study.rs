@@ -164,11 +164,8 @@ pub unsafe extern "C" fn segvol_study_statistics_init(
     statistics: *mut SegvolStudyStatistics,
     size: usize,
 ) -> SegvolStatus {
-    fence(|| {
-        output(statistics, "statistics")?;
-        // SAFETY: `size` bytes, as the header's first page asks.
-        unsafe { sized::init(statistics, size, "statistics") }
-    })
+    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    fence(|| unsafe { sized::init(statistics, size, "statistics") })
 }
 
 /// What the study has done since it was made.

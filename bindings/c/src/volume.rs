@@ -120,11 +120,8 @@ pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *m
 /// ARGUMENT. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_buffer_init(buffer: *mut SegvolBuffer, size: usize) -> SegvolStatus {
-    fence(|| {
-        output(buffer, "buffer")?;
-        // SAFETY: `size` bytes, as the header's first page asks.
-        unsafe { sized::init(buffer, size, "buffer") }
-    })
+    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    fence(|| unsafe { sized::init(buffer, size, "buffer") })
 }
 
 /// Takes a scan from the caller's memory, which is read once (as float32, in the order that is needed) and may be freed as

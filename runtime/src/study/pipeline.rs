@@ -131,7 +131,7 @@ impl Study {
             }
             if !window.objects.is_empty() {
                 let key = WindowKey::ZoomIn(window.frame.clone());
-                window.image = self.cut(&key, || window.frame.cut(self.image.view(), scan.window));
+                window.image = self.cut(&key, || self.image_in(&window.frame));
             }
             if cut.send(window).is_err() {
                 return;
@@ -152,7 +152,7 @@ impl Study {
                 let frame = window.frame.clone();
                 let image = window.image.take();
                 // Kept when the cutter looked, and dropped since: cut here.
-                let image = || image.unwrap_or_else(|| frame.cut(self.image.view(), self.upsampling.output_dhw()));
+                let image = || image.unwrap_or_else(|| self.image_in(&frame));
                 let low_res = self.look(&WindowKey::ZoomIn(frame.clone()), image, &prompts)?;
                 if decoded.send(DecodedWindow { frame, objects, low_res }).is_err() {
                     break; // the stitcher panicked: joining it says so
@@ -161,6 +161,11 @@ impl Study {
             done(number, &window)?;
         }
         Ok(())
+    }
+
+    /// What a window shows, `[D, H, W]`.
+    fn image_in(&self, frame: &Frame) -> Array3<f32> {
+        frame.cut(self.image.view(), self.stages.architecture().window_dhw)
     }
 
     /// The stitcher: the averages of the objects' logits, none for an object without a region.
