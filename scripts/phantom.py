@@ -5,7 +5,7 @@ patient size, organ size, place, tilt and outline, contrast phase, oral contrast
 Unlabelled distractors (heart, bowel, vena cava, gallbladder, lung vessels) look like labelled structures.
 
     python scripts/phantom.py --seed 7 --out demo
-    python scripts/phantom.py --seed 700000 --count 20 --out target/held-out      # with the list that `segvol eval` reads
+    python scripts/phantom.py --seed 800000 --count 20 --out target/held-out      # with the list that `segvol eval` reads
 """
 
 import argparse

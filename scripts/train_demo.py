@@ -29,7 +29,7 @@ from demo_model.dataset import Scan, Window
 from demo_model.evaluation import evaluate, table
 from demo_model.image_encoder import PatchEmbedding
 from demo_model.pretraining import MaskedAutoencoder
-from demo_model.prompting import PSEUDO, asked_kinds, choose, choose_pseudo, prompts_for
+from demo_model.prompting import LABELLED, PSEUDO, choose, choose_pseudo, prompts_for
 from demo_model.segvol import SegVol
 from demo_model.supervoxels import supervoxels
 from demo_model.tokenizer import PromptTokenizer
@@ -219,7 +219,7 @@ def train(run: Run, labelled: list[Scan], pseudo: dict[bool, list[Window]], word
             windows = draw_windows(labelled, TRAINING_WINDOWS, zoomed_in, run.model.config, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             embedding = run.model.image_encoder(images_of(windows))
-        kinds = PSEUDO if is_pseudo else asked_kinds(run.step)
+        kinds = PSEUDO if is_pseudo else LABELLED
         total = embedding.new_zeros(())
         for kind in kinds:
             targets = [choose_pseudo(w, rng) if is_pseudo else choose(w, kind, rng) for w in windows]

@@ -10,7 +10,7 @@ import phantom
 from .config import Size3
 from .preprocessing import bounding_box, prepared, resized
 
-LABELLED, UNLABELLED, VALIDATION, HELD_OUT = 0, 100_000, 200_000, 700_000
+LABELLED, UNLABELLED, VALIDATION, HELD_OUT = 0, 100_000, 200_000, 800_000
 """First seed of each share; the shares never meet."""
 CUT_OUT_SHARE = 0.6
 """Of the zoomed-in windows around a structure, those that show nothing beyond its region, as the zoom-in pass cuts it out."""

@@ -13,7 +13,9 @@ from .segvol import Prompts
 from .tokenizer import SYNONYMS, PromptTokenizer
 
 Kind = tuple[str, ...]
+LABELLED: tuple[Kind, ...] = (("text",), ("box",), ("points",), ("text", "box"), ("text", "points"))
 PSEUDO: tuple[Kind, ...] = (("box",), ("points",), ("points", "box"))
+"""What every window is asked for, where structures have names and where they are supervoxels."""
 NAMES = {label: name for name, label in phantom.STRUCTURES.items()}
 LESION_LABELS = tuple(phantom.STRUCTURES[name] for name in phantom.LESIONS)
 NO_BOX = np.full(6, -1.0, np.float32)
@@ -21,11 +23,6 @@ POINTS_IN_WINDOW = 5
 MIN_VOXELS_IN, MIN_VOXELS_OUT = 40, 4
 """A structure of fewer voxels is not asked for: a sliver at a window's edge teaches noise."""
 FOCUS_SHARE = 0.5
-
-
-def asked_kinds(step: int) -> tuple[Kind, ...]:
-    """What a step asks for: the name twice, which is the hardest to learn, and the kinds with both parts by turns."""
-    return ("text",), ("text",), ("box",), ("points",), ("text", ("box", "points")[step // 2 % 2])
 
 
 @dataclass(frozen=True)
