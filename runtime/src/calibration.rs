@@ -1,5 +1,6 @@
 //! What the image encoder's linear layers take, seen on windows of scans: what int8 is calibrated with.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ndarray::Array3;
@@ -8,13 +9,12 @@ use segvol_onnx::{Activation, Activations, Manifest, Observation, Precision, Sta
 
 use crate::error::Error;
 use crate::frame::{Region, frames_of_lattice};
+use crate::graph_session::{GraphSession, Tensor};
 use crate::options::Options;
 use crate::orientation::Orientation;
-use crate::provider::{Provider, Settings};
+use crate::provider::Provider;
 use crate::resize::resize_nearest_exact;
 use crate::scan::Scan;
-use crate::session::{self, StageSession};
-use crate::stages::tensor;
 use crate::volume::Volume;
 
 /// Windows at full resolution that are looked at per scan, beside its zoom-out window.
@@ -22,7 +22,7 @@ const ZOOM_IN_WINDOWS: usize = 4;
 
 /// Runs an image encoder that tells what its linear layers take, and keeps the extremes.
 pub struct Calibrator {
-    session: StageSession,
+    session: GraphSession,
     window_dhw: [usize; 3],
     orientation: Orientation,
     overlap: f64,
@@ -45,17 +45,8 @@ impl Calibrator {
         let graph = files.graphs.get(&Variant::Observed);
         let missing = || BundleError::MissingStage { path: bundle.to_owned(), stage };
         let graph = bundle.join(&graph.ok_or_else(missing)?.name);
-        let environment = session::environment(options.library.as_deref())?;
-        let settings = Settings {
-            stage: Some(stage),
-            inputs: &files.inputs,
-            threads: options.threads,
-            bundle: None,
-            onnxruntime: &session::library_version(),
-            options: &options.provider_options,
-        };
         Ok(Self {
-            session: StageSession::open(&environment, stage, &graph, Provider::Cpu, &settings, None)?,
+            session: GraphSession::open_on(&graph, stage, Provider::Cpu, options, &files.inputs)?,
             window_dhw: manifest.architecture.window_dhw,
             orientation: options.orientation,
             overlap: options.overlap,
@@ -86,15 +77,13 @@ impl Calibrator {
 
     fn observe_window(&mut self, window: &Array3<f32>) -> Result<(), Error> {
         let [d, h, w] = self.window_dhw;
-        let values = window.as_slice().unwrap_or_default();
-        let inputs = vec![("image", tensor(Stage::ImageEncoder, [1, 1, d, h, w], values)?)];
-        let mut outputs = self.session.run_all(inputs)?;
-        let layers: Vec<String> =
-            outputs.keys().filter_map(|output| Observation::Min.layer(output)).map(str::to_owned).collect();
-        for layer in layers {
-            let mut take = |observation: Observation| outputs.remove(&observation.output(&layer)).unwrap_or_default();
+        let image = Tensor::float(&[1, 1, d, h, w], window.iter().copied().collect());
+        let outputs: BTreeMap<String, Tensor> = self.session.run(&[("image".to_owned(), image)])?.into_iter().collect();
+        for layer in outputs.keys().filter_map(|output| Observation::Min.layer(output)) {
+            let floats = |observation: Observation| outputs.get(&observation.output(layer)).and_then(Tensor::floats);
+            let take = |observation| floats(observation).unwrap_or_default().to_vec();
             let seen = Activation { min: take(Observation::Min), max: take(Observation::Max) };
-            self.activations.entry(layer).and_modify(|known| known.merge(&seen)).or_insert(seen);
+            self.activations.entry(layer.to_owned()).and_modify(|known| known.merge(&seen)).or_insert(seen);
         }
         self.windows += 1;
         Ok(())

@@ -105,7 +105,8 @@ impl GraphSession {
         open_by(options, stage, |provider| Self::open_on(file, stage, provider, options, &[]))
     }
 
-    fn open_on(
+    /// As [`GraphSession::open`], on one provider, for a graph that takes `inputs`.
+    pub(crate) fn open_on(
         file: &Path,
         stage: Stage,
         provider: Provider,

@@ -1,6 +1,5 @@
 //! ONNX Runtime: the library, its one environment per process, and one session per graph.
 
-use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +24,9 @@ pub(crate) const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
 
 /// Names the library file when [`crate::Options::library`] does not.
 pub(crate) const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Has ONNX Runtime lay out the weights for its products on all threads; libraries that do not know it ignore it.
+const PARALLEL_PREPACK: &str = "session.prepack.enable_parallel";
 
 /// ONNX Runtime allows one environment per process, and one library: the first that is opened stays.
 static ENVIRONMENT: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
@@ -243,25 +245,6 @@ impl StageSession {
         }
         Ok(copies)
     }
-
-    /// Runs the graph and copies all its outputs, which are float32.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stage`] with what ONNX Runtime said.
-    pub(crate) fn run_all(
-        &self,
-        inputs: Vec<(&'static str, SessionInputValue<'_>)>,
-    ) -> Result<BTreeMap<String, Vec<f32>>, Error> {
-        let failed = |error: ort::Error| self.failed(&error);
-        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = opened.session.run(inputs).map_err(failed)?;
-        let copy = |(name, value): (&str, ort::value::ValueRef<'_>)| {
-            let (_, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
-            Ok((name.to_owned(), values.to_vec()))
-        };
-        found.iter().map(copy).collect()
-    }
 }
 
 /// What stood in the way of a session.
@@ -280,8 +263,9 @@ pub(crate) fn open(
     settings: &Settings<'_>,
 ) -> Result<Session, Refused> {
     let builder = Session::builder(environment).map_err(|error| Refused::Graph(error.to_string()))?;
-    let builder =
-        builder.with_config_entry(provider::RECORD, "1").map_err(|error| Refused::Graph(error.to_string()))?;
+    let builder = [provider::RECORD, PARALLEL_PREPACK].into_iter().try_fold(builder, |builder, entry| {
+        builder.with_config_entry(entry, "1").map_err(|error| Refused::Graph(error.to_string()))
+    })?;
     let mut builder = settings.register(provider, builder).map_err(Refused::Provider)?;
     builder.commit_from_file(file).map_err(|error| Refused::Graph(error.to_string()))
 }

@@ -143,6 +143,23 @@ impl Stages {
         let architecture = manifest.architecture.clone();
         let text = &architecture.text_encoder;
         let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
+        let encoders = || {
+            let encoder = open(Stage::ImageEncoder)?;
+            let exact = exact.map(|options| open_at(Stage::ImageEncoder, Precision::Fp32, &options)).transpose()?;
+            Ok::<_, Error>((encoder, exact))
+        };
+        let others = || {
+            let (text, prompt) = (open(Stage::TextEncoder)?, open(Stage::PromptEncoder)?);
+            Ok::<_, Error>((text, prompt, open(Stage::MaskDecoder)?))
+        };
+        // Other providers compile on all cores, or build their engines with a GPU to themselves.
+        let side_by_side = Stage::ALL.into_iter().all(|stage| provider_of(stage) == Provider::Cpu);
+        let (encoders, others) = match side_by_side {
+            true => rayon::join(encoders, others),
+            false => (Ok(encoders()?), others()),
+        };
+        let (image_encoder, exact_image_encoder) = encoders?;
+        let (text_encoder, prompt_encoder, mask_decoder) = others?;
         let stages = Self {
             provider,
             precision,
@@ -152,13 +169,11 @@ impl Stages {
                 .min()
                 .unwrap_or(usize::MAX),
             tokenizer,
-            image_encoder: open(Stage::ImageEncoder)?,
-            exact_image_encoder: exact
-                .map(|options| open_at(Stage::ImageEncoder, Precision::Fp32, &options))
-                .transpose()?,
-            text_encoder: open(Stage::TextEncoder)?,
-            prompt_encoder: open(Stage::PromptEncoder)?,
-            mask_decoder: open(Stage::MaskDecoder)?,
+            image_encoder,
+            exact_image_encoder,
+            text_encoder,
+            prompt_encoder,
+            mask_decoder,
             architecture,
         };
         if let Some(note) = stages.precision_note() {
