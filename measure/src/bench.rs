@@ -173,8 +173,8 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
     }
     for (index, mut worker, mut measured) in running {
         let variant = &rows[index].variant;
-        if let Reply::Memory { bytes } = worker.ask(&Request::Memory)? {
-            measured.peak_resident_bytes = bytes;
+        if let Reply::Memory { resident_bytes, device_bytes } = worker.ask(&Request::Memory)? {
+            (measured.peak_resident_bytes, measured.device_bytes) = (resident_bytes, device_bytes);
         }
         let peak = peaks.iter().find(|peak| peak.threads == variant.threads);
         let summary = Summary::of(&measured.samples_ms)

@@ -107,6 +107,6 @@ pub struct Measured {
     pub peak_share: Option<f64>,
     /// The most memory that the measuring process held.
     pub peak_resident_bytes: Option<u64>,
-    /// Memory on the device, where the provider tells; none does so far.
+    /// What the process held on GPUs after its runs ([`crate::memory::device_bytes`]).
     pub device_bytes: Option<u64>,
 }

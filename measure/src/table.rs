@@ -102,6 +102,7 @@ pub fn of_benchmark(benchmark: &Benchmark) -> Table {
         "GFLOP/s",
         "% of peak",
         "MB",
+        "GPU MB",
         "error",
         "note",
     ]);
@@ -132,21 +133,22 @@ fn cells(row: &Row) -> Vec<String> {
             cells.push(significant(measured.per_second));
             cells.push(format!("{:.0}", measured.gflops));
             cells.push(measured.peak_share.map_or_else(String::new, |share| format!("{:.0}", 100.0 * share)));
-            let memory = measured.peak_resident_bytes;
-            cells.push(memory.map_or_else(String::new, |bytes| format!("{:.0}", bytes as f64 / 1e6)));
+            for memory in [measured.peak_resident_bytes, measured.device_bytes] {
+                cells.push(memory.map_or_else(String::new, |bytes| format!("{:.0}", bytes as f64 / 1e6)));
+            }
             cells.push(format!("{:.1e}", measured.difference.relative_l2));
             cells
         }
         Outcome::Wrong { used, difference, allowed } => {
             let mut cells = asked(used.name());
-            cells.extend(blanks(13));
+            cells.extend(blanks(14));
             cells.push(format!("{:.1e}", difference.relative_l2));
             cells.push(format!("wrong, not timed: {allowed:.0e} allowed"));
             cells
         }
         Outcome::Failed { reason, .. } => {
             let mut cells = asked("none");
-            cells.extend(blanks(14));
+            cells.extend(blanks(15));
             cells.push(reason.lines().next().unwrap_or_default().to_owned());
             cells
         }

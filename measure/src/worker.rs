@@ -81,8 +81,10 @@ pub enum Reply {
     },
     /// The most memory held.
     Memory {
-        /// Bytes.
-        bytes: Option<u64>,
+        /// Bytes of the machine's memory.
+        resident_bytes: Option<u64>,
+        /// Bytes on GPUs.
+        device_bytes: Option<u64>,
     },
     /// The peak.
     Peak(Peak),
@@ -187,7 +189,9 @@ fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error
             Record { tensors: outputs.into_iter().collect(), ..Record::default() }.write(&path)?;
             Reply::Ran { ms }
         }
-        Request::Memory => Reply::Memory { bytes: memory::peak_resident_bytes() },
+        Request::Memory => {
+            Reply::Memory { resident_bytes: memory::peak_resident_bytes(), device_bytes: memory::device_bytes() }
+        }
         Request::Peak { threads, library } => Reply::Peak(peak::measure(&options(Provider::Cpu, threads, library))?),
         Request::Job(job) => Reply::Job(Box::new(job.run()?)),
     })
