@@ -49,7 +49,7 @@ fn segment_gives_the_mask_that_rust_gives() {
     let refused = Command::new(&program).args(["/nonexistent", "a", "b", "c"]).output().expect("started");
     let message = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(message.contains("open the bundle: SEGVOL_STATUS_BUNDLE: `/nonexistent`"), "{message}");
+    assert!(message.contains("open the bundle: SEGVOL_STATUS_BUNDLE: bundle: `/nonexistent`"), "{message}");
 }
 
 #[test]

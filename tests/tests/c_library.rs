@@ -8,7 +8,7 @@ use std::process::Command;
 
 use segvol_tests::c::{self, CC, INSTALLED, compiled, succeeds};
 use segvol_tests::golden::data;
-use segvol_tests::{bundle, models};
+use segvol_tests::{bundle, faults, models};
 use tempfile::TempDir;
 
 const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
@@ -42,12 +42,9 @@ fn program(name: &str, folder: &Path, more: &[&str]) -> Command {
 fn run_all(more: &[&str]) {
     let (folder, bundle) = workplace();
     let infinite = infinite(&folder.path().join("infinite"));
-    let api = succeeds(program("api", folder.path(), more).args([
-        &bundle,
-        &infinite,
-        &data(SCAN),
-        &folder.path().to_path_buf(),
-    ]));
+    let copy = faults::copied(&bundle, &folder.path().join("copy"));
+    let mut api = program("api", folder.path(), more);
+    let api = succeeds(api.args([&bundle, &infinite, &data(SCAN)]).arg(folder.path()).arg(copy));
     assert!(api.contains("api: passed"), "{api}");
     let null = succeeds(program("null", folder.path(), more).arg(&bundle));
     assert!(null.contains("null: passed"), "{null}");
@@ -71,6 +68,13 @@ fn a_scan_in_memory_is_copied_once() {
     let said = succeeds(&mut program("buffer", folder.path(), &[]));
     eprintln!("{said}");
     assert!(said.contains("buffer: passed"), "{said}");
+}
+
+#[test]
+fn too_little_memory_for_a_scan_is_a_status() {
+    let (folder, bundle) = workplace();
+    let said = succeeds(program("memory", folder.path(), &[]).arg(&bundle));
+    assert!(said.contains("memory: passed"), "{said}");
 }
 
 #[test]
@@ -98,7 +102,8 @@ fn valgrind_finds_nothing() {
     };
     let compiled = |name: &str| compiled(CC, &format!("tests/{name}.c"), folder.path(), &[]);
     let scan = data(SCAN);
-    succeeds(under_valgrind(compiled("api")).args([bundle.as_path(), &infinite, &scan, folder.path()]));
+    let copy = faults::copied(&bundle, &folder.path().join("copy"));
+    succeeds(under_valgrind(compiled("api")).args([bundle.as_path(), &infinite, &scan, folder.path(), &copy]));
     succeeds(under_valgrind(compiled("null")).arg(&bundle));
     succeeds(under_valgrind(compiled("eight")).arg(&bundle).arg("1"));
     succeeds(under_valgrind(compiled("rounds")).arg(&bundle).args(["3", "1048576"]));
@@ -123,10 +128,14 @@ fn nothing_but_the_headers_functions_is_exported() {
     assert_eq!(exported, declared());
 }
 
+fn sources() -> [String; 4] {
+    ["api.c", "null.c", "memory.c", "check.h"]
+        .map(|name| std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source"))
+}
+
 #[test]
 fn every_function_is_called_by_the_tests_in_c() {
-    let sources = ["api.c", "null.c", "check.h"]
-        .map(|name| std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source"));
+    let sources = sources();
     for function in declared() {
         let call = format!("{function}(");
         assert!(sources.iter().any(|source| source.contains(&call)), "{function} is never called");
@@ -142,9 +151,8 @@ fn every_status_is_met_by_the_tests_in_c() {
     let header = std::fs::read_to_string(INSTALLED.join("include/segvol.h")).expect("the header");
     let names = header.lines().filter_map(|line| line.trim().strip_prefix("SEGVOL_STATUS_")?.split(" = ").next());
     let names: Vec<&str> = names.collect();
-    assert_eq!(names.len(), 28, "{names:?}");
-    let sources = ["api.c", "null.c", "check.h"]
-        .map(|name| std::fs::read_to_string(c::root().join("bindings/c/tests").join(name)).expect("a source"));
+    assert_eq!(names.len(), 29, "{names:?}");
+    let sources = sources();
     for name in names.into_iter().filter(|name| !UNPROVOKED.contains(name)) {
         let named = |source: &String| source.split(&format!("SEGVOL_STATUS_{name}")).skip(1).any(ends_a_name);
         assert!(sources.iter().any(named), "SEGVOL_STATUS_{name} is never met");

@@ -40,7 +40,9 @@
  *             behind a lock. A process that forks must not use the library in the child if it did in the parent.
  * Texts       are UTF-8 and end in a zero byte; paths too.
  * Axes        i, j, k are the axes of the scan as it was handed over, counted from 0. Lengths are millimetres.
- * Panics      never cross: they become INTERNAL. Memory that cannot be had ends the process, as everywhere in Rust.
+ * Panics      never cross: they become INTERNAL.
+ * Memory      that a scan needs is asked for first: where there is not as much, the call gives MEMORY. Other memory that cannot
+ *             be had ends the process, as everywhere in Rust.
  *
  * This file is made from bindings/c/src by cbindgen.
  */
@@ -180,7 +182,7 @@ enum SegvolStatus
      */
     SEGVOL_STATUS_CANCELLED = 80,
     /**
-     * ONNX Runtime failed while running, for want of memory for instance.
+     * ONNX Runtime failed while running, for want of its own memory for instance.
      */
     SEGVOL_STATUS_RUN = 81,
     /**
@@ -191,6 +193,10 @@ enum SegvolStatus
      * A mask cannot be written: the folder, the disk, or a name that ends in neither .nii nor .nii.gz.
      */
     SEGVOL_STATUS_WRITE = 83,
+    /**
+     * There is not as much memory as a scan needs.
+     */
+    SEGVOL_STATUS_MEMORY = 84,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -745,7 +751,7 @@ void segvol_string_free(char *text);
  * `bundle`: the folder, UTF-8. `options`: NULL for the defaults. `*model` is the caller's, to be freed with
  * segvol_model_free().
  *
- * BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT.
+ * BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT, RUN.
  * Any thread.
  */
 SegvolStatus segvol_model_open(const char *bundle,
@@ -782,7 +788,7 @@ void segvol_model_free(struct SegvolModel *model);
 /**
  * Reads a NIfTI file, .nii or .nii.gz. `path`: UTF-8. `*volume` is the caller's, to be freed with segvol_volume_free().
  *
- * FILE. Any thread.
+ * FILE, MEMORY. Any thread.
  */
 SegvolStatus segvol_volume_open(const char *path, struct SegvolVolume **volume);
 
@@ -835,7 +841,7 @@ void segvol_volume_free(struct SegvolVolume *volume);
  * count for this scan, and the rest stays the model's. The study keeps what it needs of model and volume: both may be
  * freed. `*study` is the caller's, to be freed with segvol_study_free().
  *
- * INTENSITY, OPTION, ARGUMENT. Any thread; one model serves several threads.
+ * INTENSITY, OPTION, ARGUMENT, MEMORY. Any thread; one model serves several threads.
  */
 SegvolStatus segvol_study_new(const struct SegvolModel *model,
                               const struct SegvolVolume *volume,
@@ -846,8 +852,8 @@ SegvolStatus segvol_study_new(const struct SegvolModel *model,
  * Segments one object. `*mask` is the caller's, to be freed with segvol_mask_free(): 1 in the object, 0 elsewhere, on the
  * scan's grid.
  *
- * PROMPT, OUTSIDE_SCAN, TEXT, RUN, NOT_FINITE, ARGUMENT. Any thread; calls on one study, or on studies of one model, take
- * turns where they need the same graph.
+ * PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE where its files were written to since it was
+ * opened. Any thread; calls on one study, or on studies of one model, take turns where they need the same graph.
  */
 SegvolStatus segvol_study_segment(const struct SegvolStudy *study,
                                   const struct SegvolPrompt *prompt,

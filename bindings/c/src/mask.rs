@@ -9,10 +9,16 @@ use segvol::mask::Labels;
 use crate::arguments::{free, handle, output, text};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::{Failure, Named, SegvolStatus};
 
 /// One label per voxel, on the scan's grid; 0 is background.
 pub struct SegvolMask(pub(crate) Mask);
+
+impl From<Mask> for SegvolMask {
+    fn from(mask: Mask) -> Self {
+        Self(mask)
+    }
+}
 
 /// What a mask says of one label. Set `size` with segvol_mask_statistics_init().
 #[repr(C)]
@@ -48,7 +54,7 @@ pub unsafe extern "C" fn segvol_mask_save(mask: *const SegvolMask, path: *const 
         let mask = unsafe { handle(mask, "mask") }?;
         // SAFETY: a text, as the comment above asks.
         let path = unsafe { text(path, "path") }?;
-        Ok(mask.0.save(Path::new(path))?)
+        mask.0.save(Path::new(path)).named("path")
     })
 }
 

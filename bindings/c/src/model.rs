@@ -3,12 +3,12 @@
 use std::ffi::c_char;
 use std::path::Path;
 
-use segvol::{Model, Provider};
+use segvol::{Error, Model, Options, Provider};
 
 use crate::arguments::{free, handle, output, text};
 use crate::fence::{fence, fence_value};
 use crate::options::{SegvolOptions, options};
-use crate::status::SegvolStatus;
+use crate::status::{Failure, SegvolStatus};
 
 /// A bundle, opened on a provider: sessions of ONNX Runtime, made once.
 pub struct SegvolModel(pub(crate) Model);
@@ -19,7 +19,7 @@ pub struct SegvolModel(pub(crate) Model);
 /// `bundle`: the folder, UTF-8. `options`: NULL for the defaults. `*model` is the caller's, to be freed with
 /// segvol_model_free().
 ///
-/// BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT.
+/// BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT, RUN.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_model_open(
@@ -33,11 +33,32 @@ pub unsafe extern "C" fn segvol_model_open(
         let bundle = unsafe { text(bundle, "bundle") }?;
         // SAFETY: NULL or initialised options, as the comment above asks.
         let options = unsafe { self::options(options) }?;
-        let opened = Model::open(Path::new(bundle), &options)?;
+        let opened = Model::open(Path::new(bundle), &options);
+        let opened = opened.map_err(|error| {
+            let argument = argument(&error, &options);
+            let failure = Failure::from(error);
+            match argument {
+                Some(argument) => failure.of(argument),
+                None => failure,
+            }
+        })?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolModel(opened)) };
         Ok(())
     })
+}
+
+/// The argument that an error is about, where its message does not name it.
+fn argument(error: &Error, options: &Options) -> Option<&'static str> {
+    match error {
+        Error::Setting { .. } => None,
+        Error::Library { .. } => Some("options.library"),
+        Error::ProviderMissing { provider, .. } | Error::ProviderFailed { provider, .. } => {
+            let for_a_stage = options.provider != *provider && options.stage_providers.values().any(|p| p == provider);
+            Some(if for_a_stage { "options.stage_providers" } else { "options.provider" })
+        }
+        _ => Some("bundle"),
+    }
 }
 
 /// The provider that the model's graphs run on, such as `cpu`; with `auto`, the one that was chosen. NULL for NULL; never

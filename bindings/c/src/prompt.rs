@@ -92,16 +92,20 @@ pub unsafe extern "C" fn segvol_prompt_init(prompt: *mut SegvolPrompt, size: usi
     fence(|| unsafe { sized::init(prompt, size, "prompt") })
 }
 
-/// The runtime's prompts, from `len` structs that are as far apart as the first says it is long.
+/// The runtime's prompts, from `len` structs that are as far apart as the first says it is long. What C calls has a study
+/// besides; this is for tests that have none.
+///
+/// # Errors
+/// NULL, ARGUMENT, UTF8, or PROMPT for more objects than there can be labels.
 ///
 /// # Safety
 /// NULL, or `len` initialised prompts whose texts, points and boxes live while they are read.
-pub(crate) unsafe fn prompts(pointer: *const SegvolPrompt, len: usize) -> Result<Vec<Prompt>, Failure> {
+pub unsafe fn prompts(pointer: *const SegvolPrompt, len: usize) -> Result<Vec<Prompt>, Failure> {
     // SAFETY: NULL or a struct that begins with its size; NULL ends here.
     let &stride = unsafe { handle(pointer.cast::<usize>(), "prompts") }?;
     // The runtime has the same limit, but by then they would all have been read.
     if len > usize::from(u16::MAX) {
-        return Err(Failure::from(segvol::Error::from(segvol::PromptError::TooMany { found: len })));
+        return Err(Failure::from(segvol::Error::from(segvol::PromptError::TooMany { found: len })).of("prompts"));
     }
     let mut prompts = Vec::new();
     for index in 0..len {

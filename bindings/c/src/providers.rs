@@ -8,7 +8,7 @@ use segvol::probe::{self, LibraryReport};
 use crate::arguments::{free, handle, optional_text, output, owned_text};
 use crate::fence::{fence, fence_value};
 use crate::model::c_name;
-use crate::status::SegvolStatus;
+use crate::status::{Named, SegvolStatus};
 
 /// The providers of ONNX Runtime, each tried.
 pub struct SegvolProviders {
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn segvol_providers_new(
         let out = output(providers, "providers")?;
         // SAFETY: NULL or a text.
         let library = unsafe { optional_text(library, "library") }?;
-        let report = probe::probe_own(library.map(Path::new))?;
+        let report = probe::probe_own(library.map(Path::new)).named("library")?;
         let listed = |state: &probe::ProviderState| Listed {
             name: c_name(state.provider),
             problem: (!state.usable).then(|| {

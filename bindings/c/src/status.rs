@@ -3,7 +3,8 @@
 use std::ffi::{CStr, c_char};
 
 use segvol::mask::MaskError;
-use segvol::{Error, PromptError, VolumeError};
+use segvol::nifti::NiftiError;
+use segvol::{Error, PromptError, TokenizerError, VolumeError};
 
 /// What came of a call. A number never changes its meaning, and none is used again; later versions may add some.
 #[repr(i32)]
@@ -59,17 +60,19 @@ pub enum SegvolStatus {
     Text = 62,
     /// The progress callback asked to stop. The study can be used again.
     Cancelled = 80,
-    /// ONNX Runtime failed while running, for want of memory for instance.
+    /// ONNX Runtime failed while running, for want of its own memory for instance.
     Run = 81,
     /// A stage gave a number that is infinite or none.
     NotFinite = 82,
     /// A mask cannot be written: the folder, the disk, or a name that ends in neither .nii nor .nii.gz.
     Write = 83,
+    /// There is not as much memory as a scan needs.
+    Memory = 84,
 }
 
 impl SegvolStatus {
     /// Every status.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Ok,
         Self::Internal,
         Self::Null,
@@ -98,6 +101,7 @@ impl SegvolStatus {
         Self::Run,
         Self::NotFinite,
         Self::Write,
+        Self::Memory,
     ];
 
     /// The status' name in C.
@@ -132,6 +136,7 @@ impl SegvolStatus {
             Self::Run => c"SEGVOL_STATUS_RUN",
             Self::NotFinite => c"SEGVOL_STATUS_NOT_FINITE",
             Self::Write => c"SEGVOL_STATUS_WRITE",
+            Self::Memory => c"SEGVOL_STATUS_MEMORY",
         }
     }
 }
@@ -144,6 +149,18 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// What C gets.
+    #[must_use]
+    pub fn status(&self) -> SegvolStatus {
+        self.status
+    }
+
+    /// What `segvol_last_error` says.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn new(status: SegvolStatus, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
@@ -180,13 +197,19 @@ impl From<Error> for Failure {
             Error::ProviderMissing { .. } => SegvolStatus::ProviderMissing,
             Error::ProviderFailed { .. } => SegvolStatus::ProviderFailed,
             Error::NotFinite { .. } => SegvolStatus::NotFinite,
+            Error::Tokenizer(TokenizerError::BadFile { .. }) => SegvolStatus::Bundle,
             Error::Tokenizer(_) => SegvolStatus::Text,
             Error::Volume(error) => return error.into(),
             Error::Mask(error) => return error.into(),
             Error::Intensity(_) => SegvolStatus::Intensity,
             Error::Prompt(PromptError::OutsideScan { .. }) => SegvolStatus::OutsideScan,
             Error::Prompt(_) => SegvolStatus::Prompt,
-            Error::Setting { .. } => SegvolStatus::Option,
+            Error::Setting { name, expected, found } => {
+                let field = if name == "stage provider" { "stage_providers" } else { name };
+                let message = format!("options.{field}: expected {expected}, found {found}");
+                return Self::new(SegvolStatus::Option, message);
+            }
+            Error::Memory { .. } => SegvolStatus::Memory,
             Error::Cancelled => SegvolStatus::Cancelled,
             _ => SegvolStatus::Run,
         };
@@ -201,6 +224,7 @@ impl From<VolumeError> for Failure {
             VolumeError::Strides { .. } => SegvolStatus::Stride,
             VolumeError::Scaling { .. } => SegvolStatus::Argument,
             VolumeError::Affine(_) => SegvolStatus::Affine,
+            VolumeError::File { source: NiftiError::Memory { .. }, .. } => SegvolStatus::Memory,
             _ => SegvolStatus::File,
         };
         Self::new(status, error.to_string())
@@ -254,7 +278,7 @@ mod tests {
         let expected = "0 OK, 1 INTERNAL, 2 NULL, 3 ARGUMENT, 4 UTF8, 5 INDEX, 6 BUFFER, 7 CALLBACK, 8 OPTION, 20 BUNDLE, \
                         21 LIBRARY, 22 PROVIDER_UNKNOWN, 23 PROVIDER_MISSING, 24 PROVIDER_FAILED, 25 PROVIDER_OPTION, \
                         40 FILE, 41 SHAPE, 42 STRIDE, 43 ELEMENT, 44 AFFINE, 45 INTENSITY, 60 PROMPT, 61 OUTSIDE_SCAN, \
-                        62 TEXT, 80 CANCELLED, 81 RUN, 82 NOT_FINITE, 83 WRITE";
+                        62 TEXT, 80 CANCELLED, 81 RUN, 82 NOT_FINITE, 83 WRITE, 84 MEMORY";
         assert_eq!(found.join(", ").replace("SEGVOL_STATUS_", ""), expected);
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use segvol::{Model, Progress, Study};
+use segvol::{Error, Model, Progress, Study};
 
 use crate::arguments::{free, handle, output};
 use crate::fence::fence;
@@ -14,7 +14,7 @@ use crate::options::{SegvolOptions, options};
 use crate::prompt::{SegvolPrompt, prompts};
 use crate::result::SegvolResult;
 use crate::sized::{self, Versioned};
-use crate::status::SegvolStatus;
+use crate::status::{Failure, SegvolStatus};
 use crate::volume::SegvolVolume;
 
 /// One scan, ready for prompts. It keeps the image embeddings of the windows that it has met, so that the next prompt costs
@@ -56,7 +56,7 @@ unsafe impl Versioned for SegvolStudyStatistics {
 /// count for this scan, and the rest stays the model's. The study keeps what it needs of model and volume: both may be
 /// freed. `*study` is the caller's, to be freed with segvol_study_free().
 ///
-/// INTENSITY, OPTION, ARGUMENT. Any thread; one model serves several threads.
+/// INTENSITY, OPTION, ARGUMENT, MEMORY. Any thread; one model serves several threads.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_new(
     model: *const SegvolModel,
@@ -69,12 +69,16 @@ pub unsafe extern "C" fn segvol_study_new(
         // SAFETY: NULL or live handles.
         let (model, volume) = unsafe { (handle(model, "model")?, handle(volume, "volume")?) };
         let made = if options.is_null() {
-            model.0.study(&volume.0)?
+            model.0.study(&volume.0)
         } else {
             // SAFETY: initialised options.
             let options = unsafe { self::options(options) }?;
-            model.0.study_with(&volume.0, &options)?
+            model.0.study_with(&volume.0, &options)
         };
+        let made = made.map_err(|error| match error {
+            Error::Setting { .. } => Failure::from(error), // It names the option.
+            error => Failure::from(error).of("volume"),
+        })?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolStudy { study: Arc::new(made), model: model.0.clone() }) };
         Ok(())
@@ -84,8 +88,8 @@ pub unsafe extern "C" fn segvol_study_new(
 /// Segments one object. `*mask` is the caller's, to be freed with segvol_mask_free(): 1 in the object, 0 elsewhere, on the
 /// scan's grid.
 ///
-/// PROMPT, OUTSIDE_SCAN, TEXT, RUN, NOT_FINITE, ARGUMENT. Any thread; calls on one study, or on studies of one model, take
-/// turns where they need the same graph.
+/// PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE where its files were written to since it was
+/// opened. Any thread; calls on one study, or on studies of one model, take turns where they need the same graph.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_segment(
     study: *const SegvolStudy,
@@ -98,11 +102,18 @@ pub unsafe extern "C" fn segvol_study_segment(
         let study = unsafe { handle(study, "study") }?;
         // SAFETY: NULL or one initialised prompt.
         let prompts = unsafe { prompts(prompt, 1) }?;
-        let found = study.study.segment(&prompts[0])?;
+        let found = study.study.segment(&prompts[0]).map_err(|error| refused(error, "prompt"))?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolMask(found.mask())) };
         Ok(())
     })
+}
+
+/// Names the argument where the error is about one.
+fn refused(error: Error, argument: &str) -> Failure {
+    let about_prompts = matches!(error, Error::Prompt(_) | Error::Tokenizer(_));
+    let failure = Failure::from(error);
+    if about_prompts { failure.of(argument) } else { failure }
 }
 
 /// Segments several objects: windows that they share are encoded once. The prompts stand one after the other, all of one
@@ -133,7 +144,8 @@ pub unsafe extern "C" fn segvol_study_segment_all(
             // SAFETY: the caller's function, with the caller's data.
             let answer = progress.map_or(0, |progress| unsafe { progress(done, total, user_data) });
             if answer == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
+        });
+        let segmentations = segmentations.map_err(|error| refused(error, "prompts"))?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolResult { study, model, prompts, segmentations }) };
         Ok(())

@@ -3,16 +3,23 @@
 use std::ffi::{c_char, c_void};
 use std::path::Path;
 
-use segvol::Volume;
+use segvol::nifti::MAX_VOXELS;
 use segvol::volume::{Affine, Buffer, Elements};
+use segvol::{Volume, VolumeError};
 
-use crate::arguments::{free, handle, output, text};
+use crate::arguments::{free, handle, output, text, unknown};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
 use crate::status::{Failure, Named, SegvolStatus};
 
 /// A scan: intensities, and where its voxels lie in the patient.
 pub struct SegvolVolume(pub(crate) Volume);
+
+impl AsRef<Volume> for SegvolVolume {
+    fn as_ref(&self) -> &Volume {
+        &self.0
+    }
+}
 
 /// The type of one voxel in memory.
 #[repr(i32)]
@@ -101,14 +108,14 @@ unsafe impl Versioned for SegvolBuffer {
 
 /// Reads a NIfTI file, .nii or .nii.gz. `path`: UTF-8. `*volume` is the caller's, to be freed with segvol_volume_free().
 ///
-/// FILE. Any thread.
+/// FILE, MEMORY. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *mut SegvolVolume) -> SegvolStatus {
     fence(|| {
         let out = output(volume, "volume")?;
         // SAFETY: a text, as the comment above asks.
         let path = unsafe { text(path, "path") }?;
-        let opened = Volume::open(Path::new(path))?;
+        let opened = Volume::open(Path::new(path)).named("path")?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolVolume(opened)) };
         Ok(())
@@ -149,22 +156,22 @@ pub unsafe extern "C" fn segvol_volume_from_buffer(
 
 /// # Safety
 /// Every voxel that shape and strides name can be read.
-unsafe fn from_buffer(buffer: &SegvolBuffer) -> Result<Volume, Failure> {
-    let affine = affine(buffer)?;
-    if buffer.voxels.is_null() {
+unsafe fn from_buffer(given: &SegvolBuffer) -> Result<Volume, Failure> {
+    let affine = affine(given)?;
+    if given.voxels.is_null() {
         return Err(Failure::new(SegvolStatus::Null, "buffer.voxels: expected a pointer, found NULL"));
     }
     macro_rules! take {
         ($type:ty, $variant:ident) => {{
             // SAFETY: promised by the caller of this function.
-            let (elements, offset, strides) = unsafe { elements::<$type>(buffer) }?;
-            let (slope, intercept, shape_xyz) = (buffer.slope, buffer.intercept, buffer.shape);
+            let (elements, offset, strides) = unsafe { elements::<$type>(given) }?;
+            let (slope, intercept, shape_xyz) = (given.slope, given.intercept, given.shape);
             let elements = Elements::$variant(elements);
             let buffer = Buffer { elements, shape_xyz, strides, offset, slope, intercept };
-            Volume::from_buffer(&buffer, affine).named("buffer")
+            Volume::from_buffer(&buffer, affine).map_err(|error| refused(error, given))
         }};
     }
-    match buffer.element {
+    match given.element {
         1 => take!(u8, U8),
         2 => take!(i16, I16),
         3 => take!(u16, U16),
@@ -175,6 +182,25 @@ unsafe fn from_buffer(buffer: &SegvolBuffer) -> Result<Volume, Failure> {
             let message = format!("buffer.element: expected one of SegvolElement, 1 to 6, found {other}");
             Err(Failure::new(SegvolStatus::Element, message))
         }
+    }
+}
+
+/// Names the field that does not fit, with what the caller put there.
+fn refused(error: VolumeError, buffer: &SegvolBuffer) -> Failure {
+    match error {
+        VolumeError::Shape { shape_xyz } => {
+            let message = format!("buffer.shape: expected 1 to {MAX_VOXELS} voxels, found {shape_xyz:?}");
+            Failure::new(SegvolStatus::Shape, message)
+        }
+        VolumeError::Strides { reason, .. } => {
+            let message = format!("buffer.strides: expected {reason}, found {:?} bytes", buffer.strides);
+            Failure::new(SegvolStatus::Stride, message)
+        }
+        VolumeError::Scaling { slope, .. } if slope.is_finite() && slope != 0.0 => {
+            unknown("buffer.intercept", "a finite number", buffer.intercept)
+        }
+        VolumeError::Scaling { slope, .. } => unknown("buffer.slope", "a finite number that is not 0", slope),
+        other => Failure::from(other).of("buffer"),
     }
 }
 
@@ -195,10 +221,11 @@ unsafe fn elements<'a, T>(buffer: &SegvolBuffer) -> Result<(&'a [T], usize, [isi
         }
         buffer.strides.map(|stride| stride / bytes)
     };
-    let (first, last) = Buffer::span(buffer.shape, strides).named("buffer")?;
+    let (first, last) = Buffer::span(buffer.shape, strides).map_err(|error| refused(error, buffer))?;
     let len = last.checked_sub(first).and_then(|len| len.checked_add(1));
     let len = len.filter(|len| len.checked_mul(bytes).is_some());
-    let len = len.ok_or_else(|| stride(format!("expected a span that fits the memory, found {strides:?} elements")))?;
+    let len =
+        len.ok_or_else(|| stride(format!("expected a span that fits the memory, found {:?} bytes", buffer.strides)))?;
     let voxels = buffer.voxels.cast::<T>();
     if !voxels.is_aligned() {
         let message = format!("buffer.voxels: expected an address that {bytes} divides, found {voxels:p}");
@@ -225,19 +252,21 @@ fn affine(buffer: &SegvolBuffer) -> Result<Affine, Failure> {
         4 => (Affine::from_lps(parts()), "parts"),
         other => return Err(bad(format!("buffer.geometry: expected one of SegvolGeometry, 1 to 4, found {other}"))),
     };
+    if given_as == "parts" {
+        // A negative one would mirror the patient, and still span space.
+        if let Some(found) = buffer.spacing.iter().find(|spacing| !(spacing.is_normal() && **spacing > 0.0)) {
+            return Err(bad(format!("buffer.spacing: expected three positive numbers, found {found}")));
+        }
+        if let Some(found) = buffer.origin.iter().find(|place| !place.is_finite()) {
+            return Err(bad(format!("buffer.origin: expected finite numbers, found {found}")));
+        }
+    }
     if affine.is_invertible() {
         return Ok(affine);
     }
     if given_as == "affine" {
         let found = buffer.affine;
         return Err(bad(format!("buffer.affine: expected finite numbers and three independent axes, found {found:?}")));
-    }
-    // Which of the three it was.
-    if let Some(found) = buffer.spacing.iter().find(|spacing| !(spacing.is_normal() && **spacing > 0.0)) {
-        return Err(bad(format!("buffer.spacing: expected three positive numbers, found {found}")));
-    }
-    if let Some(found) = buffer.origin.iter().find(|place| !place.is_finite()) {
-        return Err(bad(format!("buffer.origin: expected finite numbers, found {found}")));
     }
     let found = buffer.direction;
     Err(bad(format!("buffer.direction: expected finite numbers and three independent columns, found {found:?}")))

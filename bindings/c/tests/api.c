@@ -1,4 +1,7 @@
-/* Every function and every status that a program can meet. Usage: api BUNDLE INFINITE_BUNDLE SCAN.nii.gz FOLDER */
+/*
+ * Every function and every status that a program can meet; the message names the argument. The copy of the bundle is moved
+ * and damaged. Usage: api BUNDLE INFINITE_BUNDLE SCAN.nii.gz FOLDER COPY
+ */
 
 #include "check.h"
 
@@ -27,8 +30,9 @@ static void missing_library(const char *bundle, int loaded)
     OK(segvol_options_init(&options, sizeof options));
     options.library = "/nonexistent/libonnxruntime.so";
     FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_LIBRARY,
-          loaded ? "can load only one" : "there is no such file");
-    FAILS(segvol_providers_new("/nonexistent/libonnxruntime.so", &providers), SEGVOL_STATUS_LIBRARY, "/nonexistent/");
+          loaded ? "can load only one" : "options.library: ONNX Runtime `/nonexistent/libonnxruntime.so`: there is no such file");
+    FAILS(segvol_providers_new("/nonexistent/libonnxruntime.so", &providers), SEGVOL_STATUS_LIBRARY,
+          "library: ONNX Runtime `/nonexistent/");
     CHECK(model == NULL && providers == NULL);
 }
 
@@ -46,8 +50,8 @@ static void opening(const char *bundle)
     int n;
 
     FAILS(segvol_options_init(&options, 8), SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
-    FAILS(segvol_model_open("/nonexistent/bundle", NULL, &model), SEGVOL_STATUS_BUNDLE, "/nonexistent/bundle");
-    FAILS(segvol_model_open("\xff\xfe", NULL, &model), SEGVOL_STATUS_UTF8, "bundle");
+    FAILS(segvol_model_open("/nonexistent/bundle", NULL, &model), SEGVOL_STATUS_BUNDLE, "bundle: `/nonexistent/bundle`");
+    FAILS(segvol_model_open("\xff\xfe", NULL, &model), SEGVOL_STATUS_UTF8, "bundle: expected UTF-8");
 
     memset(&options, 0, sizeof options); /* Not initialised. */
     FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
@@ -61,11 +65,11 @@ static void opening(const char *bundle)
     } while (0)
     REFUSED(provider, "gpu", SEGVOL_STATUS_PROVIDER_UNKNOWN, "options.provider: provider `gpu`");
     REFUSED(provider, "\xff", SEGVOL_STATUS_UTF8, "options.provider");
-    REFUSED(provider, "coreml", SEGVOL_STATUS_PROVIDER_MISSING, "coreml");
+    REFUSED(provider, "coreml", SEGVOL_STATUS_PROVIDER_MISSING, "options.provider: provider `coreml`");
     REFUSED(precision, "fp64", SEGVOL_STATUS_OPTION, "options.precision");
-    REFUSED(precision, "int8", SEGVOL_STATUS_BUNDLE, "int8");
-    REFUSED(overlap, 1.5, SEGVOL_STATUS_OPTION, "overlap");
-    REFUSED(overlap, NAN, SEGVOL_STATUS_OPTION, "overlap");
+    REFUSED(precision, "int8", SEGVOL_STATUS_BUNDLE, "bundle: ");
+    REFUSED(overlap, 1.5, SEGVOL_STATUS_OPTION, "options.overlap: expected");
+    REFUSED(overlap, NAN, SEGVOL_STATUS_OPTION, "options.overlap: expected");
     REFUSED(zoom_in, 2, SEGVOL_STATUS_ARGUMENT, "options.zoom_in");
     REFUSED(orientation, -1, SEGVOL_STATUS_ARGUMENT, "options.orientation");
     REFUSED(profile, 7, SEGVOL_STATUS_ARGUMENT, "options.profile");
@@ -77,12 +81,12 @@ static void opening(const char *bundle)
     OK(segvol_options_init(&options, sizeof options));
     options.provider_options = unknown_option;
     options.provider_options_len = 1;
-    FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_PROVIDER_OPTION, "nonsense");
+    FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_PROVIDER_OPTION, "options.provider_options: ");
     for (n = 0; n < 4; n++) {
         OK(segvol_options_init(&options, sizeof options));
         options.stage_providers = &bad_stages[n];
         options.stage_providers_len = 1;
-        FAILS(segvol_model_open(bundle, &options, &model), stage_status[n], NULL);
+        FAILS(segvol_model_open(bundle, &options, &model), stage_status[n], "options.stage_providers: ");
     }
     CHECK(model == untouched);
 
@@ -117,8 +121,8 @@ static void volumes(const char *scan)
     int n;
 
     FAILS(segvol_buffer_init(&buffer, 0), SEGVOL_STATUS_ARGUMENT, "buffer: expected `size`");
-    FAILS(segvol_volume_open("/nonexistent/scan.nii", &volume), SEGVOL_STATUS_FILE, "/nonexistent/scan.nii");
-    FAILS(segvol_volume_open("\xff", &volume), SEGVOL_STATUS_UTF8, "path");
+    FAILS(segvol_volume_open("/nonexistent/scan.nii", &volume), SEGVOL_STATUS_FILE, "path: /nonexistent/scan.nii");
+    FAILS(segvol_volume_open("\xff", &volume), SEGVOL_STATUS_UTF8, "path: expected UTF-8");
 
 #define REFUSED(field, value, status, part)                                \
     do {                                                                   \
@@ -132,31 +136,40 @@ static void volumes(const char *scan)
     REFUSED(element, 0, SEGVOL_STATUS_ELEMENT, "buffer.element");
     REFUSED(element, 7, SEGVOL_STATUS_ELEMENT, "found 7");
     REFUSED(voxels, (const char *)voxels + 1, SEGVOL_STATUS_ELEMENT, "buffer.voxels");
-    REFUSED(shape[1], 0, SEGVOL_STATUS_SHAPE, "buffer: shape");
-    REFUSED(shape[2], SIZE_MAX / 2, SEGVOL_STATUS_SHAPE, "buffer: shape");
-    REFUSED(strides[0], 2, SEGVOL_STATUS_STRIDE, "buffer: strides");   /* The others are 0. */
+    REFUSED(shape[1], 0, SEGVOL_STATUS_SHAPE, "buffer.shape: expected 1 to");
+    REFUSED(shape[2], SIZE_MAX / 2, SEGVOL_STATUS_SHAPE, "buffer.shape: expected 1 to");
+    REFUSED(strides[0], 2, SEGVOL_STATUS_STRIDE, "found [2, 0, 0] bytes"); /* The others are 0. */
     REFUSED(strides[0], 3, SEGVOL_STATUS_STRIDE, "buffer.strides");    /* No whole elements. */
     REFUSED(geometry, 0, SEGVOL_STATUS_AFFINE, "buffer.geometry");
     REFUSED(geometry, 5, SEGVOL_STATUS_AFFINE, "buffer.geometry");
     REFUSED(geometry, SEGVOL_GEOMETRY_AFFINE_RAS, SEGVOL_STATUS_AFFINE, "buffer.affine"); /* All 0. */
     REFUSED(spacing[2], NAN, SEGVOL_STATUS_AFFINE, "buffer.spacing");
     REFUSED(spacing[0], 0.0, SEGVOL_STATUS_AFFINE, "buffer.spacing");
+    REFUSED(spacing[1], -1.0, SEGVOL_STATUS_AFFINE, "buffer.spacing"); /* It would mirror the patient. */
     REFUSED(direction[4], 0.0, SEGVOL_STATUS_AFFINE, "buffer.direction");
     REFUSED(origin[1], INFINITY, SEGVOL_STATUS_AFFINE, "buffer.origin");
-    REFUSED(slope, 0.0, SEGVOL_STATUS_ARGUMENT, "slope");
-    REFUSED(intercept, NAN, SEGVOL_STATUS_ARGUMENT, "intercept");
+    REFUSED(slope, 0.0, SEGVOL_STATUS_ARGUMENT, "buffer.slope");
+    REFUSED(intercept, NAN, SEGVOL_STATUS_ARGUMENT, "buffer.intercept");
 #undef REFUSED
     buffer = good;
     for (n = 0; n < 3; n++) {
         buffer.strides[n] = PTRDIFF_MAX - 1;
     }
-    FAILS(segvol_volume_from_buffer(&buffer, &volume), SEGVOL_STATUS_STRIDE, "strides");
+    FAILS(segvol_volume_from_buffer(&buffer, &volume), SEGVOL_STATUS_STRIDE, "buffer.strides");
 
     /* The same place, said in four ways. */
     OK(segvol_volume_from_buffer(&good, &volume));
     OK(segvol_volume_shape(volume, shape));
     CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
     OK(segvol_volume_affine(volume, affine));
+    for (n = 0; n < 12; n++) {
+        buffer = good;
+        buffer.geometry = SEGVOL_GEOMETRY_AFFINE_RAS;
+        memcpy(buffer.affine, affine, sizeof affine);
+        buffer.affine[n] = NAN;
+        FAILS(segvol_volume_from_buffer(&buffer, &other), SEGVOL_STATUS_AFFINE, "buffer.affine");
+    }
+    CHECK(other == NULL);
     CHECK(affine[0] == -1.0 && affine[3] == 30.0 && affine[5] == -1.0 && affine[7] == -10.0);
     CHECK(affine[10] == 2.0 && affine[11] == -200.0);
     segvol_volume_free(volume);
@@ -200,18 +213,18 @@ static void studies(const SegvolModel *model)
     CHECK(voxels != NULL);
     buffer.element = SEGVOL_ELEMENT_F32;
     OK(segvol_volume_from_buffer(&buffer, &volume));
-    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "contrast");
+    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "volume: intensities: expected contrast");
     segvol_volume_free(volume);
     voxels[5] = NAN;
     OK(segvol_volume_from_buffer(&buffer, &volume));
-    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "NaN");
+    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "volume: voxel ");
     segvol_volume_free(volume);
     free(voxels);
 
     volume = take_scan();
     OK(segvol_options_init(&options, sizeof options));
     options.overlap = -1.0;
-    FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_OPTION, "overlap");
+    FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_OPTION, "options.overlap: expected");
     CHECK(study == untouched);
     OK(segvol_options_init(&options, sizeof options));
     options.zoom_in = 0;
@@ -240,9 +253,9 @@ static void prompts(const SegvolModel *model)
     memset(&prompt, 0, sizeof prompt);
     FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_ARGUMENT, "prompt: expected `size`");
     prompt = named(NULL);
-    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "found none");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "prompt: object \"object\": expected a text");
     prompt = named("   ");
-    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_TEXT, "blanks");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_TEXT, "prompt: text prompt ");
     prompt = named("\xc3\x28");
     FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_UTF8, "prompt.text");
     prompt = named("liver");
@@ -266,9 +279,9 @@ static void prompts(const SegvolModel *model)
     FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_ARGUMENT, "prompt.points[0].reserved");
     bad_point = point;
     bad_point.at[0] = NAN;
-    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "finite");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "prompt: object \"object\": point ");
     bad_point.at[0] = NI;
-    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_OUTSIDE_SCAN, "outside the scan");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_OUTSIDE_SCAN, "prompt: object \"object\": point ");
     prompt.points = NULL;
     FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_NULL, "prompt.points");
 
@@ -276,7 +289,7 @@ static void prompts(const SegvolModel *model)
     bad_box = box;
     bad_box.max[1] = 3.0;
     prompt.bounding_box = &bad_box;
-    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "first corner");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_PROMPT, "prompt: object \"object\": box ");
     CHECK(mask == untouched);
 
     /* A program that is newer than the library: more bytes, first all 0, then not. */
@@ -294,9 +307,9 @@ static void prompts(const SegvolModel *model)
     two[0] = two[1] = named("liver");
     two[1].size = sizeof grown;
     FAILS(segvol_study_segment_all(study, two, 2, NULL, NULL, &result), SEGVOL_STATUS_ARGUMENT, "prompts[1]");
-    FAILS(segvol_study_segment_all(study, two, 0, NULL, NULL, &result), SEGVOL_STATUS_PROMPT, "no prompt");
+    FAILS(segvol_study_segment_all(study, two, 0, NULL, NULL, &result), SEGVOL_STATUS_PROMPT, "prompts: no prompt");
     many = &two[0];
-    FAILS(segvol_study_segment_all(study, many, 65536, NULL, NULL, &result), SEGVOL_STATUS_PROMPT, "65536");
+    FAILS(segvol_study_segment_all(study, many, 65536, NULL, NULL, &result), SEGVOL_STATUS_PROMPT, "prompts: 65536 objects");
     CHECK(result == NULL);
 
     /* Everything at once, in millimetres too. */
@@ -426,9 +439,9 @@ static void masks(const SegvolModel *model, const char *folder)
     OK(segvol_mask_voxels(mask, &voxels));
     memset(copy, 9, count);
     FAILS(segvol_mask_copy(mask, copy, count - 1, NULL), SEGVOL_STATUS_BUFFER, "len: expected at least");
-    FAILS(segvol_mask_copy(mask, copy, count, bad), SEGVOL_STATUS_STRIDE, "strides");
-    FAILS(segvol_mask_copy(mask, spread, 2 * count - 2, strides), SEGVOL_STATUS_BUFFER, "len");
-    FAILS(segvol_mask_copy_u16(mask, words, count - 1, NULL), SEGVOL_STATUS_BUFFER, "len");
+    FAILS(segvol_mask_copy(mask, copy, count, bad), SEGVOL_STATUS_STRIDE, "strides: expected positive");
+    FAILS(segvol_mask_copy(mask, spread, 2 * count - 2, strides), SEGVOL_STATUS_BUFFER, "len: expected at least");
+    FAILS(segvol_mask_copy_u16(mask, words, count - 1, NULL), SEGVOL_STATUS_BUFFER, "len: expected at least");
     CHECK(copy[0] == 9);
     OK(segvol_mask_copy(mask, copy, count, NULL));
     CHECK(memcmp(copy, voxels, count) == 0);
@@ -457,9 +470,9 @@ static void masks(const SegvolModel *model, const char *folder)
     OK(segvol_mask_statistics(mask, 77, &statistics));
     CHECK(statistics.voxels == 0 && statistics.volume_ml == 0.0 && statistics.box_max[0] == 0);
 
-    FAILS(segvol_mask_save(mask, "mask.png"), SEGVOL_STATUS_WRITE, "mask.png");
-    FAILS(segvol_mask_save(mask, "/nonexistent/mask.nii"), SEGVOL_STATUS_WRITE, "/nonexistent/mask.nii");
-    FAILS(segvol_mask_save(mask, "\xff"), SEGVOL_STATUS_UTF8, "path");
+    FAILS(segvol_mask_save(mask, "mask.png"), SEGVOL_STATUS_WRITE, "path: mask.png");
+    FAILS(segvol_mask_save(mask, "/nonexistent/mask.nii"), SEGVOL_STATUS_WRITE, "path: /nonexistent/mask.nii");
+    FAILS(segvol_mask_save(mask, "\xff"), SEGVOL_STATUS_UTF8, "path: expected UTF-8");
     snprintf(path, sizeof path, "%s/map.nii", folder);
     OK(segvol_mask_save(map, path));
     file = fopen(path, "rb");
@@ -556,6 +569,34 @@ static void infinite(const char *bundle)
     segvol_model_free(model);
 }
 
+/* A bundle whose folder goes away while it is open serves on; one whose files are written to is refused. */
+static void vanished(const char *copy)
+{
+    SegvolModel *model = open_model(copy), *again = NULL;
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolMask *mask = NULL;
+    char elsewhere[1024], tokenizer[1024];
+    FILE *file;
+
+    snprintf(elsewhere, sizeof elsewhere, "%s.elsewhere", copy);
+    CHECK(rename(copy, elsewhere) == 0);
+    OK(segvol_study_segment(study, &prompt, &mask));
+    segvol_mask_free(mask);
+    mask = NULL;
+    FAILS(segvol_model_open(copy, NULL, &again), SEGVOL_STATUS_BUNDLE, copy);
+    CHECK(rename(elsewhere, copy) == 0);
+
+    snprintf(tokenizer, sizeof tokenizer, "%s/tokenizer.json", copy);
+    file = fopen(tokenizer, "ab");
+    CHECK(file != NULL && fputc(' ', file) == ' ' && fclose(file) == 0);
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_BUNDLE, tokenizer);
+    FAILS(segvol_model_open(copy, NULL, &again), SEGVOL_STATUS_BUNDLE, tokenizer);
+    CHECK(mask == NULL && again == NULL);
+    segvol_study_free(study);
+    segvol_model_free(model);
+}
+
 static void providers(void)
 {
     SegvolProviders *providers = NULL;
@@ -613,7 +654,7 @@ int main(int argc, char **argv)
 {
     SegvolModel *model;
 
-    CHECK(argc == 5);
+    CHECK(argc == 6);
     versions();
     missing_library(argv[1], 0);
     opening(argv[1]);
@@ -627,6 +668,7 @@ int main(int argc, char **argv)
     cancel(model);
     free_in_callback(model);
     infinite(argv[2]);
+    vanished(argv[5]);
     providers();
     log_messages(argv[1]);
     segvol_model_free(model);
