@@ -132,7 +132,67 @@ def texts() -> None:
         write("tokenizer", kind["type"].lower(), json.dumps({**tokenizer, "model": kind, "pre_tokenizer": {"type": "Metaspace"}}).encode())
 
 
+def c_structs() -> None:
+    """Recipes for calls of the C library, as tests/src/hostile_c/ reads them; `0` first: the struct's own size."""
+
+    def number(value: int) -> bytes:
+        if 0 <= value < 224:
+            return bytes([value])
+        return bytes([value + 240]) if -16 <= value < 0 else b"\xff" + struct.pack("<q", value)
+
+    def real(value: float) -> bytes:
+        quarters = value * 4
+        small = quarters in range(-117, 128)
+        return struct.pack("b", int(quarters)) if small else b"\x80" + struct.pack("<d", value)
+
+    numbers = lambda *values: b"".join(map(number, values))
+    reals = lambda *values: b"".join(map(real, values))
+    text = lambda value: bytes([0]) if value is None else bytes([len(value) + 1]) + value
+
+    unit = [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    affine = [-0.75, 0, 0, 30, 0, -0.75, 0, 20, 0, 0, 2.5, -100]
+    nowhere = [0] * 12
+    buffer = lambda element, geometry, shape, strides, affine, scale, more=b"": b"\0\0" + numbers(element, geometry, *shape, *strides) + reals(
+        *affine, 1, 1, 2, *unit, -30, 10, 5, *scale) + more
+    write("c_buffer", "packed", buffer(2, 4, [4, 3, 2], [0, 0, 0], nowhere, [1, 0], bytes(range(60))))
+    write("c_buffer", "k_fastest", buffer(6, 1, [3, 4, 5], [160, 40, 8], affine, [1, 0], b"\0" + bytes(range(99))))
+    write("c_buffer", "backwards", buffer(3, 2, [5, 2, 3], [-2, -10, 20], affine, [2, -10.5], b"\0" + bytes(range(99))))
+    write("c_buffer", "overlapping", buffer(1, 3, [9, 9, 9], [1, 1, 1], nowhere, [1, 0], b"\0abc"))
+    write("c_buffer", "too_long", buffer(4, 3, [3, 3, 3], [4, 2**62, 2**62], nowhere, [1, 0]))
+    write("c_buffer", "no_affine", buffer(5, 1, [3, 3, 3], [0, 0, 0], [float("nan")] * 12, [1, 0]))
+
+    point = lambda label, *at: reals(*at) + numbers(label, 0)
+    one = lambda name, points=(), box=None, space=0, label=None: b"\0" + numbers(space, 0) + text(name) + text(label) + bytes(
+        [len(points)]) + b"".join(points) + (b"\0" if box is None else b"\1" + reals(*box))
+    write("c_prompts", "text", b"\0\0\0" + one(b"liver"))
+    mixed = one(b"liver", [point(1, 7, 8, 9.5), point(0, 1e9, -3, 2)], [1, 2, 3, 30, 20, 10.5], 2, b"lesion")
+    write("c_prompts", "three", b"\0\3\0" + one(None, [point(1, 1, 2, 3)]) + mixed + one(b"spleen"))
+    write("c_prompts", "newer", b"\0\2\x0a\0" + one(b"liver") + one(b"spleen"))
+    write("c_prompts", "askew", b"\0\2\3\0" + one(b"liver") + one(b"spleen"))
+    write("c_prompts", "too_many", b"\0\x09\0\0" + one(b"liver"))
+    write("c_prompts", "no_numbers", b"\0\0\0" + one(None, [point(1, float("nan"), float("inf"), 0)]))
+
+    array = lambda *values: bytes([len(values)]) + b"".join(map(text, values))
+    options = lambda provider, precision, library, options, stages, overlap=0.5: b"\0\0" + text(provider) + text(precision) + text(
+        library) + options + stages + numbers(0, 4096) + reals(overlap) + numbers(1, 0, 0, 0)
+    write("c_options", "defaults", options(None, None, None, array(), array()))
+    write("c_options", "all", options(b"cpu", b"fp16", b"libonnxruntime.so", array(b"cpu.spin=off", b"cuda.device=1"), array(b"mask_decoder=cpu")))
+    write("c_options", "wrong", options(b"gpu", b"fp64", b"\xff", array(b"spin"), array(b"decoder=auto", None), 7))
+    write("c_options", "null_array", options(b"auto", b"int8", None, bytes([220]) + number(5), bytes([200])))
+
+    mask = lambda shape, wide, label, len, strides, labels: bytes([0, *(n - 1 for n in shape), wide, 0]) + numbers(label, len) + (
+        b"\0" if strides is None else b"\1" + numbers(*strides)) + bytes(labels)
+    write("c_mask", "packed", mask([4, 3, 2], 0, 1, 24, None, [n % 2 for n in range(24)]))
+    write("c_mask", "gaps", mask([4, 3, 2], 0, 2, 200, [20, 5, 2], range(24)))
+    write("c_mask", "two_bytes", mask([3, 3, 3], 1, 256, 27, [9, 3, 1], range(27)))
+    write("c_mask", "too_short", mask([3, 3, 3], 0, 1, 26, [9, 3, 1], range(27)))
+    write("c_mask", "one_place", mask([5, 5, 5], 0, 1, 13, [1, 1, 1], range(125)))
+    write("c_mask", "too_far", mask([2, 2, 2], 0, 1, 99, [2**62, 2**62, 2**62], range(8)))
+    write("c_mask", "backwards", mask([2, 2, 2], 0, 1, 99, [-1, 2, 4], range(8)))
+
+
 # The seeds of `manifest` are those of tests' bundles, without their last field.
 checkpoints()
 volumes()
 texts()
+c_structs()

@@ -1,4 +1,5 @@
-//! What bytes from anywhere are put through: every reader of files, with what must hold whatever the file says.
+//! What bytes from anywhere are put through: every reader of files, with what must hold whatever the file says; and the
+//! functions that C calls, with what it may hand over (`hostile_c/`).
 //!
 //! A target takes any bytes, and panics only where a promise is broken. `fuzz/` runs each under libFuzzer;
 //! `tests/hostile_files.rs` runs all of them on the kept corpus and on mutations of it.
@@ -17,6 +18,8 @@ use segvol_converter::Checkpoint;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
+use crate::hostile_c;
+
 /// One reader.
 pub struct Target {
     /// Its name: that of its corpus and of its binary in `fuzz/`.
@@ -31,7 +34,7 @@ pub struct Target {
 pub const MEMORY: usize = 8 << 20;
 
 /// Every reader.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "checkpoint", run: checkpoint, memory_per_byte: 64 },
     Target { name: "keys", run: keys, memory_per_byte: 64 },
     Target { name: "safetensors", run: safetensors, memory_per_byte: 64 },
@@ -42,6 +45,10 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "prompts", run: prompts, memory_per_byte: 128 },
     Target { name: "tokenizer", run: tokenizer, memory_per_byte: 512 },
     Target { name: "vocabulary", run: vocabulary, memory_per_byte: 512 },
+    Target { name: "c_buffer", run: hostile_c::buffer, memory_per_byte: 64 },
+    Target { name: "c_prompts", run: hostile_c::prompts, memory_per_byte: 64 },
+    Target { name: "c_options", run: hostile_c::options, memory_per_byte: 64 },
+    Target { name: "c_mask", run: hostile_c::mask, memory_per_byte: 64 },
 ];
 
 /// Runs one target, for libFuzzer.

@@ -31,6 +31,7 @@ pub mod compare;
 pub mod faults;
 pub mod golden;
 pub mod hostile;
+mod hostile_c;
 pub mod models;
 pub mod stage_errors;
 
