@@ -1,4 +1,4 @@
-//! Everything around ONNX Runtime, at sizes small enough for a minute: `cargo bench -p segvol-benches`.
+//! Everything around ONNX Runtime, at sizes small enough for a minute: `cargo bench -p segvol-benches --bench host`.
 
 #![allow(missing_docs, reason = "criterion's macros write a function without any")]
 

@@ -1,2 +1,2 @@
-//! Benchmarks of what is not ONNX Runtime, in `benches/host.rs`; a run takes about a minute. Stages and whole
-//! segmentations are measured by `segvol bench`.
+//! Benchmarks of what is not ONNX Runtime: `benches/host.rs`, about a minute; and `benches/c_call.rs`, what a call through C
+//! costs beyond Rust's. Stages and whole segmentations are measured by `segvol bench`.

@@ -53,8 +53,17 @@ pub static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
 ///
 /// If it fails.
 pub fn install(prefix: &Path, more: &[&str]) {
+    installed(prefix, command::SEGVOL.parent().expect("target/PROFILE"), more);
+}
+
+/// Runs `scripts/install-c` into `prefix`, with the libraries that lie in `built`.
+///
+/// # Panics
+///
+/// If it fails.
+pub fn installed(prefix: &Path, built: &Path, more: &[&str]) {
     let mut script = Command::new(root().join("scripts/install-c"));
-    script.arg("--prefix").arg(prefix).arg("--built").arg(command::SEGVOL.parent().expect("target/PROFILE")).args(more);
+    script.arg("--prefix").arg(prefix).arg("--built").arg(built).args(more);
     succeeds(&mut script);
 }
 
@@ -81,10 +90,20 @@ pub fn compiled(compiler: Compiler, source: &str, dir: &Path, more: &[&str]) -> 
 /// If it does not compile.
 #[must_use]
 pub fn compiled_file(compiler: Compiler, source: &Path, dir: &Path, more: &[&str]) -> PathBuf {
+    compiled_against(&INSTALLED, compiler, source, dir, more)
+}
+
+/// As [`compiled_file`], against what [`installed`] has put into `prefix`.
+///
+/// # Panics
+///
+/// If it does not compile.
+#[must_use]
+pub fn compiled_against(prefix: &Path, compiler: Compiler, source: &Path, dir: &Path, more: &[&str]) -> PathBuf {
     let program = dir.join(source.file_stem().expect("a name"));
-    let lib = INSTALLED.join("lib");
+    let lib = prefix.join("lib");
     let mut compile = compiler.command();
-    compile.args(more).arg("-I").arg(INSTALLED.join("include")).arg(source).arg("-o").arg(&program);
+    compile.args(more).arg("-I").arg(prefix.join("include")).arg(source).arg("-o").arg(&program);
     compile.arg("-L").arg(&lib).args(["-lsegvol", "-lpthread"]).arg(format!("-Wl,-rpath,{}", lib.display()));
     succeeds(&mut compile);
     program

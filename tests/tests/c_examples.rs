@@ -1,11 +1,7 @@
 //! The C and C++ examples do what they say, on the demo model; and a program finds the library by pkg-config and by CMake.
 
-#![allow(clippy::print_stderr, reason = "a measurement is run for its figures")]
-
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
 use segvol::mask::Labels;
 use segvol::nifti;
@@ -120,47 +116,6 @@ fn the_cpp_header_is_clean_under_sanitizers() {
     run.env("LSAN_OPTIONS", format!("suppressions={}:print_suppressions=0", suppressions.display()));
     let said = succeeds(run.args([&bundle, &phantom()]));
     assert_eq!(said, "wrapper: passed\n");
-}
-
-/// Calls in turns, one through C and one in Rust, each in a process of its own; the first five are not counted.
-#[test]
-#[ignore = "a measurement, for a quiet machine; run with --ignored --nocapture"]
-fn a_call_through_c_costs_what_it_costs_in_rust() {
-    const CALLS: usize = 205;
-    let (folder, bundle) = workplace();
-    let program = compiled(CC, "tests/cost.c", folder.path(), &[]);
-    let mut process = Command::new(program)
-        .args([&bundle, &phantom()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let (mut ask, answers) = (process.stdin.take().expect("a pipe"), process.stdout.take().expect("a pipe"));
-    let mut answers = BufReader::new(answers).lines();
-
-    let model = Model::open(&bundle, &Options::default().provider(Provider::Cpu).threads(1)).expect("a bundle");
-    let study = model.study(Volume::open(phantom()).expect("a scan")).expect("a study");
-    let prompt = Prompt::text("liver");
-    let (mut through_c, mut in_rust) = (Vec::new(), Vec::new());
-    for _ in 0..CALLS {
-        writeln!(ask, "go").expect("asked");
-        let answer = answers.next().expect("an answer").expect("a line");
-        through_c.push(answer.parse::<f64>().expect("milliseconds"));
-        let start = Instant::now();
-        drop(study.segment(&prompt).expect("segmented").mask());
-        in_rust.push(start.elapsed().as_secs_f64() * 1e3);
-    }
-    drop(ask);
-    assert!(process.wait().expect("ended").success());
-    let median = |times: &[f64]| {
-        let mut times = times[5..].to_vec();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
-    let (through_c, in_rust) = (median(&through_c), median(&in_rust));
-    eprintln!("median of 200 calls: {through_c:.3} ms through C, {in_rust:.3} ms in Rust: {:.4}", through_c / in_rust);
-    // A hundredth is what is promised; a machine that does other things besides wanders by more.
-    assert!(through_c <= 1.05 * in_rust, "{through_c} ms through C, {in_rust} ms in Rust");
 }
 
 /// An installed folder that was moved, to show that nothing in it holds its own path.

@@ -1,6 +1,7 @@
 /*
  * Segments one object for every line that it reads, and says how many milliseconds that took; embeddings are kept, so that
- * nothing is large that could hide the cost of the call. Usage: cost BUNDLE SCAN.nii.gz
+ * nothing is large that could hide the cost of the call. `benches/benches/c_call.rs` has its twin in Rust and compares.
+ * Usage: cost BUNDLE SCAN.nii.gz ZOOM_IN
  */
 
 #include "check.h"
@@ -17,14 +18,19 @@ static double now_ms(void)
 
 int main(int argc, char **argv)
 {
-    SegvolModel *model;
+    SegvolOptions options;
+    SegvolModel *model = NULL;
     SegvolVolume *volume = NULL;
     SegvolStudy *study = NULL;
     SegvolPrompt prompt = named("liver");
     char line[16];
 
-    CHECK(argc == 3);
-    model = open_model(argv[1]);
+    CHECK(argc == 4);
+    OK(segvol_options_init(&options, sizeof options));
+    options.provider = "cpu";
+    options.threads = 1;
+    options.zoom_in = atoi(argv[3]);
+    OK(segvol_model_open(argv[1], &options, &model));
     OK(segvol_volume_open(argv[2], &volume));
     OK(segvol_study_new(model, volume, NULL, &study));
     segvol_volume_free(volume);
@@ -34,7 +40,7 @@ int main(int argc, char **argv)
 
         OK(segvol_study_segment(study, &prompt, &mask));
         segvol_mask_free(mask);
-        printf("%.4f\n", now_ms() - start);
+        printf("%.5f\n", now_ms() - start);
         fflush(stdout);
     }
     segvol_study_free(study);

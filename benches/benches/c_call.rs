@@ -1,0 +1,143 @@
+//! What a call through C costs beyond the same call in Rust: `cargo bench -p segvol-benches --bench c_call`, two minutes.
+//!
+//! `bindings/c/tests/cost.c`, compiled against the library as it is installed, and its twin here call in turns, each in a
+//! process of its own, over one bundle and scan. Image embeddings are kept: what is left is the decoder, and the mask's way
+//! back. A process is lucky or not with its memory for as long as it lives; so many are started, every pair of them gives one
+//! ratio, and the figure is the median of those. Rust against Rust says what such a figure resolves.
+
+#![allow(clippy::print_stdout, reason = "a benchmark is run for its figures")]
+
+use std::env;
+use std::io::{self, BufRead as _, BufReader, Lines, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use segvol::{Model, Options, Prompt, Provider, Volume};
+use segvol_tests::c::{self, CC};
+use segvol_tests::{bundle, models};
+
+/// Pairs of processes. Of 20 medians, the 6th and the 15th hold the true one between them in 96 of 100 benchmarks.
+const PAIRS: usize = 20;
+const LOW: usize = 5;
+const HIGH: usize = 14;
+
+/// Calls of each process, and those before that are not counted.
+const CALLS: usize = 40;
+const WARM_UP: usize = 3;
+
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "twin") {
+        return twin(&arguments[at + 1..]);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let phantom = c::root().join("demo/phantom.nii.gz");
+    let program = compiled(folder.path());
+
+    let small = bundle::seeded(&folder.path().join("small"), &models::tiny(), &Default::default());
+    let demo = folder.path().join("demo");
+    bundle::converted(&c::root().join("demo/SegVol_demo.pth"), &demo, &segvol_converter::Options::default());
+
+    println!("{:<34} {:>9} {:>9} {:>8}   95 % of the median", "a call", "C ms", "Rust ms", "C/Rust");
+    for (name, bundle, zoom_in) in [
+        ("tests' model, zoom-out", &small, "0"),
+        ("demo model, zoom-out", &demo, "0"),
+        ("demo model, with zoom-in", &demo, "1"),
+    ] {
+        let arguments = [bundle.as_path(), &phantom, Path::new(zoom_in)];
+        let through_c = || started(Command::new(&program).args(arguments));
+        let in_rust = || started(Command::new(env::current_exe().expect("a path")).arg("twin").args(arguments));
+        compare(name, &through_c, &in_rust);
+        compare(&format!("{name}: Rust, both"), &in_rust, &in_rust);
+    }
+}
+
+/// `cost.c` in Rust, line for line.
+fn twin(arguments: &[String]) {
+    let [bundle, scan, zoom_in] = arguments else { panic!("twin BUNDLE SCAN.nii.gz ZOOM_IN") };
+    let mut options = Options::default().provider(Provider::Cpu).threads(1);
+    options.zoom_in = zoom_in == "1";
+    let model = Model::open(bundle, &options).expect("a bundle");
+    let study = model.study(Volume::open(scan).expect("a scan")).expect("a study");
+    let prompt = Prompt::text("liver");
+    for line in io::stdin().lines() {
+        line.expect("a line");
+        let start = Instant::now();
+        drop(study.segment(&prompt).expect("segmented").mask());
+        println!("{:.5}", start.elapsed().as_secs_f64() * 1e3);
+    }
+}
+
+/// `cost.c` against libsegvol, of the same build as this program: it was built beside it.
+fn compiled(folder: &Path) -> PathBuf {
+    let this = env::current_exe().expect("a path");
+    let built = this.parent().expect("target/PROFILE/deps");
+    let prefix = folder.join("prefix");
+    c::installed(&prefix, built, &[]);
+    c::compiled_against(&prefix, CC, &c::root().join("bindings/c/tests/cost.c"), folder, &[])
+}
+
+/// A process that makes one call per line.
+struct Caller {
+    process: Child,
+    ask: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+fn started(command: &mut Command) -> Caller {
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+    let (ask, answers) = (process.stdin.take().expect("a pipe"), process.stdout.take().expect("a pipe"));
+    Caller { process, ask, answers: BufReader::new(answers).lines() }
+}
+
+impl Caller {
+    fn call_ms(&mut self) -> f64 {
+        writeln!(self.ask, "go").expect("asked");
+        let answer = self.answers.next().expect("an answer").expect("a line");
+        answer.parse().expect("milliseconds")
+    }
+
+    fn end(self) {
+        let Self { mut process, ask, .. } = self;
+        drop(ask);
+        assert!(process.wait().expect("ended").success());
+    }
+}
+
+fn compare(name: &str, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) {
+    let (mut all, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
+    for pair in 0..PAIRS {
+        // Who starts, and who calls, first: in turns, too.
+        let mut callers = if pair % 2 == 0 {
+            let first = first();
+            [first, second()]
+        } else {
+            let second = second();
+            [first(), second]
+        };
+        let mut of_pair = Vec::new();
+        for call in 0..WARM_UP + CALLS {
+            let order = if (call + pair / 2) % 2 == 0 { [0, 1] } else { [1, 0] };
+            let mut times = [0.0; 2];
+            for who in order {
+                times[who] = callers[who].call_ms();
+            }
+            if call >= WARM_UP {
+                of_pair.push(times[0] / times[1]);
+                (0..2).for_each(|who| all[who].push(times[who]));
+            }
+        }
+        ratios.push(median(&mut of_pair));
+        callers.into_iter().for_each(Caller::end);
+    }
+    let [first, second] = all.each_mut().map(|times| median(times));
+    let ratio = median(&mut ratios);
+    println!("{name:<34} {first:>9.3} {second:>9.3} {ratio:>8.4}   {:.4} to {:.4}", ratios[LOW], ratios[HIGH]);
+}
+
+/// The middle of what is sorted then.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
+}
