@@ -7,7 +7,7 @@ use segvol::mask::Labels;
 use segvol::nifti;
 use segvol::{Model, Options, Prompt, Provider, Volume};
 use segvol_tests::c::{CC, CXX, compiled, compiled_file, root, succeeds};
-use segvol_tests::{bundle, c};
+use segvol_tests::{bundle, c, faults};
 use tempfile::TempDir;
 
 /// A folder for programs and what they write, with the demo model's bundle in it.
@@ -130,7 +130,11 @@ fn moved(folder: &Path) -> PathBuf {
 #[ignore = "needs pkg-config; run with --ignored"]
 fn pkg_config_finds_the_shared_and_the_static_library() {
     let (folder, bundle) = workplace();
-    let prefix = moved(folder.path());
+    builds_through_pkg_config(&moved(folder.path()), folder.path(), &bundle);
+}
+
+/// A program, linked as pkg-config says with the shared and with the static library, segments.
+fn builds_through_pkg_config(prefix: &Path, folder: &Path, bundle: &Path) {
     let flags = |more: &[&str]| -> Vec<String> {
         let mut ask = Command::new("pkg-config");
         ask.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).args(["--cflags", "--libs"]).args(more).arg("segvol");
@@ -144,7 +148,7 @@ fn pkg_config_finds_the_shared_and_the_static_library() {
     assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
     let source = root().join("bindings/c/examples/segment.c");
     for shared in [true, false] {
-        let program = folder.path().join(if shared { "shared" } else { "static" });
+        let program = folder.join(if shared { "shared" } else { "static" });
         let mut compile = CC.command();
         compile.arg(&source).arg("-o").arg(&program);
         if shared {
@@ -157,10 +161,40 @@ fn pkg_config_finds_the_shared_and_the_static_library() {
         succeeds(&mut compile);
         let needed = succeeds(Command::new("readelf").arg("--dynamic").arg(&program));
         assert_eq!(needed.contains("libsegvol.so"), shared, "{needed}");
-        let mask = folder.path().join("mask.nii.gz");
-        let said = succeeds(Command::new(&program).args([&bundle, &phantom()]).arg("liver").arg(mask));
+        let mask = folder.join("mask.nii.gz");
+        let said = succeeds(Command::new(&program).args([bundle, &phantom()]).arg("liver").arg(mask));
         assert!(said.starts_with("liver: "), "{said}");
     }
+}
+
+/// What a program could notice of an installed library: files, what the loader is told, what is exported.
+fn noticed(prefix: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for part in ["include", "lib", "lib/pkgconfig"] {
+        let files = faults::names(&prefix.join(part)).into_iter().filter(|name| name.contains("segvol"));
+        found.extend(files.map(|name| format!("{part}/{name}")));
+    }
+    let library = prefix.join("lib/libsegvol.so");
+    let dynamic = succeeds(Command::new("readelf").arg("--dynamic").arg(&library));
+    let told = ["(SONAME)", "(RPATH)", "(RUNPATH)", "(FLAGS_1)", "(NEEDED)"];
+    found.extend(dynamic.lines().filter(|line| told.iter().any(|tag| line.contains(tag))).map(str::to_owned));
+    let symbols =
+        succeeds(Command::new("nm").args(["--dynamic", "--defined-only", "--format=just-symbols"]).arg(&library));
+    found.extend(symbols.lines().map(str::to_owned));
+    found.sort();
+    found
+}
+
+#[test]
+#[ignore = "needs cargo-c and pkg-config, and builds for minutes; run with --ignored"]
+fn cargo_c_installs_what_install_c_installs() {
+    let (folder, bundle) = workplace();
+    let prefix = folder.path().join("by-cargo-c");
+    let mut install = Command::new(env!("CARGO"));
+    install.args(["cinstall", "--package", "segvol-capi", "--locked", "--libdir", "lib", "--prefix"]).arg(&prefix);
+    succeeds(install.current_dir(root()));
+    assert_eq!(noticed(&prefix), noticed(&c::INSTALLED));
+    builds_through_pkg_config(&prefix, folder.path(), &bundle);
 }
 
 #[test]
