@@ -12,16 +12,39 @@ use segvol_onnx::{Precision, Stage};
 use super::{Recipe, init, is_good, message, nowhere, pointer, put, refused};
 
 /// Texts in an array, and how many there are said to be.
-fn texts(recipe: &mut Recipe<'_>) -> (Vec<Option<CString>>, Vec<*const c_char>, usize) {
-    let kind = recipe.byte();
-    let texts: Vec<Option<CString>> = (0..kind % 4).map(|_| recipe.text()).collect();
-    let pointers: Vec<*const c_char> = texts.iter().map(pointer).collect();
-    let len = match kind {
-        200..=219 => isize::MAX as usize / size_of::<usize>() + 1 + usize::from(kind),
-        220.. => recipe.number() as usize,
-        _ => texts.len(),
-    };
-    (texts, pointers, len)
+struct Texts {
+    texts: Vec<Option<CString>>,
+    pointers: Vec<*const c_char>,
+    /// Not the array but NULL is handed over.
+    null: bool,
+    len: usize,
+}
+
+impl Texts {
+    fn read(recipe: &mut Recipe<'_>) -> Self {
+        let kind = recipe.byte();
+        let count = if kind < 200 { kind % 4 } else { 0 };
+        let texts: Vec<Option<CString>> = (0..count).map(|_| recipe.text()).collect();
+        let pointers = texts.iter().map(pointer).collect();
+        let len = match kind {
+            ..200 => texts.len(),
+            200..220 => isize::MAX as usize / size_of::<usize>() + 1 + usize::from(kind),
+            _ => recipe.number() as usize,
+        };
+        Self { texts, pointers, null: kind >= 220, len }
+    }
+
+    fn as_ptr(&self) -> *const *const c_char {
+        if self.null { ptr::null() } else { self.pointers.as_ptr() }
+    }
+
+    fn problem(&self) -> Option<SegvolStatus> {
+        let too_long = self.len != self.texts.len();
+        match self.null {
+            true => (self.len > 0).then_some(SegvolStatus::Null),
+            false => too_long.then_some(SegvolStatus::Argument),
+        }
+    }
 }
 
 /// Options, with which a bundle that is not there is opened: they are read first.
@@ -33,22 +56,16 @@ pub(crate) fn options(bytes: &[u8]) {
     // No library that is there, whatever the bytes say.
     let library = library.map(|name| [b"/nonexistent/", name.as_bytes()].concat());
     let library = library.and_then(|path| CString::new(path).ok());
-    let (option_texts, option_pointers, provider_options_len) = texts(&mut recipe);
-    let (stage_texts, stage_pointers, stage_providers_len) = texts(&mut recipe);
-    // An array that is said to be longer than it is must be NULL, unless no memory has as much.
-    let array = |pointers: &Vec<*const c_char>, len: usize| {
-        let there = len == pointers.len() || len > isize::MAX as usize / size_of::<usize>();
-        if there { pointers.as_ptr() } else { ptr::null() }
-    };
+    let (options, stages) = (Texts::read(&mut recipe), Texts::read(&mut recipe));
     let given = SegvolOptions {
         size: said.0,
         provider: pointer(&provider),
         precision: pointer(&precision),
         library: pointer(&library),
-        provider_options: array(&option_pointers, provider_options_len),
-        provider_options_len,
-        stage_providers: array(&stage_pointers, stage_providers_len),
-        stage_providers_len,
+        provider_options: options.as_ptr(),
+        provider_options_len: options.len,
+        stage_providers: stages.as_ptr(),
+        stage_providers_len: stages.len,
         threads: recipe.number() as usize,
         cache_bytes: recipe.number() as usize,
         overlap: recipe.real(),
@@ -74,15 +91,14 @@ pub(crate) fn options(bytes: &[u8]) {
     let named = |text: &Option<CString>| text.as_ref().and_then(|text| text.to_str().ok().map(str::to_owned));
     problem(SegvolStatus::ProviderUnknown, named(&provider).is_some_and(|name| known(&name).is_none()));
     problem(SegvolStatus::Option, named(&precision).is_some_and(|name| name.parse::<Precision>().is_err()));
-    for (texts, len) in [(&option_texts, provider_options_len), (&stage_texts, stage_providers_len)] {
-        problem(SegvolStatus::Null, len != texts.len() && len <= isize::MAX as usize / size_of::<usize>());
-        problem(SegvolStatus::Argument, len > isize::MAX as usize / size_of::<usize>());
-        if len == texts.len() {
-            problem(SegvolStatus::Null, texts.iter().any(Option::is_none));
-            problem(SegvolStatus::Utf8, texts.iter().flatten().any(|text| text.to_str().is_err()));
+    for array in [&options, &stages] {
+        problem(SegvolStatus::Null, array.texts.iter().any(Option::is_none));
+        problem(SegvolStatus::Utf8, array.texts.iter().flatten().any(|text| text.to_str().is_err()));
+        if let Some(status) = array.problem() {
+            problem(status, true);
         }
     }
-    for text in stage_texts.iter().filter_map(named) {
+    for text in stages.texts.iter().filter_map(named) {
         let (stage, name) = text.split_once('=').unwrap_or((&text, ""));
         let stage = Stage::ALL.into_iter().any(|known| known.name() == stage);
         let unknown = !stage || known(name).is_none();
@@ -90,7 +106,7 @@ pub(crate) fn options(bytes: &[u8]) {
         problem(SegvolStatus::Option, known(name) == Some(Provider::Auto));
     }
     let certain = !problems.is_empty();
-    if !option_texts.is_empty() {
+    if !options.texts.is_empty() {
         problems.push(SegvolStatus::ProviderOption); // Perhaps: which options there are is the providers' own.
     }
     if !certain {

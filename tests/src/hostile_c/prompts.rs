@@ -36,7 +36,8 @@ pub(crate) fn prompts(bytes: &[u8]) {
     let mut memory = Vec::new();
     let (mut lent, mut expected) = (Vec::new(), Vec::new());
     for index in 0..len.clamp(1, 4) {
-        let own = if recipe.byte() == 255 { recipe.size::<SegvolPrompt>() } else { said };
+        // They are as far apart as the first says it is long; another may say otherwise.
+        let own = if recipe.byte() == 255 && index > 0 { recipe.size::<SegvolPrompt>() } else { said };
         let mut problem = |status: SegvolStatus, there: bool| {
             if there && len > 0 {
                 problems.push(status);
