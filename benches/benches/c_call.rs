@@ -1,13 +1,16 @@
-//! What a call through C costs beyond the same call in Rust: `cargo bench -p segvol-benches --bench c_call`, two minutes.
+//! What a call through C costs beyond the same call in Rust: `cargo bench -p segvol-benches --bench c_call`, three minutes
+//! on Linux.
 //!
 //! `bindings/c/tests/cost.c`, compiled against the library as it is installed, and its twin here call in turns, each in a
 //! process of its own, over one bundle and scan. Image embeddings are kept: what is left is the decoder, and the mask's way
 //! back. A process is lucky or not with its memory for as long as it lives; so many are started, every pair of them gives one
-//! ratio, and the figure is the median of those. Rust against Rust says what such a figure resolves.
+//! ratio, and the figure is the median of those. Rust against Rust says what such a figure resolves. Time by the clock is what
+//! a program waits for; time on a processor is what a machine that does other things besides still resolves.
 
 #![allow(clippy::print_stdout, reason = "a benchmark is run for its figures")]
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -39,7 +42,7 @@ fn main() {
     let demo = folder.path().join("demo");
     bundle::converted(&c::root().join("demo/SegVol_demo.pth"), &demo, &segvol_converter::Options::default());
 
-    println!("{:<34} {:>9} {:>9} {:>8}   95 % of the median", "a call", "C ms", "Rust ms", "C/Rust");
+    println!("{:<36} {:>9} {:>9} {:>8}   95 % of the median", "a call", "C ms", "Rust ms", "C/Rust");
     for (name, bundle, zoom_in) in [
         ("tests' model, zoom-out", &small, "0"),
         ("demo model, zoom-out", &demo, "0"),
@@ -49,7 +52,7 @@ fn main() {
         let through_c = || started(Command::new(&program).args(arguments));
         let in_rust = || started(Command::new(env::current_exe().expect("a path")).arg("twin").args(arguments));
         compare(name, &through_c, &in_rust);
-        compare(&format!("{name}: Rust, both"), &in_rust, &in_rust);
+        compare("  Rust against Rust", &in_rust, &in_rust);
     }
 }
 
@@ -91,11 +94,27 @@ fn started(command: &mut Command) -> Caller {
     Caller { process, ask, answers: BufReader::new(answers).lines() }
 }
 
+/// What one call took, in milliseconds: by the clock, and on processors.
+const MEASURES: [&str; 2] = ["clock", "processor"];
+
 impl Caller {
-    fn call_ms(&mut self) -> f64 {
+    fn call_ms(&mut self) -> [f64; 2] {
+        let before = self.processor_ms();
         writeln!(self.ask, "go").expect("asked");
         let answer = self.answers.next().expect("an answer").expect("a line");
-        answer.parse().expect("milliseconds")
+        let clock = answer.parse().expect("milliseconds");
+        [clock, self.processor_ms() - before]
+    }
+
+    /// What the process' threads have run for so far, but for those that have ended: the zoom-in pass has such, and their
+    /// share is missing on both sides.
+    fn processor_ms(&self) -> f64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("Linux");
+        let run_ns = threads.filter_map(|thread| {
+            let schedule = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            schedule.split_whitespace().next()?.parse::<f64>().ok()
+        });
+        run_ns.sum::<f64>() / 1e6
     }
 
     fn end(self) {
@@ -106,7 +125,8 @@ impl Caller {
 }
 
 fn compare(name: &str, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) {
-    let (mut all, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
+    let mut all: [[Vec<f64>; 2]; 2] = Default::default();
+    let mut ratios: [Vec<f64>; 2] = Default::default();
     for pair in 0..PAIRS {
         // Who starts, and who calls, first: in turns, too.
         let mut callers = if pair % 2 == 0 {
@@ -116,24 +136,31 @@ fn compare(name: &str, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) 
             let second = second();
             [first(), second]
         };
-        let mut of_pair = Vec::new();
+        let mut of_pair: [Vec<f64>; 2] = Default::default();
         for call in 0..WARM_UP + CALLS {
             let order = if (call + pair / 2) % 2 == 0 { [0, 1] } else { [1, 0] };
-            let mut times = [0.0; 2];
+            let mut times = [[0.0; 2]; 2];
             for who in order {
                 times[who] = callers[who].call_ms();
             }
             if call >= WARM_UP {
-                of_pair.push(times[0] / times[1]);
-                (0..2).for_each(|who| all[who].push(times[who]));
+                for measure in 0..2 {
+                    of_pair[measure].push(times[0][measure] / times[1][measure]);
+                    (0..2).for_each(|who| all[measure][who].push(times[who][measure]));
+                }
             }
         }
-        ratios.push(median(&mut of_pair));
+        for measure in 0..2 {
+            ratios[measure].push(median(&mut of_pair[measure]));
+        }
         callers.into_iter().for_each(Caller::end);
     }
-    let [first, second] = all.each_mut().map(|times| median(times));
-    let ratio = median(&mut ratios);
-    println!("{name:<34} {first:>9.3} {second:>9.3} {ratio:>8.4}   {:.4} to {:.4}", ratios[LOW], ratios[HIGH]);
+    for (measure, by) in MEASURES.into_iter().enumerate() {
+        let [first, second] = all[measure].each_mut().map(|times| median(times));
+        let (name, ratio) = (format!("{name}, {by}"), median(&mut ratios[measure]));
+        let (low, high) = (ratios[measure][LOW], ratios[measure][HIGH]);
+        println!("{name:<36} {first:>9.3} {second:>9.3} {ratio:>8.4}   {low:.4} to {high:.4}");
+    }
 }
 
 /// The middle of what is sorted then.
