@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use segvol::VolumeError;
 use segvol_calibration::CalibrationError;
 use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError};
@@ -103,7 +104,7 @@ fn code(error: &anyhow::Error) -> u8 {
         return convert_code(error);
     }
     match error.downcast_ref::<OverlayError>() {
-        Some(OverlayError::Io { .. }) => return RUN_TIME,
+        Some(OverlayError::Io { .. } | OverlayError::Memory { .. }) => return RUN_TIME,
         Some(OverlayError::Grid { .. }) => return INPUT,
         Some(_) => return USAGE,
         None => {}
@@ -131,16 +132,22 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn run_code(error: &segvol::Error) -> u8 {
-    use segvol::nifti::NiftiError;
-    use segvol::{Error, VolumeError};
+    use segvol::{Error, TruthError};
     match error {
         Error::Bundle(_) => BUNDLE,
         Error::Library { .. } | Error::ProviderMissing { .. } | Error::ProviderFailed { .. } => PROVIDER,
-        Error::Volume(VolumeError::File { source: NiftiError::Memory { .. }, .. }) => RUN_TIME,
+        Error::Volume(error) | Error::Truth(TruthError::Volume(error)) if no_room(error) => RUN_TIME,
+        Error::Truth(TruthError::Memory { .. }) => RUN_TIME,
         Error::Volume(_) | Error::Intensity(_) | Error::Prompt(_) | Error::Truth(_) | Error::Tokenizer(_) => INPUT,
         Error::Setting { .. } => USAGE,
         _ => RUN_TIME,
     }
+}
+
+/// Whether a file could be used, but there is no memory for it.
+fn no_room(error: &VolumeError) -> bool {
+    use segvol::nifti::NiftiError;
+    matches!(error, VolumeError::File { source: NiftiError::Memory { .. }, .. } | VolumeError::Memory { .. })
 }
 
 fn evaluation_code(error: &EvaluationError) -> u8 {

@@ -16,6 +16,7 @@ mod verify;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 /// SegVol in production: convert a checkpoint to ONNX, segment a CT with text, points and boxes
@@ -50,6 +51,12 @@ fn turn_telemetry_off() {
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
+/// Starts the threads that work is shared between: where there is no memory for them, that is said here, before they are
+/// needed.
+fn start_threads() -> anyhow::Result<()> {
+    rayon::ThreadPoolBuilder::new().build_global().context("cannot start threads")
+}
+
 fn main() -> ExitCode {
     turn_telemetry_off();
     let arguments = Arguments::parse();
@@ -65,6 +72,9 @@ fn main() -> ExitCode {
     };
     if let Err(error) = watching {
         return exit::report(&error.into());
+    }
+    if let Err(error) = start_threads() {
+        return exit::report(&error);
     }
     let mut out = std::io::stdout().lock();
     let result = match arguments.command {

@@ -28,7 +28,7 @@ use crate::volume::Volume;
 /// let liver = study.segment(&Prompt::text("liver"))?;
 /// let tumour = Prompt::text("liver tumor").point([211.0, 160.0, 47.0], PointLabel::Foreground);
 /// let tumour = study.segment(&tumour)?; // no window is encoded twice
-/// liver.mask().save("liver.nii.gz")?; // the scan's grid and affine
+/// liver.mask()?.save("liver.nii.gz")?; // the scan's grid and affine
 /// # Ok::<(), segvol::Error>(())
 /// ```
 #[derive(Clone)]

@@ -429,9 +429,11 @@ fn a_bundle_that_is_replaced_while_open_goes_on_and_one_that_is_changed_is_refus
     let volume = || Volume::open(scan()).expect("a scan");
     let prompt = Prompt::text("liver");
     let model = open(&place).expect("a bundle");
-    let expected = model.study(volume()).expect("a study").segment(&prompt).expect("segmented").logits();
+    let expected =
+        model.study(volume()).expect("a study").segment(&prompt).expect("segmented").logits().expect("memory");
     let goes_on = |model: &Model, when: &str| {
-        let found = model.study(volume()).expect("a study").segment(&prompt).expect("segmented").logits();
+        let found =
+            model.study(volume()).expect("a study").segment(&prompt).expect("segmented").logits().expect("memory");
         assert!(found == expected, "{when}: other logits");
     };
 

@@ -96,7 +96,7 @@ fn phantom() -> (Volume, Vec<Prompt>) {
 fn masks(model: &Model, volume: Volume, prompts: &[Prompt], orientation: Orientation, profile: Profile) -> Vec<Mask> {
     let options = bundle::released().orientation(orientation).profile(profile);
     let study = model.study_with(volume, &options).expect("a study");
-    study.segment_all(prompts).expect("segmentations").iter().map(|found| found.mask()).collect()
+    study.segment_all(prompts).expect("segmentations").iter().map(|found| found.mask().expect("memory")).collect()
 }
 
 #[test]

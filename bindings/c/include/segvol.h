@@ -913,7 +913,7 @@ size_t segvol_result_len(const struct SegvolResult *result);
  * The mask of one object, counted from 0: 1 in the object, 0 elsewhere; masks of objects may overlap. `*mask` is the
  * caller's, to be freed with segvol_mask_free().
  *
- * INDEX. Any thread.
+ * INDEX, RUN. Any thread.
  */
 SegvolStatus segvol_result_mask(const struct SegvolResult *result, size_t index, struct SegvolMask **mask);
 
@@ -921,7 +921,7 @@ SegvolStatus segvol_result_mask(const struct SegvolResult *result, size_t index,
  * All objects in one mask: 1 for the first, 2 for the second, and so on, 0 for none; where they overlap, the one that the
  * model is surer of. `*mask` is the caller's, to be freed with segvol_mask_free().
  *
- * Any thread.
+ * RUN. Any thread.
  */
 SegvolStatus segvol_result_label_map(const struct SegvolResult *result,
                                      struct SegvolMask **mask);

@@ -201,6 +201,7 @@ impl From<VolumeError> for Failure {
             VolumeError::Strides { .. } => SegvolStatus::Stride,
             VolumeError::Scaling { .. } => SegvolStatus::Argument,
             VolumeError::Affine(_) => SegvolStatus::Affine,
+            VolumeError::Memory { .. } => SegvolStatus::Run,
             _ => SegvolStatus::File,
         };
         Self::new(status, error.to_string())
@@ -209,7 +210,11 @@ impl From<VolumeError> for Failure {
 
 impl From<MaskError> for Failure {
     fn from(error: MaskError) -> Self {
-        Self::new(SegvolStatus::Write, error.to_string())
+        let status = match error {
+            MaskError::Memory { .. } => SegvolStatus::Run,
+            _ => SegvolStatus::Write,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

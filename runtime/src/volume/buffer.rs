@@ -1,6 +1,7 @@
 //! Voxels that lie in someone else's memory.
 
 use super::{Affine, Volume, VolumeError};
+use crate::memory::{self, NoRoom};
 use crate::strided::Strided;
 
 /// Voxels of the types that scanners' images come in.
@@ -103,6 +104,8 @@ impl<'a> Buffer<'a> {
         if !(self.slope.is_finite() && self.intercept.is_finite() && self.slope != 0.0) {
             return Err(VolumeError::Scaling { slope: self.slope, intercept: self.intercept });
         }
+        let room = memory::ask("voxels", voxels.saturating_mul(size_of::<f32>()));
+        room.map_err(|NoRoom { bytes, .. }| VolumeError::Memory { shape_xyz: self.shape_xyz, bytes })?;
         let mut out = vec![0.0; voxels];
         let (slope, intercept) = (self.slope, self.intercept);
         macro_rules! copy {
@@ -136,7 +139,8 @@ impl Volume {
     /// A mask of it is written as one of [`Volume::new`]'s is.
     ///
     /// # Errors
-    /// [`VolumeError::Shape`], [`VolumeError::Strides`], [`VolumeError::Scaling`] or [`VolumeError::Affine`].
+    /// [`VolumeError::Shape`], [`VolumeError::Strides`], [`VolumeError::Scaling`], [`VolumeError::Affine`] or
+    /// [`VolumeError::Memory`].
     pub fn from_buffer(buffer: &Buffer<'_>, affine: Affine) -> Result<Self, VolumeError> {
         if !affine.is_invertible() {
             return Err(VolumeError::Affine(affine));
