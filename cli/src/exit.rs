@@ -112,12 +112,13 @@ fn code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<segvol_measure::Error>() {
         return match error {
             segvol_measure::Error::Run(error) => run_code(error),
-            segvol_measure::Error::Record(_) | segvol_measure::Error::OtherModel { .. } => INPUT,
+            segvol_measure::Error::Record(error) => record_code(error),
+            segvol_measure::Error::OtherModel { .. } => INPUT,
             _ => RUN_TIME,
         };
     }
-    if error.is::<segvol_measure::RecordError>() {
-        return INPUT;
+    if let Some(error) = error.downcast_ref::<segvol_measure::RecordError>() {
+        return record_code(error);
     }
     if let Some(error) = error.downcast_ref::<CalibrationError>() {
         return match error {
@@ -155,6 +156,13 @@ fn evaluation_code(error: &EvaluationError) -> u8 {
         EvaluationError::Setting { .. } | EvaluationError::OtherRun { .. } => USAGE,
         EvaluationError::Damaged { .. } | EvaluationError::NoObject { .. } => INPUT,
         _ => RUN_TIME,
+    }
+}
+
+fn record_code(error: &segvol_measure::RecordError) -> u8 {
+    match error {
+        segvol_measure::RecordError::Output { .. } => RUN_TIME,
+        _ => INPUT,
     }
 }
 

@@ -51,6 +51,25 @@ fn turn_telemetry_off() {
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
+/// Standard output, whose errors say that it is what they are about.
+struct StandardOutput(std::io::StdoutLock<'static>);
+
+impl StandardOutput {
+    fn named(error: std::io::Error) -> std::io::Error {
+        std::io::Error::new(error.kind(), format!("standard output: {error}"))
+    }
+}
+
+impl std::io::Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).map_err(Self::named)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().map_err(Self::named)
+    }
+}
+
 /// Starts the threads that work is shared between: where there is no memory for them, that is said here, before they are
 /// needed.
 fn start_threads() -> anyhow::Result<()> {
@@ -76,7 +95,7 @@ fn main() -> ExitCode {
     if let Err(error) = start_threads() {
         return exit::report(&error);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = StandardOutput(std::io::stdout().lock());
     let result = match arguments.command {
         Command::Convert(convert) => convert.run(&mut out),
         Command::Inspect(inspect) => inspect.run(&mut out),
