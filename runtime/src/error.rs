@@ -104,7 +104,7 @@ pub enum Error {
         found: String,
     },
     /// There is not as much memory as a step needs.
-    #[error("{what}: expected room for {bytes} bytes of memory, found less")]
+    #[error("{what}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
     Memory {
         /// What the memory is for.
         what: &'static str,

@@ -29,7 +29,7 @@ pub enum MaskError {
         found: usize,
     },
     /// There is not as much memory as a step needs.
-    #[error("{what}: expected room for {bytes} bytes of memory, found less")]
+    #[error("{what}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
     Memory {
         /// What the memory is for.
         what: &'static str,

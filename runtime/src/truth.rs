@@ -17,7 +17,7 @@ pub enum TruthError {
     #[error("truth: {0}")]
     Volume(#[from] VolumeError),
     /// There is no room for its labels.
-    #[error("truth `{path}`: expected room for {bytes} bytes of memory, found less", path = path.display())]
+    #[error("truth `{path}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less", path = path.display())]
     Memory {
         /// The label map.
         path: PathBuf,

@@ -48,7 +48,9 @@ pub enum VolumeError {
         found: usize,
     },
     /// There is no room for the voxels as float32.
-    #[error("voxels of a volume {shape_xyz:?}: expected room for {bytes} bytes of memory, found less")]
+    #[error(
+        "voxels of a volume {shape_xyz:?}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less"
+    )]
     Memory {
         /// Voxels along i, j, k.
         shape_xyz: [usize; 3],
