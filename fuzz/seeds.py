@@ -191,8 +191,65 @@ def c_structs() -> None:
     write("c_mask", "backwards", mask([2, 2, 2], 0, 1, 99, [-1, 2, 4], range(8)))
 
 
+def evaluations() -> None:
+    case = {"image": "a.nii.gz", "labels": "a_labels.nii.gz"}
+    late = {"name": "b, late", "image": "b.nii", "labels": "/c/b.nii.gz", "structures": {"liver": 6}}
+    write("cases", "list", json.dumps({"schema_version": 1, "structures": {"spleen": 2, "liver": 1}, "cases": [case, late]}).encode())
+    write("cases", "names", json.dumps({"liver": 1, "left kidney": 65535}).encode())
+    # Every case has every structure: what is shared is held once.
+    many = {"schema_version": 1, "structures": {str(value): value for value in range(1, 1200)},
+            "cases": [{"image": f"{n}", "labels": ""} for n in range(800)]}
+    write("cases", "memory_of_cases_by_structures", json.dumps(many, separators=(",", ":")).encode())
+
+    scores = {"voxels": 7, "dice": 0.5, "surface_dice": 1e-3, "hausdorff95_mm": None, "volume_error_ml": -2.5, "volume_error_relative": -1}
+    agreement = {"zoom_out_dice": 1, "zoom_in_dice": 0.25, "truth_dice": 0}
+    row = {"structure": "liver", "value": 1, "prompt": "text", "truth_voxels": 9, "zoom_out": scores, "zoom_in": scores,
+           "against": agreement, "warnings": ["moved"]}
+    result = {"case": "a", "rows": [row], "too_small": ["spleen"], "warnings": []}
+    line = json.dumps({"input_sha256": "00ff", "result": result}).encode() + b"\n"
+    write("work_file", "one_case", line)
+    write("work_file", "cut_off", line + line[:40])
+    write("work_file", "another_header", b'{"kind":"segvol eval","schema_version":1,"tool":"segvol 0"}\n' + line)
+
+
+def configs() -> None:
+    # The sizes of tests' smallest model.
+    sizes = {"spatial_size": [8, 32, 48], "patch_size": [4, 16, 16], "hidden": 32, "mlp": 64, "layers": 2, "heads": 4, "dec_heads": 8,
+             "dec_mlp": 48, "clip": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4,
+                                     "vocab_size": 320, "max_position_embeddings": 77}}
+    write("config", "micro", json.dumps(sizes).encode())
+    write("config", "window_and_heads", b'{"spatial_size":[8,32,48],"heads":4,"clip":{"num_attention_heads":4},"_name":[]}')
+    write("config", "transformers", b'{"architectures":["SegVolModel"],"spatial_size":[32,256,256],"test_mode":true,"torch_dtype":"float32"}')
+
+
+def records() -> None:
+    def packed(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
+        names = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.uint8: "U8"}
+        header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
+        data = b""
+        for name, tensor in tensors.items():
+            more = tensor.contiguous().view(torch.uint8).numpy().tobytes()
+            header[name] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(more)]}
+            data += more
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        return struct.pack("<Q", len(text)) + text + data
+
+    places = {"input_ids": torch.tensor([[319, 7]]), "box.sparse@index": torch.tensor([1, 5]),
+              "box.sparse@value": torch.tensor([0.25, 0.75]), "ct/mask.liver": torch.tensor([0, 1, 1], dtype=torch.uint8)}
+    prompts = {"points": torch.tensor([[1.0, 2.0, 3.0]]), "labels": torch.tensor([1.0]), "box": torch.arange(6.0)}
+    halves = {"ct/window": torch.ones(4, dtype=torch.float16), "text_embedding": torch.ones(2, 3, dtype=torch.bfloat16)}
+    write("records", "places", packed(places, {"provider": "cpu"}))
+    write("records", "prompts", packed(prompts, {}))
+    write("records", "halves", packed(halves, {}))
+    write("records", "gzip", gzip.compress(packed({**prompts, **halves}, {"tool": "x"}), mtime=0))
+
+
 # The seeds of `manifest` are those of tests' bundles, without their last field.
 checkpoints()
 volumes()
 texts()
 c_structs()
+evaluations()
+configs()
+records()

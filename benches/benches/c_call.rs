@@ -67,7 +67,7 @@ fn twin(arguments: &[String]) {
     for line in io::stdin().lines() {
         line.expect("a line");
         let start = Instant::now();
-        drop(study.segment(&prompt).expect("segmented").mask());
+        drop(study.segment(&prompt).expect("segmented").mask().expect("memory"));
         println!("{:.5}", start.elapsed().as_secs_f64() * 1e3);
     }
 }

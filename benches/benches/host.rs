@@ -56,7 +56,7 @@ fn logits(c: &mut Criterion) {
     let mut group = c.benchmark_group("stitch");
     group.throughput(Throughput::Elements(crop.iter().product::<usize>() as u64));
     group.bench_function("a lattice over 64x192x192", |bench| {
-        bench.iter(|| stitched(crop, black_box(&small), 0.5));
+        bench.iter(|| stitched(crop, black_box(&small), 0.5).expect("memory"));
     });
     group.finish();
 }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use segvol::VolumeError;
 use segvol_calibration::CalibrationError;
 use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError};
@@ -103,7 +104,7 @@ fn code(error: &anyhow::Error) -> u8 {
         return convert_code(error);
     }
     match error.downcast_ref::<OverlayError>() {
-        Some(OverlayError::Io { .. }) => return RUN_TIME,
+        Some(OverlayError::Io { .. } | OverlayError::Memory { .. }) => return RUN_TIME,
         Some(OverlayError::Grid { .. }) => return INPUT,
         Some(_) => return USAGE,
         None => {}
@@ -111,12 +112,13 @@ fn code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<segvol_measure::Error>() {
         return match error {
             segvol_measure::Error::Run(error) => run_code(error),
-            segvol_measure::Error::Record(_) | segvol_measure::Error::OtherModel { .. } => INPUT,
+            segvol_measure::Error::Record(error) => record_code(error),
+            segvol_measure::Error::OtherModel { .. } => INPUT,
             _ => RUN_TIME,
         };
     }
-    if error.is::<segvol_measure::RecordError>() {
-        return INPUT;
+    if let Some(error) = error.downcast_ref::<segvol_measure::RecordError>() {
+        return record_code(error);
     }
     if let Some(error) = error.downcast_ref::<CalibrationError>() {
         return match error {
@@ -131,16 +133,22 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn run_code(error: &segvol::Error) -> u8 {
-    use segvol::nifti::NiftiError;
-    use segvol::{Error, VolumeError};
+    use segvol::{Error, TruthError};
     match error {
         Error::Bundle(_) => BUNDLE,
         Error::Library { .. } | Error::ProviderMissing { .. } | Error::ProviderFailed { .. } => PROVIDER,
-        Error::Volume(VolumeError::File { source: NiftiError::Memory { .. }, .. }) => RUN_TIME,
+        Error::Volume(error) | Error::Truth(TruthError::Volume(error)) if no_room(error) => RUN_TIME,
+        Error::Truth(TruthError::Memory { .. }) => RUN_TIME,
         Error::Volume(_) | Error::Intensity(_) | Error::Prompt(_) | Error::Truth(_) | Error::Tokenizer(_) => INPUT,
         Error::Setting { .. } => USAGE,
         _ => RUN_TIME,
     }
+}
+
+/// Whether a file could be used, but there is no memory for it.
+fn no_room(error: &VolumeError) -> bool {
+    use segvol::nifti::NiftiError;
+    matches!(error, VolumeError::File { source: NiftiError::Memory { .. }, .. } | VolumeError::Memory { .. })
 }
 
 fn evaluation_code(error: &EvaluationError) -> u8 {
@@ -148,6 +156,13 @@ fn evaluation_code(error: &EvaluationError) -> u8 {
         EvaluationError::Setting { .. } | EvaluationError::OtherRun { .. } => USAGE,
         EvaluationError::Damaged { .. } | EvaluationError::NoObject { .. } => INPUT,
         _ => RUN_TIME,
+    }
+}
+
+fn record_code(error: &segvol_measure::RecordError) -> u8 {
+    match error {
+        segvol_measure::RecordError::Output { .. } => RUN_TIME,
+        _ => INPUT,
     }
 }
 

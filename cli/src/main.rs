@@ -16,6 +16,7 @@ mod verify;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 /// SegVol in production: convert a checkpoint to ONNX, segment a CT with text, points and boxes
@@ -50,6 +51,31 @@ fn turn_telemetry_off() {
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
+/// Standard output, whose errors say that it is what they are about.
+struct StandardOutput(std::io::StdoutLock<'static>);
+
+impl StandardOutput {
+    fn named(error: std::io::Error) -> std::io::Error {
+        std::io::Error::new(error.kind(), format!("standard output: {error}"))
+    }
+}
+
+impl std::io::Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).map_err(Self::named)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().map_err(Self::named)
+    }
+}
+
+/// Starts the threads that work is shared between: where there is no memory for them, that is said here, before they are
+/// needed.
+fn start_threads() -> anyhow::Result<()> {
+    rayon::ThreadPoolBuilder::new().build_global().context("cannot start threads")
+}
+
 fn main() -> ExitCode {
     turn_telemetry_off();
     let arguments = Arguments::parse();
@@ -66,7 +92,10 @@ fn main() -> ExitCode {
     if let Err(error) = watching {
         return exit::report(&error.into());
     }
-    let mut out = std::io::stdout().lock();
+    if let Err(error) = start_threads() {
+        return exit::report(&error);
+    }
+    let mut out = StandardOutput(std::io::stdout().lock());
     let result = match arguments.command {
         Command::Convert(convert) => convert.run(&mut out),
         Command::Inspect(inspect) => inspect.run(&mut out),

@@ -127,16 +127,16 @@ impl Segment {
         bar.finish_and_clear();
 
         if let Some(path) = &self.output {
-            study.label_map(&segmentations).save(path).map_err(segvol::Error::from)?;
+            study.label_map(&segmentations)?.save(path).map_err(segvol::Error::from)?;
         }
         if let Some(dir) = &self.per_object {
             std::fs::create_dir_all(dir).with_context(|| format!("folder `{}`", dir.display()))?;
             for (path, segmentation) in per_object_paths(dir, &segmentations).iter().zip(&segmentations) {
-                segmentation.mask().save(path).map_err(segvol::Error::from)?;
+                segmentation.mask()?.save(path).map_err(segvol::Error::from)?;
             }
         }
         if let (Some(path), [segmentation]) = (&self.logits, &segmentations[..]) {
-            segvol::mask::save_logits(path, &study.logit_map(segmentation), study.grid())
+            segvol::mask::save_logits(path, &study.logit_map(segmentation)?, study.grid())
                 .map_err(segvol::Error::from)?;
         }
         if let Some(path) = &self.overlay {
@@ -145,7 +145,7 @@ impl Segment {
         if self.report.is_some() || !self.quiet {
             let mut report = Report::new(&model, &study, &prompts, &segmentations);
             if let Some(truth) = &truth {
-                report.compare(truth, &segmentations);
+                report.compare(truth, &segmentations)?;
             }
             if let Some(path) = &self.report {
                 report.save(path).with_context(|| format!("report `{}`", path.display()))?;
@@ -244,7 +244,7 @@ impl Segment {
     ) -> anyhow::Result<segvol_overlay::Picture> {
         let mut montage = Montage::new(study.grid(), self.view.view());
         for (prompt, segmentation) in prompts.iter().zip(segmentations) {
-            let (name, mask, marks) = (segmentation.name(), segmentation.mask(), study.marks(prompt));
+            let (name, mask, marks) = (segmentation.name(), segmentation.mask()?, study.marks(prompt));
             let dice = truth.and_then(|truth| truth.dice(name, &mask));
             let note = dice.map_or_else(String::new, |dice| format!("Dice {dice:.3}"));
             let truth = truth.and_then(|truth| truth.of(name));

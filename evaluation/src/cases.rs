@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -37,8 +38,8 @@ pub struct Case {
     pub image: PathBuf,
     /// The label map, on the scan's grid.
     pub labels: PathBuf,
-    /// What to look for, by value, then name.
-    pub structures: Vec<Structure>,
+    /// What to look for, by value, then name; cases without names of their own share one list.
+    pub structures: Arc<[Structure]>,
 }
 
 /// A structure of a label map.
@@ -92,12 +93,13 @@ pub fn read_list(path: &Path) -> Result<Vec<Case>, CaseListError> {
         return Err(failed(format!("expected schema_version {SCHEMA_VERSION}, found {}", list.schema_version)));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
+    let of_all = list.structures.map(|names| names.structures(false));
     let mut cases = Vec::with_capacity(list.cases.0.len());
     for (index, entry) in list.cases.0.into_iter().enumerate() {
         let name = entry.name.unwrap_or_else(|| stem(&entry.image));
-        let structures = match (&entry.structures, &list.structures) {
+        let structures = match (&entry.structures, &of_all) {
             (Some(own), _) => own.structures(true),
-            (None, Some(of_all)) => of_all.structures(false),
+            (None, Some(of_all)) => Arc::clone(of_all),
             (None, None) => {
                 return Err(failed(format!(
                     "case {} ({name:?}): expected `structures`, here or for all cases, found none",
@@ -123,6 +125,7 @@ pub fn read_folders(images: &Path, truth: &Path, names: &Path) -> Result<Vec<Cas
     let failed = |path: &Path, reason: String| CaseListError { path: path.to_owned(), reason };
     let text = fs::read_to_string(names).map_err(|error| failed(names, error.to_string()))?;
     let structures: Names = serde_json::from_str(&text).map_err(|error| failed(names, error.to_string()))?;
+    let structures = structures.structures(false);
     let scans = nifti_files(images).map_err(|error| failed(images, error.to_string()))?;
     let maps = nifti_files(truth).map_err(|error| failed(truth, error.to_string()))?;
     let stems: BTreeSet<&String> = scans.keys().chain(maps.keys()).collect();
@@ -131,7 +134,7 @@ pub fn read_folders(images: &Path, truth: &Path, names: &Path) -> Result<Vec<Cas
         name: stem.clone(),
         image: scans.get(stem).cloned().unwrap_or_else(|| expected(images, stem)),
         labels: maps.get(stem).cloned().unwrap_or_else(|| expected(truth, stem)),
-        structures: structures.structures(false),
+        structures: Arc::clone(&structures),
     });
     let cases: Vec<Case> = cases.collect();
     check(&cases).map_err(|reason| failed(images, reason))?;
@@ -190,11 +193,11 @@ fn check(cases: &[Case]) -> Result<(), String> {
 struct Names(BTreeMap<String, u16>);
 
 impl Names {
-    fn structures(&self, promised: bool) -> Vec<Structure> {
+    fn structures(&self, promised: bool) -> Arc<[Structure]> {
         let structure = |(name, &value): (&String, &u16)| Structure { name: name.clone(), value, promised };
         let mut structures: Vec<Structure> = self.0.iter().map(structure).collect();
         structures.sort_by_key(|structure| structure.value);
-        structures
+        structures.into()
     }
 }
 

@@ -24,3 +24,5 @@ pub use prompts::Kind;
 pub use results::{Agreement, CaseResult, Failure, Header, ModelHeader, Results, Row, Settings};
 pub use run::{Evaluation, Event, Run};
 pub use score::{Found, Watcher};
+#[doc(hidden)]
+pub use work_file::kept_in_work_file;

@@ -1,5 +1,6 @@
 //! All cases: side by side within memory, in the list's order however they end.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -136,7 +137,10 @@ impl<'a> Evaluation<'a> {
         };
         std::thread::scope(|scope| {
             for _ in 1..jobs {
-                scope.spawn(work_through);
+                // Where there is no thread to be had, those that there are do all cases.
+                if std::thread::Builder::new().spawn_scoped(scope, work_through).is_err() {
+                    break;
+                }
             }
             work_through();
         });
@@ -199,10 +203,8 @@ fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -
 }
 
 fn structures(cases: &[Case]) -> String {
-    let structures = cases.iter().flat_map(|case| &case.structures);
-    let mut named: Vec<(u16, &str)> = structures.map(|structure| (structure.value, structure.name.as_str())).collect();
-    named.sort_unstable();
-    named.dedup();
+    let structures = cases.iter().flat_map(|case| case.structures.iter());
+    let named: BTreeSet<(u16, &str)> = structures.map(|structure| (structure.value, structure.name.as_str())).collect();
     named.iter().map(|(value, name)| format!("{name} ({value})")).collect::<Vec<_>>().join(", ")
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use segvol::mask::Mask;
+use segvol::mask::{Mask, MaskError};
 use segvol::metrics::{Scores, dice};
 use segvol::{Error, Marks, Model, Options, Prompt, Segmentation, Study, Volume};
 
@@ -66,7 +66,7 @@ impl Scorer<'_> {
         let volume = Volume::open(&case.image)?;
         let truth = truth::open(case, volume.grid())?;
         let open = |model: &Model| {
-            model.study_with(volume.clone(), self.options).map_err(|error| match error {
+            model.study_with(&volume, self.options).map_err(|error| match error {
                 Error::Intensity(source) => CaseError::Intensity { path: PathBuf::from(&case.image), source },
                 other => other.into(),
             })
@@ -79,8 +79,8 @@ impl Scorer<'_> {
             too_small: Vec::new(),
             warnings: study.warnings().to_vec(),
         };
-        for structure in &case.structures {
-            let voxels = truth.voxels_of(structure.value);
+        for structure in case.structures.iter() {
+            let voxels = truth.voxels_of(structure.value)?;
             let count = truth.count(structure.value);
             if count > 0 && count < self.settings.min_voxels {
                 result.too_small.push(structure.name.clone());
@@ -125,18 +125,21 @@ impl Scorer<'_> {
         found: &Masks,
         other: Option<&Study>,
     ) -> Result<Row, CaseError> {
-        let scores = |mask: &Mask| Scores::new(&mask.voxels_of(INSIDE), truth, mask.grid(), self.settings.tolerance_mm);
+        let tolerance_mm = self.settings.tolerance_mm;
+        let scores = |mask: &Mask| Scores::new(&mask.voxels_of(INSIDE)?, truth, mask.grid(), tolerance_mm);
         let zoom_out = scores(&found.zoom_out)?;
         let zoom_in = if found.zoomed_in { scores(&found.zoom_in)? } else { zoom_out };
         let against = match other {
             None => None,
             Some(study) => {
                 let other = Masks::of(study, prompt)?;
-                let between = |a: &Mask, b: &Mask| overlap(&a.voxels_of(INSIDE), &b.voxels_of(INSIDE));
+                let between = |a: &Mask, b: &Mask| -> Result<f64, MaskError> {
+                    Ok(overlap(&a.voxels_of(INSIDE)?, &b.voxels_of(INSIDE)?))
+                };
                 Some(Agreement {
-                    zoom_out_dice: between(&found.zoom_out, &other.zoom_out),
-                    zoom_in_dice: between(&found.zoom_in, &other.zoom_in),
-                    truth_dice: overlap(&other.zoom_in.voxels_of(INSIDE), truth),
+                    zoom_out_dice: between(&found.zoom_out, &other.zoom_out)?,
+                    zoom_in_dice: between(&found.zoom_in, &other.zoom_in)?,
+                    truth_dice: overlap(&other.zoom_in.voxels_of(INSIDE)?, truth),
                 })
             }
         };
@@ -171,8 +174,8 @@ impl Masks {
     fn of(study: &Study, prompt: &Prompt) -> Result<Self, Error> {
         let found: Segmentation = study.segment(prompt)?;
         Ok(Self {
-            zoom_out: found.zoom_out_mask(),
-            zoom_in: found.mask(),
+            zoom_out: found.zoom_out_mask()?,
+            zoom_in: found.mask()?,
             zoomed_in: found.region_of_interest().is_some(),
             warnings: found.warnings().to_vec(),
         })

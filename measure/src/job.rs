@@ -164,7 +164,7 @@ impl Job {
         let study = model.study(volume)?;
         let segmentations = study.segment_all(prompts)?;
         let writing = Instant::now();
-        study.label_map(&segmentations).save(mask).map_err(segvol::Error::from)?;
+        study.label_map(&segmentations)?.save(mask).map_err(segvol::Error::from)?;
         let write_ms = milliseconds(writing);
         let total_ms = milliseconds(start);
 

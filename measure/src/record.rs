@@ -57,6 +57,14 @@ pub enum RecordError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The file cannot be written.
+    #[error("stage outputs `{}`: cannot write: {source}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The file is not what [`crate::record`] describes.
     #[error("stage outputs `{}`: {reason}", path.display())]
     Bad {
@@ -112,7 +120,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`RecordError::Io`] with what the operating system says.
+    /// [`RecordError::Output`] with what the operating system says.
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
         let bad =
             |error: safetensors::SafeTensorError| RecordError::Bad { path: path.to_owned(), reason: error.to_string() };
@@ -140,7 +148,7 @@ impl Record {
         let metadata: HashMap<String, String> = self.metadata.clone().into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(bad)?;
         segvol_files::whole_file::write(path, |mut file| file.write_all(&bytes))
-            .map_err(|source| RecordError::Io { path: path.to_owned(), source })
+            .map_err(|source| RecordError::Output { path: path.to_owned(), source })
     }
 
     /// The values of a whole float tensor.

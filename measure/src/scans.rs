@@ -41,7 +41,7 @@ impl Scans {
             let segmentations = study.segment_all(&prompts)?;
             elapsed_ms += start.elapsed().as_secs_f64() * 1e3;
             for (object, segmentation) in segmentations.iter().enumerate() {
-                let mask = segmentation.mask();
+                let mask = segmentation.mask()?;
                 let labels = (0..mask.labels().len()).map(|at| u8::from(mask.labels().get(at).unwrap_or(0) > 0));
                 record.masks.insert(format!("{index}.{name}/mask.{object}.{}", segmentation.name()), labels.collect());
             }

@@ -30,6 +30,12 @@ pub enum OverlayError {
     /// More objects than a picture has rows.
     #[error("expected at most {MAX_OBJECTS} objects in one picture, found more")]
     TooMany,
+    /// There is no room for an object's voxels.
+    #[error("voxels of an object: expected room for {bytes} bytes of memory, found less")]
+    Memory {
+        /// How much it is.
+        bytes: usize,
+    },
     /// The name says no format that is written.
     #[error("{path}: expected a name that ends in .png", path = path.display())]
     Name {

@@ -82,14 +82,14 @@ impl Montage {
     ///
     /// # Errors
     /// [`OverlayError::Grid`] if mask or truth are of another shape than the scan, [`OverlayError::TooMany`] beyond
-    /// [`MAX_OBJECTS`].
+    /// [`MAX_OBJECTS`], [`OverlayError::Memory`] if there is no room for the object.
     pub fn add(&mut self, object: Object<'_>) -> Result<(), OverlayError> {
         if self.rows.len() == MAX_OBJECTS {
             return Err(OverlayError::TooMany);
         }
         let shape = |what: &str, (mask, label): (&Mask, u16)| {
             self.check_shape(&format!("{what} of {:?}", object.name), mask.shape_xyz())?;
-            Ok(Shape::new(mask, label, &self.plane))
+            Shape::new(mask, label, &self.plane)
         };
         let mask = shape("mask", object.mask)?;
         let truth = object.truth.map(|truth| shape("truth", truth)).transpose()?;

@@ -2,6 +2,7 @@
 
 use segvol::Mask;
 
+use crate::error::OverlayError;
 use crate::plane::Plane;
 
 /// The voxels of one label within its bounding box, `(slice, row, column)`.
@@ -26,14 +27,19 @@ pub(crate) struct Patch<'a> {
 
 impl Shape {
     /// The voxels of `mask` with this label; the mask is on the plane's grid.
-    pub(crate) fn new(mask: &Mask, label: u16, plane: &Plane) -> Self {
+    ///
+    /// # Errors
+    /// [`OverlayError::Memory`] if there is no room for them.
+    pub(crate) fn new(mask: &Mask, label: u16, plane: &Plane) -> Result<Self, OverlayError> {
         let Some((low, high)) = mask.bounding_box_ijk(label) else {
-            return Self { first: [0; 3], size: [0; 3], inside: Vec::new(), areas: Vec::new() };
+            return Ok(Self { first: [0; 3], size: [0; 3], inside: Vec::new(), areas: Vec::new() });
         };
         let [a, b] = [low, high].map(|ijk| plane.place(ijk.map(|index| index as f64)).map(|index| index as usize));
         let first: [usize; 3] = std::array::from_fn(|axis| a[axis].min(b[axis]));
         let size: [usize; 3] = std::array::from_fn(|axis| a[axis].abs_diff(b[axis]) + 1);
-        let mut inside = Vec::with_capacity(size.iter().product());
+        let bytes = size.iter().product();
+        let mut inside = Vec::new();
+        inside.try_reserve_exact(bytes).map_err(|_| OverlayError::Memory { bytes })?;
         let mut areas = Vec::with_capacity(size[0]);
         for slice in 0..size[0] {
             let mut area = 0;
@@ -47,7 +53,7 @@ impl Shape {
             }
             areas.push(area);
         }
-        Self { first, size, inside, areas }
+        Ok(Self { first, size, inside, areas })
     }
 
     /// How many voxels there are.

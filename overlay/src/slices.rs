@@ -82,8 +82,8 @@ mod tests {
             .collect();
         let mask = Mask::from_labels(labels, volume.grid().clone()).expect("a mask");
         let plane = Plane::new(volume.grid(), Axis::Axial);
-        let shape = Shape::new(&mask, 1, &plane);
-        let nothing = Shape::new(&mask, 2, &plane);
+        let shape = Shape::new(&mask, 1, &plane).expect("room");
+        let nothing = Shape::new(&mask, 2, &plane).expect("room");
         let none = Marks::default();
         assert_eq!(needed(&shape, None, &none, &plane), [20]);
         assert_eq!(fill(vec![20], 3, &shape, None), [27, 20, 12]);

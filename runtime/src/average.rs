@@ -5,7 +5,9 @@ use std::ops::Range;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis, Zip, s};
 
+use crate::error::Error;
 use crate::frame::{Frame, Region, frames_of_lattice};
+use crate::memory;
 
 /// The mean of window logits over a region.
 ///
@@ -18,8 +20,13 @@ pub(crate) struct Average {
 }
 
 impl Average {
-    pub(crate) fn new(region: Region) -> Self {
-        Self { region, sum: Array3::zeros(region.shape_dhw()), added: Vec::new() }
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is no room for the region's sums.
+    pub(crate) fn new(region: Region) -> Result<Self, Error> {
+        let shape = region.shape_dhw();
+        memory::ask("sums of the zoom-in pass", shape.iter().product::<usize>() * size_of::<f32>())?;
+        Ok(Self { region, sum: Array3::zeros(shape), added: Vec::new() })
     }
 
     /// Adds one window's logits, `[D, H, W]`, where the window shows the region.
@@ -69,16 +76,19 @@ impl Average {
 
 /// One window's logits laid over a whole crop wherever the lattice has a window, and averaged: what stitching takes,
 /// without a model. For benchmarks.
+///
+/// # Errors
+///
+/// [`Error::Memory`] if there is no room for the crop's sums.
 #[doc(hidden)]
-#[must_use]
-pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Array3<f32> {
+pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Result<Array3<f32>, Error> {
     let window = [0, 1, 2].map(|axis| logits.shape()[axis]);
     let region = Region { min_dhw: [0; 3], max_dhw: crop_dhw.map(|n| n - 1) };
-    let mut average = Average::new(region);
+    let mut average = Average::new(region)?;
     for frame in frames_of_lattice(&region, crop_dhw, window, overlap) {
         average.add(&frame, logits);
     }
-    average.finish(|_| 0.0)
+    Ok(average.finish(|_| 0.0))
 }
 
 #[cfg(test)]
@@ -87,7 +97,7 @@ mod tests {
 
     #[test]
     fn equal_windows_are_stitched_to_their_own_value() {
-        let found = stitched([5, 9, 6], &Array3::from_elem([4, 4, 4], 2.5), 0.5);
+        let found = stitched([5, 9, 6], &Array3::from_elem([4, 4, 4], 2.5), 0.5).expect("room");
         assert_eq!(found, Array3::from_elem([5, 9, 6], 2.5));
     }
 
@@ -95,7 +105,7 @@ mod tests {
     fn the_average_counts_windows_and_keeps_the_outside_where_there_is_none() {
         const WINDOW: [usize; 3] = [4, 4, 4];
         let region = Region { min_dhw: [1, 0, 0], max_dhw: [6, 3, 3] };
-        let mut average = Average::new(region);
+        let mut average = Average::new(region).expect("room");
         let frame = |d: isize, (first, last)| Frame { start: [d, 0, 0], visible: [(first, last), (0, 4), (0, 4)] };
         average.add(&frame(0, (0, 4)), &Array3::from_elem(WINDOW, 1.0));
         average.add(&frame(2, (2, 6)), &Array3::from_elem(WINDOW, 4.0));
@@ -111,7 +121,7 @@ mod tests {
             start,
             visible: start.map(|from| (from.unsigned_abs(), (from.unsigned_abs() + 3).min(4))),
         };
-        let mut average = Average::new(region);
+        let mut average = Average::new(region).expect("room");
         let logits = Array3::from_shape_fn([3, 3, 3], |(d, h, w)| (d * 9 + h * 3 + w) as f32);
         let frames = [[0, 0, 0], [1, 1, 1], [0, 1, 0]].map(frame);
         for frame in &frames {

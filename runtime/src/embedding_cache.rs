@@ -48,6 +48,12 @@ impl EmbeddingCache {
         self.entries.contains_key(key)
     }
 
+    /// Drops every embedding.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
     /// Keeps an embedding, dropping others for it; keeps nothing if it alone is over the limit.
     pub(crate) fn put(&mut self, key: WindowKey, embedding: Arc<ImageEmbedding>) {
         let bytes = embedding.bytes();

@@ -1,11 +1,13 @@
 //! Why a bundle could not be opened, or a scan not be segmented.
 
+use std::io;
 use std::path::PathBuf;
 
 use segvol_onnx::{BundleError, Precision, Stage};
 
 use crate::intensity::IntensityError;
 use crate::mask::MaskError;
+use crate::memory::NoRoom;
 use crate::prompt::PromptError;
 use crate::provider::Provider;
 use crate::tokenizer::TokenizerError;
@@ -102,16 +104,25 @@ pub enum Error {
         found: String,
     },
     /// There is not as much memory as a step needs.
-    #[error("{what}: expected room for {bytes} bytes of memory, found less")]
+    #[error("{what}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
     Memory {
         /// What the memory is for.
         what: &'static str,
         /// How much it is.
         bytes: usize,
     },
+    /// The operating system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<NoRoom> for Error {
+    fn from(NoRoom { what, bytes }: NoRoom) -> Self {
+        Self::Memory { what, bytes }
+    }
 }
 
 fn room(precision: &Precision) -> &'static str {

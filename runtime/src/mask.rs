@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::memory::{self, NoRoom};
 use crate::nifti::{self, Voxels};
 use crate::volume::Grid;
 
@@ -27,6 +28,14 @@ pub enum MaskError {
         /// How many were given.
         found: usize,
     },
+    /// There is not as much memory as a step needs.
+    #[error("{what}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
+    Memory {
+        /// What the memory is for.
+        what: &'static str,
+        /// How much it is.
+        bytes: usize,
+    },
     /// The name says no format that is written.
     #[error("{path}: expected a name that ends in .nii or .nii.gz", path = path.display())]
     Name {
@@ -41,6 +50,12 @@ pub enum MaskError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl From<NoRoom> for MaskError {
+    fn from(NoRoom { what, bytes }: NoRoom) -> Self {
+        Self::Memory { what, bytes }
+    }
 }
 
 /// One label per voxel, i fastest, then j, k; 0 is background.
@@ -145,10 +160,14 @@ impl Mask {
     }
 
     /// Whether each voxel has this label, i fastest, then j, k.
-    pub fn voxels_of(&self, label: u16) -> Vec<bool> {
+    ///
+    /// # Errors
+    /// [`MaskError::Memory`] if there is no room for them.
+    pub fn voxels_of(&self, label: u16) -> Result<Vec<bool>, MaskError> {
+        memory::ask("voxels of a label", self.labels.len())?;
         let mut voxels = vec![false; self.labels.len()];
         self.labels.each(label, |index| voxels[index] = true);
-        voxels
+        Ok(voxels)
     }
 
     /// How many voxels have this label.

@@ -9,6 +9,7 @@ use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
+use crate::memory;
 use crate::options::Options;
 use crate::provider::{self, PassedOver, Provider};
 use crate::session;
@@ -28,7 +29,7 @@ use crate::volume::Volume;
 /// let liver = study.segment(&Prompt::text("liver"))?;
 /// let tumour = Prompt::text("liver tumor").point([211.0, 160.0, 47.0], PointLabel::Foreground);
 /// let tumour = study.segment(&tumour)?; // no window is encoded twice
-/// liver.mask().save("liver.nii.gz")?; // the scan's grid and affine
+/// liver.mask()?.save("liver.nii.gz")?; // the scan's grid and affine
 /// # Ok::<(), segvol::Error>(())
 /// ```
 #[derive(Clone)]
@@ -49,9 +50,11 @@ impl Model {
     ///
     /// [`Error::Bundle`] if the bundle is damaged, incomplete, not one, or without the precision that was asked for;
     /// [`Error::Library`] if ONNX Runtime cannot be loaded; [`Error::ProviderMissing`] and [`Error::ProviderFailed`] if
-    /// the provider cannot be had; [`Error::Setting`] if an option is out of range.
+    /// the provider cannot be had; [`Error::Setting`] if an option is out of range; [`Error::Memory`] if there is hardly
+    /// any room.
     pub fn open(bundle: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         options.check()?;
+        memory::ask("opening a bundle", 1 << 20)?;
         let bundle = bundle.as_ref();
         let manifest = Manifest::read(bundle)?;
         if let Some(asked) = options.precision {

@@ -9,6 +9,7 @@ use segvol_onnx::manifest::Source;
 use segvol_onnx::{Precision, Stage};
 use serde::Serialize;
 
+use crate::error::Error;
 use crate::metrics;
 use crate::model::Model;
 use crate::orientation::Orientation;
@@ -183,10 +184,15 @@ impl Report {
     }
 
     /// Scores the objects that the truth knows by name.
-    pub fn compare(&mut self, truth: &Truth, segmentations: &[Segmentation]) {
+    ///
+    /// # Errors
+    ///
+    /// As for [`Segmentation::mask`].
+    pub fn compare(&mut self, truth: &Truth, segmentations: &[Segmentation]) -> Result<(), Error> {
         for (object, found) in self.objects.iter_mut().zip(segmentations) {
-            object.dice = truth.dice(&object.name, &found.mask());
+            object.dice = truth.dice(&object.name, &found.mask()?);
         }
+        Ok(())
     }
 
     /// Writes the report as JSON. The file appears whole or not at all.
@@ -229,7 +235,7 @@ impl ObjectReport {
             prompt: prompt.clone(),
             voxels,
             volume_ml: metrics::volume_ml(voxels.zoom_in, grid),
-            bounding_box_ijk: found.mask().bounding_box_ijk(1).map(|(min, max)| [min, max]),
+            bounding_box_ijk: found.bounding_box_ijk().map(|(min, max)| [min, max]),
             region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),
             windows: found.windows(),
             dice: None,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array3, Axis, parallel::prelude::*, s};
+use ndarray::{Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
 use serde::Serialize;
 
+use crate::error::Error;
 use crate::frame::Region;
 use crate::mask::{Labels, Mask};
+use crate::memory;
 use crate::scan::Scan;
 use crate::zoom_out::RegionOfInterest;
 
@@ -72,17 +74,66 @@ impl Segmentation {
     }
 
     /// Logits at the crop's shape, `[D, H, W]`; the mask is where they are positive.
-    #[must_use]
-    pub fn logits(&self) -> Array3<f32> {
-        let mut logits = Array3::zeros(self.scan.crop.shape_dhw());
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is no room for them.
+    pub fn logits(&self) -> Result<Array3<f32>, Error> {
+        let shape = self.scan.crop.shape_dhw();
+        memory::ask("logits of the crop", shape.iter().product::<usize>() * size_of::<f32>())?;
+        let mut logits = Array3::zeros(shape);
+        self.fill(logits.view_mut());
+        Ok(logits)
+    }
+
+    /// Logits in the file's order, NaN outside the crop.
+    pub(crate) fn logit_map(&self, scan: &Scan) -> Result<Vec<f32>, Error> {
+        memory::ask("logits of the scan", scan.grid.voxels() * size_of::<f32>())?;
+        let mut map = vec![f32::NAN; scan.grid.voxels()];
+        self.fill(in_crop(scan, &mut map));
+        Ok(map)
+    }
+
+    /// Writes the logits, both passes', into an array of the crop's shape.
+    fn fill(&self, mut logits: ArrayViewMut3<'_, f32>) {
         logits.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
-            for (h, mut row) in slice.axis_iter_mut(Axis(0)).enumerate() {
-                if let Some(row) = row.as_slice_mut() {
-                    self.row(d, h, true, row);
-                }
+            let mut row = vec![0.0; slice.ncols()];
+            for (h, mut out) in slice.rows_mut().into_iter().enumerate() {
+                self.row(d, h, true, &mut row);
+                out.iter_mut().zip(&row).for_each(|(out, &logit)| *out = logit);
             }
         });
-        logits
+    }
+
+    /// The smallest and the largest voxel `(i, j, k)` of the mask, both inclusive; none if the mask is empty.
+    #[must_use]
+    pub fn bounding_box_ijk(&self) -> Option<([usize; 3], [usize; 3])> {
+        let [depth, height, width] = self.scan.crop.shape_dhw();
+        let join = |a: Option<Region>, b: Option<Region>| match (a, b) {
+            (Some(a), Some(b)) => Some(Region {
+                min_dhw: std::array::from_fn(|axis| a.min_dhw[axis].min(b.min_dhw[axis])),
+                max_dhw: std::array::from_fn(|axis| a.max_dhw[axis].max(b.max_dhw[axis])),
+            }),
+            (a, b) => a.or(b),
+        };
+        let of_slice = |d| {
+            let mut row = vec![0.0; width];
+            let of_row = |h| {
+                self.row(d, h, true, &mut row);
+                let first = row.iter().position(|&logit| logit > 0.0)?;
+                let last = row.iter().rposition(|&logit| logit > 0.0)?;
+                Some(Region { min_dhw: [d, h, first], max_dhw: [d, h, last] })
+            };
+            (0..height).map(of_row).fold(None, join)
+        };
+        let found = (0..depth).into_par_iter().map(of_slice).reduce(|| None, join)?;
+        let start = self.scan.crop.start_dhw;
+        let [a, b] = [found.min_dhw, found.max_dhw].map(|dhw| {
+            let ijk = self.scan.axes.to_ijk(std::array::from_fn(|axis| (dhw[axis] + start[axis]) as f64));
+            ijk.map(|index| index as usize)
+        });
+        // A flipped axis has its ends the other way round.
+        Some((std::array::from_fn(|axis| a[axis].min(b[axis])), std::array::from_fn(|axis| a[axis].max(b[axis]))))
     }
 
     /// Logits of one row of the crop.
@@ -123,16 +174,22 @@ impl Segmentation {
     }
 
     /// The object's mask on the input's grid: 1 inside, 0 outside.
-    #[must_use]
-    pub fn mask(&self) -> Mask {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is no room for a byte per voxel.
+    pub fn mask(&self) -> Result<Mask, Error> {
         label_map(&self.scan, std::slice::from_ref(self))
     }
 
     /// What the object's mask would be without the zoom-in pass: 1 inside, 0 outside, on the input's grid.
-    #[must_use]
-    pub fn zoom_out_mask(&self) -> Mask {
-        let labels = labels(&self.scan, std::slice::from_ref(self), false, |_| 1_u8);
-        Mask::on_grid(labels.into(), Arc::clone(&self.scan.grid))
+    ///
+    /// # Errors
+    ///
+    /// As for [`Segmentation::mask`].
+    pub fn zoom_out_mask(&self) -> Result<Mask, Error> {
+        let labels = labels(&self.scan, std::slice::from_ref(self), false, |_| 1_u8)?;
+        Ok(Mask::on_grid(labels.into(), Arc::clone(&self.scan.grid)))
     }
 }
 
@@ -146,26 +203,29 @@ pub struct VoxelCounts {
 }
 
 /// One label map of several segmentations of one scan: see [`crate::Study::label_map`].
-pub(crate) fn label_map(scan: &Scan, segmentations: &[Segmentation]) -> Mask {
+pub(crate) fn label_map(scan: &Scan, segmentations: &[Segmentation]) -> Result<Mask, Error> {
     let labels = if segmentations.len() <= usize::from(u8::MAX) {
-        Labels::from(labels(scan, segmentations, true, |index| (index + 1) as u8))
+        Labels::from(labels(scan, segmentations, true, |index| (index + 1) as u8)?)
     } else {
-        Labels::from(labels(scan, segmentations, true, |index| (index + 1) as u16))
+        Labels::from(labels(scan, segmentations, true, |index| (index + 1) as u16)?)
     };
-    Mask::on_grid(labels, Arc::clone(&scan.grid))
+    Ok(Mask::on_grid(labels, Arc::clone(&scan.grid)))
 }
 
 /// Labels in file order, of the logits after both passes or of the zoom-out pass alone.
-fn labels<T>(scan: &Scan, segmentations: &[Segmentation], zoomed_in: bool, label: impl Fn(usize) -> T + Sync) -> Vec<T>
+fn labels<T>(
+    scan: &Scan,
+    segmentations: &[Segmentation],
+    zoomed_in: bool,
+    label: impl Fn(usize) -> T + Sync,
+) -> Result<Vec<T>, Error>
 where
     T: Copy + Default + Send + Sync,
 {
+    memory::ask("mask", scan.grid.voxels() * size_of::<T>())?;
     let mut labels = vec![T::default(); scan.grid.voxels()];
-    let mut oriented = scan.axes.oriented_mut(&mut labels);
-    let [depth, height, width] = scan.crop.shape_dhw();
-    let [start_d, start_h, start_w] = scan.crop.start_dhw;
-    let mut slices = oriented.slice_axis_mut(Axis(0), (start_d..start_d + depth).into());
-    slices.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
+    let [_, height, width] = scan.crop.shape_dhw();
+    in_crop(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
         let (mut row, mut best) = (vec![0.0; width], vec![0.0; width]);
         for h in 0..height {
             // The first positive logit beats 0; a tie stays with the earlier object.
@@ -175,11 +235,17 @@ where
                 for (w, (&logit, best)) in row.iter().zip(&mut best).enumerate() {
                     if logit > *best {
                         *best = logit;
-                        slice[[start_h + h, start_w + w]] = label(index);
+                        slice[[h, w]] = label(index);
                     }
                 }
             }
         }
     });
-    labels
+    Ok(labels)
+}
+
+/// The crop, `[D, H, W]`, within values in the file's order.
+fn in_crop<'a, T>(scan: &Scan, file_order: &'a mut [T]) -> ArrayViewMut3<'a, T> {
+    let ([d, h, w], [to_d, to_h, to_w]) = (scan.crop.start_dhw, scan.crop.end_dhw);
+    scan.axes.oriented_mut(file_order).slice_move(s![d..to_d, h..to_h, w..to_w])
 }

@@ -11,6 +11,7 @@ use segvol_onnx::Stage;
 
 use crate::binding::{Bindings, Bound, Place};
 use crate::error::Error;
+use crate::memory;
 use crate::provider::{self, AssignedNode, LeftToCpu, Placement, Provider, Settings};
 
 /// What the library file is called where the operating system looks for it by itself.
@@ -108,6 +109,10 @@ pub(crate) fn library_version() -> String {
     version.unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Room that a session is opened with: its threads end the process where they find none for what the dynamic loader gives
+/// each thread.
+const SESSION: usize = 32 << 20;
+
 /// One graph, ready to run.
 ///
 /// A run takes the session for itself: ONNX Runtime's allocators are not safe to share between runs.
@@ -130,7 +135,7 @@ impl StageSession {
     /// # Errors
     ///
     /// [`Error::ProviderFailed`] if the provider cannot be started or takes no node, [`Error::Stage`] if ONNX Runtime
-    /// refuses the graph.
+    /// refuses the graph, [`Error::Memory`] if there is hardly any room.
     pub(crate) fn open(
         environment: &Environment,
         stage: Stage,
@@ -140,6 +145,7 @@ impl StageSession {
         place: Option<Place>,
     ) -> Result<Self, Error> {
         let provider_failed = |reason: String| Error::ProviderFailed { provider, stage, reason };
+        memory::ask("a session of ONNX Runtime", SESSION)?;
         let session = open(environment, file, provider, settings).map_err(|refused| match refused {
             Refused::Graph(reason) if provider == Provider::Cpu => Error::Stage { stage, reason },
             Refused::Graph(reason) | Refused::Provider(reason) => provider_failed(reason),

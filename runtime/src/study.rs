@@ -17,6 +17,7 @@ use crate::embedding_cache::{EmbeddingCache, WindowKey};
 use crate::error::Error;
 use crate::marks::Marks;
 use crate::mask::Mask;
+use crate::memory;
 use crate::options::Options;
 use crate::prompt::{PlacedPrompt, Placer, Prompt, PromptError};
 use crate::resize::{Trilinear, resize_nearest_exact};
@@ -215,9 +216,29 @@ impl Study {
         Ok(())
     }
 
+    /// Looks whether there is room for what windows take while they pass, however large the scan: the image before and in
+    /// ONNX Runtime, its embedding, the logits of this many objects, some of them at the window's size. Kept embeddings go
+    /// first.
+    fn room_for_windows(&self, objects: usize) -> Result<(), Error> {
+        let architecture = self.stages.architecture();
+        let [window, low_res] =
+            [architecture.window_dhw, architecture.low_res_dhw()].map(|dhw| dhw.iter().product::<usize>());
+        let embedding = architecture.image_tokens() * architecture.channels;
+        let floats = 8 * window + 4 * embedding + 4 * objects * low_res;
+        let ask = || memory::ask("windows on their way", floats * size_of::<f32>());
+        if ask().is_err() {
+            self.state().cache.clear();
+            ask()?;
+        }
+        Ok(())
+    }
+
     /// Zoom-out logits per object, `[D, H, W]` of the window.
     fn zoom_out(&self, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
         let window = self.stages.architecture().window_dhw;
+        let bytes = objects.len() * window.iter().product::<usize>() * size_of::<f32>();
+        self.room_for_windows(objects.len())?;
+        memory::ask("logits of the zoom-out pass", bytes)?;
         let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
         let whole = || self.timed("cut", || resize_nearest_exact(self.image.view(), window));
         let low_res = self.look(&WindowKey::ZoomOut, whole, &prompts)?;
@@ -250,6 +271,7 @@ impl Study {
                 return Ok(kept);
             }
         }
+        self.room_for_windows(1)?;
         let window = window();
         let embedding = self.timed("encode_image", || match key {
             WindowKey::ZoomOut => self.stages.encode_zoom_out(window.view()),
@@ -293,17 +315,21 @@ impl Study {
 
     /// One label map of several segmentations of this study: 1 for the first, 2 for the second, and so on, 0 for none;
     /// where masks overlap, the higher logit.
-    #[must_use]
-    pub fn label_map(&self, segmentations: &[Segmentation]) -> Mask {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is no room for a label per voxel.
+    pub fn label_map(&self, segmentations: &[Segmentation]) -> Result<Mask, Error> {
         label_map(&self.scan, segmentations)
     }
 
     /// A segmentation's logits on the input's grid in file order; NaN outside the crop.
-    #[must_use]
-    pub fn logit_map(&self, segmentation: &Segmentation) -> Vec<f32> {
-        let logits = segmentation.logits();
-        let scan = &self.scan;
-        scan.axes.restore(scan.crop.embed(logits.view(), scan.axes.shape_dhw(), f32::NAN).view())
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is no room for a logit per voxel.
+    pub fn logit_map(&self, segmentation: &Segmentation) -> Result<Vec<f32>, Error> {
+        segmentation.logit_map(&self.scan)
     }
 }
 

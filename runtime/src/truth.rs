@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::mask::{Labels, Mask};
+use crate::memory::{self, NoRoom};
 use crate::metrics;
 use crate::volume::{Grid, Volume, VolumeError};
 
@@ -15,6 +16,14 @@ pub enum TruthError {
     /// It cannot be read.
     #[error("truth: {0}")]
     Volume(#[from] VolumeError),
+    /// There is no room for its labels.
+    #[error("truth `{path}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less", path = path.display())]
+    Memory {
+        /// The label map.
+        path: PathBuf,
+        /// How much it is.
+        bytes: usize,
+    },
     /// It has other voxels than the scan.
     #[error("truth `{path}`: expected the scan's shape {expected:?}, found {found:?}", path = path.display())]
     Shape {
@@ -78,6 +87,8 @@ pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask,
     if found_mm > MAX_OFFSET * grid.spacing_mm().into_iter().fold(f64::INFINITY, f64::min) {
         return Err(TruthError::Place { path: path.to_path_buf(), found_mm });
     }
+    let room = memory::ask("labels", volume.voxels().len() * size_of::<u16>());
+    room.map_err(|NoRoom { bytes, .. }| TruthError::Memory { path: path.to_path_buf(), bytes })?;
     let mut labels = Vec::with_capacity(volume.voxels().len());
     for (index, &value) in volume.voxels().iter().enumerate() {
         let label = value as u16;

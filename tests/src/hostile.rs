@@ -4,21 +4,24 @@
 //! A target takes any bytes, and panics only where a promise is broken. `fuzz/` runs each under libFuzzer;
 //! `tests/hostile_files.rs` runs all of them on the kept corpus and on mutations of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Once};
+use std::sync::{LazyLock, Once, OnceLock};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ndarray::Array3;
 use segvol::nifti::{self, Header, NiftiError, NiftiVolume, Voxels};
-use segvol::{Tokenizer, Volume, intensity, parse_prompts};
-use segvol_converter::Checkpoint;
+use segvol::{Orientation, Precision, Profile, Tokenizer, Volume, intensity, parse_prompts};
+use segvol_converter::{Checkpoint, Inspection};
+use segvol_evaluation::{Case, ModelHeader, Settings, cases};
+use segvol_measure::Record;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
-use crate::hostile_c;
+use crate::{checkpoint, hostile_c, models};
 
 /// One reader.
 pub struct Target {
@@ -34,7 +37,7 @@ pub struct Target {
 pub const MEMORY: usize = 8 << 20;
 
 /// Every reader.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: &[Target] = &[
     Target { name: "checkpoint", run: checkpoint, memory_per_byte: 64 },
     Target { name: "keys", run: keys, memory_per_byte: 64 },
     Target { name: "safetensors", run: safetensors, memory_per_byte: 64 },
@@ -49,6 +52,10 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "c_prompts", run: hostile_c::prompts, memory_per_byte: 64 },
     Target { name: "c_options", run: hostile_c::options, memory_per_byte: 64 },
     Target { name: "c_mask", run: hostile_c::mask, memory_per_byte: 64 },
+    Target { name: "config", run: config, memory_per_byte: 256 },
+    Target { name: "cases", run: case_lists, memory_per_byte: 128 },
+    Target { name: "work_file", run: work_file, memory_per_byte: 256 },
+    Target { name: "records", run: records, memory_per_byte: 8 * 1032 + 64 },
 ];
 
 /// Runs one target, for libFuzzer.
@@ -204,8 +211,13 @@ fn nifti_gzip(bytes: &[u8]) {
 fn prompts(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(found) = parse_prompts(text) else { return };
-    let value: serde_json::Value = serde_json::from_str(text).expect("it was read as JSON");
-    assert_eq!(value["objects"].as_array().map(Vec::len), Some(found.len()));
+    assert_eq!(listed(bytes, "objects"), Some(found.len()));
+}
+
+/// How many elements the list of this name has that stands third in a JSON object; the object may be an array.
+fn listed(json: &[u8], name: &str) -> Option<usize> {
+    let value: serde_json::Value = serde_json::from_slice(json).expect("it was read as JSON");
+    value.get(name).or_else(|| value.get(2))?.as_array().map(Vec::len)
 }
 
 /// The vocabulary of the models that tokenizers are tried for.
@@ -238,4 +250,121 @@ fn vocabulary(bytes: &[u8]) {
     let at = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     file("merges.txt", &[bytes.get(at + 1..).unwrap_or_default()]);
     try_tokenizer(&file("vocab.json", &[&bytes[..at]]));
+}
+
+/// `config.json` beside a checkpoint of the smallest model: where it is taken, the sizes are those of the checkpoint.
+fn config(bytes: &[u8]) {
+    let folder = FOLDER.join("micro");
+    if !folder.is_dir() {
+        fs::create_dir_all(&folder).expect("a folder");
+        checkpoint::write_seeded(&folder, &models::micro(), &BTreeMap::new()).expect("written");
+    }
+    let path = file("config.json", &[bytes]);
+    let Ok(Inspection::Checkpoint(found)) = segvol_converter::inspect(&folder.join("model.safetensors"), Some(&path))
+    else {
+        panic!("a checkpoint that cannot be opened")
+    };
+    let Some(sizes) = found.architecture else { return };
+    let expected = models::micro();
+    assert_eq!((sizes.channels, sizes.image_tokens()), (expected.channels, expected.image_tokens()));
+    assert_eq!(sizes.text_encoder.vocabulary, expected.text_encoder.vocabulary);
+    for (heads, width) in [
+        (sizes.image_encoder.heads, sizes.channels),
+        (sizes.text_encoder.heads, sizes.text_encoder.width),
+        (sizes.mask_decoder.heads, sizes.channels / 2),
+    ] {
+        assert!(heads > 0 && width % heads == 0, "{heads} heads of {width} channels");
+    }
+}
+
+/// A case list of `segvol eval`, and the file of names beside two folders.
+fn case_lists(bytes: &[u8]) {
+    let list = file("cases.json", &[bytes]);
+    if let Ok(found) = cases::read_list(&list) {
+        assert_eq!(listed(bytes, "cases"), Some(found.len()));
+        assert_cases(&found);
+    }
+    let scans = FOLDER.join("scans");
+    if !scans.is_dir() {
+        fs::create_dir_all(&scans).expect("a folder");
+        for name in ["a.nii", "b.nii.gz"] {
+            fs::write(scans.join(name), "").expect("written");
+        }
+    }
+    let names = file("names.json", &[bytes]);
+    if let Ok(found) = cases::read_folders(&scans, &scans, &names) {
+        assert_eq!(found.len(), 2);
+        assert_cases(&found);
+    }
+}
+
+/// Names that differ, and structures that can be asked for.
+fn assert_cases(found: &[Case]) {
+    let names: BTreeSet<&str> = found.iter().map(|case| case.name.as_str()).collect();
+    assert!(!found.is_empty() && names.len() == found.len());
+    for case in found {
+        assert!(!case.structures.is_empty() && case.structures.is_sorted_by_key(|structure| structure.value));
+        assert!(case.structures.iter().all(|structure| structure.value > 0 && !structure.name.trim().is_empty()));
+    }
+}
+
+/// A work file of `segvol eval`, with these lines as they are, and behind a header that is right: what is taken over once is
+/// taken over again.
+fn work_file(bytes: &[u8]) {
+    static HEAD: OnceLock<Vec<u8>> = OnceLock::new();
+    let path = FOLDER.join("work.jsonl");
+    let kept = || segvol_evaluation::kept_in_work_file(&path, &work_header());
+    let head = HEAD.get_or_init(|| {
+        file("work.jsonl", &[]);
+        assert!(kept().expect("a new file").is_empty());
+        fs::read(&path).expect("read")
+    });
+    for parts in [&[bytes][..], &[head, bytes]] {
+        file("work.jsonl", parts);
+        let Ok(first) = kept() else { continue };
+        assert_eq!(fs::read(&path).expect("read").last(), Some(&b'\n'), "a line that was cut off is kept");
+        assert_eq!(kept().expect("it was read before"), first);
+    }
+}
+
+/// The header of the evaluation that takes the work file over.
+fn work_header() -> segvol_evaluation::Header {
+    let model = |name: &str| ModelHeader {
+        manifest_sha256: name.to_owned(),
+        provider: "cpu".to_owned(),
+        precision: Precision::Fp32,
+    };
+    segvol_evaluation::Header {
+        tool: "segvol".to_owned(),
+        model: model("a"),
+        against: Some(model("b")),
+        orientation: Orientation::default(),
+        profile: Profile::default(),
+        zoom_in: true,
+        overlap: 0.5,
+        settings: Settings::default(),
+    }
+}
+
+/// Stage outputs for `segvol verify`: what is read is written as it was read.
+fn records(bytes: &[u8]) {
+    let Ok(found) = Record::read(&file("record", &[bytes])) else { return };
+    let sizes = models::micro();
+    let _ = segvol_measure::prompts::Prompts::of_record(&found, &sizes);
+    let _ = segvol_measure::prompts::Case::of_record(&found, &sizes);
+    for name in found.tensors.keys() {
+        let _ = found.matching(name.strip_suffix("@index").unwrap_or(name), &[0.5; 7]);
+    }
+    let path = FOLDER.join("record.again");
+    found.write(&path).expect("written");
+    let again = Record::read(&path).expect("our own file");
+    assert_eq!((&again.masks, &again.metadata), (&found.masks, &found.metadata));
+    assert_eq!(again.tensors.len(), found.tensors.len());
+    for (name, tensor) in &found.tensors {
+        let (a, b) = (tensor, &again.tensors[name]);
+        let bits = |tensor: &segvol::Tensor| {
+            tensor.floats().map(|values| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>())
+        };
+        assert_eq!((a.shape(), a.ints(), bits(a)), (b.shape(), b.ints(), bits(b)), "`{name}`");
+    }
 }

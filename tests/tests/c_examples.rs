@@ -37,10 +37,10 @@ fn segment_gives_the_mask_that_rust_gives() {
 
     let model = Model::open(&bundle, &Options::default().provider(Provider::Cpu)).expect("a bundle");
     let study = model.study(Volume::open(phantom()).expect("a scan")).expect("a study");
-    let mask = study.segment(&Prompt::text("liver")).expect("segmented").mask();
+    let mask = study.segment(&Prompt::text("liver")).expect("segmented").mask().expect("memory");
     assert!(mask.count(1) > 1000, "the demo model knows the liver");
     assert!(said == format!("liver: {:.2} mL\n", mask.volume_ml(1)), "{said}");
-    assert!(saved(&output, 1.0) == mask.voxels_of(1), "another mask than Rust's");
+    assert!(saved(&output, 1.0) == mask.voxels_of(1).expect("memory"), "another mask than Rust's");
 
     let refused = Command::new(&program).args(["/nonexistent", "a", "b", "c"]).output().expect("started");
     let message = String::from_utf8_lossy(&refused.stderr);
@@ -98,7 +98,9 @@ fn embed_writes_both_objects_and_names_the_bad_prompt() {
     let model = Model::open(&bundle, &Options::default().provider(Provider::Cpu)).expect("a bundle");
     let study = model.study(Volume::open(phantom()).expect("a scan")).expect("a study");
     let found = study.segment_all(&[Prompt::text("liver"), Prompt::text("spleen")]).expect("segmented");
-    let Labels::U8(expected) = study.label_map(&found).into_labels() else { panic!("two labels fit a byte") };
+    let Labels::U8(expected) = study.label_map(&found).expect("memory").into_labels() else {
+        panic!("two labels fit a byte")
+    };
     for label in 1..=2_u8 {
         let expected: Vec<bool> = expected.iter().map(|&found| found == label).collect();
         assert!(saved(&output, f32::from(label)) == expected, "label {label}: another mask than Rust's");

@@ -108,9 +108,12 @@ fn rows_hold_the_scores_of_the_librarys_masks() {
                 let row = found.iter().find(|row| row["structure"] == structure && row["prompt"] == kind);
                 let row = row.expect("a row");
                 let expected = study.segment(&prompt).expect("segmented");
-                let inside = truth.voxels_of(value);
-                for (pass, mask) in [("zoom_out", expected.zoom_out_mask()), ("zoom_in", expected.mask())] {
-                    let expected = dice(&mask.voxels_of(1), &inside, |&a| a, |&b| b);
+                let inside = truth.voxels_of(value).expect("memory");
+                for (pass, mask) in [
+                    ("zoom_out", expected.zoom_out_mask().expect("memory")),
+                    ("zoom_in", expected.mask().expect("memory")),
+                ] {
+                    let expected = dice(&mask.voxels_of(1).expect("memory"), &inside, |&a| a, |&b| b);
                     let found = row[pass]["dice"].as_f64().expect("a number");
                     assert!((found - expected).abs() < 1e-12, "{name}, {structure}, {kind}, {pass}: {found}");
                     assert_eq!(row[pass]["voxels"], mask.count(1));
@@ -156,7 +159,8 @@ fn jobs_and_stops_change_no_byte() {
     // Another label map is another case, whatever it is called.
     let other = folder.path().join("ras_scaled_odd_labels.nii.gz");
     let mask = truth("ras_scaled_odd");
-    let flipped: Vec<u8> = mask.voxels_of(1).into_iter().map(|inside| if inside { 2 } else { 1 }).collect();
+    let flipped: Vec<u8> =
+        mask.voxels_of(1).expect("memory").into_iter().map(|inside| if inside { 2 } else { 1 }).collect();
     let flipped = Mask::from_labels(flipped, std::sync::Arc::clone(mask.grid())).expect("a mask");
     flipped.save(&other).expect("saved");
     assert!(run("1").1 != first.1, "a label map that changed was not scored again");
@@ -180,7 +184,8 @@ fn a_bad_case_is_named_with_its_cause_and_the_others_go_on() {
         segvol::mask::save_logits(here(name), volume.voxels(), volume.grid()).expect("saved");
     };
     let scan_volume = Volume::open(scan("lps_int16")).expect("a scan");
-    let labels: Vec<f32> = good.voxels_of(1).into_iter().map(|inside| f32::from(u8::from(inside))).collect();
+    let labels: Vec<f32> =
+        good.voxels_of(1).expect("memory").into_iter().map(|inside| f32::from(u8::from(inside))).collect();
     let affine = scan_volume.grid().affine().rows();
     let [[a, b, c, d], y, z] = affine;
     let moved = segvol::volume::Affine::new([[a, b, c, d + 1.0], y, z]);

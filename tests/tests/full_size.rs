@@ -64,9 +64,9 @@ fn a_full_size_model_segments_a_full_size_scan() {
     assert!(lattice >= 9, "random weights mark voxels everywhere, so every slab of the scan is looked at: {lattice}");
     assert!(statistics.windows_encoded <= 1 + lattice, "{statistics:?} for a lattice of {lattice}");
     for found in &found {
-        assert!(found.logits().iter().all(|logit| logit.is_finite()), "{}", found.name());
+        assert!(found.logits().expect("memory").iter().all(|logit| logit.is_finite()), "{}", found.name());
     }
-    let mask = study.label_map(&found);
+    let mask = study.label_map(&found).expect("memory");
     assert_eq!(mask.shape_xyz(), SHAPE_XYZ);
     assert_eq!(mask.labels().len(), SHAPE_XYZ.iter().product::<usize>());
     let report = Report::new(&model, &study, &prompts, &found);

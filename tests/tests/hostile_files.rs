@@ -100,7 +100,7 @@ fn run_all(mutations: usize) {
     // Readers from elsewhere may panic inside a fence, which then says so in its own words.
     std::panic::set_hook(Box::new(|_| ()));
     let mut failures = Vec::new();
-    for target in &TARGETS {
+    for target in TARGETS {
         let files = corpus(target);
         assert!(!files.is_empty(), "{}: no corpus", target.name);
         let mut random = Random(0x5e67_0001 + target.name.len() as u64);

@@ -65,7 +65,7 @@ fn prompts(volume: &Study) -> Vec<Prompt> {
 fn bits(name: &str) -> Vec<Vec<u32>> {
     let study = study(name);
     let found = study.segment_all(&prompts(&study)).expect("segmented");
-    found.iter().map(|found| found.logits().iter().map(|logit| logit.to_bits()).collect()).collect()
+    found.iter().map(|found| found.logits().expect("memory").iter().map(|logit| logit.to_bits()).collect()).collect()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn in_a_row(rounds: usize) {
     let round = |index: usize| {
         let study = study(SCANS[index % SCANS.len()]);
         let found = study.segment(&prompts(&study)[index % 3]).expect("segmented");
-        study.label_map(&[found]).save(&mask).expect("saved");
+        study.label_map(&[found]).expect("memory").save(&mask).expect("saved");
     };
     // Allocators and ONNX Runtime's arenas take what they need.
     let settled = rounds / 4;
@@ -137,7 +137,7 @@ fn many_slices(slices: usize, zoom_in: bool) {
     let (mask, taken) = measured(|| {
         let volume = Volume::new(shape, values.collect(), Affine::from_spacing([0.8, 0.8, 0.6])).expect("a volume");
         let study = MODEL.study_with(volume, &options).expect("a study");
-        study.segment(&Prompt::text("liver")).expect("segmented").mask()
+        study.segment(&Prompt::text("liver")).expect("segmented").mask().expect("memory")
     });
     assert_eq!(mask.shape_xyz(), shape);
     let allowed = BYTES_PER_VOXEL * voxels + CACHE + (64 << 20);

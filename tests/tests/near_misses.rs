@@ -379,7 +379,7 @@ fn goldens_tell_the_released_pipeline_from_a_cleaner_one() {
         let goldens = Goldens::load(&format!("tiny/volumes/{volume}.safetensors.gz"));
         let volume = Volume::open(data(&format!("tiny/volumes/{volume}.nii.gz"))).expect("a volume");
         let study = model.study_with(volume, options).expect("a study");
-        let found = study.segment(prompt).expect("a segmentation").logits();
+        let found = study.segment(prompt).expect("a segmentation").logits().expect("memory");
         relative_l2(found.as_slice().expect("standard layout"), &goldens.values(golden))
     };
     let released = bundle::released();

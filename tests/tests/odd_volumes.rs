@@ -40,8 +40,8 @@ fn segmented(volume: Volume) -> Result<(Vec<String>, Mask), Error> {
     let shape = volume.shape_xyz();
     let study = MODEL.study(volume)?;
     let found = study.segment(&Prompt::text("liver"))?;
-    assert!(found.logits().iter().all(|logit| logit.is_finite()));
-    let mask = found.mask();
+    assert!(found.logits().expect("memory").iter().all(|logit| logit.is_finite()));
+    let mask = found.mask().expect("memory");
     assert_eq!(mask.shape_xyz(), shape);
     Ok((study.warnings().to_vec(), mask))
 }

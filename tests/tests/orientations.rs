@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use segvol::volume::Affine;
-use segvol::{Mask, Model, Orientation, PointLabel, Profile, Prompt, Space, Volume};
+use segvol::{Mask, Model, Orientation, PointLabel, Profile, Prompt, Segmentation, Space, Volume};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 
@@ -96,7 +96,13 @@ fn phantom() -> (Volume, Vec<Prompt>) {
 fn masks(model: &Model, volume: Volume, prompts: &[Prompt], orientation: Orientation, profile: Profile) -> Vec<Mask> {
     let options = bundle::released().orientation(orientation).profile(profile);
     let study = model.study_with(volume, &options).expect("a study");
-    study.segment_all(prompts).expect("segmentations").iter().map(|found| found.mask()).collect()
+    let found = study.segment_all(prompts).expect("segmentations");
+    let mask = |found: &Segmentation| {
+        let mask = found.mask().expect("memory");
+        assert_eq!(found.bounding_box_ijk(), mask.bounding_box_ijk(1), "found without a mask");
+        mask
+    };
+    found.iter().map(mask).collect()
 }
 
 #[test]

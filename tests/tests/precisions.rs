@@ -13,7 +13,7 @@ use ndarray::ArrayView3;
 use prost::Message as _;
 use segvol::mask::Labels;
 use segvol::provider::{Binding, CpuOptions};
-use segvol::{Error, Model, Options, Precision, Prompt, Provider, ProviderOptions, Report, Segmentation, Volume};
+use segvol::{Error, Model, Options, Precision, Prompt, Provider, ProviderOptions, Report, Volume};
 use segvol_converter::ConvertError;
 use segvol_onnx::proto::{GraphProto, ModelProto, data_type};
 use segvol_onnx::{BundleError, Manifest, Stage, Variant};
@@ -205,7 +205,7 @@ fn demo_agreement(scans: &[PathBuf]) -> BTreeMap<&'static str, f64> {
     let masks = |model: &Model, scan: &Path| {
         let study = model.study(Volume::open(scan).expect("a scan")).expect("a study");
         let found = study.segment_all(&prompts).expect("segmented");
-        found.iter().map(Segmentation::mask).collect::<Vec<_>>()
+        found.iter().map(|found| found.mask().expect("memory")).collect::<Vec<_>>()
     };
     let mut least = BTreeMap::new();
     for scan in scans {
@@ -377,7 +377,7 @@ fn bound_half_embeddings_give_the_same_bits() {
         let embedding = model.stages().encode_image(window).expect("encoded");
         let study =
             model.study(Volume::open(data("tiny/volumes/lps_int16.nii.gz")).expect("a volume")).expect("a study");
-        let logits = study.segment(&Prompt::text("liver")).expect("segmented").logits();
+        let logits = study.segment(&Prompt::text("liver")).expect("segmented").logits().expect("memory");
         (embedding.bytes(), embedding.values().expect("values").into_owned(), logits)
     };
     let unbound = found(Binding::Off);

@@ -45,7 +45,7 @@ fn prompts() -> Vec<Prompt> {
 
 /// Asserts that two segmentations have the same logits to the last bit.
 fn assert_same_bits(a: &Segmentation, b: &Segmentation, what: &str) {
-    let (a, b) = (a.logits(), b.logits());
+    let (a, b) = (a.logits().expect("memory"), b.logits().expect("memory"));
     assert_eq!(a.shape(), b.shape(), "{what}");
     let differing = a.iter().zip(&b).filter(|(a, b)| a.to_bits() != b.to_bits());
     let worst = differing.clone().map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
@@ -94,7 +94,7 @@ fn threads_cache_order_and_runs_change_no_byte() {
     let found = expected.segment_all(&prompts).expect("segmented");
     let path = folder.path().join("labels.nii.gz");
     let file = |study: &segvol::Study, found: &[Segmentation]| {
-        study.label_map(found).save(&path).expect("saved");
+        study.label_map(found).expect("memory").save(&path).expect("saved");
         std::fs::read(&path).expect("read")
     };
     let bytes = file(&expected, &found);
@@ -140,8 +140,10 @@ fn overlaps_go_to_the_higher_logit() {
     let (model, _, _folder) = model();
     let study = model.study(scan()).expect("a study");
     let found = study.segment_all(&prompts()[..2]).expect("segmented");
-    let Labels::U8(labels) = study.label_map(&found).into_labels() else { panic!("two labels fit a byte") };
-    let maps: Vec<Vec<f32>> = found.iter().map(|found| study.logit_map(found)).collect();
+    let Labels::U8(labels) = study.label_map(&found).expect("memory").into_labels() else {
+        panic!("two labels fit a byte")
+    };
+    let maps: Vec<Vec<f32>> = found.iter().map(|found| study.logit_map(found).expect("memory")).collect();
     let mut both = 0;
     for (voxel, &label) in labels.iter().enumerate() {
         let (a, b) = (maps[0][voxel], maps[1][voxel]);

@@ -75,7 +75,7 @@ fn check_run(study: &Study, run: &Run, name: &str, goldens: &Goldens) {
     assert!(error <= LOGITS, "{name}: zoom-out logits: relative L2 {error:.1e}");
 
     let (shape, expected) = goldens.floats(&format!("{name}.logits"));
-    let logits = found.logits();
+    let logits = found.logits().expect("memory");
     assert_eq!(logits.shape(), shape, "{name}");
     let logits = logits.as_slice().expect("standard layout");
     let error = relative_l2(logits, &expected);

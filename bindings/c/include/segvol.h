@@ -803,7 +803,7 @@ SegvolStatus segvol_buffer_init(struct SegvolBuffer *buffer, size_t size);
  * Takes a scan from the caller's memory, which is read once (as float32, in the order that is needed) and may be freed as
  * soon as this returns. `*volume` is the caller's, to be freed with segvol_volume_free().
  *
- * SHAPE, STRIDE, ELEMENT, AFFINE, ARGUMENT. Any thread.
+ * SHAPE, STRIDE, ELEMENT, AFFINE, ARGUMENT, MEMORY. Any thread.
  */
 SegvolStatus segvol_volume_from_buffer(const struct SegvolBuffer *buffer,
                                        struct SegvolVolume **volume);
@@ -919,7 +919,7 @@ size_t segvol_result_len(const struct SegvolResult *result);
  * The mask of one object, counted from 0: 1 in the object, 0 elsewhere; masks of objects may overlap. `*mask` is the
  * caller's, to be freed with segvol_mask_free().
  *
- * INDEX. Any thread.
+ * INDEX, MEMORY. Any thread.
  */
 SegvolStatus segvol_result_mask(const struct SegvolResult *result, size_t index, struct SegvolMask **mask);
 
@@ -927,7 +927,7 @@ SegvolStatus segvol_result_mask(const struct SegvolResult *result, size_t index,
  * All objects in one mask: 1 for the first, 2 for the second, and so on, 0 for none; where they overlap, the one that the
  * model is surer of. `*mask` is the caller's, to be freed with segvol_mask_free().
  *
- * Any thread.
+ * MEMORY. Any thread.
  */
 SegvolStatus segvol_result_label_map(const struct SegvolResult *result,
                                      struct SegvolMask **mask);

@@ -30,7 +30,7 @@ pub unsafe extern "C" fn segvol_result_len(result: *const SegvolResult) -> usize
 /// The mask of one object, counted from 0: 1 in the object, 0 elsewhere; masks of objects may overlap. `*mask` is the
 /// caller's, to be freed with segvol_mask_free().
 ///
-/// INDEX. Any thread.
+/// INDEX, MEMORY. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_result_mask(
     result: *const SegvolResult,
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn segvol_result_mask(
             Failure::new(SegvolStatus::Index, message)
         })?;
         // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolMask(found.mask())) };
+        unsafe { out.give(SegvolMask(found.mask()?)) };
         Ok(())
     })
 }
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn segvol_result_mask(
 /// All objects in one mask: 1 for the first, 2 for the second, and so on, 0 for none; where they overlap, the one that the
 /// model is surer of. `*mask` is the caller's, to be freed with segvol_mask_free().
 ///
-/// Any thread.
+/// MEMORY. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_result_label_map(
     result: *const SegvolResult,
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn segvol_result_label_map(
         let out = output(mask, "mask")?;
         // SAFETY: NULL or a live result.
         let result = unsafe { handle(result, "result") }?;
-        let found = result.study.label_map(&result.segmentations);
+        let found = result.study.label_map(&result.segmentations)?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolMask(found)) };
         Ok(())

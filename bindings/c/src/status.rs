@@ -224,7 +224,9 @@ impl From<VolumeError> for Failure {
             VolumeError::Strides { .. } => SegvolStatus::Stride,
             VolumeError::Scaling { .. } => SegvolStatus::Argument,
             VolumeError::Affine(_) => SegvolStatus::Affine,
-            VolumeError::File { source: NiftiError::Memory { .. }, .. } => SegvolStatus::Memory,
+            VolumeError::Memory { .. } | VolumeError::File { source: NiftiError::Memory { .. }, .. } => {
+                SegvolStatus::Memory
+            }
             _ => SegvolStatus::File,
         };
         Self::new(status, error.to_string())
@@ -233,7 +235,11 @@ impl From<VolumeError> for Failure {
 
 impl From<MaskError> for Failure {
     fn from(error: MaskError) -> Self {
-        Self::new(SegvolStatus::Write, error.to_string())
+        let status = match error {
+            MaskError::Memory { .. } => SegvolStatus::Memory,
+            _ => SegvolStatus::Write,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

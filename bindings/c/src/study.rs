@@ -104,7 +104,7 @@ pub unsafe extern "C" fn segvol_study_segment(
         let prompts = unsafe { prompts(prompt, 1) }?;
         let found = study.study.segment(&prompts[0]).map_err(|error| refused(error, "prompt"))?;
         // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolMask(found.mask())) };
+        unsafe { out.give(SegvolMask(found.mask()?)) };
         Ok(())
     })
 }

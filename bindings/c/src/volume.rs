@@ -134,7 +134,7 @@ pub unsafe extern "C" fn segvol_buffer_init(buffer: *mut SegvolBuffer, size: usi
 /// Takes a scan from the caller's memory, which is read once (as float32, in the order that is needed) and may be freed as
 /// soon as this returns. `*volume` is the caller's, to be freed with segvol_volume_free().
 ///
-/// SHAPE, STRIDE, ELEMENT, AFFINE, ARGUMENT. Any thread.
+/// SHAPE, STRIDE, ELEMENT, AFFINE, ARGUMENT, MEMORY. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_from_buffer(
     buffer: *const SegvolBuffer,

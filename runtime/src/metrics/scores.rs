@@ -35,7 +35,7 @@ impl Scores {
     /// Compares a mask with the truth; both on `grid`, i fastest, then j, k.
     ///
     /// # Errors
-    /// [`MaskError::Length`] if a mask has not one value per voxel.
+    /// [`MaskError::Length`] if a mask has not one value per voxel, [`MaskError::Memory`] if there is no room for distances.
     pub fn new(found: &[bool], truth: &[bool], grid: &Grid, tolerance_mm: f64) -> Result<Self, MaskError> {
         let distances = SurfaceDistances::between(found, truth, grid.shape_xyz(), grid.spacing_mm())?;
         let count = |mask: &[bool]| mask.iter().filter(|&&inside| inside).count() as u64;

@@ -4,6 +4,7 @@ use ndarray::{Array3, s};
 
 use super::distance::squared_distances;
 use crate::mask::MaskError;
+use crate::memory;
 
 /// A length that went through a header's float32 may exceed what the user means by this share.
 const HAIR: f64 = 1e-6;
@@ -26,7 +27,7 @@ impl SurfaceDistances {
     /// Time and memory go with the box around both masks, not with the grid.
     ///
     /// # Errors
-    /// [`MaskError::Length`] if a mask has not one value per voxel.
+    /// [`MaskError::Length`] if a mask has not one value per voxel, [`MaskError::Memory`] if there is no room for the distances.
     pub fn between(
         a: &[bool],
         b: &[bool],
@@ -42,12 +43,14 @@ impl SurfaceDistances {
         let (Some(box_a), Some(box_b)) = (Bounds::of(a, shape_xyz), Bounds::of(b, shape_xyz)) else { return Ok(None) };
         // Both surfaces lie in this box, so the distances between them can be had without looking beyond it.
         let bounds = box_a.and(&box_b);
+        // Both masks and both surfaces there, and the squared distances from one of them.
+        memory::ask("surfaces of two masks", bounds.voxels() * (4 * size_of::<bool>() + size_of::<f32>()))?;
         let [x, y, z] = spacing_mm;
         let steps = [z, y, x];
         let (surface_a, surface_b) = (surface(&bounds.cut(a, shape_xyz)), surface(&bounds.cut(b, shape_xyz)));
         Ok(Some(Self {
-            a_to_b_mm: directed(&surface_a, &surface_b, steps),
-            b_to_a_mm: directed(&surface_b, &surface_a, steps),
+            a_to_b_mm: directed(&surface_a, &surface_b, steps)?,
+            b_to_a_mm: directed(&surface_b, &surface_a, steps)?,
         }))
     }
 
@@ -69,12 +72,15 @@ impl SurfaceDistances {
 }
 
 /// Distances of `from`'s voxels from the nearest of `to`'s, ascending.
-fn directed(from: &Array3<bool>, to: &Array3<bool>, steps: [f64; 3]) -> Vec<f64> {
+fn directed(from: &Array3<bool>, to: &Array3<bool>, steps: [f64; 3]) -> Result<Vec<f64>, MaskError> {
+    let count = from.iter().filter(|&&surface| surface).count();
+    memory::ask("distances of a surface", from.len() * size_of::<f32>() + count * size_of::<f64>())?;
     let squares = squared_distances(to, steps);
     let on_surface = from.iter().zip(&squares).filter(|&(&surface, _)| surface);
-    let mut distances: Vec<f64> = on_surface.map(|(_, &square)| f64::from(square).sqrt()).collect();
+    let mut distances = Vec::with_capacity(count);
+    distances.extend(on_surface.map(|(_, &square)| f64::from(square).sqrt()));
     distances.sort_unstable_by(f64::total_cmp);
-    distances
+    Ok(distances)
 }
 
 /// NumPy's `percentile` with its default, linear interpolation, of ascending values; at least one.
@@ -129,6 +135,10 @@ impl Bounds {
             min: std::array::from_fn(|axis| self.min[axis].min(other.min[axis])),
             max: std::array::from_fn(|axis| self.max[axis].max(other.max[axis])),
         }
+    }
+
+    fn voxels(&self) -> usize {
+        (0..3).map(|axis| self.max[axis] - self.min[axis] + 1).product()
     }
 
     /// The part of a mask in the box, `[k, j, i]`.
@@ -206,7 +216,10 @@ mod tests {
         let whole = |mask: &[bool]| Array3::from_shape_vec([15, 20, 24], mask.to_vec()).expect("an array");
         let (a, b) = (whole(&a), whole(&b));
         let steps = [3.5, 1.25, 0.75];
-        let wrong = SurfaceDistances { a_to_b_mm: directed(&a, &b, steps), b_to_a_mm: directed(&b, &a, steps) };
+        let wrong = SurfaceDistances {
+            a_to_b_mm: directed(&a, &b, steps).expect("room"),
+            b_to_a_mm: directed(&b, &a, steps).expect("room"),
+        };
         assert!(!agrees(&wrong, ANISOTROPIC.0, ANISOTROPIC.1));
     }
 

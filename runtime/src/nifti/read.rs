@@ -222,7 +222,10 @@ fn read_voxels<R: Read>(
 ) -> Result<Vec<f32>, NiftiError> {
     let (datatype, voxels) = (header.datatype, header.voxels());
     let size = datatype.bytes();
-    let mut buffer = vec![0; CHUNK_BYTES.min(voxels.saturating_mul(size))];
+    let bytes = CHUNK_BYTES.min(voxels.saturating_mul(size));
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(bytes).map_err(|_| NiftiError::Memory { bytes: bytes as u64 })?;
+    buffer.resize(bytes, 0);
     while values.len() < voxels {
         let wanted = (voxels - values.len()).saturating_mul(size).min(buffer.len());
         let found = reader.fill(&mut buffer[..wanted])?;

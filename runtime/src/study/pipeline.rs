@@ -76,13 +76,18 @@ impl Study {
         report(1)?;
 
         let mut skipped = vec![0; segmentations.len()];
+        let averages = segmentations.iter().map(|found| found.roi.map(|roi| Average::new(roi.region)).transpose());
+        let averages = averages.collect::<Result<Vec<_>, Error>>()?;
+        self.room_for_windows(segmentations.len())?;
         let averages = thread::scope(|scope| {
             // One window may wait before and one after the sessions.
             let (cut, to_run) = sync_channel(1);
             let (decoded, to_stitch) = sync_channel(1);
-            let shown = &*segmentations;
-            scope.spawn(|| self.cut_windows(users, &scan, objects, shown, cut));
-            let stitcher = scope.spawn(|| self.stitch(shown, to_stitch));
+            let (scan, shown) = (&scan, &*segmentations);
+            let cutter = move || self.cut_windows(users, scan, objects, shown, cut);
+            let stitcher = move || self.stitch(averages, to_stitch);
+            thread::Builder::new().spawn_scoped(scope, cutter).map_err(Error::Thread)?;
+            let stitcher = thread::Builder::new().spawn_scoped(scope, stitcher).map_err(Error::Thread)?;
             let run = self.run_windows(to_run, decoded, &mut |done, window| {
                 window.skipped.iter().for_each(|&index| skipped[index] += 1);
                 report(done + 2)
@@ -168,10 +173,8 @@ impl Study {
         frame.cut(self.image.view(), self.stages.architecture().window_dhw)
     }
 
-    /// The stitcher: the averages of the objects' logits, none for an object without a region.
-    fn stitch(&self, segmentations: &[Segmentation], windows: Receiver<DecodedWindow>) -> Vec<Option<Average>> {
-        let mut averages: Vec<Option<Average>> =
-            segmentations.iter().map(|segmentation| Some(Average::new(segmentation.roi?.region))).collect();
+    /// The stitcher: adds to the averages of the objects' logits, none for an object without a region.
+    fn stitch(&self, mut averages: Vec<Option<Average>>, windows: Receiver<DecodedWindow>) -> Vec<Option<Average>> {
         for DecodedWindow { frame, objects, low_res } in windows {
             for (index, logits) in objects.into_iter().zip(low_res.outer_iter()) {
                 let Some(average) = &mut averages[index] else { continue };

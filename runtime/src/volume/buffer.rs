@@ -1,6 +1,7 @@
 //! Voxels that lie in someone else's memory.
 
 use super::{Affine, Volume, VolumeError};
+use crate::memory::{self, NoRoom};
 use crate::strided::Strided;
 
 /// Voxels of the types that scanners' images come in.
@@ -103,6 +104,8 @@ impl<'a> Buffer<'a> {
         if !(self.slope.is_finite() && self.intercept.is_finite() && self.slope != 0.0) {
             return Err(VolumeError::Scaling { slope: self.slope, intercept: self.intercept });
         }
+        let room = memory::ask("voxels", voxels.saturating_mul(size_of::<f32>()));
+        room.map_err(|NoRoom { bytes, .. }| VolumeError::Memory { shape_xyz: self.shape_xyz, bytes })?;
         let mut out = vec![0.0; voxels];
         let (slope, intercept) = (self.slope, self.intercept);
         macro_rules! copy {
@@ -136,7 +139,8 @@ impl Volume {
     /// A mask of it is written as one of [`Volume::new`]'s is.
     ///
     /// # Errors
-    /// [`VolumeError::Shape`], [`VolumeError::Strides`], [`VolumeError::Scaling`] or [`VolumeError::Affine`].
+    /// [`VolumeError::Shape`], [`VolumeError::Strides`], [`VolumeError::Scaling`], [`VolumeError::Affine`] or
+    /// [`VolumeError::Memory`].
     pub fn from_buffer(buffer: &Buffer<'_>, affine: Affine) -> Result<Self, VolumeError> {
         if !affine.is_invertible() {
             return Err(VolumeError::Affine(affine));
@@ -151,7 +155,10 @@ fn packed_strides([ni, nj, _]: [usize; 3]) -> [isize; 3] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::Mask;
 
     const SHAPE: [usize; 3] = [19, 5, 35];
 
@@ -247,5 +254,72 @@ mod tests {
         assert!(refused(Buffer { intercept: f64::NAN, ..good }).contains("NaN"));
         let nowhere = Volume::from_buffer(&good, Affine::from_spacing([1.0, f64::NAN, 1.0]));
         assert!(matches!(nowhere, Err(VolumeError::Affine(_))));
+    }
+
+    /// Elements between neighbours for axes in this order, fastest first, each with a gap behind it, some backwards.
+    fn strides(shape: [usize; 3], order: [usize; 3], gaps: [usize; 3], backwards: [bool; 3]) -> [isize; 3] {
+        let mut strides = [0; 3];
+        let mut next = 1;
+        for (axis, gap) in order.into_iter().zip(gaps) {
+            let step = (next + gap) as isize;
+            strides[axis] = if backwards[axis] { -step } else { step };
+            next = (next + gap) * shape[axis];
+        }
+        strides
+    }
+
+    proptest! {
+        /// Of any buffer: the voxels are where the strides say, and a mask of it lies where the affine says.
+        #[test]
+        fn a_mask_of_a_buffer_lies_where_the_buffer_does(
+            shape in prop::array::uniform3(1_usize..8),
+            order in Just([0_usize, 1, 2]).prop_shuffle(),
+            gaps in prop::array::uniform3(0_usize..4),
+            backwards: [bool; 3],
+            element in 0_usize..6,
+            rows in prop::array::uniform3(prop::array::uniform4(-300.0_f64..300.0)),
+        ) {
+            let affine = Affine::new(rows);
+            if affine.determinant().abs() < 1e-3 * affine.spacing_mm().iter().product::<f64>() {
+                return Ok(()); // Nearly flat: float32 could make it flat.
+            }
+            let strides = strides(shape, order, gaps, backwards);
+            let (first, last) = Buffer::span(shape, strides).expect("strides");
+            let places: Vec<usize> = (0..shape.iter().product::<usize>())
+                .map(|index| [index % shape[0], index / shape[0] % shape[1], index / (shape[0] * shape[1])])
+                .map(|ijk| (0..3).map(|axis| ijk[axis] as isize * strides[axis]).sum::<isize>() - first)
+                .map(|place| place as usize)
+                .collect();
+            macro_rules! taken {
+                ($type:ty, $variant:ident) => {{
+                    // What lies between voxels is 255.
+                    let mut elements = vec![<$type>::from(255_u8); (last - first) as usize + 1];
+                    for (index, &place) in places.iter().enumerate() {
+                        elements[place] = <$type>::from((index % 250) as u8);
+                    }
+                    let buffer = Buffer { strides, offset: first.unsigned_abs(), ..Buffer::packed(Elements::$variant(&elements), shape) };
+                    Volume::from_buffer(&buffer, affine).expect("a volume")
+                }};
+            }
+            let volume = match element {
+                0 => taken!(u8, U8),
+                1 => taken!(i16, I16),
+                2 => taken!(u16, U16),
+                3 => taken!(i32, I32),
+                4 => taken!(f32, F32),
+                _ => taken!(f64, F64),
+            };
+            let expected: Vec<u8> = (0..places.len()).map(|index| (index % 250) as u8).collect();
+            prop_assert!(volume.voxels().iter().zip(&expected).all(|(&found, &value)| found == f32::from(value)));
+            prop_assert_eq!(volume.voxels().len(), expected.len());
+
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("mask.nii");
+            Mask::from_labels(expected.clone(), volume.grid().clone()).expect("a mask").save(&path).expect("saved");
+            let saved = Volume::open(&path).expect("our own file");
+            prop_assert_eq!(saved.shape_xyz(), shape);
+            prop_assert_eq!(saved.grid().affine().rows(), rows.map(|row| row.map(|value| f64::from(value as f32))));
+            prop_assert!(saved.voxels().iter().zip(&expected).all(|(&found, &value)| found == f32::from(value)));
+        }
     }
 }

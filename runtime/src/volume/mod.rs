@@ -47,6 +47,16 @@ pub enum VolumeError {
         /// How many were given.
         found: usize,
     },
+    /// There is no room for the voxels as float32.
+    #[error(
+        "voxels of a volume {shape_xyz:?}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less"
+    )]
+    Memory {
+        /// Voxels along i, j, k.
+        shape_xyz: [usize; 3],
+        /// How much it is.
+        bytes: usize,
+    },
     /// Strides that do not fit the shape or the buffer.
     #[error("strides {strides:?}: expected {reason}")]
     Strides {
