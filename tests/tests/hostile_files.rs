@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use peak_alloc::PeakAlloc;
-use segvol_tests::hostile::{self, MEMORY, TARGETS, Target};
+use segvol_tests::hostile::{self, TARGETS, Target};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -77,7 +77,7 @@ fn run(target: &Target, bytes: &[u8], what: &str) -> usize {
     ALLOCATOR.reset_peak_usage();
     let result = catch_unwind(AssertUnwindSafe(|| (target.run)(bytes)));
     let taken = ALLOCATOR.peak_usage().saturating_sub(before);
-    let allowed = MEMORY + target.memory_per_byte * bytes.len();
+    let allowed = target.memory + target.memory_per_byte * bytes.len();
     if result.is_err() || taken > allowed {
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", target.name));
         fs::write(&kept, bytes).expect("written");
