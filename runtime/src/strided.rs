@@ -65,7 +65,8 @@ impl<'a, T: Copy + Send + Sync> Strided<'a, T> {
                             let mut from = self.index(slab * CUBE + a, b, c0) as isize;
                             for out in &mut out[b * width + c0..b * width + c1] {
                                 *out = convert(self.source[from as usize]);
-                                from += step;
+                                // Beyond the last element, whose step may be of any length, nothing is read.
+                                from = from.wrapping_add(step);
                             }
                         }
                     }
