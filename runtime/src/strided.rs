@@ -24,7 +24,10 @@ impl<'a, T: Copy + Send + Sync> Strided<'a, T> {
     }
 
     /// The array whose element `[0, 0, 0]` is `source[offset]`.
+    ///
+    /// An axis of one element may have any stride, which leads nowhere.
     pub(crate) fn at(source: &'a [T], shape: [usize; 3], strides: [isize; 3], offset: usize) -> Self {
+        let strides = [0, 1, 2].map(|axis| if shape[axis] == 1 { 0 } else { strides[axis] });
         Self { source, shape, strides, offset: offset as isize }
     }
 
@@ -65,8 +68,7 @@ impl<'a, T: Copy + Send + Sync> Strided<'a, T> {
                             let mut from = self.index(slab * CUBE + a, b, c0) as isize;
                             for out in &mut out[b * width + c0..b * width + c1] {
                                 *out = convert(self.source[from as usize]);
-                                // Beyond the last element, whose step may be of any length, nothing is read.
-                                from = from.wrapping_add(step);
+                                from += step;
                             }
                         }
                     }
