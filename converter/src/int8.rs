@@ -1,8 +1,11 @@
-//! Linear layers with int8 weights and uint8 activations.
+//! Linear layers with int8 weights and uint8 activations, and int8 operands of products without weights.
 //!
 //! Weights are symmetric, with a scale per output. Activations have a zero point, and one scale: known beforehand from
 //! a calibration (`QuantizeLinear`, which OpenVINO makes integer kernels of), or found while running
 //! (`DynamicQuantizeLinear`, of which ONNX Runtime's CPU provider makes one kernel with the product).
+//!
+//! Where ranges are known beforehand, attention's queries and keys are int8 too. Its weights over the values are not: of
+//! a row that looks everywhere at once, each of thousands is less than half a level.
 //!
 //! A ViT has a few channels that are far larger than the rest, and one scale for all would leave the rest a handful of
 //! levels. Where a LayerNorm comes before the layer, each channel is divided by a factor there and the weight's row
@@ -20,8 +23,8 @@ use segvol_onnx::{Activation, Value};
 
 use crate::weights::{Module, Source};
 
-/// Largest magnitude of a quantised weight: -128 is not used, so that the range is symmetric.
-const WEIGHT_LEVELS: f32 = 127.0;
+/// Largest magnitude of a weight, and of another operand whose zero is 0: -128 is not used, so that the range is symmetric.
+const SYMMETRIC_LEVELS: f32 = 127.0;
 
 /// Levels of a quantised activation, beside zero.
 const ACTIVATION_LEVELS: f32 = 255.0;
@@ -60,8 +63,9 @@ impl Int8Weight {
             .par_chunks_exact(inputs)
             .map(|row| {
                 let row = smoothed(row);
-                let scale = positive(magnitude(&row) / WEIGHT_LEVELS);
-                let level = |weight: &f32| (weight / scale).round_ties_even().clamp(-WEIGHT_LEVELS, WEIGHT_LEVELS);
+                let scale = positive(magnitude(&row) / SYMMETRIC_LEVELS);
+                let level =
+                    |weight: &f32| (weight / scale).round_ties_even().clamp(-SYMMETRIC_LEVELS, SYMMETRIC_LEVELS);
                 (row.iter().map(|weight| level(weight) as i8).collect(), scale)
             })
             .collect();
@@ -99,6 +103,16 @@ impl Range {
         let scale = positive((max - min) / ACTIVATION_LEVELS);
         Self { scale, zero: (-min / scale).round_ties_even() as u8 }
     }
+}
+
+/// `x [B, N, channels]`, an operand of a product without weights, through int8 where its range is known beforehand, and
+/// else as it is. `m` is the operand's name. Symmetric: of two operands, OpenVINO's kernel takes none with a zero point.
+pub(crate) fn operand(m: &Module, x: &Value, channels: usize) -> Value {
+    m.observe(x, channels);
+    let Some(seen) = m.seen_where_fixed(channels) else { return x.clone() };
+    let scale = m.scalar(positive(magnitude(&seen.magnitude()) / SYMMETRIC_LEVELS));
+    let zero = m.inline("zero point of int8", &[], data_type::INT8, vec![0]);
+    m.dequantize_linear(None, &m.quantize_linear(x, &scale, &zero), &scale, &zero)
 }
 
 fn magnitude(values: &[f32]) -> f32 {

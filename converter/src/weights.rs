@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use segvol_onnx::graph::External;
 use segvol_onnx::proto::data_type;
 use segvol_onnx::save::{INLINE_BELOW_BYTES, WeightsLayout};
-use segvol_onnx::{Dim, Graph, Observation, TensorSpec, Value};
+use segvol_onnx::{Activation, Activations, Dim, Graph, Observation, TensorSpec, Value};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::TensorFault;
@@ -390,24 +390,39 @@ impl<'a> Module<'a> {
         if let Some(known) = self.weights.int8.borrow().get(&self.path) {
             return Some((Rc::clone(known), fixed));
         }
+        let seen = seen.and_then(|seen| self.seen_in(seen, inputs));
         let name = self.name("weight");
-        let seen =
-            seen.map(|seen| seen.get(&self.path).filter(|seen| seen.min.len() == inputs && seen.max.len() == inputs));
-        if seen == Some(None) {
-            let reason = format!("the calibration saw no activations of `{}`, {inputs} wide", self.path);
-            self.weights.fault(TensorFault::Unreadable { name: name.clone(), reason });
-        }
         let weight = self.weights.floats(&name, &[outputs, inputs]).unwrap_or_else(|| vec![0.0; inputs * outputs]);
-        let quantised = Rc::new(Int8Weight::new(&weight, inputs, seen.flatten(), after_norm));
+        let quantised = Rc::new(Int8Weight::new(&weight, inputs, seen, after_norm));
         self.weights.int8.borrow_mut().insert(self.path.clone(), Rc::clone(&quantised));
         Some((quantised, fixed))
     }
 
-    /// Tells in further outputs what this linear layer takes, if the graph is one for calibration.
-    pub(crate) fn observe(&self, x: &Value, inputs: usize) {
+    /// What a calibration saw of `x [B, N, channels]`, which has the name of this module, where ranges are to be known
+    /// beforehand.
+    pub(crate) fn seen_where_fixed(&self, channels: usize) -> Option<&'a Activation> {
+        match self.numerics {
+            Numerics::Int8 { seen: Some(seen), fixed: true } => self.seen_in(seen, channels),
+            _ => None,
+        }
+    }
+
+    /// What was seen under the name of this module; a fault if that is nothing.
+    fn seen_in(&self, seen: &'a Activations, channels: usize) -> Option<&'a Activation> {
+        let found = seen.get(&self.path).filter(|seen| seen.min.len() == channels && seen.max.len() == channels);
+        if found.is_none() {
+            let reason = format!("the calibration saw no activations of `{}`, {channels} wide", self.path);
+            self.weights.fault(TensorFault::Unreadable { name: self.name("weight"), reason });
+        }
+        found
+    }
+
+    /// Tells in further outputs the extremes of `x [B, N, channels]`, under the name of this module, if the graph is one
+    /// for calibration.
+    pub(crate) fn observe(&self, x: &Value, channels: usize) {
         if matches!(self.numerics, Numerics::Observed) {
             let output = |observation: Observation, value: &Value| {
-                self.output(&TensorSpec::float(&observation.output(&self.path), [Dim::Fixed(inputs)]), value);
+                self.output(&TensorSpec::float(&observation.output(&self.path), [Dim::Fixed(channels)]), value);
             };
             output(Observation::Min, &self.reduce_min(&[0, 1], x));
             output(Observation::Max, &self.reduce_max(&[0, 1], x));
