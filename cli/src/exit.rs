@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use segvol::VolumeError;
 use segvol_calibration::CalibrationError;
-use segvol_converter::ConvertError;
+use segvol_converter::error::TensorFault;
+use segvol_converter::{CheckpointError, ConvertError};
 use segvol_evaluation::{CaseListError, EvaluationError};
 use segvol_onnx::BundleError;
 use segvol_overlay::OverlayError;
@@ -161,7 +162,7 @@ fn evaluation_code(error: &EvaluationError) -> u8 {
 
 fn record_code(error: &segvol_measure::RecordError) -> u8 {
     match error {
-        segvol_measure::RecordError::Output { .. } => RUN_TIME,
+        segvol_measure::RecordError::Output { .. } | segvol_measure::RecordError::Memory { .. } => RUN_TIME,
         _ => INPUT,
     }
 }
@@ -170,6 +171,12 @@ fn convert_code(error: &ConvertError) -> u8 {
     match error {
         ConvertError::OutputExists { .. } | ConvertError::OutputNotABundle { .. } => USAGE,
         ConvertError::Output { .. } => RUN_TIME,
+        ConvertError::Checkpoint(CheckpointError::Memory { .. }) => RUN_TIME,
+        ConvertError::Checkpoint(CheckpointError::Tensors { faults, .. })
+            if faults.0.iter().any(|fault| matches!(fault, TensorFault::Memory { .. })) =>
+        {
+            RUN_TIME
+        }
         ConvertError::Bundle(_) => BUNDLE,
         _ => INPUT,
     }

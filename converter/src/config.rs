@@ -194,8 +194,9 @@ impl Sizes<'_> {
             Some(tensor) => match <[usize; R]>::try_from(tensor.shape.as_slice()) {
                 Ok(shape) if shape.iter().all(|n| (1..=MAX_SIZE).contains(n)) => return Ok(shape),
                 _ => {
-                    let found = tensor.shape.clone();
-                    TensorFault::Shape { name: name.to_owned(), expected: example.to_vec(), found }
+                    let reason =
+                        format!("expected {R} axes of 1 to {MAX_SIZE} elements, found shape {:?}", tensor.shape);
+                    TensorFault::Unreadable { name: name.to_owned(), reason }
                 }
             },
         };

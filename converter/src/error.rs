@@ -105,6 +105,14 @@ pub enum CheckpointError {
         /// Names that the checkpoint has instead.
         found: String,
     },
+    /// There is hardly any memory.
+    #[error("checkpoint `{}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less", path.display())]
+    Memory {
+        /// The checkpoint.
+        path: PathBuf,
+        /// How much its list of tensors takes.
+        bytes: usize,
+    },
     /// Tensors are missing, left over, misshapen or unusable.
     #[error("checkpoint `{}`: {faults}", path.display())]
     Tensors {
@@ -171,6 +179,14 @@ pub enum TensorFault {
         /// The element.
         found: f32,
     },
+    /// There is not as much memory as converting the tensor needs.
+    #[error("tensor `{name}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
+    Memory {
+        /// The tensor.
+        name: String,
+        /// How much it is.
+        bytes: usize,
+    },
     /// The file does not have the tensor's bytes.
     #[error("tensor `{name}`: {reason}")]
     Unreadable {
@@ -192,6 +208,7 @@ impl TensorFault {
             | Self::Dtype { name, .. }
             | Self::NotFinite { name, .. }
             | Self::Float16 { name, .. }
+            | Self::Memory { name, .. }
             | Self::Unreadable { name, .. } => name,
         }
     }

@@ -53,29 +53,20 @@ impl Int8Weight {
     /// Quantises `weight [outputs, inputs]`; smooths it too if a LayerNorm comes before the layer.
     pub(crate) fn new(weight: &[f32], inputs: usize, seen: Option<&Activation>, after_norm: bool) -> Self {
         let smoothing = seen.filter(|_| after_norm).map(|seen| smoothing(weight, inputs, seen));
-        let smoothed = |row: &[f32]| -> Vec<f32> {
-            match &smoothing {
-                Some(factors) => row.iter().zip(factors).map(|(weight, factor)| weight * factor).collect(),
-                None => row.to_vec(),
-            }
+        let factor = |input: usize| smoothing.as_ref().map_or(1.0, |factors: &Vec<f32>| factors[input]);
+        let scale = |row: &[f32]| {
+            let smoothed = row.iter().enumerate().map(|(input, weight)| weight * factor(input));
+            positive(magnitude(smoothed) / SYMMETRIC_LEVELS)
         };
-        let rows: Vec<(Vec<i8>, f32)> = weight
-            .par_chunks_exact(inputs)
-            .map(|row| {
-                let row = smoothed(row);
-                let scale = positive(magnitude(&row) / SYMMETRIC_LEVELS);
-                let level =
-                    |weight: &f32| (weight / scale).round_ties_even().clamp(-SYMMETRIC_LEVELS, SYMMETRIC_LEVELS);
-                (row.iter().map(|weight| level(weight) as i8).collect(), scale)
-            })
-            .collect();
+        let scales: Vec<f32> = weight.par_chunks_exact(inputs).map(scale).collect();
         let mut values = vec![0; weight.len()];
-        for (output, (row, _)) in rows.iter().enumerate() {
-            for (value, level) in values.iter_mut().skip(output).step_by(rows.len()).zip(row) {
-                *value = *level;
+        values.par_chunks_mut(scales.len()).enumerate().for_each(|(input, column)| {
+            let factor = factor(input);
+            for ((value, row), scale) in column.iter_mut().zip(weight.chunks_exact(inputs)).zip(&scales) {
+                let level = (row[input] * factor / scale).round_ties_even();
+                *value = level.clamp(-SYMMETRIC_LEVELS, SYMMETRIC_LEVELS) as i8;
             }
-        }
-        let scales = rows.into_iter().map(|(_, scale)| scale).collect();
+        });
         let activation = seen.map(|seen| Range::of(seen, smoothing.as_deref()));
         Self { values, scales, smoothing, activation }
     }
@@ -110,13 +101,13 @@ impl Range {
 pub(crate) fn operand(m: &Module, x: &Value, channels: usize) -> Value {
     m.observe(x, channels);
     let Some(seen) = m.seen_where_fixed(channels) else { return x.clone() };
-    let scale = m.scalar(positive(magnitude(&seen.magnitude()) / SYMMETRIC_LEVELS));
+    let scale = m.scalar(positive(magnitude(seen.magnitude()) / SYMMETRIC_LEVELS));
     let zero = m.inline("zero point of int8", &[], data_type::INT8, vec![0]);
     m.dequantize_linear(None, &m.quantize_linear(x, &scale, &zero), &scale, &zero)
 }
 
-fn magnitude(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+fn magnitude(values: impl IntoIterator<Item = f32>) -> f32 {
+    values.into_iter().fold(0.0, |largest, value| largest.max(value.abs()))
 }
 
 /// A scale or a factor that is 0 or not finite belongs to a channel of zeros: 1 serves it.

@@ -15,7 +15,7 @@ use segvol_onnx::proto::data_type;
 use segvol_onnx::save::{INLINE_BELOW_BYTES, WeightsLayout};
 use segvol_onnx::{Activation, Activations, Dim, Graph, Observation, TensorSpec, Value};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, room_for};
 use crate::error::TensorFault;
 use crate::int8::Int8Weight;
 use crate::numerics::Numerics;
@@ -169,8 +169,14 @@ impl Source {
             Self::Permuted { name, shape, order } => {
                 permute(checkpoint.read(name)?.as_chunks().0, shape, order).into_flattened()
             }
-            Self::Computed(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Bytes(bytes) => return Ok(bytes.clone()),
+            Self::Computed(values) => {
+                room_for::<f32>(name, values.len())?;
+                values.iter().flat_map(|value| value.to_le_bytes()).collect()
+            }
+            Self::Bytes(bytes) => {
+                room_for::<u8>(name, bytes.len())?;
+                return Ok(bytes.clone());
+            }
         };
         if data_type == data_type::FLOAT16 { narrow(name, floats.as_chunks().0) } else { Ok(floats) }
     }
@@ -384,7 +390,7 @@ impl<'a> Module<'a> {
     }
 
     /// The weight of this linear layer in int8, and whether its activations have a known range; none if it is not
-    /// quantised.
+    /// quantised, or has a fault, which is noted.
     pub(crate) fn int8(&self, [inputs, outputs]: [usize; 2], after_norm: bool) -> Option<(Rc<Int8Weight>, bool)> {
         let Numerics::Int8 { seen, fixed } = self.numerics else { return None };
         if let Some(known) = self.weights.int8.borrow().get(&self.path) {
@@ -392,7 +398,7 @@ impl<'a> Module<'a> {
         }
         let seen = seen.and_then(|seen| self.seen_in(seen, inputs));
         let name = self.name("weight");
-        let weight = self.weights.floats(&name, &[outputs, inputs]).unwrap_or_else(|| vec![0.0; inputs * outputs]);
+        let weight = self.weights.floats(&name, &[outputs, inputs])?;
         let quantised = Rc::new(Int8Weight::new(&weight, inputs, seen, after_norm));
         self.weights.int8.borrow_mut().insert(self.path.clone(), Rc::clone(&quantised));
         Some((quantised, fixed))

@@ -31,6 +31,8 @@ pub use library::Libraries;
 pub use record::{Record, RecordError};
 pub use verify::{Verification, verify};
 
+use segvol_memory::NoRoom;
+
 /// Why something could not be measured or compared.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,5 +75,11 @@ pub enum Error {
 impl From<segvol_onnx::BundleError> for Error {
     fn from(error: segvol_onnx::BundleError) -> Self {
         Self::Run(error.into())
+    }
+}
+
+impl From<NoRoom> for Error {
+    fn from(no_room: NoRoom) -> Self {
+        Self::Run(no_room.into())
     }
 }

@@ -30,6 +30,7 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use segvol::Tensor;
+use segvol_memory::NoRoom;
 
 /// Largest file of outputs that is read: those of a full-size model with the masks of many scans take less.
 const MAX_BYTES: u64 = 16 << 30;
@@ -64,6 +65,14 @@ pub enum RecordError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// There is not as much memory as writing needs.
+    #[error("stage outputs `{}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// How much it is.
+        bytes: usize,
     },
     /// The file is not what [`crate::record`] describes.
     #[error("stage outputs `{}`: {reason}", path.display())]
@@ -120,10 +129,15 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`RecordError::Output`] with what the operating system says.
+    /// [`RecordError::Output`] with what the operating system says; [`RecordError::Memory`].
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
         let bad =
             |error: safetensors::SafeTensorError| RecordError::Bad { path: path.to_owned(), reason: error.to_string() };
+        let values = self.tensors.values().map(|tensor| tensor.shape().iter().product::<usize>());
+        let masks = self.masks.values().map(Vec::len);
+        // All of it as bytes, and those in one piece.
+        segvol_memory::ask::<[u8; 2]>("stage outputs", 8 * values.sum::<usize>() + masks.sum::<usize>())
+            .map_err(|NoRoom { bytes, .. }| RecordError::Memory { path: path.to_owned(), bytes })?;
         let bytes: BTreeMap<&str, (Dtype, Vec<usize>, Vec<u8>)> = self
             .tensors
             .iter()

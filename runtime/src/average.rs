@@ -7,7 +7,6 @@ use ndarray::{Array3, Axis, Zip, s};
 
 use crate::error::Error;
 use crate::frame::{Frame, Region, frames_of_lattice};
-use crate::memory;
 
 /// The mean of window logits over a region.
 ///
@@ -25,7 +24,7 @@ impl Average {
     /// [`Error::Memory`] if there is no room for the region's sums.
     pub(crate) fn new(region: Region) -> Result<Self, Error> {
         let shape = region.shape_dhw();
-        memory::ask("sums of the zoom-in pass", shape.iter().product::<usize>() * size_of::<f32>())?;
+        segvol_memory::ask::<f32>("sums of the zoom-in pass", shape.iter().product())?;
         Ok(Self { region, sum: Array3::zeros(shape), added: Vec::new() })
     }
 

@@ -7,12 +7,12 @@ use segvol_onnx::{BundleError, Precision, Stage};
 
 use crate::intensity::IntensityError;
 use crate::mask::MaskError;
-use crate::memory::NoRoom;
 use crate::prompt::PromptError;
 use crate::provider::Provider;
 use crate::tokenizer::TokenizerError;
 use crate::truth::TruthError;
 use crate::volume::VolumeError;
+use segvol_memory::NoRoom;
 
 /// Why a bundle could not be opened, or a scan not be segmented.
 #[derive(Debug, thiserror::Error)]

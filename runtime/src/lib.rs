@@ -18,7 +18,6 @@ mod graph_session;
 pub mod intensity;
 mod marks;
 pub mod mask;
-mod memory;
 pub mod metrics;
 mod model;
 pub mod nifti;

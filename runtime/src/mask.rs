@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::memory::{self, NoRoom};
 use crate::nifti::{self, Voxels};
 use crate::volume::Grid;
+use segvol_memory::NoRoom;
 
 /// `intent_code` of voxels that are labels, NIFTI_INTENT_LABEL.
 const INTENT_LABEL: i16 = 1002;
@@ -164,7 +164,7 @@ impl Mask {
     /// # Errors
     /// [`MaskError::Memory`] if there is no room for them.
     pub fn voxels_of(&self, label: u16) -> Result<Vec<bool>, MaskError> {
-        memory::ask("voxels of a label", self.labels.len())?;
+        segvol_memory::ask::<bool>("voxels of a label", self.labels.len())?;
         let mut voxels = vec![false; self.labels.len()];
         self.labels.each(label, |index| voxels[index] = true);
         Ok(voxels)

@@ -9,7 +9,6 @@ use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
-use crate::memory;
 use crate::options::Options;
 use crate::provider::{self, PassedOver, Provider};
 use crate::session;
@@ -54,7 +53,7 @@ impl Model {
     /// any room.
     pub fn open(bundle: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         options.check()?;
-        memory::ask("opening a bundle", 1 << 20)?;
+        segvol_memory::ask::<u8>("opening a bundle", 1 << 20)?;
         let bundle = bundle.as_ref();
         let manifest = Manifest::read(bundle)?;
         if let Some(asked) = options.precision {

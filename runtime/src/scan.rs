@@ -9,7 +9,6 @@ use crate::crop::Crop;
 use crate::error::Error;
 use crate::frame::IndexTables;
 use crate::intensity::{self, IntensityError};
-use crate::memory;
 use crate::orientation::{AxisMap, Orientation};
 use crate::resize::nearest_table;
 use crate::volume::{Grid, Volume};
@@ -35,15 +34,14 @@ impl Scan {
     ) -> Result<(Self, Array3<f32>), Error> {
         let grid = Arc::clone(volume.borrow().grid());
         let axes = AxisMap::new(&grid, orientation);
-        let bytes = size_of_val(volume.borrow().voxels());
-        memory::ask("oriented scan", bytes)?;
+        segvol_memory::ask::<f32>("oriented scan", volume.borrow().voxels().len())?;
         let mut image = axes.orient(volume.borrow().voxels());
         drop(volume);
         done("orient");
         intensity::normalise(&mut image)?;
         let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
         let shape = crop.shape_dhw();
-        memory::ask("cropped scan", shape.iter().product::<usize>() * size_of::<f32>())?;
+        segvol_memory::ask::<f32>("cropped scan", shape.iter().product())?;
         let image = crop.extract(image.view());
         let tables = std::array::from_fn(|axis| nearest_table(window[axis], shape[axis]));
         done("normalise");

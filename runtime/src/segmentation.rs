@@ -8,7 +8,6 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::frame::Region;
 use crate::mask::{Labels, Mask};
-use crate::memory;
 use crate::scan::Scan;
 use crate::zoom_out::RegionOfInterest;
 
@@ -80,7 +79,7 @@ impl Segmentation {
     /// [`Error::Memory`] if there is no room for them.
     pub fn logits(&self) -> Result<Array3<f32>, Error> {
         let shape = self.scan.crop.shape_dhw();
-        memory::ask("logits of the crop", shape.iter().product::<usize>() * size_of::<f32>())?;
+        segvol_memory::ask::<f32>("logits of the crop", shape.iter().product())?;
         let mut logits = Array3::zeros(shape);
         self.fill(logits.view_mut());
         Ok(logits)
@@ -88,7 +87,7 @@ impl Segmentation {
 
     /// Logits in the file's order, NaN outside the crop.
     pub(crate) fn logit_map(&self, scan: &Scan) -> Result<Vec<f32>, Error> {
-        memory::ask("logits of the scan", scan.grid.voxels() * size_of::<f32>())?;
+        segvol_memory::ask::<f32>("logits of the scan", scan.grid.voxels())?;
         let mut map = vec![f32::NAN; scan.grid.voxels()];
         self.fill(in_crop(scan, &mut map));
         Ok(map)
@@ -222,7 +221,7 @@ fn labels<T>(
 where
     T: Copy + Default + Send + Sync,
 {
-    memory::ask("mask", scan.grid.voxels() * size_of::<T>())?;
+    segvol_memory::ask::<T>("mask", scan.grid.voxels())?;
     let mut labels = vec![T::default(); scan.grid.voxels()];
     let [_, height, width] = scan.crop.shape_dhw();
     in_crop(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {

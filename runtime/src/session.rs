@@ -11,7 +11,6 @@ use segvol_onnx::Stage;
 
 use crate::binding::{Bindings, Bound, Place};
 use crate::error::Error;
-use crate::memory;
 use crate::provider::{self, AssignedNode, LeftToCpu, Placement, Provider, Settings};
 
 /// What the library file is called where the operating system looks for it by itself.
@@ -145,7 +144,7 @@ impl StageSession {
         place: Option<Place>,
     ) -> Result<Self, Error> {
         let provider_failed = |reason: String| Error::ProviderFailed { provider, stage, reason };
-        memory::ask("a session of ONNX Runtime", SESSION)?;
+        segvol_memory::ask::<u8>("a session of ONNX Runtime", SESSION)?;
         let session = open(environment, file, provider, settings).map_err(|refused| match refused {
             Refused::Graph(reason) if provider == Provider::Cpu => Error::Stage { stage, reason },
             Refused::Graph(reason) | Refused::Provider(reason) => provider_failed(reason),

@@ -17,7 +17,6 @@ use segvol_onnx::{Architecture, Precision, PromptLabel, Stage};
 
 use crate::binding::{Bound, Place};
 use crate::error::Error;
-use crate::memory;
 use crate::options::Options;
 use crate::precision;
 use crate::provider::{LeftToCpu, Placement, Provider, ProviderOptions, Settings};
@@ -144,7 +143,7 @@ impl Stages {
         let architecture = manifest.architecture.clone();
         let text = &architecture.text_encoder;
         // Tables of its vocabulary, and a cache of its own.
-        memory::ask("the tokenizer", usize::try_from(entry.file.bytes).unwrap_or(usize::MAX).saturating_mul(32))?;
+        segvol_memory::ask::<[u8; 32]>("the tokenizer", usize::try_from(entry.file.bytes).unwrap_or(usize::MAX))?;
         let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
         let encoders = || {
             let encoder = open(Stage::ImageEncoder)?;

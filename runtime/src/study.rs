@@ -17,7 +17,6 @@ use crate::embedding_cache::{EmbeddingCache, WindowKey};
 use crate::error::Error;
 use crate::marks::Marks;
 use crate::mask::Mask;
-use crate::memory;
 use crate::options::Options;
 use crate::prompt::{PlacedPrompt, Placer, Prompt, PromptError};
 use crate::resize::{Trilinear, resize_nearest_exact};
@@ -225,7 +224,7 @@ impl Study {
             [architecture.window_dhw, architecture.low_res_dhw()].map(|dhw| dhw.iter().product::<usize>());
         let embedding = architecture.image_tokens() * architecture.channels;
         let floats = 8 * window + 4 * embedding + 4 * objects * low_res;
-        let ask = || memory::ask("windows on their way", floats * size_of::<f32>());
+        let ask = || segvol_memory::ask::<f32>("windows on their way", floats);
         if ask().is_err() {
             self.state().cache.clear();
             ask()?;
@@ -236,9 +235,8 @@ impl Study {
     /// Zoom-out logits per object, `[D, H, W]` of the window.
     fn zoom_out(&self, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
         let window = self.stages.architecture().window_dhw;
-        let bytes = objects.len() * window.iter().product::<usize>() * size_of::<f32>();
         self.room_for_windows(objects.len())?;
-        memory::ask("logits of the zoom-out pass", bytes)?;
+        segvol_memory::ask::<f32>("logits of the zoom-out pass", objects.len() * window.iter().product::<usize>())?;
         let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
         let whole = || self.timed("cut", || resize_nearest_exact(self.image.view(), window));
         let low_res = self.look(&WindowKey::ZoomOut, whole, &prompts)?;

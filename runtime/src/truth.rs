@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::mask::{Labels, Mask};
-use crate::memory::{self, NoRoom};
 use crate::metrics;
 use crate::volume::{Grid, Volume, VolumeError};
+use segvol_memory::NoRoom;
 
 /// Why a label map cannot serve as truth.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask,
     if found_mm > MAX_OFFSET * grid.spacing_mm().into_iter().fold(f64::INFINITY, f64::min) {
         return Err(TruthError::Place { path: path.to_path_buf(), found_mm });
     }
-    let room = memory::ask("labels", volume.voxels().len() * size_of::<u16>());
+    let room = segvol_memory::ask::<u16>("labels", volume.voxels().len());
     room.map_err(|NoRoom { bytes, .. }| TruthError::Memory { path: path.to_path_buf(), bytes })?;
     let mut labels = Vec::with_capacity(volume.voxels().len());
     for (index, &value) in volume.voxels().iter().enumerate() {

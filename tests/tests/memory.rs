@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use segvol::nifti::{Datatype, Header};
 use segvol::volume::Affine;
 use segvol::{Mask, Volume};
+use segvol_tests::checkpoint::write_seeded;
 use segvol_tests::faults::{limited, names, segvol, text};
 use segvol_tests::seeded::uniform01;
 use segvol_tests::{bundle, models};
@@ -117,7 +118,7 @@ fn sweep(arguments: &[&str], home: &Path, whole: impl Fn() -> bool) {
         assert_eq!(names(&temporary), Vec::<String>::new(), "{height} KiB");
         for name in names(&output) {
             assert!(!name.starts_with('.'), "{height} KiB: {name} is left");
-            fs::remove_file(output.join(name)).expect("removed");
+            remove(&output.join(name));
         }
         if done == 3 {
             break;
@@ -125,6 +126,10 @@ fn sweep(arguments: &[&str], home: &Path, whole: impl Fn() -> bool) {
     }
     eprintln!("{}: {done} done, {theirs} ended by ONNX Runtime, refused: {refused:#?}", arguments[0]);
     assert!(done > 0 && refused.len() > 2, "{done} done, {refused:#?}");
+}
+
+fn remove(path: &Path) {
+    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("removed");
 }
 
 /// Heights of a sweep between a limit and its double.
@@ -170,4 +175,35 @@ fn eval_gives_scores_or_a_named_error_at_every_height() {
     let rows = home.path().join("output/rows.csv");
     let arguments = ["eval", "-m", text(&BUNDLE), "--cases", text(&cases), "--prompts", "box", "-q", "-o", text(&rows)];
     sweep(&arguments, home.path(), || rows.is_file());
+}
+
+/// Three precisions of a model whose tensors are as large as the room that is left beside them.
+#[test]
+fn convert_gives_a_bundle_or_a_named_error_at_every_height() {
+    let home = segvol_tests::folder!();
+    let mut model = models::micro();
+    (model.channels, model.image_encoder.mlp) = (64, 1 << 16);
+    let checkpoint = write_seeded(home.path(), &model, &BTreeMap::new()).expect("a checkpoint");
+    let (config, bundle) = (home.path().join("config.json"), home.path().join("output/bundle"));
+    let arguments = [
+        "convert",
+        text(&checkpoint),
+        "--config",
+        text(&config),
+        "--precision",
+        "fp32,fp16,int8",
+        "--dynamic",
+        "-o",
+        text(&bundle),
+    ];
+    sweep(&arguments, home.path(), || bundle.join("manifest.json").is_file());
+}
+
+#[test]
+fn verify_gives_a_verdict_or_a_named_error_at_every_height() {
+    let home = segvol_tests::folder!();
+    let [scan, _] = write_scan(home.path());
+    let dump = home.path().join("output/outputs.safetensors");
+    let arguments = ["verify", text(&BUNDLE), "-i", text(&scan), "--dump", text(&dump), "--provider", "cpu"];
+    sweep(&arguments, home.path(), || dump.is_file());
 }

@@ -18,7 +18,12 @@ use std::path::{Path, PathBuf};
 pub use dtype::Dtype;
 pub(crate) use layout::POSITION_EMBEDDINGS;
 
+use segvol_memory::NoRoom;
+
 use crate::error::{CheckpointError, TensorFault, TensorFaults};
+
+/// What the list of a checkpoint's tensors takes, and graphs made of them.
+const LIST_BYTES: usize = 4 << 20;
 
 /// A checkpoint: its tensors under SegVol's own names, numbers not yet read.
 #[derive(Debug)]
@@ -74,10 +79,13 @@ impl Checkpoint {
     ///
     /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is no
     /// checkpoint or damaged, [`CheckpointError::NotSegVol`] if it is one of something else,
-    /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file.
+    /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file,
+    /// [`CheckpointError::Memory`] if there is hardly any room.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.to_owned(), source };
         let malformed = |reason| CheckpointError::Malformed { path: path.to_owned(), reason };
+        segvol_memory::ask::<u8>("a list of tensors", LIST_BYTES)
+            .map_err(|NoRoom { bytes, .. }| CheckpointError::Memory { path: path.to_owned(), bytes })?;
         let mut file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
@@ -162,10 +170,12 @@ impl Checkpoint {
     /// # Errors
     ///
     /// The [`TensorFault`] that names the tensor, when it is not there, its elements are no
-    /// floating-point numbers, its bytes are not in the file, or one of them is not finite.
+    /// floating-point numbers, its bytes are not in the file, one of them is not finite, or there is no room for it.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, TensorFault> {
         let missing = || TensorFault::Missing { name: name.to_owned(), expected: Vec::new() };
         let tensor = self.get(name).ok_or_else(missing)?;
+        // As it is stored, float64 at most, and as float32; later another float32 beside that, and less than that again.
+        room_for::<[f32; 3]>(name, tensor.elements())?;
         let bytes = tensor
             .read()
             .map_err(|error| TensorFault::Unreadable { name: name.to_owned(), reason: error.to_string() })?;
@@ -176,4 +186,10 @@ impl Checkpoint {
             Some((index, found)) => Err(TensorFault::NotFinite { name: name.to_owned(), index, found }),
         }
     }
+}
+
+/// Whether there is memory for `count` elements made from a tensor.
+pub(crate) fn room_for<T>(name: &str, count: usize) -> Result<(), TensorFault> {
+    let fault = |NoRoom { bytes, .. }| TensorFault::Memory { name: name.to_owned(), bytes };
+    segvol_memory::ask::<T>("a tensor", count).map_err(fault)
 }

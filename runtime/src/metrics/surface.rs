@@ -4,7 +4,6 @@ use ndarray::{Array3, s};
 
 use super::distance::squared_distances;
 use crate::mask::MaskError;
-use crate::memory;
 
 /// A length that went through a header's float32 may exceed what the user means by this share.
 const HAIR: f64 = 1e-6;
@@ -44,7 +43,7 @@ impl SurfaceDistances {
         // Both surfaces lie in this box, so the distances between them can be had without looking beyond it.
         let bounds = box_a.and(&box_b);
         // Both masks and both surfaces there, and the squared distances from one of them.
-        memory::ask("surfaces of two masks", bounds.voxels() * (4 * size_of::<bool>() + size_of::<f32>()))?;
+        segvol_memory::ask::<([bool; 4], f32)>("surfaces of two masks", bounds.voxels())?;
         let [x, y, z] = spacing_mm;
         let steps = [z, y, x];
         let (surface_a, surface_b) = (surface(&bounds.cut(a, shape_xyz)), surface(&bounds.cut(b, shape_xyz)));
@@ -74,7 +73,7 @@ impl SurfaceDistances {
 /// Distances of `from`'s voxels from the nearest of `to`'s, ascending.
 fn directed(from: &Array3<bool>, to: &Array3<bool>, steps: [f64; 3]) -> Result<Vec<f64>, MaskError> {
     let count = from.iter().filter(|&&surface| surface).count();
-    memory::ask("distances of a surface", from.len() * size_of::<f32>() + count * size_of::<f64>())?;
+    segvol_memory::ask::<f32>("distances of a surface", from.len() + 2 * count)?;
     let squares = squared_distances(to, steps);
     let on_surface = from.iter().zip(&squares).filter(|&(&surface, _)| surface);
     let mut distances = Vec::with_capacity(count);

@@ -1,8 +1,8 @@
 //! Voxels that lie in someone else's memory.
 
 use super::{Affine, Volume, VolumeError};
-use crate::memory::{self, NoRoom};
 use crate::strided::Strided;
+use segvol_memory::NoRoom;
 
 /// Voxels of the types that scanners' images come in.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +104,7 @@ impl<'a> Buffer<'a> {
         if !(self.slope.is_finite() && self.intercept.is_finite() && self.slope != 0.0) {
             return Err(VolumeError::Scaling { slope: self.slope, intercept: self.intercept });
         }
-        let room = memory::ask("voxels", voxels.saturating_mul(size_of::<f32>()));
+        let room = segvol_memory::ask::<f32>("voxels", voxels);
         room.map_err(|NoRoom { bytes, .. }| VolumeError::Memory { shape_xyz: self.shape_xyz, bytes })?;
         let mut out = vec![0.0; voxels];
         let (slope, intercept) = (self.slope, self.intercept);
