@@ -136,8 +136,7 @@ impl Segment {
             }
         }
         if let (Some(path), [segmentation]) = (&self.logits, &segmentations[..]) {
-            segvol::mask::save_logits(path, &study.logit_map(segmentation)?, study.grid())
-                .map_err(segvol::Error::from)?;
+            segvol::mask::save_logits(path, &segmentation.logit_map()?, study.grid()).map_err(segvol::Error::from)?;
         }
         if let Some(path) = &self.overlay {
             self.montage(&study, &prompts, &segmentations, truth.as_ref())?.save(path)?;

@@ -22,6 +22,14 @@ impl Region {
         std::array::from_fn(|axis| self.max_dhw[axis] - self.min_dhw[axis] + 1)
     }
 
+    /// The smallest region that holds this one and another.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            min_dhw: std::array::from_fn(|axis| self.min_dhw[axis].min(other.min_dhw[axis])),
+            max_dhw: std::array::from_fn(|axis| self.max_dhw[axis].max(other.max_dhw[axis])),
+        }
+    }
+
     fn range(&self, axis: usize) -> Range<usize> {
         self.min_dhw[axis]..self.max_dhw[axis] + 1
     }

@@ -85,11 +85,16 @@ impl Segmentation {
         Ok(logits)
     }
 
-    /// Logits in the file's order, NaN outside the crop.
-    pub(crate) fn logit_map(&self, scan: &Scan) -> Result<Vec<f32>, Error> {
-        segvol_memory::ask::<f32>("logits of the scan", scan.grid.voxels())?;
-        let mut map = vec![f32::NAN; scan.grid.voxels()];
-        self.fill(in_crop(scan, &mut map));
+    /// Logits on the scan's own grid, i fastest, then j, k; NaN outside the crop.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is no room for a logit per voxel.
+    pub fn logit_map(&self) -> Result<Vec<f32>, Error> {
+        let voxels = self.scan.grid.voxels();
+        segvol_memory::ask::<f32>("logits of the scan", voxels)?;
+        let mut map = vec![f32::NAN; voxels];
+        self.fill(in_crop(&self.scan, &mut map));
         Ok(map)
     }
 
@@ -108,13 +113,6 @@ impl Segmentation {
     #[must_use]
     pub fn bounding_box_ijk(&self) -> Option<([usize; 3], [usize; 3])> {
         let [depth, height, width] = self.scan.crop.shape_dhw();
-        let join = |a: Option<Region>, b: Option<Region>| match (a, b) {
-            (Some(a), Some(b)) => Some(Region {
-                min_dhw: std::array::from_fn(|axis| a.min_dhw[axis].min(b.min_dhw[axis])),
-                max_dhw: std::array::from_fn(|axis| a.max_dhw[axis].max(b.max_dhw[axis])),
-            }),
-            (a, b) => a.or(b),
-        };
         let of_slice = |d| {
             let mut row = vec![0.0; width];
             let of_row = |h| {
@@ -123,9 +121,9 @@ impl Segmentation {
                 let last = row.iter().rposition(|&logit| logit > 0.0)?;
                 Some(Region { min_dhw: [d, h, first], max_dhw: [d, h, last] })
             };
-            (0..height).map(of_row).fold(None, join)
+            (0..height).filter_map(of_row).reduce(Region::and)
         };
-        let found = (0..depth).into_par_iter().map(of_slice).reduce(|| None, join)?;
+        let found = (0..depth).into_par_iter().filter_map(of_slice).reduce_with(Region::and)?;
         let start = self.scan.crop.start_dhw;
         let [a, b] = [found.min_dhw, found.max_dhw].map(|dhw| {
             let ijk = self.scan.axes.to_ijk(std::array::from_fn(|axis| (dhw[axis] + start[axis]) as f64));

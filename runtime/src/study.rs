@@ -320,15 +320,6 @@ impl Study {
     pub fn label_map(&self, segmentations: &[Segmentation]) -> Result<Mask, Error> {
         label_map(&self.scan, segmentations)
     }
-
-    /// A segmentation's logits on the input's grid in file order; NaN outside the crop.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Memory`] if there is no room for a logit per voxel.
-    pub fn logit_map(&self, segmentation: &Segmentation) -> Result<Vec<f32>, Error> {
-        segmentation.logit_map(&self.scan)
-    }
 }
 
 /// One object of a call.

@@ -143,7 +143,7 @@ fn overlaps_go_to_the_higher_logit() {
     let Labels::U8(labels) = study.label_map(&found).expect("memory").into_labels() else {
         panic!("two labels fit a byte")
     };
-    let maps: Vec<Vec<f32>> = found.iter().map(|found| study.logit_map(found).expect("memory")).collect();
+    let maps: Vec<Vec<f32>> = found.iter().map(|found| found.logit_map().expect("memory")).collect();
     let mut both = 0;
     for (voxel, &label) in labels.iter().enumerate() {
         let (a, b) = (maps[0][voxel], maps[1][voxel]);
