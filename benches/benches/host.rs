@@ -13,7 +13,7 @@ use segvol::resize::{Trilinear, resize_nearest_exact};
 use segvol::stitched;
 use segvol_converter::seeded::{self, uniform01};
 use segvol_onnx::Architecture;
-use segvol_onnx::architecture::{TextTransformer, Transformer};
+use segvol_tests::models;
 
 /// A scan of `[D, H, W]`: soft tissue with noise in air.
 fn scan(shape: [usize; 3]) -> Array3<f32> {
@@ -63,14 +63,9 @@ fn logits(c: &mut Criterion) {
 
 /// A model small enough to convert in milliseconds.
 fn small() -> Architecture {
-    Architecture {
-        window_dhw: [8, 48, 64],
-        patch_dhw: [4, 16, 16],
-        channels: 96,
-        image_encoder: Transformer { mlp: 192, layers: 3, heads: 6 },
-        text_encoder: TextTransformer { width: 64, mlp: 128, layers: 2, heads: 4, vocabulary: 512, context_length: 77 },
-        mask_decoder: Transformer { mlp: 128, layers: 2, heads: 8 },
-    }
+    let mut small = models::tiny();
+    small.text_encoder.vocabulary = 512;
+    small
 }
 
 fn model(c: &mut Criterion) {
