@@ -11,6 +11,7 @@ mod picture;
 mod providers;
 mod segment;
 mod settings;
+mod text;
 mod verify;
 
 use std::io::Write as _;

@@ -9,6 +9,8 @@ use segvol::Volume;
 use segvol_evaluation::{Case, Found, Kind, Watcher};
 use segvol_overlay::{Axis, MAX_OBJECTS, Montage, Object, View, Window};
 
+use crate::text::{file_stem, parse_numbers};
+
 /// How pictures show the scan.
 #[derive(clap::Args)]
 pub(crate) struct ViewArguments {
@@ -71,7 +73,7 @@ impl Watcher for Pictures {
         let mine: Vec<_> = done.extract_if(.., |(name, _), _| *name == case.name).collect();
         drop(done);
         for ((name, kind), montage) in mine {
-            let path = self.dir.join(format!("{}.{kind}.png", super::segment::file_stem(&name)));
+            let path = self.dir.join(format!("{}.{kind}.png", file_stem(&name)));
             let picture = montage.draw(volume).map_err(|error| error.to_string())?;
             picture.save(&path).map_err(|error| error.to_string())?;
         }
@@ -80,7 +82,7 @@ impl Watcher for Pictures {
 }
 
 fn parse_window(text: &str) -> Result<Window, String> {
-    let numbers = super::segment::parse_numbers(text);
+    let numbers = parse_numbers(text);
     match numbers.as_deref() {
         Some(&[level, width]) => Window::new(level, width).map_err(|error| error.to_string()),
         _ => Err("expected two numbers, level and width, as in 40,400".to_owned()),

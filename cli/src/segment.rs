@@ -14,6 +14,7 @@ use crate::exit::Usage;
 use crate::measuring::read_prompts;
 use crate::picture::{self, ViewArguments};
 use crate::settings::Settings;
+use crate::text::{file_stem, parse_numbers};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -292,13 +293,6 @@ fn per_object_paths(dir: &Path, segmentations: &[Segmentation]) -> Vec<PathBuf> 
     paths
 }
 
-/// A name with what file systems dislike replaced.
-pub(crate) fn file_stem(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
-    let stem: String = name.trim().chars().map(plain).take(100).collect();
-    if stem.is_empty() { "object".to_owned() } else { stem }
-}
-
 fn parse_point(text: &str) -> Result<([f64; 3], PointLabel), String> {
     let expected = "expected three numbers, then maybe 1 (inside) or 0 (outside), as in 211,160,47,1";
     let values = parse_numbers(text).ok_or(expected)?;
@@ -312,10 +306,6 @@ fn parse_point(text: &str) -> Result<([f64; 3], PointLabel), String> {
 fn parse_box(text: &str) -> Result<[f64; 6], String> {
     let values = parse_numbers(text).and_then(|values| values.try_into().ok());
     values.ok_or_else(|| "expected six numbers, two corners, as in 300,220,30,380,300,60".to_owned())
-}
-
-pub(crate) fn parse_numbers(text: &str) -> Option<Vec<f64>> {
-    text.split(',').map(|part| part.trim().parse().ok()).collect()
 }
 
 impl From<Space> for segvol::Space {

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::compare::Difference;
 use crate::library::Libraries;
 use crate::noise::{Machine, scatter_warning};
+use crate::options::parse_provider_options;
 use crate::peak::Peak;
 use crate::record::Record;
 use crate::row::{Measured, Outcome, Row, Variant};
 use crate::statistics::Summary;
-use crate::worker::{Reply, Request, Worker, parse_provider_options};
+use crate::worker::{Reply, Request, Worker};
 use crate::{Error, flops, load, tolerance};
 
 /// The layout of a benchmark's JSON.

@@ -6,8 +6,8 @@ use std::time::Instant;
 use segvol::{Model, Placement, Precision, Prompt, Provider, Volume};
 use serde::{Deserialize, Serialize};
 
+use crate::options::{options_on, parse_provider_options};
 use crate::statistics::Summary;
-use crate::worker::{options, parse_provider_options};
 use crate::{Error, memory};
 
 /// What is segmented, and how often.
@@ -115,7 +115,7 @@ impl Job {
             segvol::parse_prompts(&self.objects).map_err(|error| Error::Worker { reason: error.to_string() })?;
         let start = Instant::now();
         // Every run is a study of its own, asked once: no window is met twice.
-        let mut options = options(self.provider, self.threads, self.library.clone()).cache_bytes(0);
+        let mut options = options_on(self.provider, self.threads, self.library.clone()).cache_bytes(0);
         options.provider_options = parse_provider_options(&self.provider_options)?;
         options.precision = self.precision;
         let model = Model::open(&self.bundle, &options)?;

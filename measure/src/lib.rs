@@ -14,6 +14,7 @@ pub mod library;
 pub mod load;
 pub mod memory;
 pub mod noise;
+pub mod options;
 pub mod peak;
 pub mod plot;
 pub mod prompts;

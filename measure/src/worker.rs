@@ -11,11 +11,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use segvol::{GraphSession, Options, Placement, Provider, ProviderOptionError, ProviderOptions, Tensor};
+use segvol::{GraphSession, Placement, Provider, Tensor};
 use segvol_onnx::Manifest;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, JobRun};
+use crate::options::{options_on, parse_provider_options};
 use crate::peak::Peak;
 use crate::record::Record;
 use crate::row::Variant;
@@ -171,7 +172,7 @@ fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error
     Ok(match request {
         Request::Open { bundle, variant, provider_options, library } => {
             let manifest = Manifest::read(&bundle)?;
-            let mut options = options(variant.provider, variant.threads, library);
+            let mut options = options_on(variant.provider, variant.threads, library);
             options.provider_options = parse_provider_options(&provider_options)?;
             options.precision = Some(variant.precision);
             let inputs = load::inputs(variant.stage, &manifest.architecture, variant.batch);
@@ -192,29 +193,9 @@ fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error
         Request::Memory => {
             Reply::Memory { resident_bytes: memory::peak_resident_bytes(), device_bytes: memory::device_bytes() }
         }
-        Request::Peak { threads, library } => Reply::Peak(peak::measure(&options(Provider::Cpu, threads, library))?),
+        Request::Peak { threads, library } => Reply::Peak(peak::measure(&options_on(Provider::Cpu, threads, library))?),
         Request::Job(job) => Reply::Job(Box::new(job.run()?)),
     })
-}
-
-pub(crate) fn options(provider: Provider, threads: Option<usize>, library: Option<PathBuf>) -> Options {
-    let mut options = Options::default().provider(provider);
-    options.threads = threads;
-    options.library = library;
-    options
-}
-
-/// Options of any provider, from `PROVIDER.KEY=VALUE`, each.
-///
-/// # Errors
-///
-/// [`ProviderOptionError`] for the first that is none.
-pub fn parse_provider_options(texts: &[String]) -> Result<ProviderOptions, ProviderOptionError> {
-    let mut options = ProviderOptions::default();
-    for text in texts {
-        options.set(Provider::Auto, text)?;
-    }
-    Ok(options)
 }
 
 /// A measuring process, from the side that tells it what to do. It is ended when this goes out of scope.
