@@ -110,7 +110,7 @@ pub enum CheckpointError {
     Memory {
         /// The checkpoint.
         path: PathBuf,
-        /// How much its list of tensors takes.
+        /// How much its tensors' names take.
         bytes: usize,
     },
     /// Tensors are missing, left over, misshapen or unusable.

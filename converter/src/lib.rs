@@ -32,6 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use segvol_memory::NoRoom;
 use segvol_onnx::graph::{IR_VERSION, OPSET};
 use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
 use segvol_onnx::{Activations, Manifest, Precision, Stage};
@@ -65,6 +66,9 @@ pub struct Calibrated {
     /// The scans, for the manifest.
     pub record: Calibration,
 }
+
+/// What the names of a checkpoint's tensors take, and the graphs that they become.
+const NAMES_BYTES: usize = 4 << 20;
 
 /// Under which terms the weights may be used, as far as a file can tell.
 const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint that they were made from. \
@@ -129,6 +133,8 @@ fn convert_wanted(
     wanted: Wanted<'_>,
 ) -> Result<Manifest, ConvertError> {
     let place = bundle::Place::check(output, options.force)?;
+    segvol_memory::ask::<u8>("a checkpoint's names", NAMES_BYTES)
+        .map_err(|NoRoom { bytes, .. }| CheckpointError::Memory { path: checkpoint.to_owned(), bytes })?;
     let checkpoint = Checkpoint::open(checkpoint)?;
     let architecture = config::architecture(&checkpoint, options.config.as_deref())?;
     let plan = stages::plan(&checkpoint, &architecture, wanted)?;

@@ -136,7 +136,7 @@ impl Record {
         let values = self.tensors.values().map(|tensor| tensor.shape().iter().product::<usize>());
         let masks = self.masks.values().map(Vec::len);
         // All of it as bytes, and those in one piece.
-        segvol_memory::ask::<[u8; 2]>("stage outputs", 8 * values.sum::<usize>() + masks.sum::<usize>())
+        segvol_memory::ask_if_large::<[u8; 2]>("stage outputs", 8 * values.sum::<usize>() + masks.sum::<usize>())
             .map_err(|NoRoom { bytes, .. }| RecordError::Memory { path: path.to_owned(), bytes })?;
         let bytes: BTreeMap<&str, (Dtype, Vec<usize>, Vec<u8>)> = self
             .tensors

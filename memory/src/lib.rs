@@ -40,6 +40,15 @@ pub fn ask<T>(what: &'static str, count: usize) -> Result<(), NoRoom> {
     found.map_err(|_| NoRoom { what, bytes })
 }
 
+/// As [`ask`], for one of many pieces: less than 1 MiB is what 32 MiB to spare are for, and is not asked for.
+///
+/// # Errors
+///
+/// [`NoRoom`] if there is none.
+pub fn ask_if_large<T>(what: &'static str, count: usize) -> Result<(), NoRoom> {
+    if count.saturating_mul(size_of::<T>()) < 1 << 20 { Ok(()) } else { ask::<T>(what, count) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +59,6 @@ mod tests {
         let error = ask::<f32>("the moon", 1 << 58).expect_err("an exbibyte").to_string();
         assert!(error.contains("the moon") && error.contains("1152921504606846976"), "{error}");
         ask::<f32>("beyond all numbers", usize::MAX).expect_err("more than addresses");
+        ask_if_large::<f32>("beyond all numbers", usize::MAX).expect_err("more than addresses");
     }
 }

@@ -22,9 +22,6 @@ use segvol_memory::NoRoom;
 
 use crate::error::{CheckpointError, TensorFault, TensorFaults};
 
-/// What the list of a checkpoint's tensors takes, and graphs made of them.
-const LIST_BYTES: usize = 4 << 20;
-
 /// A checkpoint: its tensors under SegVol's own names, numbers not yet read.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -79,13 +76,10 @@ impl Checkpoint {
     ///
     /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is no
     /// checkpoint or damaged, [`CheckpointError::NotSegVol`] if it is one of something else,
-    /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file,
-    /// [`CheckpointError::Memory`] if there is hardly any room.
+    /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.to_owned(), source };
         let malformed = |reason| CheckpointError::Malformed { path: path.to_owned(), reason };
-        segvol_memory::ask::<u8>("a list of tensors", LIST_BYTES)
-            .map_err(|NoRoom { bytes, .. }| CheckpointError::Memory { path: path.to_owned(), bytes })?;
         let mut file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
@@ -191,5 +185,5 @@ impl Checkpoint {
 /// Whether there is memory for `count` elements made from a tensor.
 pub(crate) fn room_for<T>(name: &str, count: usize) -> Result<(), TensorFault> {
     let fault = |NoRoom { bytes, .. }| TensorFault::Memory { name: name.to_owned(), bytes };
-    segvol_memory::ask::<T>("a tensor", count).map_err(fault)
+    segvol_memory::ask_if_large::<T>("a tensor", count).map_err(fault)
 }
