@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use segvol::{Provider, ProviderOptions};
 use segvol_onnx::Precision;
@@ -21,6 +23,10 @@ use crate::{Error, flops, load, tolerance};
 
 /// The layout of a benchmark's JSON.
 const SCHEMA_VERSION: u32 = 1;
+
+/// How long the processes are left alone before another one's turn: ONNX Runtime's threads look for more work for a while
+/// after a run, and took 30 ms of the next variant's.
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// What to measure: every combination of the lists.
 #[derive(Debug, Clone)]
@@ -156,7 +162,11 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
     for round in 0..warm_up + plan.runs {
         let timed = round >= warm_up;
         observer(&format!("round {}", round + 1));
+        let several = running.len() > 1;
         for (_, worker, measured) in &mut running {
+            if several {
+                thread::sleep(SETTLE);
+            }
             match worker.ask(&Request::Run)? {
                 Reply::Ran { ms } if timed => measured.samples_ms.push(ms),
                 Reply::Ran { .. } => {}
@@ -166,6 +176,7 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
     }
 
     // Once more, and the better counts: at the beginning another program may have been in the way.
+    thread::sleep(SETTLE);
     for found in &mut peaks {
         let again = peak(plan, found.threads, observer)?;
         if again.gflops > found.gflops {
