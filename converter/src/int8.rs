@@ -103,7 +103,12 @@ pub(crate) fn operand(m: &Module, x: &Value, channels: usize) -> Value {
     let Some(seen) = m.seen_where_fixed(channels) else { return x.clone() };
     let scale = m.scalar(positive(magnitude(seen.magnitude()) / SYMMETRIC_LEVELS));
     let zero = m.inline("zero point of int8", &[], data_type::INT8, vec![0]);
-    m.dequantize_linear(None, &m.quantize_linear(x, &scale, &zero), &scale, &zero)
+    rounded(m, x, &scale, &zero)
+}
+
+/// `x` to a quantised activation's levels and back.
+fn rounded(m: &Module, x: &Value, scale: &Value, zero: &Value) -> Value {
+    m.dequantize_linear(None, &m.quantize_linear(x, scale, zero), scale, zero)
 }
 
 fn magnitude(values: impl IntoIterator<Item = f32>) -> f32 {
@@ -130,7 +135,7 @@ pub(crate) fn mat_mul(
         Some(Range { scale, zero }) if fixed => {
             let scale = m.scalar(scale);
             let zero = m.inline(&format!("zero point {zero}"), &[], data_type::UINT8, vec![zero]);
-            let x = m.dequantize_linear(None, &m.quantize_linear(x, &scale, &zero), &scale, &zero);
+            let x = rounded(m, x, &scale, &zero);
             let weight_zero = m.added("weight.zero", &[outputs], data_type::INT8, Source::Bytes(vec![0; outputs]));
             m.mat_mul(&x, &m.dequantize_linear(Some(1), &values, &scales, &weight_zero))
         }

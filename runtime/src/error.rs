@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use segvol_memory::NoRoom;
 use segvol_onnx::{BundleError, Precision, Stage};
 
 use crate::intensity::IntensityError;
@@ -12,7 +13,6 @@ use crate::provider::Provider;
 use crate::tokenizer::TokenizerError;
 use crate::truth::TruthError;
 use crate::volume::VolumeError;
-use segvol_memory::NoRoom;
 
 /// Why a bundle could not be opened, or a scan not be segmented.
 #[derive(Debug, thiserror::Error)]

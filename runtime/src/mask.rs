@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use segvol_memory::NoRoom;
+
 use crate::nifti::{self, Voxels};
 use crate::volume::Grid;
-use segvol_memory::NoRoom;
 
 /// `intent_code` of voxels that are labels, NIFTI_INTENT_LABEL.
 const INTENT_LABEL: i16 = 1002;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use segvol_memory::NoRoom;
+
 use crate::mask::{Labels, Mask};
 use crate::metrics;
 use crate::volume::{Grid, Volume, VolumeError};
-use segvol_memory::NoRoom;
 
 /// Why a label map cannot serve as truth.
 #[derive(Debug, thiserror::Error)]

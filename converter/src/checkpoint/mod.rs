@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 
 pub use dtype::Dtype;
 pub(crate) use layout::POSITION_EMBEDDINGS;
-
 use segvol_memory::NoRoom;
 
 use crate::error::{CheckpointError, TensorFault, TensorFaults};

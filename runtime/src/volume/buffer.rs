@@ -1,8 +1,9 @@
 //! Voxels that lie in someone else's memory.
 
+use segvol_memory::NoRoom;
+
 use super::{Affine, Volume, VolumeError};
 use crate::strided::Strided;
-use segvol_memory::NoRoom;
 
 /// Voxels of the types that scanners' images come in.
 #[derive(Clone, Copy, Debug)]
