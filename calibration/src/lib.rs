@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use segvol::{Calibrator, Volume};
+use segvol_base::TemporaryFolder;
 use segvol_converter::{Calibrated, ConvertError};
-use segvol_files::Folder;
 use segvol_onnx::manifest::Calibration;
 
 /// The scan that is looked at where none is given: the demo's CT phantom.
@@ -72,7 +72,7 @@ pub fn calibrate(
 ) -> Result<Calibrated, CalibrationError> {
     let failed = |source| CalibrationError::Work { path: work.to_owned(), source };
     let mut paths = scans.map(find_scans).transpose()?.unwrap_or_default();
-    let folder = Folder::new_in(work).map_err(failed)?;
+    let folder = TemporaryFolder::new_in(work).map_err(failed)?;
     let mut names: Vec<String> =
         paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
     if paths.is_empty() {

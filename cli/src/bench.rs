@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use segvol::Provider;
-use segvol_files::{Folder, whole_file};
+use segvol_base::{TemporaryFolder, atomic_file};
 use segvol_measure::job::{Job, JobRun};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::noise::Machine;
@@ -163,7 +163,7 @@ impl Bench {
         let benchmark = segvol_measure::bench(&plan, &mut |doing| bar.set_message(doing.to_owned()))?;
         bar.finish_and_clear();
         if let Some(path) = &self.plot {
-            whole_file::write(path, |mut file| file.write_all(plot::svg(&benchmark).as_bytes()))
+            atomic_file::write(path, |mut file| file.write_all(plot::svg(&benchmark).as_bytes()))
                 .with_context(|| format!("plot `{}`", path.display()))?;
         }
         match self.format {
@@ -178,14 +178,14 @@ impl Bench {
     }
 
     /// The bundle, and the folder that it lies in while it is needed, where it is made here.
-    fn bundle(&self) -> anyhow::Result<(PathBuf, Option<Folder>)> {
+    fn bundle(&self) -> anyhow::Result<(PathBuf, Option<TemporaryFolder>)> {
         if let Some(bundle) = &self.bundle {
             return Ok((bundle.clone(), None));
         }
         if !self.random_weights {
             return Err(Usage("no model: name a bundle, or give --random-weights".to_owned()).into());
         }
-        let folder = Folder::new().context("a temporary folder")?;
+        let folder = TemporaryFolder::new().context("a temporary folder")?;
         let bundle = folder.path().join("random-weights");
         let write = segvol_converter::seeded::write(folder.path(), &Architecture::RELEASED, &BTreeMap::new());
         let checkpoint = write.with_context(|| format!("random weights in `{}`", folder.path().display()))?;

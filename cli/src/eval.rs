@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Precision, Provider, whole_file};
+use segvol::{Model, Precision, Provider};
+use segvol_base::atomic_file;
 use segvol_evaluation::{Case, Evaluation, Event, Kind, Results, Run, Settings as Draw, cases, format};
 
 use crate::exit::{BelowThreshold, Usage};
@@ -162,7 +163,7 @@ impl Eval {
         let results = self.observed(&evaluation, &cases, &run)?;
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
             let text = format::rows(&results, format);
-            whole_file::write(path, |mut file| file.write_all(text.as_bytes()))
+            atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
                 .with_context(|| format!("rows `{}`", path.display()))?;
         }
         out.write_all(format::summary(&results, self.format.into()).as_bytes())?;

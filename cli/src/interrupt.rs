@@ -49,7 +49,7 @@ mod signals {
 
     /// No destructors: graphs may be running on other threads.
     pub(crate) fn end(code: i32, message: &str) -> ! {
-        let _removed = segvol_files::remove_all();
+        let _removed = segvol_base::temporaries::remove_all();
         // Nothing can be done where standard error is closed.
         let _ = io::stderr().write_all(message.as_bytes());
         low_level::exit(code)
@@ -84,7 +84,7 @@ pub(crate) fn abandoned() {
     signals::end(BY_SIGNAL + signal_hook::consts::SIGTERM, "");
     #[cfg(not(unix))]
     {
-        let _removed = segvol_files::remove_all();
+        let _removed = segvol_base::temporaries::remove_all();
         std::process::exit(1);
     }
 }

@@ -100,7 +100,7 @@ impl Verify {
             return Ok(());
         }
 
-        let folder = segvol_files::Folder::new().context("a temporary folder")?;
+        let folder = segvol_base::TemporaryFolder::new().context("a temporary folder")?;
         let reference = match &self.goldens {
             Some(path) => path.clone(),
             None => self.make_reference(folder.path())?,

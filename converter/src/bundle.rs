@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use segvol_files::Folder;
+use segvol_base::TemporaryFolder;
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
 use segvol_onnx::save::{HashedFile, save_bytes, save_model};
 use segvol_onnx::{Architecture, Precision, Stage};
@@ -50,7 +50,7 @@ impl Place {
         if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(output(parent))?;
         }
-        let folder = Folder::beside(&target).map_err(output(&target))?;
+        let folder = TemporaryFolder::beside(&target).map_err(output(&target))?;
         Ok(Draft { target, folder })
     }
 }
@@ -61,7 +61,7 @@ pub(crate) struct Draft {
     /// The place for the bundle.
     target: PathBuf,
     /// The folder that is written to.
-    folder: Folder,
+    folder: TemporaryFolder,
 }
 
 impl Draft {

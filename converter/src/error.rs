@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use segvol_base::OutOfMemory;
+
 /// Why a conversion stopped. Nothing is left behind in the place for the bundle.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,14 +107,9 @@ pub enum CheckpointError {
         /// Names that the checkpoint has instead.
         found: String,
     },
-    /// There is hardly any memory.
-    #[error("checkpoint `{}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less", path.display())]
-    Memory {
-        /// The checkpoint.
-        path: PathBuf,
-        /// How much its tensors' names take.
-        bytes: usize,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(OutOfMemory),
     /// Tensors are missing, left over, misshapen or unusable.
     #[error("checkpoint `{}`: {faults}", path.display())]
     Tensors {
@@ -179,13 +176,13 @@ pub enum TensorFault {
         /// The element.
         found: f32,
     },
-    /// There is not as much memory as converting the tensor needs.
-    #[error("tensor `{name}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
+    /// There is not enough memory to convert the tensor.
+    #[error("{source}")]
     Memory {
         /// The tensor.
         name: String,
-        /// How much it is.
-        bytes: usize,
+        /// How much it needs.
+        source: OutOfMemory,
     },
     /// The file does not have the tensor's bytes.
     #[error("tensor `{name}`: {reason}")]

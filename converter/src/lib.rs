@@ -32,7 +32,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use segvol_memory::NoRoom;
 use segvol_onnx::graph::{IR_VERSION, OPSET};
 use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
 use segvol_onnx::{Activations, Manifest, Precision, Stage};
@@ -133,8 +132,8 @@ fn convert_wanted(
     wanted: Wanted<'_>,
 ) -> Result<Manifest, ConvertError> {
     let place = bundle::Place::check(output, options.force)?;
-    segvol_memory::ask::<u8>("a checkpoint's names", NAMES_BYTES)
-        .map_err(|NoRoom { bytes, .. }| CheckpointError::Memory { path: checkpoint.to_owned(), bytes })?;
+    let what = format!("the tensor names of checkpoint `{}`", checkpoint.display());
+    segvol_base::memory::check_available::<u8>(what, NAMES_BYTES).map_err(CheckpointError::Memory)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
     let architecture = config::architecture(&checkpoint, options.config.as_deref())?;
     let plan = stages::plan(&checkpoint, &architecture, wanted)?;

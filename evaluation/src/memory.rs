@@ -1,7 +1,8 @@
 //! How many cases fit side by side.
 
-use std::fs;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use segvol_base::machine;
 
 use crate::cases::Case;
 
@@ -22,17 +23,10 @@ pub(crate) fn case_bytes(case: &Case, against: bool) -> u64 {
     voxels * (BYTES_PER_VOXEL + if against { BYTES_PER_VOXEL_AGAINST } else { 0 })
 }
 
-/// Bytes that cases may fill if nobody says: three quarters of what the machine has free, or of what this process's
-/// control group leaves; none where neither can be known (elsewhere than on Linux).
+/// Bytes that cases may fill by default: three quarters of the memory that this process may still take; `None` where that
+/// is not known (outside Linux).
 pub(crate) fn free() -> Option<u64> {
-    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
-    });
-    let limit = number("/sys/fs/cgroup/memory.max");
-    let group = limit.map(|limit| limit.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
-    machine.into_iter().chain(group).min().map(|free| free / 100 * SHARE_PERCENT)
+    machine::free_memory_bytes().map(|free| free / 100 * SHARE_PERCENT)
 }
 
 /// Lets cases in as long as their bytes fit; one that does not fit beside others waits until it is alone.

@@ -127,7 +127,7 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
         peaks.push(peak(plan, threads, observer)?);
     }
 
-    let dir = segvol_files::Folder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let dir = segvol_base::TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let mut references: BTreeMap<(Stage, usize), Record> = BTreeMap::new();
     let mut rows = Vec::new();
     let mut running: Vec<(usize, Worker, Measured)> = Vec::new();

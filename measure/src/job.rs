@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use segvol::{Model, Placement, Precision, Prompt, Provider, Volume};
+use segvol_base::machine;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::options::{options_on, parse_provider_options};
 use crate::statistics::Summary;
-use crate::{Error, memory};
 
 /// What is segmented, and how often.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,7 +121,8 @@ impl Job {
         options.precision = self.precision;
         let model = Model::open(&self.bundle, &options)?;
         let open_ms = milliseconds(start);
-        let dir = segvol_files::Folder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let dir =
+            segvol_base::TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
         let shares = SHARES.iter().map(|(name, _)| Share { name: (*name).to_owned(), samples_ms: vec![] }).collect();
         let mut nodes = Placement::new();
         for placement in model.stages().placement().into_values() {
@@ -148,7 +150,7 @@ impl Job {
                 }
             }
         }
-        found.peak_resident_bytes = memory::peak_resident_bytes();
+        found.peak_resident_bytes = machine::peak_resident_bytes();
         Ok(found)
     }
 

@@ -32,7 +32,7 @@ pub use library::Libraries;
 pub use record::{Record, RecordError};
 pub use verify::{Verification, verify};
 
-use segvol_memory::NoRoom;
+use segvol_base::OutOfMemory;
 
 /// Why something could not be measured or compared.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +79,8 @@ impl From<segvol_onnx::BundleError> for Error {
     }
 }
 
-impl From<NoRoom> for Error {
-    fn from(no_room: NoRoom) -> Self {
-        Self::Run(no_room.into())
+impl From<OutOfMemory> for Error {
+    fn from(error: OutOfMemory) -> Self {
+        Self::Run(error.into())
     }
 }

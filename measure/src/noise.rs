@@ -1,7 +1,6 @@
 //! Whether the machine is quiet enough for its times to mean something, and how to quiet it.
 
-use std::fs;
-
+use segvol_base::machine;
 use serde::{Deserialize, Serialize};
 
 use crate::statistics::Summary;
@@ -28,22 +27,15 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks at this machine. What it does not tell, or tells elsewhere than Linux does, is none.
+    /// Looks at this machine. What is not known is `None`; most is known on Linux only.
     #[must_use]
     pub fn look() -> Self {
-        let read = |path: &str| fs::read_to_string(path).ok();
-        let processor = read("/proc/cpuinfo").and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        });
-        let load = read("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok());
-        let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
         Self {
-            processor,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            processor: machine::processor_name(),
+            cores: machine::usable_cores(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            load,
-            governor: governor.map(|text| text.trim().to_owned()),
+            load: machine::load(),
+            governor: machine::frequency_governor(),
         }
     }
 

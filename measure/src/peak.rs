@@ -38,7 +38,7 @@ pub struct Peak {
 /// As for [`GraphSession::open`]; [`Error::Io`] if the temporary graph cannot be written.
 pub fn measure(options: &Options) -> Result<Peak, Error> {
     let options = options.clone().provider(Provider::Cpu);
-    let dir = segvol_files::Folder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let dir = segvol_base::TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let mut best = Peak { threads: options.threads, gflops: 0.0, shape: SHAPES[0] };
     for (index, shape) in SHAPES.into_iter().enumerate() {
         let name = format!("{index}.onnx");

@@ -30,7 +30,7 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use segvol::Tensor;
-use segvol_memory::NoRoom;
+use segvol_base::OutOfMemory;
 
 /// Largest file of outputs that is read: those of a full-size model with the masks of many scans take less.
 const MAX_BYTES: u64 = 16 << 30;
@@ -66,14 +66,9 @@ pub enum RecordError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// There is not as much memory as writing needs.
-    #[error("stage outputs `{}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less", path.display())]
-    Memory {
-        /// The file.
-        path: PathBuf,
-        /// How much it is.
-        bytes: usize,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// The file is not what [`crate::record`] describes.
     #[error("stage outputs `{}`: {reason}", path.display())]
     Bad {
@@ -136,8 +131,9 @@ impl Record {
         let values = self.tensors.values().map(|tensor| tensor.shape().iter().product::<usize>());
         let masks = self.masks.values().map(Vec::len);
         // All of it as bytes, and those in one piece.
-        segvol_memory::ask_if_large::<[u8; 2]>("stage outputs", 8 * values.sum::<usize>() + masks.sum::<usize>())
-            .map_err(|NoRoom { bytes, .. }| RecordError::Memory { path: path.to_owned(), bytes })?;
+        let count = 8 * values.sum::<usize>() + masks.sum::<usize>();
+        let what = format!("the stage outputs in `{}`", path.display());
+        segvol_base::memory::check_available_if_large::<[u8; 2]>(what, count)?;
         let bytes: BTreeMap<&str, (Dtype, Vec<usize>, Vec<u8>)> = self
             .tensors
             .iter()
@@ -161,7 +157,7 @@ impl Record {
         }
         let metadata: HashMap<String, String> = self.metadata.clone().into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(bad)?;
-        segvol_files::whole_file::write(path, |mut file| file.write_all(&bytes))
+        segvol_base::atomic_file::write(path, |mut file| file.write_all(&bytes))
             .map_err(|source| RecordError::Output { path: path.to_owned(), source })
     }
 

@@ -42,7 +42,7 @@ impl Scans {
             elapsed_ms += start.elapsed().as_secs_f64() * 1e3;
             for (object, segmentation) in segmentations.iter().enumerate() {
                 let mask = segmentation.mask()?;
-                segvol_memory::ask::<u8>("a mask to compare", mask.labels().len())?;
+                segvol_base::memory::check_available::<u8>("a mask to compare", mask.labels().len())?;
                 let labels = (0..mask.labels().len()).map(|at| u8::from(mask.labels().get(at).unwrap_or(0) > 0));
                 record.masks.insert(format!("{index}.{name}/mask.{object}.{}", segmentation.name()), labels.collect());
             }

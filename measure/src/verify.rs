@@ -123,7 +123,7 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
     let (mut checks, mut not_compared) = (Vec::new(), Vec::new());
     for (name, tensor) in &found.tensors {
         let values = tensor.floats().unwrap_or_default();
-        segvol_memory::ask::<[f32; 2]>("outputs to compare", values.len())?;
+        segvol_base::memory::check_available::<[f32; 2]>("the outputs to compare", values.len())?;
         let Some((found, expected)) = reference.matching(name, values) else {
             not_compared.push(format!("{name}: the reference does not have it"));
             continue;
@@ -154,7 +154,7 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
             not_compared.push(format!("{name}: its scan was not given, or not at the same place"));
             continue;
         };
-        segvol_memory::ask::<f32>("two masks to compare", mask.len() + expected.len())?;
+        segvol_base::memory::check_available::<f32>("the two masks to compare", mask.len() + expected.len())?;
         let [mask, expected] =
             [mask, expected].map(|mask| mask.iter().map(|&voxel| f32::from(voxel)).collect::<Vec<_>>());
         let difference = Difference::of_logits(&mask, &expected);
@@ -181,7 +181,7 @@ fn at(options: &Options) -> (Precision, Options) {
 }
 
 fn checked_manifest(bundle: &Path) -> Result<Manifest, Error> {
-    segvol_memory::ask::<u8>("a bundle's files", 1 << 20)?;
+    segvol_base::memory::check_available::<u8>("the files of a bundle", 1 << 20)?;
     let manifest = Manifest::read(bundle)?;
     manifest.verify(bundle)?;
     Ok(manifest)
@@ -219,7 +219,7 @@ fn run_stages(
     let floats = 4 * window + 4 * low_res + 4 * run.a.image_tokens() * run.a.channels;
     let held = &manifest.precision(bundle, *precision).map_err(segvol::Error::from)?.stages;
     for stage in Stage::ALL.into_iter().filter(|stage| held.contains_key(stage)) {
-        segvol_memory::ask::<f32>("a stage's inputs and outputs", floats)?;
+        segvol_base::memory::check_available::<f32>("the inputs and outputs of a stage", floats)?;
         let session = GraphSession::open_stage(bundle, manifest, stage, options)?;
         let metadata = &mut run.record.metadata;
         metadata.insert("provider".to_owned(), session.provider().name().to_owned());

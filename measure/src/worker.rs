@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use segvol::{GraphSession, Placement, Provider, Tensor};
+use segvol_base::machine;
 use segvol_onnx::Manifest;
 use serde::{Deserialize, Serialize};
 
@@ -191,7 +192,7 @@ fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error
             Reply::Ran { ms }
         }
         Request::Memory => {
-            Reply::Memory { resident_bytes: memory::peak_resident_bytes(), device_bytes: memory::device_bytes() }
+            Reply::Memory { resident_bytes: machine::peak_resident_bytes(), device_bytes: memory::device_bytes() }
         }
         Request::Peak { threads, library } => Reply::Peak(peak::measure(&options_on(Provider::Cpu, threads, library))?),
         Request::Job(job) => Reply::Job(Box::new(job.run()?)),

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use segvol_base::OutOfMemory;
+
 use crate::montage::MAX_OBJECTS;
 
 /// Why there is no picture.
@@ -30,12 +32,9 @@ pub enum OverlayError {
     /// More objects than a picture has rows.
     #[error("expected at most {MAX_OBJECTS} objects in one picture, found more")]
     TooMany,
-    /// There is no room for an object's voxels.
-    #[error("voxels of an object: expected room for {bytes} bytes of memory, found less")]
-    Memory {
-        /// How much it is.
-        bytes: usize,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// The name says no format that is written.
     #[error("{path}: expected a name that ends in .png", path = path.display())]
     Name {

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use segvol::whole_file;
+use segvol_base::atomic_file;
 
 use crate::canvas::Canvas;
 use crate::error::OverlayError;
@@ -54,7 +54,7 @@ impl Picture {
         }
         let io = |source| OverlayError::Io { path: path.to_path_buf(), source };
         let bytes = self.to_png().map_err(io)?;
-        whole_file::write(path, |mut file| file.write_all(&bytes)).map_err(io)
+        atomic_file::write(path, |mut file| file.write_all(&bytes)).map_err(io)
     }
 
     fn to_png(&self) -> io::Result<Vec<u8>> {

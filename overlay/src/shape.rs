@@ -37,9 +37,9 @@ impl Shape {
         let [a, b] = [low, high].map(|ijk| plane.place(ijk.map(|index| index as f64)).map(|index| index as usize));
         let first: [usize; 3] = std::array::from_fn(|axis| a[axis].min(b[axis]));
         let size: [usize; 3] = std::array::from_fn(|axis| a[axis].abs_diff(b[axis]) + 1);
-        let bytes = size.iter().product();
+        let voxels = size.iter().product();
         let mut inside = Vec::new();
-        inside.try_reserve_exact(bytes).map_err(|_| OverlayError::Memory { bytes })?;
+        segvol_base::memory::reserve("the voxels of an object", &mut inside, voxels)?;
         let mut areas = Vec::with_capacity(size[0]);
         for slice in 0..size[0] {
             let mut area = 0;

@@ -24,7 +24,7 @@ impl Average {
     /// [`Error::Memory`] if there is no room for the region's sums.
     pub(crate) fn new(region: Region) -> Result<Self, Error> {
         let shape = region.shape_dhw();
-        segvol_memory::ask::<f32>("sums of the zoom-in pass", shape.iter().product())?;
+        segvol_base::memory::check_available::<f32>("the sums of the zoom-in pass", shape.iter().product())?;
         Ok(Self { region, sum: Array3::zeros(shape), added: Vec::new() })
     }
 

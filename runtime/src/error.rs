@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use segvol_memory::NoRoom;
+use segvol_base::OutOfMemory;
 use segvol_onnx::{BundleError, Precision, Stage};
 
 use crate::intensity::IntensityError;
@@ -103,26 +103,15 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-    /// There is not as much memory as a step needs.
-    #[error("{what}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
-    Memory {
-        /// What the memory is for.
-        what: &'static str,
-        /// How much it is.
-        bytes: usize,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// The operating system gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,
-}
-
-impl From<NoRoom> for Error {
-    fn from(NoRoom { what, bytes }: NoRoom) -> Self {
-        Self::Memory { what, bytes }
-    }
 }
 
 fn room(precision: &Precision) -> &'static str {

@@ -59,7 +59,7 @@ pub use prompt_file::{PromptFileError, parse_prompts};
 pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};
 pub use report::{ObjectReport, Report};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
-pub use segvol_files::whole_file;
+pub use segvol_base::atomic_file;
 pub use segvol_onnx::Precision;
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 pub use study::{Observer, Progress, Statistics, Study};

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use segvol_memory::NoRoom;
+use segvol_base::OutOfMemory;
 
 use crate::nifti::{self, Voxels};
 use crate::volume::Grid;
@@ -29,14 +29,9 @@ pub enum MaskError {
         /// How many were given.
         found: usize,
     },
-    /// There is not as much memory as a step needs.
-    #[error("{what}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less")]
-    Memory {
-        /// What the memory is for.
-        what: &'static str,
-        /// How much it is.
-        bytes: usize,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// The name says no format that is written.
     #[error("{path}: expected a name that ends in .nii or .nii.gz", path = path.display())]
     Name {
@@ -51,12 +46,6 @@ pub enum MaskError {
         /// Why.
         source: io::Error,
     },
-}
-
-impl From<NoRoom> for MaskError {
-    fn from(NoRoom { what, bytes }: NoRoom) -> Self {
-        Self::Memory { what, bytes }
-    }
 }
 
 /// One label per voxel, i fastest, then j, k; 0 is background.
@@ -165,7 +154,7 @@ impl Mask {
     /// # Errors
     /// [`MaskError::Memory`] if there is no room for them.
     pub fn voxels_of(&self, label: u16) -> Result<Vec<bool>, MaskError> {
-        segvol_memory::ask::<bool>("voxels of a label", self.labels.len())?;
+        segvol_base::memory::check_available::<bool>("the voxels of a label", self.labels.len())?;
         let mut voxels = vec![false; self.labels.len()];
         self.labels.each(label, |index| voxels[index] = true);
         Ok(voxels)

@@ -53,7 +53,7 @@ impl Model {
     /// any room.
     pub fn open(bundle: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         options.check()?;
-        segvol_memory::ask::<u8>("opening a bundle", 1 << 20)?;
+        segvol_base::memory::check_available::<u8>("opening a bundle", 1 << 20)?;
         let bundle = bundle.as_ref();
         let manifest = Manifest::read(bundle)?;
         if let Some(asked) = options.precision {

@@ -9,6 +9,7 @@ use ort::environment::Environment;
 use ort::memory::DeviceType;
 use ort::session::Session;
 use ort::value::TensorRef;
+use segvol_base::machine;
 use segvol_onnx::{Dim, Graph, TensorSpec, save};
 use serde::{Deserialize, Serialize};
 
@@ -202,7 +203,7 @@ fn providers(environment: &Environment) -> Vec<ProviderState> {
 
 /// A graph of one node that every provider takes: the product of two matrices.
 struct Trial {
-    folder: segvol_files::Folder,
+    folder: segvol_base::TemporaryFolder,
     input: TensorSpec,
 }
 
@@ -218,7 +219,7 @@ impl Trial {
         let x = graph.input(&input);
         let weight = graph.floats("weight", &[Self::SIZE; 2], &Self::weight());
         graph.output(&TensorSpec::float("y", shape), &graph.mat_mul(&x, &weight));
-        let folder = segvol_files::Folder::new()?;
+        let folder = segvol_base::TemporaryFolder::new()?;
         save::save_model(folder.path(), Self::FILE, &graph.to_model())?;
         Ok(Self { folder, input })
     }
@@ -275,23 +276,13 @@ fn product(session: &mut Session) -> ort::Result<Vec<f32>> {
 /// The processor that this runs on.
 #[must_use]
 pub fn processor() -> Processor {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        let line = cpuinfo.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
-    let flags = field("flags").or_else(|| field("Features")).unwrap_or_default();
-    let flags: BTreeSet<&str> = flags.split_whitespace().collect();
+    let flags = machine::processor_features();
     let features = FEATURES.iter().map(|&(name, flag, meaning)| Feature {
         name: name.to_owned(),
         present: flags.contains(flag) || detected(name),
         meaning: meaning.to_owned(),
     });
-    Processor {
-        model: field("model name"),
-        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        features: features.collect(),
-    }
+    Processor { model: machine::processor_name(), threads: machine::usable_cores(), features: features.collect() }
 }
 
 /// Name, Linux' name, and what it is good for.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use segvol_files::whole_file;
+use segvol_base::atomic_file;
 use segvol_onnx::manifest::Source;
 use segvol_onnx::{Precision, Stage};
 use serde::Serialize;
@@ -202,7 +202,7 @@ impl Report {
     /// What the operating system says.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let json = self.to_json()?;
-        whole_file::write(path, |mut file| file.write_all(json.as_bytes()))
+        atomic_file::write(path, |mut file| file.write_all(json.as_bytes()))
     }
 
     /// The report as JSON text.

@@ -34,14 +34,14 @@ impl Scan {
     ) -> Result<(Self, Array3<f32>), Error> {
         let grid = Arc::clone(volume.borrow().grid());
         let axes = AxisMap::new(&grid, orientation);
-        segvol_memory::ask::<f32>("oriented scan", volume.borrow().voxels().len())?;
+        segvol_base::memory::check_available::<f32>("the oriented scan", volume.borrow().voxels().len())?;
         let mut image = axes.orient(volume.borrow().voxels());
         drop(volume);
         done("orient");
         intensity::normalise(&mut image)?;
         let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
         let shape = crop.shape_dhw();
-        segvol_memory::ask::<f32>("cropped scan", shape.iter().product())?;
+        segvol_base::memory::check_available::<f32>("the cropped scan", shape.iter().product())?;
         let image = crop.extract(image.view());
         let tables = std::array::from_fn(|axis| nearest_table(window[axis], shape[axis]));
         done("normalise");

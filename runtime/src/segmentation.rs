@@ -79,7 +79,7 @@ impl Segmentation {
     /// [`Error::Memory`] if there is no room for them.
     pub fn logits(&self) -> Result<Array3<f32>, Error> {
         let shape = self.scan.crop.shape_dhw();
-        segvol_memory::ask::<f32>("logits of the crop", shape.iter().product())?;
+        segvol_base::memory::check_available::<f32>("the logits of the crop", shape.iter().product())?;
         let mut logits = Array3::zeros(shape);
         self.fill(logits.view_mut());
         Ok(logits)
@@ -92,7 +92,7 @@ impl Segmentation {
     /// [`Error::Memory`] if there is no room for a logit per voxel.
     pub fn logit_map(&self) -> Result<Vec<f32>, Error> {
         let voxels = self.scan.grid.voxels();
-        segvol_memory::ask::<f32>("logits of the scan", voxels)?;
+        segvol_base::memory::check_available::<f32>("the logits of the scan", voxels)?;
         let mut map = vec![f32::NAN; voxels];
         self.fill(in_crop(&self.scan, &mut map));
         Ok(map)
@@ -219,7 +219,7 @@ fn labels<T>(
 where
     T: Copy + Default + Send + Sync,
 {
-    segvol_memory::ask::<T>("mask", scan.grid.voxels())?;
+    segvol_base::memory::check_available::<T>("the mask", scan.grid.voxels())?;
     let mut labels = vec![T::default(); scan.grid.voxels()];
     let [_, height, width] = scan.crop.shape_dhw();
     in_crop(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {

@@ -144,7 +144,7 @@ impl StageSession {
         place: Option<Place>,
     ) -> Result<Self, Error> {
         let provider_failed = |reason: String| Error::ProviderFailed { provider, stage, reason };
-        segvol_memory::ask::<u8>("a session of ONNX Runtime", SESSION)?;
+        segvol_base::memory::check_available::<u8>("an ONNX Runtime session", SESSION)?;
         let session = open(environment, file, provider, settings).map_err(|refused| match refused {
             Refused::Graph(reason) if provider == Provider::Cpu => Error::Stage { stage, reason },
             Refused::Graph(reason) | Refused::Provider(reason) => provider_failed(reason),

@@ -143,7 +143,10 @@ impl Stages {
         let architecture = manifest.architecture.clone();
         let text = &architecture.text_encoder;
         // Tables of its vocabulary, and a cache of its own.
-        segvol_memory::ask::<[u8; 32]>("the tokenizer", usize::try_from(entry.file.bytes).unwrap_or(usize::MAX))?;
+        segvol_base::memory::check_available::<[u8; 32]>(
+            "the tokenizer",
+            usize::try_from(entry.file.bytes).unwrap_or(usize::MAX),
+        )?;
         let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
         let encoders = || {
             let encoder = open(Stage::ImageEncoder)?;

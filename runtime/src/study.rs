@@ -224,7 +224,7 @@ impl Study {
             [architecture.window_dhw, architecture.low_res_dhw()].map(|dhw| dhw.iter().product::<usize>());
         let embedding = architecture.image_tokens() * architecture.channels;
         let floats = 8 * window + 4 * embedding + 4 * objects * low_res;
-        let ask = || segvol_memory::ask::<f32>("windows on their way", floats);
+        let ask = || segvol_base::memory::check_available::<f32>("the windows in progress", floats);
         if ask().is_err() {
             self.state().cache.clear();
             ask()?;
@@ -236,7 +236,10 @@ impl Study {
     fn zoom_out(&self, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
         let window = self.stages.architecture().window_dhw;
         self.room_for_windows(objects.len())?;
-        segvol_memory::ask::<f32>("logits of the zoom-out pass", objects.len() * window.iter().product::<usize>())?;
+        segvol_base::memory::check_available::<f32>(
+            "the logits of the zoom-out pass",
+            objects.len() * window.iter().product::<usize>(),
+        )?;
         let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
         let whole = || self.timed("cut", || resize_nearest_exact(self.image.view(), window));
         let low_res = self.look(&WindowKey::ZoomOut, whole, &prompts)?;

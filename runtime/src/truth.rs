@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use segvol_memory::NoRoom;
+use segvol_base::OutOfMemory;
 
 use crate::mask::{Labels, Mask};
 use crate::metrics;
@@ -17,14 +17,9 @@ pub enum TruthError {
     /// It cannot be read.
     #[error("truth: {0}")]
     Volume(#[from] VolumeError),
-    /// There is no room for its labels.
-    #[error("truth `{path}`: expected room for {bytes} bytes of memory and 32 MiB to spare, found less", path = path.display())]
-    Memory {
-        /// The label map.
-        path: PathBuf,
-        /// How much it is.
-        bytes: usize,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// It has other voxels than the scan.
     #[error("truth `{path}`: expected the scan's shape {expected:?}, found {found:?}", path = path.display())]
     Shape {
@@ -88,8 +83,7 @@ pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask,
     if found_mm > MAX_OFFSET * grid.spacing_mm().into_iter().fold(f64::INFINITY, f64::min) {
         return Err(TruthError::Place { path: path.to_path_buf(), found_mm });
     }
-    let room = segvol_memory::ask::<u16>("labels", volume.voxels().len());
-    room.map_err(|NoRoom { bytes, .. }| TruthError::Memory { path: path.to_path_buf(), bytes })?;
+    segvol_base::memory::check_available::<u16>(format!("the labels of `{}`", path.display()), volume.voxels().len())?;
     let mut labels = Vec::with_capacity(volume.voxels().len());
     for (index, &value) in volume.voxels().iter().enumerate() {
         let label = value as u16;

@@ -40,9 +40,9 @@ fn a_scan_without_room_is_named_with_the_bytes_that_it_takes() {
     let arguments = ["segment", "-i", text(&path), "-m", text(&BUNDLE), "--text", "liver", "-o", text(&mask)];
     for (shape, limit, parts) in [
         // As it is read.
-        ([1000, 1000, 1000], "-v 3000000", ["large.nii", "4000000000 bytes of memory"]),
+        ([1000, 1000, 1000], "-v 3000000", ["large.nii", "4000000000 bytes needed"]),
         // Room for it as it is read, and none for a second copy.
-        ([1000, 1000, 300], "-v 2200000", ["oriented scan", "room for 1200000000 bytes"]),
+        ([1000, 1000, 300], "-v 2200000", ["the oriented scan", "1200000000 bytes needed"]),
     ] {
         let mut file = File::create(&path).expect("a file");
         file.write_all(&header(shape).encode(0, "")).expect("written");

@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 
 pub use dtype::Dtype;
 pub(crate) use layout::POSITION_EMBEDDINGS;
-use segvol_memory::NoRoom;
 
 use crate::error::{CheckpointError, TensorFault, TensorFaults};
 
@@ -183,6 +182,6 @@ impl Checkpoint {
 
 /// Whether there is memory for `count` elements made from a tensor.
 pub(crate) fn room_for<T>(name: &str, count: usize) -> Result<(), TensorFault> {
-    let fault = |NoRoom { bytes, .. }| TensorFault::Memory { name: name.to_owned(), bytes };
-    segvol_memory::ask_if_large::<T>("a tensor", count).map_err(fault)
+    segvol_base::memory::check_available_if_large::<T>(format!("tensor `{name}`"), count)
+        .map_err(|source| TensorFault::Memory { name: name.to_owned(), source })
 }

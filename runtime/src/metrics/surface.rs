@@ -43,7 +43,7 @@ impl SurfaceDistances {
         // Both surfaces lie in this box, so the distances between them can be had without looking beyond it.
         let bounds = box_a.and(&box_b);
         // Both masks and both surfaces there, and the squared distances from one of them.
-        segvol_memory::ask::<([bool; 4], f32)>("surfaces of two masks", bounds.voxels())?;
+        segvol_base::memory::check_available::<([bool; 4], f32)>("the surfaces of two masks", bounds.voxels())?;
         let [x, y, z] = spacing_mm;
         let steps = [z, y, x];
         let (surface_a, surface_b) = (surface(&bounds.cut(a, shape_xyz)), surface(&bounds.cut(b, shape_xyz)));
@@ -73,7 +73,7 @@ impl SurfaceDistances {
 /// Distances of `from`'s voxels from the nearest of `to`'s, ascending.
 fn directed(from: &Array3<bool>, to: &Array3<bool>, steps: [f64; 3]) -> Result<Vec<f64>, MaskError> {
     let count = from.iter().filter(|&&surface| surface).count();
-    segvol_memory::ask::<f32>("distances of a surface", from.len() + 2 * count)?;
+    segvol_base::memory::check_available::<f32>("the distances of a surface", from.len() + 2 * count)?;
     let squares = squared_distances(to, steps);
     let on_surface = from.iter().zip(&squares).filter(|&(&surface, _)| surface);
     let mut distances = Vec::with_capacity(count);

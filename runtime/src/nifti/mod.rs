@@ -28,6 +28,8 @@ mod write;
 
 use std::io;
 
+use segvol_base::OutOfMemory;
+
 pub use header::{ByteOrder, Datatype, Header, Version};
 pub use read::{NiftiVolume, read, read_from, read_header};
 pub use write::{Voxels, is_nifti_name, write, write_to};
@@ -87,12 +89,9 @@ pub enum NiftiError {
         /// [`MAX_VOXELS`].
         limit: u64,
     },
-    /// There is not as much memory as the voxels need.
-    #[error("voxels: expected room for {bytes} bytes of memory, found less")]
-    Memory {
-        /// How much they need at this point.
-        bytes: u64,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// The file ends inside its header.
     #[error("header: expected {expected} bytes, found {found}")]
     ShortHeader {

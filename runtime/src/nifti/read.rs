@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use segvol_base::memory;
+
 use super::gzip::{MAGIC, Members};
 use super::{ByteOrder, Datatype, Header, NiftiError};
 
@@ -208,8 +210,7 @@ fn skip<R: Read>(
 
 /// Room for `more` voxels behind those that are there.
 fn reserved(mut values: Vec<f32>, more: usize) -> Result<Vec<f32>, NiftiError> {
-    let bytes = (values.len() as u64 + more as u64) * size_of::<f32>() as u64;
-    values.try_reserve_exact(more).map_err(|_| NiftiError::Memory { bytes })?;
+    memory::reserve("the voxels", &mut values, more)?;
     Ok(values)
 }
 
@@ -224,7 +225,7 @@ fn read_voxels<R: Read>(
     let size = datatype.bytes();
     let bytes = CHUNK_BYTES.min(voxels.saturating_mul(size));
     let mut buffer = Vec::new();
-    buffer.try_reserve_exact(bytes).map_err(|_| NiftiError::Memory { bytes: bytes as u64 })?;
+    memory::reserve("a chunk of the file", &mut buffer, bytes)?;
     buffer.resize(bytes, 0);
     while values.len() < voxels {
         let wanted = (voxels - values.len()).saturating_mul(size).min(buffer.len());

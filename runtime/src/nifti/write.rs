@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
-use segvol_files::whole_file;
+use segvol_base::atomic_file;
 
 use super::{ByteOrder, Datatype, Header};
 
@@ -64,7 +64,7 @@ pub fn is_nifti_name(path: &Path) -> Option<bool> {
 /// What the operating system says.
 pub fn write(path: &Path, like: &Header, intent_code: i16, voxels: Voxels<'_>) -> io::Result<()> {
     let compressed = is_nifti_name(path) == Some(true);
-    whole_file::write(path, |file| write_file(file, like, intent_code, voxels, compressed))
+    atomic_file::write(path, |file| write_file(file, like, intent_code, voxels, compressed))
 }
 
 fn write_file(file: &File, like: &Header, intent_code: i16, voxels: Voxels<'_>, compressed: bool) -> io::Result<()> {

@@ -1,7 +1,5 @@
 //! Voxels that lie in someone else's memory.
 
-use segvol_memory::NoRoom;
-
 use super::{Affine, Volume, VolumeError};
 use crate::strided::Strided;
 
@@ -105,8 +103,8 @@ impl<'a> Buffer<'a> {
         if !(self.slope.is_finite() && self.intercept.is_finite() && self.slope != 0.0) {
             return Err(VolumeError::Scaling { slope: self.slope, intercept: self.intercept });
         }
-        let room = segvol_memory::ask::<f32>("voxels", voxels);
-        room.map_err(|NoRoom { bytes, .. }| VolumeError::Memory { shape_xyz: self.shape_xyz, bytes })?;
+        let what = format!("the voxels of a volume {:?}", self.shape_xyz);
+        segvol_base::memory::check_available::<f32>(what, voxels)?;
         let mut out = vec![0.0; voxels];
         let (slope, intercept) = (self.slope, self.intercept);
         macro_rules! copy {

@@ -7,6 +7,8 @@ mod grid;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use segvol_base::OutOfMemory;
+
 pub use affine::Affine;
 pub use buffer::{Buffer, Elements};
 pub use grid::Grid;
@@ -47,16 +49,9 @@ pub enum VolumeError {
         /// How many were given.
         found: usize,
     },
-    /// There is no room for the voxels as float32.
-    #[error(
-        "voxels of a volume {shape_xyz:?}: expected room for {bytes} bytes of memory and 32 MiB to spare, found less"
-    )]
-    Memory {
-        /// Voxels along i, j, k.
-        shape_xyz: [usize; 3],
-        /// How much it is.
-        bytes: usize,
-    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// Strides that do not fit the shape or the buffer.
     #[error("strides {strides:?}: expected {reason}")]
     Strides {

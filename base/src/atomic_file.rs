@@ -6,16 +6,16 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::list;
+use crate::temporaries;
 
 /// Lets `fill` write a file beside `path`, then syncs it and renames it to `path`.
 ///
-/// A link at `path` stays a link: what it points to is replaced. A pipe or a device there is written to directly.
+/// A link at `path` stays a link: the file it points to is replaced. A pipe or a device is written to directly.
 ///
 /// # Errors
-/// What `fill` or the operating system says; `path` is as it was then.
+/// What `fill` or the operating system says. The file at `path` is then unchanged.
 pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return fill(&OpenOptions::new().write(true).open(path)?);
     }
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -26,15 +26,15 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
     if let Some(permissions) = permissions {
         builder.permissions(permissions);
     }
-    // Dropped last: first the file goes, then its place on the list.
-    let (_listed, temporary) = list::make(|| builder.tempfile_in(folder), NamedTempFile::path)?;
+    // Dropped last: the file is removed first, then its registration.
+    let (_registered, temporary) = temporaries::create(|| builder.tempfile_in(folder), NamedTempFile::path)?;
     fill(temporary.as_file())?;
     temporary.as_file().sync_all()?;
-    list::settle(|| temporary.persist(&path).map_err(|error| error.error))?;
+    temporaries::commit(|| temporary.persist(&path).map_err(|error| error.error))?;
     Ok(())
 }
 
-/// What a new file or folder gets, before the user's mask; a temporary one is private otherwise.
+/// The mode of a new file or folder before the umask applies. Without it, a temporary one is private.
 #[cfg(unix)]
 pub(crate) fn new_permissions(mode: u32) -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;
@@ -76,9 +76,9 @@ mod tests {
         assert!(link.symlink_metadata().expect("a link").is_symlink());
         assert_eq!(std::fs::read(&file).expect("read"), b"new");
 
-        // A disk that is full, as the operating system plays it.
+        // The operating system's stand-in for a full disk.
         let error = write(Path::new("/dev/full"), |mut file| file.write_all(b"new")).expect_err("no room");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert!(std::fs::metadata("/dev/full").is_ok_and(|there| !there.is_file()));
+        assert!(std::fs::metadata("/dev/full").is_ok_and(|found| !found.is_file()));
     }
 }

@@ -6,43 +6,43 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::list::{self, Listed};
-use crate::whole_file::new_permissions;
+use crate::atomic_file::new_permissions;
+use crate::temporaries::{self, Registered};
 
 /// A temporary folder, removed with all that is in it when this goes out of scope.
 #[derive(Debug)]
-pub struct Folder {
+pub struct TemporaryFolder {
     temporary: TempDir,
-    _listed: Listed,
+    _registered: Registered,
 }
 
-impl Folder {
-    /// A folder for this user alone among the system's temporary files.
+impl TemporaryFolder {
+    /// A folder in the system's temporary folder that only this user can read.
     ///
     /// # Errors
     ///
     /// What the operating system says.
     pub fn new() -> io::Result<Self> {
-        Self::listed(|| tempfile::Builder::new().prefix("segvol-").tempdir())
+        Self::registered(|| tempfile::Builder::new().prefix("segvol-").tempdir())
     }
 
-    /// A folder for this user alone in `dir`, under a hidden name.
+    /// A folder in `dir` with a hidden name that only this user can read.
     ///
     /// # Errors
     ///
     /// What the operating system says.
     pub fn new_in(dir: &Path) -> io::Result<Self> {
-        Self::listed(|| tempfile::Builder::new().prefix(".segvol-").tempdir_in(dir))
+        Self::registered(|| tempfile::Builder::new().prefix(".segvol-").tempdir_in(dir))
     }
 
-    /// A folder that is to become `target`: beside it, `.NAME.new-RANDOM`, with the permissions of any new folder.
+    /// A folder that will become `target`: next to it, called `.NAME.new-RANDOM`, with the permissions of any new folder.
     ///
     /// # Errors
     ///
-    /// What the operating system says; [`io::ErrorKind::InvalidInput`] if `target` ends in no name.
+    /// What the operating system says; [`io::ErrorKind::InvalidInput`] if `target` does not end in a name.
     pub fn beside(target: &Path) -> io::Result<Self> {
         let Some(name) = target.file_name() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a folder's name"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a folder name"));
         };
         let prefix = format!(".{}.new-", name.to_string_lossy());
         let mut builder = tempfile::Builder::new();
@@ -51,42 +51,42 @@ impl Folder {
         if let Some(permissions) = permissions {
             builder.permissions(permissions);
         }
-        Self::listed(|| builder.tempdir_in(parent(target)))
+        Self::registered(|| builder.tempdir_in(parent(target)))
     }
 
-    fn listed(make: impl FnOnce() -> io::Result<TempDir>) -> io::Result<Self> {
-        let (listed, temporary) = list::make(make, TempDir::path)?;
-        Ok(Self { temporary, _listed: listed })
+    fn registered(make: impl FnOnce() -> io::Result<TempDir>) -> io::Result<Self> {
+        let (registered, temporary) = temporaries::create(make, TempDir::path)?;
+        Ok(Self { temporary, _registered: registered })
     }
 
-    /// Where it lies.
+    /// The folder's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.temporary.path()
     }
 
-    /// Syncs the folder and gives it the name `target`; a folder that stood there is removed afterwards.
+    /// Syncs the folder and gives it the name `target`. A folder of that name is replaced and then removed.
     ///
-    /// On Linux and macOS the two change places in one step, where the file system can do that: `target` is the old
-    /// folder or the new one at every moment. The files in it are synced by who wrote them.
+    /// On Linux and macOS the two are exchanged in one step if the file system can do that: at every moment `target` is
+    /// either the old folder or the new one. Whoever writes files into the folder syncs them.
     ///
     /// # Errors
     ///
-    /// What the operating system says; `target` is as it was then, unless only the old folder could not be removed.
+    /// What the operating system says. `target` is then unchanged, unless only the removal of the old folder failed.
     pub fn publish(self, target: &Path) -> io::Result<()> {
         sync(self.path())?;
-        let replaced = list::settle(|| put(self.path(), target, exchange))?;
+        let replaced = temporaries::commit(|| put(self.path(), target, exchange))?;
         sync(parent(target))?;
         if replaced {
-            // The old folder has this one's temporary name now.
+            // The old folder now has the temporary name.
             return self.temporary.close();
         }
-        let _ = self.temporary.keep(); // Nothing has that name any more.
+        let _ = self.temporary.keep(); // Nothing has the temporary name any more.
         Ok(())
     }
 }
 
-/// Renames `from` to `target`; whether something stood there, which has the name `from` then.
+/// Renames `from` to `target`. Returns whether `target` existed; the old folder is then called `from`.
 fn put(from: &Path, target: &Path, exchange: fn(&Path, &Path) -> bool) -> io::Result<bool> {
     if target.symlink_metadata().is_err() {
         fs::rename(from, target)?;
@@ -122,7 +122,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the names in a folder last. Only Unix can open a folder to do so.
+/// Syncs the names in a folder to disk. Only Unix can open a folder to do so.
 fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_dropped_leaves_nothing() {
         let dir = tempfile::tempdir().expect("a folder");
-        let folder = Folder::beside(&dir.path().join("bundle")).expect("a folder");
+        let folder = TemporaryFolder::beside(&dir.path().join("bundle")).expect("a folder");
         fs::write(folder.path().join("file"), "half").expect("written");
         assert!(names(dir.path())[0].starts_with(".bundle.new-"));
         drop(folder);
@@ -151,7 +151,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let target = dir.path().join("bundle");
         for contents in ["first", "second"] {
-            let folder = Folder::beside(&target).expect("a folder");
+            let folder = TemporaryFolder::beside(&target).expect("a folder");
             fs::write(folder.path().join("file"), contents).expect("written");
             folder.publish(&target).expect("published");
             assert_eq!(fs::read_to_string(target.join("file")).expect("read"), contents);
@@ -171,7 +171,7 @@ mod tests {
         assert!(put(&from, &target, |_, _| false).expect("renamed"));
         assert_eq!((contents(&target), contents(&from)), ("new".to_owned(), "old".to_owned()));
 
-        // A folder that is not there any more takes nothing's place.
+        // A folder that does not exist any more replaces nothing.
         put(&dir.path().join("gone"), &target, |_, _| false).expect_err("nothing to rename");
         assert_eq!(contents(&target), "new");
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 2);
@@ -183,7 +183,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().expect("a folder");
         let [target, plain] = ["bundle", "plain"].map(|name| dir.path().join(name));
-        Folder::beside(&target).expect("a folder").publish(&target).expect("published");
+        TemporaryFolder::beside(&target).expect("a folder").publish(&target).expect("published");
         fs::create_dir(&plain).expect("made");
         let mode = |path: &Path| fs::metadata(path).expect("a folder").permissions().mode();
         assert_eq!(mode(&target), mode(&plain));
