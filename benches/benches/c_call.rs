@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use segvol::{Model, Options, Prompt, Provider, Volume};
+use segvol::{Model, Options, Prompt, Provider, StudyOptions, Volume};
 use segvol_tests::c::{self, CC};
 use segvol_tests::{bundle, models};
 
@@ -59,10 +59,10 @@ fn main() {
 /// `cost.c` in Rust, line for line.
 fn twin(arguments: &[String]) {
     let [bundle, scan, zoom_in] = arguments else { panic!("twin BUNDLE SCAN.nii.gz ZOOM_IN") };
-    let mut options = Options::default().provider(Provider::Cpu).threads(1);
-    options.zoom_in = zoom_in == "1";
+    let options = Options::default().provider(Provider::Cpu).threads(1);
     let model = Model::open(bundle, &options).expect("a bundle");
-    let study = model.study(Volume::open(scan).expect("a scan")).expect("a study");
+    let zoom_in = StudyOptions::default().zoom_in(zoom_in == "1");
+    let study = model.study_with(Volume::open(scan).expect("a scan"), &zoom_in).expect("a study");
     let prompt = Prompt::text("liver");
     for line in io::stdin().lines() {
         line.expect("a line");

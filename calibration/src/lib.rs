@@ -7,7 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use segvol::{Calibrator, Volume};
+use segvol::volume::Format;
+use segvol::{Calibrator, StudyOptions, Volume};
 use segvol_base::TemporaryFolder;
 use segvol_converter::{Calibrated, ConvertError};
 use segvol_onnx::manifest::Calibration;
@@ -83,7 +84,7 @@ pub fn calibrate(
     }
     let bundle = folder.path().join("bundle");
     segvol_converter::convert_for_calibration(checkpoint, &bundle, convert)?;
-    let mut calibrator = Calibrator::open(&bundle, run)?;
+    let mut calibrator = Calibrator::open(&bundle, run, &StudyOptions::default())?;
     for path in &paths {
         tracing::info!(scan = %path.display(), "calibrating");
         let bad = |source| CalibrationError::Scan { path: path.clone(), source: Box::new(source) };
@@ -97,7 +98,7 @@ pub fn calibrate(
 /// The scan at `path`, or the scans in that folder in the order of their names.
 fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
     let none = |found: String| CalibrationError::NoScans { path: path.to_owned(), found };
-    let is_scan = |path: &Path| path.is_file() && segvol::nifti::is_nifti_name(path).is_some();
+    let is_scan = |path: &Path| path.is_file() && Format::of_name(path).is_some();
     if is_scan(path) {
         return Ok(vec![path.to_owned()]);
     }

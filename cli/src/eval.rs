@@ -129,7 +129,7 @@ impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.check_outputs()?;
         let cases = self.read_cases()?;
-        let options = self.settings.options()?;
+        let (options, study_options) = (self.settings.options()?, self.settings.study_options()?);
         let model = Model::open(&self.model, &options)?;
         let other = match &self.against {
             Some(bundle) => {
@@ -146,7 +146,7 @@ impl Eval {
             tolerance_mm: self.tolerance,
             min_voxels: self.min_voxels,
         };
-        let mut evaluation = Evaluation::new(&model, options, draw);
+        let mut evaluation = Evaluation::new(&model, study_options, draw);
         if let Some(other) = &other {
             evaluation = evaluation.against(other);
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
+use segvol::volume::Format;
 use segvol::{Model, PointLabel, Prompt, Report, Segmentation, Study, Truth, Volume};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
@@ -114,11 +115,12 @@ impl Segment {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let prompts = self.prompts()?;
         self.check_outputs(&prompts)?;
-        let options = self.settings.options_of_one_call()?;
+        let (options, study_options) = (self.settings.options()?, self.settings.study_options_of_one_call()?);
         let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
         let model = Model::open(&self.model, &options)?;
-        let study = model.study(volume).with_context(|| format!("scan `{}`", self.input.display()))?;
+        let study =
+            model.study_with(volume, &study_options).with_context(|| format!("scan `{}`", self.input.display()))?;
         let bar = self.progress_bar();
         let segmentations = study.segment_observed(&prompts, &mut |progress| {
             bar.set_length(progress.total as u64);
@@ -198,7 +200,7 @@ impl Segment {
             return Err(Usage(format!("--logits is for one object, found {objects}")).into());
         }
         for path in [&self.output, &self.logits].into_iter().flatten() {
-            if segvol::nifti::is_nifti_name(path).is_none() {
+            if Format::of_name(path).is_none() {
                 let name = path.display();
                 return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
             }

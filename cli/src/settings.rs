@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use segvol::{Options, Precision, Provider};
+use segvol::{Options, Precision, Provider, StudyOptions};
 use segvol_onnx::Stage;
 
 /// How scans are segmented, and on what.
@@ -65,18 +65,9 @@ enum Profile {
 }
 
 impl Settings {
-    /// The library's options.
+    /// How the bundle is opened.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
-        let mut options = Options::default();
-        if let Some(mebibytes) = self.cache_mb {
-            options.cache_bytes = mebibytes.saturating_mul(1 << 20);
-        }
-        options = options
-            .provider(self.provider)
-            .orientation(self.orientation.into())
-            .profile(self.profile.into())
-            .zoom_in(!self.no_zoom)
-            .overlap(self.overlap);
+        let mut options = Options::default().provider(self.provider);
         options.precision = self.precision;
         options.threads = self.threads;
         options.library = self.library.clone();
@@ -87,9 +78,23 @@ impl Settings {
         Ok(options)
     }
 
-    /// As [`Settings::options`], for a study that is asked once: it keeps no embedding unless told to.
-    pub(crate) fn options_of_one_call(&self) -> anyhow::Result<Options> {
-        let options = self.options()?;
+    /// How scans are segmented.
+    pub(crate) fn study_options(&self) -> anyhow::Result<StudyOptions> {
+        let mut options = StudyOptions::default()
+            .orientation(self.orientation.into())
+            .profile(self.profile.into())
+            .zoom_in(!self.no_zoom)
+            .overlap(self.overlap);
+        if let Some(mebibytes) = self.cache_mb {
+            options.cache_bytes = mebibytes.saturating_mul(1 << 20);
+        }
+        options.check()?;
+        Ok(options)
+    }
+
+    /// As [`Settings::study_options`], for a study of one call: it keeps no embeddings unless the user asks for a cache.
+    pub(crate) fn study_options_of_one_call(&self) -> anyhow::Result<StudyOptions> {
+        let options = self.study_options()?;
         Ok(if self.cache_mb.is_some() { options } else { options.cache_bytes(0) })
     }
 }

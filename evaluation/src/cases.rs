@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use segvol::volume::Format;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +147,7 @@ fn nifti_files(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if segvol::nifti::is_nifti_name(&path).is_some()
+        if Format::of_name(&path).is_some()
             && let Some(other) = files.insert(stem(&path), path.clone())
         {
             let [a, b] = [other, path].map(|path| stem_and_extension(&path));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use segvol::{Model, Options};
+use segvol::{Model, StudyOptions};
 
 use crate::cases::Case;
 use crate::error::EvaluationError;
@@ -17,7 +17,7 @@ use crate::work_file::{self, WorkFile};
 /// A model, perhaps another to compare it with, and how both are put to the test.
 pub struct Evaluation<'a> {
     model: &'a Model,
-    options: Options,
+    options: StudyOptions,
     settings: Settings,
     against: Option<&'a Model>,
     watcher: Option<&'a dyn Watcher>,
@@ -49,7 +49,7 @@ pub enum Event<'a> {
 impl<'a> Evaluation<'a> {
     /// An evaluation of `model`; scans are prepared with `options`, whose cache is what all cases share.
     #[must_use]
-    pub fn new(model: &'a Model, options: Options, mut settings: Settings) -> Self {
+    pub fn new(model: &'a Model, options: StudyOptions, mut settings: Settings) -> Self {
         // The order in which kinds are named changes nothing, and need not keep a work file from being taken over.
         settings.prompts.sort_unstable();
         settings.prompts.dedup();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use segvol::mask::{Mask, MaskError};
 use segvol::metrics::{Scores, dice};
-use segvol::{Error, Marks, Model, Options, Prompt, Segmentation, Study, Volume};
+use segvol::{Error, Marks, Model, Prompt, Segmentation, Study, StudyOptions, Volume};
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
@@ -56,7 +56,7 @@ const INSIDE: u16 = 1;
 pub(crate) struct Scorer<'a> {
     pub(crate) model: &'a Model,
     pub(crate) against: Option<&'a Model>,
-    pub(crate) options: &'a Options,
+    pub(crate) options: &'a StudyOptions,
     pub(crate) settings: &'a Settings,
     pub(crate) watcher: Option<&'a dyn Watcher>,
 }

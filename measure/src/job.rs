@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use segvol::{Model, Placement, Precision, Prompt, Provider, Volume};
+use segvol::{Model, Placement, Precision, Prompt, Provider, StudyOptions, Volume};
 use segvol_base::machine;
 use serde::{Deserialize, Serialize};
 
@@ -115,8 +115,7 @@ impl Job {
         let prompts =
             segvol::parse_prompts(&self.objects).map_err(|error| Error::Worker { reason: error.to_string() })?;
         let start = Instant::now();
-        // Every run is a study of its own, asked once: no window is met twice.
-        let mut options = options_on(self.provider, self.threads, self.library.clone()).cache_bytes(0);
+        let mut options = options_on(self.provider, self.threads, self.library.clone());
         options.provider_options = parse_provider_options(&self.provider_options)?;
         options.precision = self.precision;
         let model = Model::open(&self.bundle, &options)?;
@@ -163,7 +162,8 @@ impl Job {
         let start = Instant::now();
         let volume = Volume::open(&self.scan).map_err(segvol::Error::from)?;
         let load_ms = milliseconds(start);
-        let study = model.study(volume)?;
+        // A study of one call needs no window twice.
+        let study = model.study_with(volume, &StudyOptions::default().cache_bytes(0))?;
         let segmentations = study.segment_all(prompts)?;
         let writing = Instant::now();
         study.label_map(&segmentations)?.save(mask).map_err(segvol::Error::from)?;

@@ -7,15 +7,16 @@ use ndarray::Array3;
 use segvol_onnx::manifest::BundleError;
 use segvol_onnx::{Activation, Activations, Manifest, Observation, Precision, Stage, Variant};
 
+use segvol_volume::{Orientation, Volume};
+
 use crate::error::Error;
-use crate::frame::{Region, frames_of_lattice};
-use crate::graph_session::{GraphSession, Tensor};
+use crate::onnxruntime::graph::{GraphSession, Tensor};
 use crate::options::Options;
-use crate::orientation::Orientation;
 use crate::provider::Provider;
-use crate::resize::resize_nearest_exact;
 use crate::scan::Scan;
-use crate::volume::Volume;
+use crate::scan::resize::resize_nearest_exact;
+use crate::study::plan::frames_of_lattice;
+use crate::study::{Region, StudyOptions};
 
 /// Windows at full resolution that are looked at per scan, beside its zoom-out window.
 const ZOOM_IN_WINDOWS: usize = 4;
@@ -37,8 +38,9 @@ impl Calibrator {
     ///
     /// [`Error::Bundle`] if the bundle is damaged, or has no graph for a calibration; [`Error::Library`] if ONNX Runtime
     /// cannot be loaded; [`Error::Setting`] if an option is out of range.
-    pub fn open(bundle: &Path, options: &Options) -> Result<Self, Error> {
+    pub fn open(bundle: &Path, options: &Options, study: &StudyOptions) -> Result<Self, Error> {
         options.check()?;
+        study.check()?;
         let manifest = Manifest::read(bundle)?;
         let stage = Stage::ImageEncoder;
         let files = manifest.stage(bundle, Precision::Fp32, stage)?;
@@ -48,8 +50,8 @@ impl Calibrator {
         Ok(Self {
             session: GraphSession::open_on(&graph, stage, Provider::Cpu, options, &files.inputs)?,
             window_dhw: manifest.architecture.window_dhw,
-            orientation: options.orientation,
-            overlap: options.overlap,
+            orientation: study.orientation,
+            overlap: study.overlap,
             activations: Activations::new(),
             windows: 0,
         })

@@ -3,16 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
-use segvol_base::OutOfMemory;
+use segvol_base::{ErrorKind, OutOfMemory};
 use segvol_onnx::{BundleError, Precision, Stage};
 
-use crate::intensity::IntensityError;
-use crate::mask::MaskError;
+use segvol_volume::{MaskError, TruthError, VolumeError};
+
 use crate::prompt::PromptError;
 use crate::provider::Provider;
-use crate::tokenizer::TokenizerError;
-use crate::truth::TruthError;
-use crate::volume::VolumeError;
+use crate::scan::intensity::IntensityError;
+use crate::stages::tokenizer::TokenizerError;
 
 /// Why a bundle could not be opened, or a scan not be segmented.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +22,7 @@ pub enum Error {
     Bundle(#[from] BundleError),
     /// ONNX Runtime could not be loaded.
     #[error(
-        "ONNX Runtime `{}`: {reason}; name the library with `--library` or ORT_DYLIB_PATH, or fetch it with `scripts/get-onnxruntime`",
+        "ONNX Runtime `{}`: {reason}",
         path.display()
     )]
     Library {
@@ -58,10 +57,10 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A stage gave a number that is infinite or none.
+    /// A stage's output contains an infinity or NaN.
     #[error(
         "stage `{stage}`, output `{output}`: expected finite numbers, found {found} at element {index}{}",
-        room(precision)
+        range_note(precision)
     )]
     NotFinite {
         /// The stage.
@@ -114,9 +113,30 @@ pub enum Error {
     Cancelled,
 }
 
-fn room(precision: &Precision) -> &'static str {
+impl Error {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Bundle(_) => ErrorKind::Bundle,
+            Self::Library { .. } | Self::ProviderMissing { .. } | Self::ProviderFailed { .. } => ErrorKind::Provider,
+            Self::Tokenizer(error) => error.kind(),
+            Self::Volume(error) => error.kind(),
+            Self::Truth(error) => error.kind(),
+            Self::Mask(error) => error.kind(),
+            Self::Intensity(error) => error.kind(),
+            Self::Prompt(error) => error.kind(),
+            Self::Setting { .. } => ErrorKind::Usage,
+            Self::Memory(error) => error.kind(),
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Stage { .. } | Self::NotFinite { .. } | Self::Thread(_) => ErrorKind::Runtime,
+        }
+    }
+}
+
+fn range_note(precision: &Precision) -> &'static str {
     match precision {
-        Precision::Fp16 => " (precision fp16: float16 ends at 65504, fp32 has room)",
+        Precision::Fp16 => " (precision fp16: the largest float16 is 65504; fp32 has a larger range)",
         Precision::Fp32 | Precision::Int8 => "",
     }
 }

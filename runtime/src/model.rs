@@ -4,17 +4,19 @@ use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use segvol_base::memory;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
+use segvol_volume::Volume;
 
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
+use crate::onnxruntime::library;
+use crate::onnxruntime::provider::open_first;
 use crate::options::Options;
-use crate::provider::{self, PassedOver, Provider};
-use crate::session;
+use crate::provider::{PassedOver, Provider};
 use crate::stages::Stages;
-use crate::study::Study;
-use crate::volume::Volume;
+use crate::study::{Study, StudyOptions};
 
 /// A bundle, opened on a provider. Cheap to clone; clones share the sessions.
 ///
@@ -49,11 +51,11 @@ impl Model {
     ///
     /// [`Error::Bundle`] if the bundle is damaged, incomplete, not one, or without the precision that was asked for;
     /// [`Error::Library`] if ONNX Runtime cannot be loaded; [`Error::ProviderMissing`] and [`Error::ProviderFailed`] if
-    /// the provider cannot be had; [`Error::Setting`] if an option is out of range; [`Error::Memory`] if there is hardly
-    /// any room.
+    /// the provider is not available; [`Error::Setting`] if an option is out of range; [`Error::Memory`] if there is not
+    /// enough memory.
     pub fn open(bundle: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         options.check()?;
-        segvol_base::memory::check_available::<u8>("opening a bundle", 1 << 20)?;
+        memory::check_available::<u8>("opening a bundle", 1 << 20)?;
         let bundle = bundle.as_ref();
         let manifest = Manifest::read(bundle)?;
         if let Some(asked) = options.precision {
@@ -69,10 +71,10 @@ impl Model {
         let manifest_path = bundle.join(MANIFEST_FILE);
         let manifest_sha256 = sha256_file(&manifest_path)
             .map_err(|source| segvol_onnx::BundleError::Io { path: manifest_path, source })?;
-        let environment = session::environment(options.library.as_deref())?;
+        let environment = library::environment(options.library.as_deref())?;
         let open = |provider| Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options);
         let (stages, passed_over) = match options.provider {
-            Provider::Auto => provider::open_first(open)?,
+            Provider::Auto => open_first(open)?,
             asked => (open(asked)?, Vec::new()),
         };
         Ok(Self {
@@ -91,29 +93,24 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::Intensity`] if a voxel is not finite or all are equal.
+    /// [`Error::Intensity`] if a voxel is not finite or all are equal; [`Error::Memory`] if there is not enough memory.
     pub fn study(&self, volume: impl Borrow<Volume>) -> Result<Study, Error> {
-        self.study_with(volume, &self.options)
+        self.study_with(volume, &StudyOptions::default())
     }
 
-    /// As [`Model::study`], with other settings for this scan; providers, their options, precision, threads and library
-    /// stay the model's.
+    /// As [`Model::study`], with settings for this scan.
     ///
     /// # Errors
     ///
     /// As for [`Model::study`], and [`Error::Setting`] if an option is out of range.
-    pub fn study_with(&self, volume: impl Borrow<Volume>, options: &Options) -> Result<Study, Error> {
-        options.check()?;
-        let options = Options {
-            provider: self.options.provider,
-            stage_providers: self.options.stage_providers.clone(),
-            provider_options: self.options.provider_options.clone(),
-            precision: self.options.precision,
-            threads: self.options.threads,
-            library: self.options.library.clone(),
-            ..options.clone()
-        };
-        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), options, volume)
+    pub fn study_with(&self, volume: impl Borrow<Volume>, options: &StudyOptions) -> Result<Study, Error> {
+        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), options.clone(), volume)
+    }
+
+    /// The options that the bundle was opened with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The stages, to be called one by one.

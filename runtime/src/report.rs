@@ -7,19 +7,15 @@ use std::path::Path;
 use segvol_base::atomic_file;
 use segvol_onnx::manifest::Source;
 use segvol_onnx::{Precision, Stage};
+use segvol_volume::{Grid, Orientation, Truth};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::metrics;
 use crate::model::Model;
-use crate::orientation::Orientation;
+use crate::onnxruntime::library;
 use crate::prompt::Prompt;
 use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
-use crate::segmentation::{Segmentation, VoxelCounts, WindowCounts};
-use crate::study::{Statistics, Study};
-use crate::truth::Truth;
-use crate::volume::Grid;
-use crate::zoom_in::Profile;
+use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, WindowCounts};
 
 /// The layout of a report.
 const SCHEMA_VERSION: u32 = 1;
@@ -140,7 +136,7 @@ impl Report {
     /// The record of one call to a study.
     #[must_use]
     pub fn new(model: &Model, study: &Study, prompts: &[Prompt], segmentations: &[Segmentation]) -> Self {
-        let options = study.options();
+        let (options, settings) = (model.options(), study.options());
         let stages = model.stages();
         let objects = prompts.iter().zip(segmentations).enumerate();
         Self {
@@ -161,7 +157,7 @@ impl Report {
                 arithmetic: stages.arithmetic(),
                 nodes: stages.placement(),
                 left_to_cpu: stages.left_to_cpu(),
-                onnxruntime: format!("{}, {}", crate::session::library_version(), crate::session::library_info()),
+                onnxruntime: format!("{}, {}", library::library_version(), library::library_info()),
             },
             image: ImageReport {
                 shape_xyz: study.grid().shape_xyz(),
@@ -170,10 +166,10 @@ impl Report {
                 crop_shape_dhw: study.crop().shape_dhw(),
             },
             settings: SettingsReport {
-                orientation: options.orientation,
-                profile: options.profile,
-                zoom_in: options.zoom_in,
-                overlap: options.overlap,
+                orientation: settings.orientation,
+                profile: settings.profile,
+                zoom_in: settings.zoom_in,
+                overlap: settings.overlap,
             },
             objects: objects
                 .map(|(index, (prompt, found))| ObjectReport::new(index + 1, prompt, found, study.grid()))
@@ -234,7 +230,7 @@ impl ObjectReport {
             label,
             prompt: prompt.clone(),
             voxels,
-            volume_ml: metrics::volume_ml(voxels.zoom_in, grid),
+            volume_ml: grid.volume_ml(voxels.zoom_in),
             bounding_box_ijk: found.bounding_box_ijk().map(|(min, max)| [min, max]),
             region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),
             windows: found.windows(),

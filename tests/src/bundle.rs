@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use segvol::{Model, Options, Profile, Provider};
+use segvol::{Model, Options, Profile, Provider, StudyOptions};
 use segvol_onnx::graph::float_attribute;
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, sha256_file};
 use segvol_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, data_type};
@@ -49,20 +49,26 @@ pub fn fresh(dir: &Path) {
     fs::create_dir_all(dir).expect("a folder");
 }
 
-/// How the goldens were made: on the CPU, the released code to the letter.
+/// How the goldens were made: the released code to the letter.
 #[must_use]
-pub fn released() -> Options {
-    Options::default().provider(Provider::Cpu).profile(Profile::Released)
+pub fn released() -> StudyOptions {
+    StudyOptions::default().profile(Profile::Released)
 }
 
-/// Opens a bundle with [`released`] settings.
+/// Where the goldens are compared: on the CPU.
+#[must_use]
+pub fn on_cpu() -> Options {
+    Options::default().provider(Provider::Cpu)
+}
+
+/// Opens a bundle [`on_cpu`].
 ///
 /// # Panics
 ///
 /// If it cannot be opened.
 #[must_use]
 pub fn open(bundle: &Path) -> Model {
-    Model::open(bundle, &released()).unwrap_or_else(|error| panic!("{}: {error}", bundle.display()))
+    Model::open(bundle, &on_cpu()).unwrap_or_else(|error| panic!("{}: {error}", bundle.display()))
 }
 
 /// A copy of a float32 bundle in a fresh `DIR`, in which every stage has its portable graph alone and that of `stage` is

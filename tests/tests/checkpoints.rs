@@ -118,7 +118,7 @@ fn an_encoder_only_checkpoint_gives_that_stage_and_says_what_is_missing() {
     manifest.verify(&bundle).expect("a whole bundle");
     assert_eq!(inspected(&path).missing_stages, [Stage::TextEncoder, Stage::PromptEncoder, Stage::MaskDecoder]);
 
-    let error = Model::open(&bundle, &bundle::released()).err().expect("three stages are missing");
+    let error = Model::open(&bundle, &bundle::on_cpu()).err().expect("three stages are missing");
     let segvol::Error::Bundle(BundleError::MissingStage { stage, .. }) = &error else { panic!("{error}") };
     assert_eq!(*stage, Stage::TextEncoder);
 }
@@ -206,7 +206,7 @@ fn a_changed_bundle_is_refused() {
     let mut bytes = fs::read(&weights).expect("read");
     bytes[5000] ^= 1;
     fs::write(&weights, &bytes).expect("written");
-    let error = Model::open(&bundle, &bundle::released()).err().expect("one bit is wrong");
+    let error = Model::open(&bundle, &bundle::on_cpu()).err().expect("one bit is wrong");
     assert!(matches!(&error, segvol::Error::Bundle(BundleError::Changed { path, .. }) if *path == weights), "{error}");
 }
 

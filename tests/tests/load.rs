@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use segvol::volume::Affine;
-use segvol::{Model, Options, PointLabel, Prompt, Provider, Study, Volume};
+use segvol::{Model, Options, PointLabel, Prompt, Provider, Study, StudyOptions, Volume};
 use segvol_tests::golden::data;
 use segvol_tests::seeded::uniform01;
 use segvol_tests::{bundle, models};
@@ -48,7 +48,7 @@ const CACHE: usize = 8 << 20;
 
 fn study(name: &str) -> Study {
     let volume = Volume::open(data(&format!("tiny/volumes/{name}.nii.gz"))).expect("a scan");
-    MODEL.study_with(volume, &Options::default().cache_bytes(CACHE)).expect("a study")
+    MODEL.study_with(volume, &StudyOptions::default().cache_bytes(CACHE)).expect("a study")
 }
 
 fn prompts(volume: &Study) -> Vec<Prompt> {
@@ -132,7 +132,7 @@ fn many_slices(slices: usize, zoom_in: bool) {
         let (i, j) = ((index % 96) as f64 - 48.0, (index / 96 % 96) as f64 - 48.0);
         (if i * i + j * j < 1900.0 { 40.0 } else { -1000.0 } + 60.0 * noise) as f32
     });
-    let options = Options::default().cache_bytes(CACHE).zoom_in(zoom_in);
+    let options = StudyOptions::default().cache_bytes(CACHE).zoom_in(zoom_in);
     MODEL.stages().encode_text(&["liver"]).expect("encoded"); // The model is open.
     let (mask, taken) = measured(|| {
         let volume = Volume::new(shape, values.collect(), Affine::from_spacing([0.8, 0.8, 0.6])).expect("a volume");

@@ -28,7 +28,7 @@ static BUNDLE: LazyLock<PathBuf> = LazyLock::new(|| {
 /// A header of int16 voxels.
 fn header(shape_xyz: [usize; 3]) -> Header {
     let small = Volume::new([2, 2, 2], vec![0.0; 8], Affine::from_spacing([1.0; 3])).expect("a volume");
-    Header { shape_xyz, datatype: Datatype::I16, bitpix: 16, ..small.grid().header().clone() }
+    Header { shape_xyz, datatype: Datatype::I16, bitpix: 16, ..small.grid().nifti_header().into_owned() }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::f32::consts::{PI, SQRT_2, TAU};
 use ndarray::{Array3, ArrayView3, Axis};
 use segvol::orientation::AxisMap;
 use segvol::resize::{nearest_table, resize_nearest, resize_nearest_exact, resize_trilinear};
-use segvol::{Options, Orientation, Profile, Prompt, Space, Volume};
+use segvol::{Orientation, Profile, Prompt, Space, StudyOptions, Volume};
 use segvol_onnx::proto::{GraphProto, NodeProto};
 use segvol_onnx::{PromptLabel, Stage};
 use segvol_tests::bundle::{initializer, replace_nodes, set_attribute, set_values};
@@ -375,7 +375,7 @@ fn goldens_tell_the_released_pipeline_from_a_cleaner_one() {
     let bundle = bundle::seeded(folder.path(), &models::tiny(), &weights.bias_added);
     let model = bundle::open(&bundle);
 
-    let error = |volume: &str, options: &Options, prompt: &Prompt, golden: &str| {
+    let error = |volume: &str, options: &StudyOptions, prompt: &Prompt, golden: &str| {
         let goldens = Goldens::load(&format!("tiny/volumes/{volume}.safetensors.gz"));
         let volume = Volume::open(data(&format!("tiny/volumes/{volume}.nii.gz"))).expect("a volume");
         let study = model.study_with(volume, options).expect("a study");
@@ -389,7 +389,7 @@ fn goldens_tell_the_released_pipeline_from_a_cleaner_one() {
 
     // (What is changed, volume, settings, prompt, golden, whether it must pass.)
     let small = "smaller_than_window";
-    let cases: [(&str, &str, Options, Prompt, &str, bool); 7] = [
+    let cases: [(&str, &str, StudyOptions, Prompt, &str, bool); 7] = [
         ("nothing", small, released.clone(), boxed(min, max), "plain.ras.box.logits", true),
         (
             "the box carries the pad",

@@ -52,7 +52,7 @@ fn error(volume: Volume) -> Error {
 
 /// A file with this header's changes.
 fn file(folder: &Path, voxels: &[i16], change: impl FnOnce(&mut Header)) -> PathBuf {
-    let mut header = volume(SHAPE, ball(SHAPE)).grid().header().clone();
+    let mut header = volume(SHAPE, ball(SHAPE)).grid().nifti_header().into_owned();
     (header.datatype, header.bitpix) = (Datatype::I16, 16);
     change(&mut header);
     let mut bytes = header.encode(0, "");

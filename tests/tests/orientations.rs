@@ -152,7 +152,7 @@ fn a_mask_on_disk_lies_where_the_scan_lies() {
     let prompts = [Prompt::text("liver")];
     for name in segvol_tests::golden::VOLUMES {
         let volume = Volume::open(data(&format!("tiny/volumes/{name}.nii.gz"))).expect("a volume");
-        let (shape, header) = (volume.shape_xyz(), volume.grid().header().clone());
+        let (shape, header) = (volume.shape_xyz(), volume.grid().nifti_header().into_owned());
         let affine = *volume.grid().affine();
         let mask = masks(&model, volume, &prompts, Orientation::Ras, Profile::Default).remove(0);
         let path = dir.path().join("mask.nii.gz");
@@ -161,7 +161,7 @@ fn a_mask_on_disk_lies_where_the_scan_lies() {
         let read = Volume::open(&path).expect("a volume");
         assert_eq!(read.shape_xyz(), shape, "{name}");
         assert_eq!(*read.grid().affine(), affine, "{name}");
-        let found = read.grid().header();
+        let found = read.grid().nifti_header();
         assert_eq!((found.sform_code, found.qform_code), (header.sform_code, header.qform_code), "{name}");
         assert_eq!((found.srow, found.pixdim), (header.srow, header.pixdim), "{name}");
         let labels: Vec<u16> = read.voxels().iter().map(|&voxel| voxel as u16).collect();

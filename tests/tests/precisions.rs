@@ -45,7 +45,7 @@ fn at(precisions: &[Precision]) -> segvol_converter::Options {
 }
 
 fn open(bundle: &Path, precision: Precision) -> Model {
-    Model::open(bundle, &bundle::released().precision(precision)).unwrap_or_else(|error| panic!("{error}"))
+    Model::open(bundle, &bundle::on_cpu().precision(precision)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn goldens() -> Goldens {
@@ -127,7 +127,7 @@ fn calibrated_error(edit: impl FnOnce(&mut GraphProto)) -> f64 {
     let bundle = bundle::edited_at(&TINY.1, folder.path(), static_form, Stage::ImageEncoder, edit);
     let volume = Volume::open(data("tiny/volumes/ras_scaled_odd.nii.gz")).expect("a volume");
     let float32 = open(&TINY.1, Precision::Fp32);
-    let study = float32.study(volume).expect("a study");
+    let study = float32.study_with(volume, &bundle::released()).expect("a study");
     let window = segvol::resize::resize_nearest_exact(study.image().view(), models::tiny().window_dhw);
     let [expected, found] = [float32, open(&bundle, Precision::Int8)].map(|model| {
         model.stages().encode_image(window.view()).expect("encoded").values().expect("in memory").into_owned()
@@ -401,7 +401,7 @@ fn a_precision_that_is_not_in_the_bundle_is_an_error_that_says_what_is() {
     let folder = segvol_tests::folder!();
     let bundle = folder.path().join("bundle");
     bundle::converted(&TINY.0, &bundle, &at(&[Precision::Fp32, Precision::Fp16]));
-    let error = Model::open(&bundle, &bundle::released().precision(Precision::Int8)).err().expect("not in it");
+    let error = Model::open(&bundle, &bundle::on_cpu().precision(Precision::Int8)).err().expect("not in it");
     assert!(matches!(error, Error::Bundle(BundleError::MissingPrecision { .. })), "{error}");
     let message = error.to_string();
     assert!(message.contains("int8 is not in it") && message.contains("fp32, fp16"), "{message}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use segvol::mask::Labels;
-use segvol::{Error, Model, Options, PointLabel, Prompt, Provider, Segmentation, Space, Volume};
+use segvol::{Error, Model, Options, PointLabel, Prompt, Provider, Segmentation, Space, StudyOptions, Volume};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use tempfile::TempDir;
@@ -54,11 +54,11 @@ fn assert_same_bits(a: &Segmentation, b: &Segmentation, what: &str) {
 
 #[test]
 fn company_order_and_cache_change_no_bit() {
-    let (model, options, _folder) = model();
+    let (model, _, _folder) = model();
     let prompts = prompts();
     let together = model.study(scan()).expect("a study").segment_all(&prompts).expect("segmented");
     let reversed: Vec<Prompt> = prompts.iter().rev().cloned().collect();
-    let no_cache = options.clone().cache_bytes(0);
+    let no_cache = StudyOptions::default().cache_bytes(0);
     let study = model.study_with(scan(), &no_cache).expect("a study");
     let backwards = study.segment_all(&reversed).expect("segmented");
     let one_by_one = model.study(scan()).expect("a study");
@@ -101,7 +101,7 @@ fn threads_cache_order_and_runs_change_no_byte() {
     let mut random = segvol_tests::seeded::uniform01("order of prompts");
     for run in 0..20 {
         let cache = CACHES[run % CACHES.len()];
-        let study = models[run % 2].study_with(scan(), &options.clone().cache_bytes(cache)).expect("a study");
+        let study = models[run % 2].study_with(scan(), &StudyOptions::default().cache_bytes(cache)).expect("a study");
         let order = shuffled(prompts.len(), &mut random);
         let asked: Vec<Prompt> = order.iter().map(|&at| prompts[at].clone()).collect();
         let again = study.segment_all(&asked).expect("segmented");
@@ -118,7 +118,7 @@ fn threads_cache_order_and_runs_change_no_byte() {
 
 #[test]
 fn every_window_is_encoded_once_however_many_objects_and_calls_need_it() {
-    let (model, options, _folder) = model();
+    let (model, _, _folder) = model();
     let study = model.study(scan()).expect("a study");
     let first = study.segment_all(&prompts()).expect("segmented");
     let lattice = first.iter().map(|found| found.windows().total).max().unwrap_or(0);
@@ -130,7 +130,7 @@ fn every_window_is_encoded_once_however_many_objects_and_calls_need_it() {
     study.segment_all(&prompts()).expect("segmented");
     assert_eq!(study.statistics().windows_encoded, encoded, "a second call encodes nothing");
 
-    let forgetful = model.study_with(scan(), &options.cache_bytes(0)).expect("a study");
+    let forgetful = model.study_with(scan(), &StudyOptions::default().cache_bytes(0)).expect("a study");
     forgetful.segment_all(&prompts()).expect("segmented");
     assert_eq!(forgetful.statistics().windows_encoded, encoded, "within one call the cache is not needed");
 }
@@ -161,10 +161,10 @@ fn overlaps_go_to_the_higher_logit() {
 }
 
 #[test]
-fn a_study_keeps_the_models_provider_and_takes_at_most_as_many_objects_as_there_are_labels() {
-    let (model, options, _folder) = model();
-    let study = model.study_with(scan(), &options.provider(Provider::Cuda)).expect("a study");
-    assert_eq!(study.options().provider, Provider::Cpu, "the model's, whatever the study's options say");
+fn a_study_takes_at_most_as_many_objects_as_there_are_labels() {
+    let (model, _, _folder) = model();
+    assert_eq!(model.options().provider, Provider::Cpu);
+    let study = model.study(scan()).expect("a study");
     let error = study.segment_all(&vec![Prompt::text("liver"); 65536]).expect_err("more than 65535 objects");
     assert!(error.to_string().contains("65536"), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::path::Path;
 
-use segvol::{Error, Model, Options, Provider};
+use segvol::{Error, Model, Options, Provider, StudyOptions};
 
 use crate::arguments::{free, handle, output, text};
 use crate::fence::{fence, fence_value};
@@ -11,7 +11,11 @@ use crate::options::{SegvolOptions, options};
 use crate::status::{Failure, SegvolStatus};
 
 /// A bundle, opened on a provider: sessions of ONNX Runtime, made once.
-pub struct SegvolModel(pub(crate) Model);
+pub struct SegvolModel {
+    pub(crate) model: Model,
+    /// How scans are segmented if segvol_study_new() is given no options.
+    pub(crate) study_options: StudyOptions,
+}
 
 /// Opens a bundle, the folder that `segvol convert` makes: checks the hash of every file, then starts ONNX Runtime. Takes
 /// from a second to, with TensorRT's engines, minutes.
@@ -32,7 +36,8 @@ pub unsafe extern "C" fn segvol_model_open(
         // SAFETY: a text, as the comment above asks.
         let bundle = unsafe { text(bundle, "bundle") }?;
         // SAFETY: NULL or initialised options, as the comment above asks.
-        let options = unsafe { self::options(options) }?;
+        let (options, study_options) = unsafe { self::options(options) }?;
+        study_options.check()?;
         let opened = Model::open(Path::new(bundle), &options);
         let opened = opened.map_err(|error| {
             let argument = argument(&error, &options);
@@ -43,7 +48,7 @@ pub unsafe extern "C" fn segvol_model_open(
             }
         })?;
         // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolModel(opened)) };
+        unsafe { out.give(SegvolModel { model: opened, study_options }) };
         Ok(())
     })
 }
@@ -70,7 +75,7 @@ pub unsafe extern "C" fn segvol_model_provider(model: *const SegvolModel) -> *co
     fence_value(std::ptr::null(), || {
         // SAFETY: NULL or a live model.
         let Ok(model) = (unsafe { handle(model, "model") }) else { return std::ptr::null() };
-        c_name(model.0.stages().provider()).as_ptr()
+        c_name(model.model.stages().provider()).as_ptr()
     })
 }
 
@@ -99,7 +104,7 @@ pub unsafe extern "C" fn segvol_model_manifest(model: *const SegvolModel, json: 
         let out = output(json, "json")?;
         // SAFETY: NULL or a live model.
         let model = unsafe { handle(model, "model") }?;
-        let text = model.0.manifest().to_json()?;
+        let text = model.model.manifest().to_json()?;
         // SAFETY: the caller's pointer.
         unsafe { out.write(crate::arguments::owned_text(text)) };
         Ok(())

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::path::PathBuf;
 
-use segvol::{Options, Orientation, Profile, Provider};
+use segvol::{Options, Orientation, Profile, Provider, StudyOptions};
 use segvol_onnx::Stage;
 
 use crate::arguments::{handle, optional_text, texts, unknown};
@@ -107,15 +107,15 @@ pub unsafe extern "C" fn segvol_options_init(options: *mut SegvolOptions, size: 
 ///
 /// # Safety
 /// NULL, or initialised, with texts that live while they are read.
-pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<Options, Failure> {
+pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, StudyOptions), Failure> {
     if pointer.is_null() {
-        return Ok(Options::default());
+        return Ok((Options::default(), StudyOptions::default()));
     }
     // SAFETY: initialised.
     unsafe { handle(pointer.cast::<usize>(), "options") }?;
     // SAFETY: not NULL, and initialised.
     let given = unsafe { sized::read(pointer, "options") }?;
-    let mut options = Options::default();
+    let (mut options, mut study) = (Options::default(), StudyOptions::default());
     // SAFETY: texts or NULL, as promised.
     let (provider, precision, library) = unsafe {
         (
@@ -150,19 +150,19 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<Options, F
         options.stage_providers.insert(stage, provider);
     }
     options.threads = (given.threads != 0).then_some(given.threads);
-    options.cache_bytes = given.cache_bytes;
-    options.overlap = given.overlap;
-    options.zoom_in = match given.zoom_in {
+    study.cache_bytes = given.cache_bytes;
+    study.overlap = given.overlap;
+    study.zoom_in = match given.zoom_in {
         0 => false,
         1 => true,
         other => return Err(unknown("options.zoom_in", "0 or 1", other)),
     };
-    options.orientation = match given.orientation {
+    study.orientation = match given.orientation {
         0 => Orientation::Ras,
         1 => Orientation::Stored,
         other => return Err(unknown("options.orientation", "one of SegvolOrientation, 0 or 1", other)),
     };
-    options.profile = match given.profile {
+    study.profile = match given.profile {
         0 => Profile::Default,
         1 => Profile::Released,
         other => return Err(unknown("options.profile", "one of SegvolProfile, 0 or 1", other)),
@@ -170,7 +170,7 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<Options, F
     if given.reserved != 0 {
         return Err(unknown("options.reserved", "0", given.reserved));
     }
-    Ok(options)
+    Ok((options, study))
 }
 
 fn provider(name: &str, argument: &str) -> Result<Provider, Failure> {
@@ -197,6 +197,6 @@ mod tests {
     fn defaults_are_the_runtimes() {
         // SAFETY: initialised.
         let found = unsafe { options(&SegvolOptions::DEFAULT) }.expect("options");
-        assert_eq!(format!("{found:?}"), format!("{:?}", Options::default()));
+        assert_eq!(format!("{found:?}"), format!("{:?}", (Options::default(), StudyOptions::default())));
     }
 }

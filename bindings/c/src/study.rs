@@ -69,18 +69,18 @@ pub unsafe extern "C" fn segvol_study_new(
         // SAFETY: NULL or live handles.
         let (model, volume) = unsafe { (handle(model, "model")?, handle(volume, "volume")?) };
         let made = if options.is_null() {
-            model.0.study(&volume.0)
+            model.model.study_with(&volume.0, &model.study_options)
         } else {
             // SAFETY: initialised options.
-            let options = unsafe { self::options(options) }?;
-            model.0.study_with(&volume.0, &options)
+            let (_, options) = unsafe { self::options(options) }?;
+            model.model.study_with(&volume.0, &options)
         };
         let made = made.map_err(|error| match error {
             Error::Setting { .. } => Failure::from(error), // It names the option.
             error => Failure::from(error).of("volume"),
         })?;
         // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolStudy { study: Arc::new(made), model: model.0.clone() }) };
+        unsafe { out.give(SegvolStudy { study: Arc::new(made), model: model.model.clone() }) };
         Ok(())
     })
 }

@@ -1,0 +1,206 @@
+//! Tensors that stay where they are computed: bound to the output of one session and the input of the next.
+//!
+//! A GPU's image embedding (2048 × 768 values for the released model) goes from encoder to decoder without a way
+//! through the host; the decoder's low-resolution logits are all that comes back. The same code runs with the
+//! processor's memory, where tests compare it with runs that bind nothing.
+
+use std::sync::Arc;
+
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{IoBinding, Session, SessionInputValue};
+use ort::value::{DynTensor, Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, TensorRef};
+
+/// Where bound tensors lie. `fixed` keeps those of the image encoder at one address in every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the processor's memory.
+    Cpu {
+        /// See [`Place`].
+        fixed: bool,
+    },
+    /// In the memory of an NVIDIA GPU.
+    Cuda {
+        /// Which one, counted from 0.
+        device: u16,
+        /// See [`Place`].
+        fixed: bool,
+    },
+}
+
+impl Place {
+    fn fixed(self) -> bool {
+        match self {
+            Self::Cpu { fixed } | Self::Cuda { fixed, .. } => fixed,
+        }
+    }
+
+    /// Memory of the place.
+    fn device(self, session: &Session) -> ort::Result<Allocator> {
+        match self {
+            Self::Cpu { .. } => Ok(Allocator::default()),
+            Self::Cuda { device, .. } => {
+                let (kind, id) = (AllocationDevice::CUDA, i32::from(device));
+                let memory = MemoryInfo::new(kind, id, AllocatorType::Device, MemoryType::Default)?;
+                Allocator::new(session, memory)
+            }
+        }
+    }
+
+    /// The host's memory, of the kind that is copied to from the place the fastest.
+    fn host(self, session: &Session) -> ort::Result<Allocator> {
+        match self {
+            Self::Cpu { .. } => Ok(Allocator::default()),
+            Self::Cuda { .. } => {
+                let kind = AllocationDevice::CUDA_PINNED;
+                let memory = MemoryInfo::new(kind, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
+                Allocator::new(session, memory)
+            }
+        }
+    }
+}
+
+/// A tensor that stays in the memory of the provider that computed it. Clones share the memory.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceTensor(Arc<DynTensor>);
+
+impl DeviceTensor {
+    /// Its values, copied to the host and widened to float32.
+    pub(crate) fn to_f32(&self) -> ort::Result<Vec<f32>> {
+        let host = self.0.to(AllocationDevice::CPU, 0)?;
+        if *host.data_type() == TensorElementType::Float16 {
+            let (_, values) = host.try_extract_tensor::<f16>()?;
+            return Ok(values.to_f32_vec());
+        }
+        let (_, values) = host.try_extract_tensor::<f32>()?;
+        Ok(values.to_vec())
+    }
+
+    /// Bytes that it holds on its device.
+    pub(crate) fn bytes(&self) -> usize {
+        let elements = self.0.shape().num_elements();
+        self.0.data_type().byte_size(elements).expect("an embedding is of float32 or float16, whose size is known")
+    }
+}
+
+/// A tensor that enters a graph: its shape, and its values in row-major order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// float32 on the host.
+    F32(&'a [usize], &'a [f32]),
+    /// float16 on the host.
+    F16(&'a [usize], &'a [f16]),
+    /// int64 on the host.
+    I64(&'a [usize], &'a [i64]),
+    /// A tensor that lies where the session's tensors are bound.
+    Device(&'a DeviceTensor),
+}
+
+impl<'a> Input<'a> {
+    /// The tensor as a session takes it, without a copy.
+    pub(super) fn borrowed(self) -> ort::Result<SessionInputValue<'a>> {
+        Ok(match self {
+            Self::F32(shape, values) => TensorRef::from_array_view((shape, values))?.into(),
+            Self::F16(shape, values) => TensorRef::from_array_view((shape, values))?.into(),
+            Self::I64(shape, values) => TensorRef::from_array_view((shape, values))?.into(),
+            Self::Device(tensor) => (&*tensor.0).into(),
+        })
+    }
+}
+
+/// The bindings of one session, made once and kept: every new one would take memory of its own.
+#[derive(Debug)]
+pub(crate) struct Bindings {
+    place: Place,
+    binding: IoBinding,
+    buffers: Option<(Tensor<f32>, DynTensor)>,
+}
+
+impl Bindings {
+    pub(crate) fn new(session: &Session, place: Place) -> ort::Result<Self> {
+        Ok(Self { place, binding: session.create_binding()?, buffers: None })
+    }
+
+    /// Runs a graph of one input; its output stays in the place.
+    pub(crate) fn run_to_device(
+        &mut self,
+        session: &mut Session,
+        (input, shape, values): (&str, &[usize], &[f32]),
+        (output, output_shape): (&str, &[usize]),
+    ) -> ort::Result<DeviceTensor> {
+        let values = owned(shape, values)?;
+        let device = self.place.device(session)?;
+        let element = element_type(session.outputs(), output);
+        let mut result = DynTensor::new(&device, element, output_shape)?;
+        if !self.place.fixed() {
+            self.binding.bind_input(input, &values)?;
+            // One tensor per run: a binding to the device alone would hand out the same memory again and again.
+            self.binding.bind_output(output, &mut result)?;
+            self.run(session)?;
+            self.binding.clear();
+            return Ok(DeviceTensor(Arc::new(result)));
+        }
+        let (mut from, to) = match self.buffers.take() {
+            Some(buffers) => buffers,
+            None => {
+                let from = Tensor::<f32>::new(&device, shape)?;
+                let mut to = DynTensor::new(&device, element, output_shape)?;
+                self.binding.bind_input(input, &from)?;
+                self.binding.bind_output(output, &mut to)?;
+                (from, to)
+            }
+        };
+        values.copy_into(&mut from)?;
+        self.run(session)?;
+        to.copy_into(&mut result)?;
+        self.buffers = Some((from, to));
+        Ok(DeviceTensor(Arc::new(result)))
+    }
+
+    /// Copies between host and device may still be under way when a call that asked for them returns.
+    fn run(&self, session: &mut Session) -> ort::Result<()> {
+        self.binding.synchronize_inputs()?;
+        session.run_binding(&self.binding)?;
+        self.binding.synchronize_outputs()
+    }
+
+    /// Runs a graph; its one output comes back to the host.
+    pub(crate) fn run_to_host(
+        &mut self,
+        session: &mut Session,
+        inputs: &[(&str, Input<'_>)],
+        (output, output_shape): (&str, &[usize]),
+    ) -> ort::Result<Vec<f32>> {
+        for &(name, input) in inputs {
+            match input {
+                Input::F32(shape, values) => self.binding.bind_input(name, &owned(shape, values)?)?,
+                Input::F16(shape, values) => self.binding.bind_input(name, &owned(shape, values)?)?,
+                Input::I64(shape, values) => self.binding.bind_input(name, &owned(shape, values)?)?,
+                Input::Device(tensor) => self.binding.bind_input(name, &*tensor.0)?,
+            }
+        }
+        let host = self.place.host(session)?;
+        let mut result = Tensor::<f32>::new(&host, output_shape)?;
+        self.binding.bind_output(output, &mut result)?;
+        self.run(session)?;
+        self.binding.clear();
+        let (_, values) = result.try_extract_tensor::<f32>()?;
+        Ok(values.to_vec())
+    }
+}
+
+/// A tensor of its own on the host. Binding a borrowed one where it lies makes `ort` 2.0.0-rc.15 wait for itself for ever:
+/// it copies the tensor through a session under a lock, and binds the same borrowed tensor to that session first.
+fn owned<T: PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(
+    shape: &[usize],
+    values: &[T],
+) -> ort::Result<Tensor<T>> {
+    Tensor::from_array((shape, values.to_vec()))
+}
+
+/// The element type of an output; float32 if the graph has no such output, which the run then says.
+fn element_type(outputs: &[Outlet], name: &str) -> TensorElementType {
+    let output = outputs.iter().find(|output| output.name() == name);
+    output.and_then(|output| output.dtype().tensor_type()).unwrap_or(TensorElementType::Float32)
+}

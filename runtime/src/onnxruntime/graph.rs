@@ -1,0 +1,209 @@
+//! One graph by itself, fed with tensors by name: what a measurement, or a comparison stage by stage, needs.
+
+use std::path::Path;
+
+use half::f16;
+use ort::session::SessionInputValue;
+use ort::value::{DynValue, TensorElementType, TensorRef};
+use segvol_onnx::manifest::Manifest;
+use segvol_onnx::{Stage, TensorSpec};
+
+use super::library;
+use super::precision;
+use super::provider::{Settings, open_first};
+use super::session::StageSession;
+use crate::error::Error;
+use crate::options::Options;
+use crate::provider::{Placement, Provider};
+
+/// A tensor that enters or leaves a graph, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tensor {
+    /// float32; what a graph has in float16 is narrowed on the way in and widened on the way out.
+    Float {
+        /// Elements per axis.
+        shape: Vec<usize>,
+        /// As many values as the product of the axes.
+        values: Vec<f32>,
+    },
+    /// int64.
+    Int {
+        /// Elements per axis.
+        shape: Vec<usize>,
+        /// As many values as the product of the axes.
+        values: Vec<i64>,
+    },
+}
+
+impl Tensor {
+    /// A float32 tensor.
+    #[must_use]
+    pub fn float(shape: &[usize], values: Vec<f32>) -> Self {
+        Self::Float { shape: shape.to_vec(), values }
+    }
+
+    /// An int64 tensor.
+    #[must_use]
+    pub fn int(shape: &[usize], values: Vec<i64>) -> Self {
+        Self::Int { shape: shape.to_vec(), values }
+    }
+
+    /// Elements per axis.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Float { shape, .. } | Self::Int { shape, .. } => shape,
+        }
+    }
+
+    /// The values of a float32 tensor; none of another.
+    #[must_use]
+    pub fn floats(&self) -> Option<&[f32]> {
+        match self {
+            Self::Float { values, .. } => Some(values),
+            Self::Int { .. } => None,
+        }
+    }
+
+    /// The values of an int64 tensor; none of another.
+    #[must_use]
+    pub fn ints(&self) -> Option<&[i64]> {
+        match self {
+            Self::Int { values, .. } => Some(values),
+            Self::Float { .. } => None,
+        }
+    }
+}
+
+/// One graph, opened on a provider.
+pub struct GraphSession {
+    stage: Stage,
+    provider: Provider,
+    session: StageSession,
+}
+
+impl GraphSession {
+    /// Opens one stage of the bundle in `dir`, and no other. The files' hashes are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bundle`] if the bundle lacks the stage; [`Error::Library`], [`Error::ProviderMissing`] and
+    /// [`Error::ProviderFailed`] as for [`crate::Model::open`], the last also if the provider takes no node of this
+    /// stage; [`Error::Stage`] if ONNX Runtime refuses the graph.
+    pub fn open_stage(dir: &Path, manifest: &Manifest, stage: Stage, options: &Options) -> Result<Self, Error> {
+        open_by(options, stage, |provider| {
+            let precision = precision::choose(manifest, dir, options.precision, provider)?;
+            let (files, graph) = precision::graph(manifest, dir, precision, stage, provider)?;
+            Self::open_on(&graph, stage, provider, options, &files.inputs)
+        })
+    }
+
+    /// Opens any graph, whose failures are told under the name of `stage`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`GraphSession::open_stage`].
+    pub fn open(file: &Path, stage: Stage, options: &Options) -> Result<Self, Error> {
+        open_by(options, stage, |provider| Self::open_on(file, stage, provider, options, &[]))
+    }
+
+    /// As [`GraphSession::open`], on one provider, for a graph that takes `inputs`.
+    pub(crate) fn open_on(
+        file: &Path,
+        stage: Stage,
+        provider: Provider,
+        options: &Options,
+        inputs: &[TensorSpec],
+    ) -> Result<Self, Error> {
+        if !provider.is_compiled_in() {
+            return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
+        }
+        let environment = library::environment(options.library.as_deref())?;
+        let settings = Settings {
+            stage: Some(stage),
+            inputs,
+            threads: options.threads,
+            bundle: None,
+            onnxruntime: &library::library_version(),
+            options: &options.provider_options,
+        };
+        let session = StageSession::open(&environment, stage, file, provider, &settings, None)?;
+        Ok(Self { stage, provider, session })
+    }
+
+    /// The provider that the graph was opened on.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// Nodes of the graph per provider, as ONNX Runtime placed them.
+    #[must_use]
+    pub fn placement(&self) -> Placement {
+        self.session.placement()
+    }
+
+    /// Version, commit and build flags of the loaded ONNX Runtime.
+    #[must_use]
+    pub fn onnxruntime(&self) -> String {
+        library::library_info()
+    }
+
+    /// Runs the graph; gives its outputs with their names, in the graph's order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if a tensor's values do not fill its shape, or with what ONNX Runtime said.
+    pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
+        let stage = self.stage;
+        let failed = |error: ort::Error| Error::Stage { stage, reason: error.to_string() };
+        self.session.with(|session| {
+            let halves: Vec<String> = session
+                .inputs()
+                .iter()
+                .filter(|input| input.dtype().tensor_type() == Some(TensorElementType::Float16))
+                .map(|input| input.name().to_owned())
+                .collect();
+            let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
+            for (name, tensor) in inputs {
+                let value = match tensor {
+                    Tensor::Float { shape, values } if halves.contains(name) => {
+                        let values: Vec<f16> = values.iter().map(|&value| f16::from_f32(value)).collect();
+                        ort::value::Tensor::from_array((shape.as_slice(), values)).map(Into::into)
+                    }
+                    Tensor::Float { shape, values } => {
+                        TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
+                    }
+                    Tensor::Int { shape, values } => {
+                        TensorRef::from_array_view((shape.as_slice(), values.as_slice())).map(Into::into)
+                    }
+                };
+                values.push((name, value.map_err(failed)?));
+            }
+            let outputs = session.run(values).map_err(failed)?;
+            outputs.iter().map(|(name, value)| Ok((name.to_owned(), extract(&value).map_err(failed)?))).collect()
+        })
+    }
+}
+
+fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
+    let sizes = |shape: &ort::value::Shape| shape.iter().map(|&n| usize::try_from(n).unwrap_or_default()).collect();
+    if let Ok((shape, values)) = value.try_extract_tensor::<f16>() {
+        return Ok(Tensor::Float { shape: sizes(shape), values: values.iter().map(|value| value.to_f32()).collect() });
+    }
+    if let Ok((shape, values)) = value.try_extract_tensor::<i64>() {
+        return Ok(Tensor::Int { shape: sizes(shape), values: values.to_vec() });
+    }
+    let (shape, values) = value.try_extract_tensor::<f32>()?;
+    Ok(Tensor::Float { shape: sizes(shape), values: values.to_vec() })
+}
+
+/// What the provider of the stage opens; of `auto`, the first that can be used.
+fn open_by<T>(options: &Options, stage: Stage, open: impl Fn(Provider) -> Result<T, Error>) -> Result<T, Error> {
+    options.check()?;
+    library::environment(options.library.as_deref())?;
+    match options.stage_providers.get(&stage).copied().unwrap_or(options.provider) {
+        Provider::Auto => open_first(open).map(|(opened, _)| opened),
+        asked => open(asked),
+    }
+}

@@ -1,0 +1,13 @@
+//! Everything that names `ort`, and all `unsafe` code of the runtime: the library, sessions, tensors, providers.
+
+pub(crate) mod binding;
+#[allow(unsafe_code)] // Asks libraries for their version before ONNX Runtime can, and a GPU for its kind.
+mod foreign;
+pub(crate) mod graph;
+pub(crate) mod library;
+#[allow(unsafe_code)] // `ort` has no safe wrapper for ONNX Runtime's record of which provider took which node.
+mod placement;
+pub(crate) mod precision;
+pub mod probe;
+pub(crate) mod provider;
+pub(crate) mod session;

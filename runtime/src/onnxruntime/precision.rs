@@ -1,0 +1,112 @@
+//! Which of a bundle's precisions a provider runs, by which graph, and in which arithmetic.
+
+use std::path::{Path, PathBuf};
+
+use segvol_onnx::manifest::StageFiles;
+use segvol_onnx::{BundleError, Manifest, Precision, Stage, Variant};
+
+use super::provider::{OpenVinoPrecision, ProviderOptions};
+use crate::provider::Provider;
+
+/// Whether the provider multiplies float16 matrices as such. The others would make float32 of each, node by node:
+/// ONNX Runtime has no float16 products for x86 processors, and OpenVINO computes in float32 there.
+fn has_half(provider: Provider) -> bool {
+    matches!(provider, Provider::Cuda | Provider::TensorRt)
+}
+
+/// The precision that was asked for, or of those of the bundle in `dir`: float16 where the image encoder's `provider`
+/// multiplies it, else the most exact. int8 is the last resort: a mask is the released model's unless the user says
+/// otherwise.
+///
+/// # Errors
+///
+/// [`BundleError::MissingPrecision`] if the bundle lacks the one that was asked for.
+pub(crate) fn choose(
+    manifest: &Manifest,
+    dir: &Path,
+    asked: Option<Precision>,
+    provider: Provider,
+) -> Result<Precision, BundleError> {
+    let best = best_first(provider).into_iter().find(|precision| manifest.precisions.contains_key(precision));
+    let precision = asked.or(best).unwrap_or(Precision::Fp32);
+    manifest.precision(dir, precision).map(|_| precision)
+}
+
+fn best_first(provider: Provider) -> [Precision; 3] {
+    match has_half(provider) {
+        true => [Precision::Fp16, Precision::Fp32, Precision::Int8],
+        false => Precision::ALL,
+    }
+}
+
+/// A stage's files at a precision, and of its graphs the one that serves the provider best.
+///
+/// # Errors
+///
+/// [`BundleError::MissingPrecision`] and [`BundleError::MissingStage`] if the bundle in `dir` lacks it.
+pub(crate) fn graph<'m>(
+    manifest: &'m Manifest,
+    dir: &Path,
+    precision: Precision,
+    stage: Stage,
+    provider: Provider,
+) -> Result<(&'m StageFiles, PathBuf), BundleError> {
+    let files = manifest.stage(dir, precision, stage)?;
+    let graph = variants(provider, precision).iter().find_map(|variant| files.graphs.get(variant));
+    let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
+    Ok((files, dir.join(&graph.name)))
+}
+
+/// The graphs of a stage that serve the provider, the best first.
+fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
+    let fused = provider.preferred_variant() == Variant::Fused;
+    match (precision == Precision::Fp16 && !has_half(provider), fused) {
+        (true, true) => &[Variant::WidenedFused, Variant::Widened, Variant::Portable],
+        (true, false) => &[Variant::Widened, Variant::Portable],
+        (false, true) => &[Variant::Fused, Variant::Portable],
+        (false, false) => &[Variant::Portable],
+    }
+}
+
+/// The provider's options for a float32 image encoder beside one that computes in less; none where the encoder is exact
+/// already, or the bundle has no float32.
+///
+/// float16 is exact enough: its masks agree by 0.9996 or better.
+pub(crate) fn exact_zoom_out(
+    manifest: &Manifest,
+    precision: Precision,
+    provider: Provider,
+    options: &ProviderOptions,
+) -> Option<ProviderOptions> {
+    let hint = provider == Provider::OpenVino && options.openvino.precision == OpenVinoPrecision::Bf16;
+    let lowered = precision == Precision::Int8 || hint;
+    (lowered && manifest.precisions.contains_key(&Precision::Fp32)).then(|| {
+        let mut exact = options.clone();
+        exact.openvino.precision = OpenVinoPrecision::F32;
+        exact
+    })
+}
+
+/// The element type of matrix products, for the report.
+pub(crate) fn arithmetic(provider: Provider, precision: Precision) -> &'static str {
+    match precision {
+        Precision::Fp16 if has_half(provider) => "float16",
+        Precision::Fp32 | Precision::Fp16 => "float32",
+        Precision::Int8 => "int8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_gpu_with_float16_takes_anything_but_float32_unasked() {
+        for provider in Provider::ALL {
+            let [best, .., last] = best_first(provider);
+            let gpu = matches!(provider, Provider::Cuda | Provider::TensorRt);
+            assert_eq!(best, if gpu { Precision::Fp16 } else { Precision::Fp32 }, "{provider}");
+            assert_eq!(last, Precision::Int8, "{provider}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! What this machine offers: ONNX Runtime libraries, their providers, devices, the processor.
+//!
+//! A process can load one library. To look at several, [`probe`] each in a process of its own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use ort::environment::Environment;
+use ort::memory::DeviceType;
+use ort::session::Session;
+use ort::value::TensorRef;
+use segvol_base::machine;
+use segvol_onnx::{Dim, Graph, TensorSpec, save};
+use serde::{Deserialize, Serialize};
+
+use super::library;
+use super::provider::{ProviderOptions, Settings};
+use super::session::{self, Refused};
+use super::{foreign, placement};
+use crate::error::Error;
+use crate::provider::Provider;
+
+pub use super::library::{LIBRARY_NAME, LIBRARY_VARIABLE};
+
+/// A place where ONNX Runtime may be found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The file, or its bare name where the dynamic loader is to find it.
+    pub path: PathBuf,
+    /// Why it is looked at.
+    pub found_by: String,
+}
+
+/// What a library offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibraryReport {
+    /// The library.
+    #[serde(flatten)]
+    pub candidate: Candidate,
+    /// Its version; none if it could not be loaded.
+    pub version: Option<String>,
+    /// What it says of its build.
+    pub build: Option<String>,
+    /// Why it cannot be used; none if it can.
+    pub problem: Option<String>,
+    /// What became of every provider.
+    pub providers: Vec<ProviderState>,
+    /// The devices that it sees.
+    pub devices: Vec<Device>,
+}
+
+/// Whether a provider can be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderState {
+    /// The provider.
+    pub provider: Provider,
+    /// Whether the library was compiled with it.
+    pub compiled_in: bool,
+    /// Whether it ran a product of matrices, with the right result.
+    pub usable: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// A device that a library sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// ONNX Runtime's name for the provider that would use it.
+    pub provider: String,
+    /// `cpu`, `gpu`, `npu` or `fpga`.
+    pub kind: String,
+    /// Its maker.
+    pub vendor: String,
+    /// Its maker's number for it, 0 if unknown.
+    pub id: u32,
+}
+
+/// The processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processor {
+    /// Its name; none if the system does not tell.
+    pub model: Option<String>,
+    /// Threads that may run at once.
+    pub threads: usize,
+    /// Instructions that decide how fast a precision is, and whether it has them.
+    pub features: Vec<Feature>,
+}
+
+/// Instructions of a processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Their name.
+    pub name: String,
+    /// Whether the processor has them.
+    pub present: bool,
+    /// What they are good for here.
+    pub meaning: String,
+}
+
+/// Where ONNX Runtime is looked for, best first: the first that [`crate::Options::library`] = `asked` would load is the
+/// first here. Libraries under `.onnxruntime/` of the working folder are only shown.
+#[must_use]
+pub fn candidates(asked: Option<&Path>) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut add = |path: PathBuf, found_by: &str, only_if_there: bool| {
+        let path = if path.components().count() > 1 { std::path::absolute(&path).unwrap_or(path) } else { path };
+        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if (!only_if_there || path.is_file()) && seen.insert(file) {
+            candidates.push(Candidate { path, found_by: found_by.to_owned() });
+        }
+    };
+    if let Some(asked) = asked {
+        add(Path::new(".").join(asked), "--library", false);
+    }
+    if let Some(named) = std::env::var_os(LIBRARY_VARIABLE).filter(|value| !value.is_empty()) {
+        add(Path::new(".").join(named), LIBRARY_VARIABLE, false);
+    }
+    if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
+        add(folder.join(LIBRARY_NAME), "beside this program", true);
+    }
+    add(PathBuf::from(LIBRARY_NAME), "the dynamic loader", false);
+    let fetched = std::fs::read_dir(".onnxruntime").into_iter().flatten().flatten();
+    let mut fetched: Vec<PathBuf> = fetched.map(|entry| entry.path().join(LIBRARY_NAME)).collect();
+    fetched.sort();
+    for path in fetched {
+        add(path, "scripts/get-onnxruntime", true);
+    }
+    candidates
+}
+
+/// Loads a library and tries all its providers. The library stays loaded: only one can be probed per process.
+#[must_use]
+pub fn probe(candidate: Candidate) -> LibraryReport {
+    let mut report = LibraryReport {
+        candidate,
+        version: None,
+        build: None,
+        problem: None,
+        providers: Vec::new(),
+        devices: Vec::new(),
+    };
+    // Before ONNX Runtime is asked, so that one that is too old is named too.
+    report.version = foreign::onnxruntime_version(&report.candidate.path).ok();
+    match library::environment_of(&report.candidate.path) {
+        Ok(environment) => {
+            report.build = Some(library::library_info());
+            report.devices = devices(&environment);
+            report.providers = providers(&environment);
+        }
+        Err(Error::Library { reason, .. }) => report.problem = Some(reason),
+        Err(error) => report.problem = Some(error.to_string()),
+    }
+    report
+}
+
+/// As [`probe`], of the library that [`crate::Model::open`] would use: the one that this process has loaded already, else
+/// `library`, else the one that is found by itself.
+///
+/// # Errors
+///
+/// [`Error::Library`] if it cannot be loaded, or `library` is another than the loaded one.
+pub fn probe_own(library: Option<&Path>) -> Result<LibraryReport, Error> {
+    let environment = library::environment(library)?;
+    let path = library::loaded_path().unwrap_or_else(|| PathBuf::from(LIBRARY_NAME));
+    Ok(LibraryReport {
+        version: foreign::onnxruntime_version(&path).ok(),
+        candidate: Candidate { path, found_by: "loaded by this process".to_owned() },
+        build: Some(library::library_info()),
+        problem: None,
+        devices: devices(&environment),
+        providers: providers(&environment),
+    })
+}
+
+fn devices(environment: &Environment) -> Vec<Device> {
+    let device = |device: ort::device::Device<'_>| {
+        let hardware = device.hardware_device();
+        Device {
+            provider: device.ep().unwrap_or_default().to_owned(),
+            kind: match hardware.ty() {
+                DeviceType::CPU => "cpu",
+                DeviceType::GPU => "gpu",
+                DeviceType::NPU => "npu",
+                DeviceType::FPGA => "fpga",
+            }
+            .to_owned(),
+            vendor: hardware.vendor().unwrap_or_default().to_owned(),
+            id: hardware.id(),
+        }
+    };
+    environment.devices().map(device).collect()
+}
+
+fn providers(environment: &Environment) -> Vec<ProviderState> {
+    let trial = Trial::new();
+    let state = |provider: Provider| {
+        let compiled_in = provider.is_compiled_in();
+        let result = match &trial {
+            _ if !compiled_in => Err("not compiled into this library".to_owned()),
+            Ok(trial) => trial.run(environment, provider),
+            Err(error) => Err(format!("no file for a trial: {error}")),
+        };
+        ProviderState { provider, compiled_in, usable: result.is_ok(), reason: result.err() }
+    };
+    Provider::ALL.into_iter().filter(|&provider| provider != Provider::Auto).map(state).collect()
+}
+
+/// A graph of one node that every provider takes: the product of two matrices.
+struct Trial {
+    folder: segvol_base::TemporaryFolder,
+    input: TensorSpec,
+}
+
+impl Trial {
+    /// Rows and columns.
+    const SIZE: usize = 8;
+    const FILE: &str = "trial.onnx";
+
+    fn new() -> std::io::Result<Self> {
+        let shape = [Dim::Fixed(Self::SIZE), Dim::Fixed(Self::SIZE)];
+        let input = TensorSpec::float("x", shape.clone());
+        let graph = Graph::new("trial");
+        let x = graph.input(&input);
+        let weight = graph.floats("weight", &[Self::SIZE; 2], &Self::weight());
+        graph.output(&TensorSpec::float("y", shape), &graph.mat_mul(&x, &weight));
+        let folder = segvol_base::TemporaryFolder::new()?;
+        save::save_model(folder.path(), Self::FILE, &graph.to_model())?;
+        Ok(Self { folder, input })
+    }
+
+    /// Twice the numbers, columns backwards: nothing that a provider could leave out.
+    fn weight() -> Vec<f32> {
+        let mut weight = vec![0.0; Self::SIZE * Self::SIZE];
+        for row in 0..Self::SIZE {
+            weight[row * Self::SIZE + Self::SIZE - 1 - row] = 2.0;
+        }
+        weight
+    }
+
+    /// Runs the graph on a provider; says why that did not give the product.
+    fn run(&self, environment: &Environment, provider: Provider) -> Result<(), String> {
+        let settings = Settings {
+            stage: None,
+            inputs: std::slice::from_ref(&self.input),
+            threads: Some(1),
+            bundle: None,
+            onnxruntime: "",
+            options: &ProviderOptions::default(),
+        };
+        let file = self.folder.path().join(Self::FILE);
+        let opened = session::open(environment, &file, provider, &settings);
+        let mut session = opened.map_err(|(Refused::Provider(reason) | Refused::Graph(reason))| reason)?;
+        let name = provider.onnxruntime_name();
+        if !placement::assigned_nodes(&session).iter().any(|node| node.provider == name) {
+            return Err("it takes no matrix product".to_owned());
+        }
+        let found = product(&mut session).map_err(|error| error.to_string())?;
+        let right = found.chunks_exact(Self::SIZE).enumerate().all(|(row, found)| {
+            let expected = (0..Self::SIZE).rev().map(|column| 2.0 * input(row, column));
+            found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-3)
+        });
+        if right { Ok(()) } else { Err(format!("a product of matrices came out wrong: {found:?}")) }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // At most 63.
+fn input(row: usize, column: usize) -> f32 {
+    (row * Trial::SIZE + column) as f32 / 16.0
+}
+
+fn product(session: &mut Session) -> ort::Result<Vec<f32>> {
+    let size = Trial::SIZE;
+    let values: Vec<f32> = (0..size * size).map(|index| input(index / size, index % size)).collect();
+    let values = TensorRef::from_array_view(([size, size], values.as_slice()))?;
+    let found = session.run(vec![("x", values)])?;
+    let (_, found) = found[0].try_extract_tensor::<f32>()?;
+    Ok(found.to_vec())
+}
+
+/// The processor that this runs on.
+#[must_use]
+pub fn processor() -> Processor {
+    let flags = machine::processor_features();
+    let features = FEATURES.iter().map(|&(name, flag, meaning)| Feature {
+        name: name.to_owned(),
+        present: flags.contains(flag) || detected(name),
+        meaning: meaning.to_owned(),
+    });
+    Processor { model: machine::processor_name(), threads: machine::usable_cores(), features: features.collect() }
+}
+
+/// Name, Linux' name, and what it is good for.
+#[cfg(target_arch = "x86_64")]
+const FEATURES: &[(&str, &str, &str)] = &[
+    ("avx2", "avx2", "float32 kernels"),
+    ("avx512f", "avx512f", "float32 kernels of twice the width"),
+    ("avx512_vnni", "avx512_vnni", "int8 products"),
+    ("avx_vnni", "avx_vnni", "int8 products"),
+    ("avx512_bf16", "avx512_bf16", "bfloat16 products (OpenVINO)"),
+    ("amx_int8", "amx_int8", "int8 products in tiles"),
+    ("amx_bf16", "amx_bf16", "bfloat16 products in tiles (OpenVINO)"),
+];
+
+#[cfg(target_arch = "aarch64")]
+const FEATURES: &[(&str, &str, &str)] = &[
+    ("asimd", "asimd", "float32 kernels"),
+    ("fp16", "asimdhp", "float16 products"),
+    ("dotprod", "asimddp", "int8 products"),
+    ("i8mm", "i8mm", "int8 products in tiles"),
+    ("bf16", "bf16", "bfloat16 products"),
+];
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const FEATURES: &[(&str, &str, &str)] = &[];
+
+/// Where the system has no `/proc/cpuinfo`.
+#[cfg(target_arch = "x86_64")]
+fn detected(name: &str) -> bool {
+    match name {
+        "avx2" => std::is_x86_feature_detected!("avx2"),
+        "avx512f" => std::is_x86_feature_detected!("avx512f"),
+        "avx512_vnni" => std::is_x86_feature_detected!("avx512vnni"),
+        "avx512_bf16" => std::is_x86_feature_detected!("avx512bf16"),
+        "avx_vnni" => std::is_x86_feature_detected!("avxvnni"),
+        _ => false, // Rust does not detect AMX yet.
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn detected(name: &str) -> bool {
+    match name {
+        "asimd" => std::arch::is_aarch64_feature_detected!("neon"),
+        "fp16" => std::arch::is_aarch64_feature_detected!("fp16"),
+        "dotprod" => std::arch::is_aarch64_feature_detected!("dotprod"),
+        "i8mm" => std::arch::is_aarch64_feature_detected!("i8mm"),
+        "bf16" => std::arch::is_aarch64_feature_detected!("bf16"),
+        _ => false,
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn detected(_name: &str) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_was_asked_for_comes_first_even_if_it_is_not_there() {
+        let asked = Path::new("/nonexistent/libonnxruntime.so");
+        let found = candidates(Some(asked));
+        assert_eq!(found[0], Candidate { path: asked.to_owned(), found_by: "--library".to_owned() });
+        assert!(found.iter().any(|candidate| candidate.path == Path::new(LIBRARY_NAME)), "the loader's own");
+    }
+
+    #[test]
+    fn the_processors_features_have_a_meaning() {
+        let processor = processor();
+        assert!(processor.threads > 0);
+        assert!(processor.features.iter().all(|feature| !feature.meaning.is_empty()));
+        #[cfg(target_arch = "x86_64")]
+        for feature in processor.features {
+            assert!(!detected(&feature.name) || feature.present, "{}", feature.name);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! One session per graph.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::session::{Session, SessionInputValue};
+use ort::value::PrimitiveTensorElementType;
+use segvol_onnx::Stage;
+
+use super::binding::{Bindings, DeviceTensor, Input, Place};
+use super::placement::{self, AssignedNode};
+use super::provider::Settings;
+use crate::error::Error;
+use crate::provider::{LeftToCpu, Placement, Provider};
+
+/// Has ONNX Runtime lay out the weights for its products on all threads; libraries that do not know it ignore it.
+const PARALLEL_PREPACK: &str = "session.prepack.enable_parallel";
+
+/// Room that a session is opened with: its threads end the process where they find none for what the dynamic loader gives
+/// each thread.
+const SESSION: usize = 32 << 20;
+
+/// One graph, ready to run.
+///
+/// A run takes the session for itself: ONNX Runtime's allocators are not safe to share between runs.
+pub(crate) struct StageSession {
+    stage: Stage,
+    provider: Provider,
+    session: Mutex<Opened>,
+    nodes: Vec<AssignedNode>,
+}
+
+struct Opened {
+    // Before the session, so that they are dropped before it.
+    bindings: Option<Bindings>,
+    session: Session,
+}
+
+impl StageSession {
+    /// Opens the graph `file` on `provider`, for runs that bind their tensors in `place` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProviderFailed`] if the provider cannot be started or takes no node, [`Error::Stage`] if ONNX Runtime
+    /// refuses the graph, [`Error::Memory`] if there is hardly any room.
+    pub(crate) fn open(
+        environment: &Environment,
+        stage: Stage,
+        file: &Path,
+        provider: Provider,
+        settings: &Settings<'_>,
+        place: Option<Place>,
+    ) -> Result<Self, Error> {
+        let provider_failed = |reason: String| Error::ProviderFailed { provider, stage, reason };
+        segvol_base::memory::check_available::<u8>("an ONNX Runtime session", SESSION)?;
+        let session = open(environment, file, provider, settings).map_err(|refused| match refused {
+            Refused::Graph(reason) if provider == Provider::Cpu => Error::Stage { stage, reason },
+            Refused::Graph(reason) | Refused::Provider(reason) => provider_failed(reason),
+        })?;
+        let nodes = placement::assigned_nodes(&session);
+        let name = provider.onnxruntime_name();
+        if provider != Provider::Cpu && !nodes.iter().any(|node| node.provider == name) {
+            return Err(provider_failed(
+                "it was registered but took no node; run this stage on another provider".to_owned(),
+            ));
+        }
+        let bindings = place.map(|place| Bindings::new(&session, place)).transpose();
+        let bindings = bindings.map_err(|error| provider_failed(error.to_string()))?;
+        Ok(Self { stage, provider, session: Mutex::new(Opened { bindings, session }), nodes })
+    }
+
+    /// The provider that the graph was opened on.
+    pub(crate) fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// Nodes of the graph per provider.
+    pub(crate) fn placement(&self) -> Placement {
+        let mut placement = Placement::new();
+        for node in &self.nodes {
+            *placement.entry(node.provider.clone()).or_default() += 1;
+        }
+        placement
+    }
+
+    /// Nodes that went to the CPU though another provider was asked for.
+    pub(crate) fn left_to_cpu(&self) -> LeftToCpu {
+        let mut left = LeftToCpu::new();
+        let cpu = Provider::Cpu.onnxruntime_name();
+        for node in self.nodes.iter().filter(|node| self.provider != Provider::Cpu && node.provider == cpu) {
+            left.entry(node.op.clone()).or_default().push(node.name.clone());
+        }
+        left
+    }
+
+    /// Runs a graph of one input and leaves its output where the session's tensors are bound; `None` if none are bound.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] with what ONNX Runtime said.
+    pub(crate) fn run_to_device(
+        &self,
+        input: (&str, &[usize], &[f32]),
+        output: (&str, &[usize]),
+    ) -> Result<Option<DeviceTensor>, Error> {
+        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let Opened { bindings, session } = &mut *opened;
+        let result = bindings.as_mut().map(|bindings| bindings.run_to_device(session, input, output)).transpose();
+        result.map_err(|error| self.failed(&error))
+    }
+
+    /// Runs a graph on bound tensors and copies its one output; `None` if no tensors are bound.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] with what ONNX Runtime said.
+    pub(crate) fn run_to_host(
+        &self,
+        inputs: &[(&str, Input<'_>)],
+        output: (&str, &[usize]),
+    ) -> Result<Option<Vec<f32>>, Error> {
+        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let Opened { bindings, session } = &mut *opened;
+        let result = bindings.as_mut().map(|bindings| bindings.run_to_host(session, inputs, output)).transpose();
+        result.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &ort::Error) -> Error {
+        Error::Stage { stage: self.stage, reason: error.to_string() }
+    }
+
+    /// Direct access to the session, for callers with other tensors.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Session) -> Result<T, Error>) -> Result<T, Error> {
+        work(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner).session)
+    }
+
+    /// Runs the graph and copies its outputs, in the order of `outputs`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] with what ONNX Runtime said.
+    pub(crate) fn run<T: PrimitiveTensorElementType + Clone, const N: usize>(
+        &self,
+        inputs: &[(&'static str, Input<'_>)],
+        outputs: [&str; N],
+    ) -> Result<[Vec<T>; N], Error> {
+        let failed = |error: ort::Error| self.failed(&error);
+        let inputs = inputs.iter().map(|&(name, input)| Ok((name, input.borrowed()?)));
+        let inputs = inputs.collect::<ort::Result<Vec<(&str, SessionInputValue<'_>)>>>().map_err(failed)?;
+        let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = opened.session.run(inputs).map_err(failed)?;
+        let mut copies = std::array::from_fn(|_| Vec::new());
+        for (copy, name) in copies.iter_mut().zip(outputs) {
+            let output = found.get(name).ok_or_else(|| Error::Stage {
+                stage: self.stage,
+                reason: format!("the graph has no output `{name}`"),
+            })?;
+            let (_, values) = output.try_extract_tensor::<T>().map_err(failed)?;
+            *copy = values.to_vec();
+        }
+        Ok(copies)
+    }
+}
+
+/// Why a session could not be opened.
+pub(crate) enum Refused {
+    /// The provider could not be registered.
+    Provider(String),
+    /// The graph could not be opened.
+    Graph(String),
+}
+
+/// Opens a graph on a provider, with a record of which provider took which node.
+pub(crate) fn open(
+    environment: &Environment,
+    file: &Path,
+    provider: Provider,
+    settings: &Settings<'_>,
+) -> Result<Session, Refused> {
+    let builder = Session::builder(environment).map_err(|error| Refused::Graph(error.to_string()))?;
+    let builder = [placement::RECORD, PARALLEL_PREPACK].into_iter().try_fold(builder, |builder, entry| {
+        builder.with_config_entry(entry, "1").map_err(|error| Refused::Graph(error.to_string()))
+    })?;
+    let mut builder = settings.register(provider, builder).map_err(Refused::Provider)?;
+    builder.commit_from_file(file).map_err(|error| Refused::Graph(error.to_string()))
+}

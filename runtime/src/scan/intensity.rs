@@ -1,0 +1,335 @@
+//! From Hounsfield units to the numbers that SegVol was trained on.
+
+use ndarray::Array3;
+use rayon::prelude::*;
+use segvol_base::ErrorKind;
+
+/// Why intensities cannot be normalised.
+#[derive(Debug, thiserror::Error, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum IntensityError {
+    /// A voxel is NaN or infinite.
+    #[error("voxel {index_dhw:?} (depth, height, width): expected a finite intensity, found {value}")]
+    NotFinite {
+        /// The first such voxel, `[D, H, W]` of the oriented volume.
+        index_dhw: [usize; 3],
+        /// What it holds.
+        value: f32,
+    },
+    /// No contrast is left: the volume is constant, or its foreground is, to which every voxel is then clipped.
+    #[error(
+        "intensities: expected contrast, found {value} everywhere (after clipping to the foreground's percentiles)"
+    )]
+    Constant {
+        /// The one intensity.
+        value: f32,
+    },
+    /// The intensities differ by more than float32 can hold.
+    #[error("intensities: expected a spread that float32 can hold, found {minimum} to {maximum}")]
+    Spread {
+        /// The lowest.
+        minimum: f32,
+        /// The highest.
+        maximum: f32,
+    },
+    /// There are no voxels.
+    #[error("intensities: expected at least one voxel, found none")]
+    Empty,
+}
+
+impl IntensityError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFinite { .. } | Self::Constant { .. } | Self::Spread { .. } | Self::Empty => ErrorKind::Input,
+        }
+    }
+}
+
+/// Voxels that one partial sum covers. Fixed, so that sums do not depend on the number of threads.
+const CHUNK: usize = 1 << 16;
+
+/// The foreground's percentiles that intensities are clipped to.
+const PERCENTILES: [f64; 2] = [0.05, 99.95];
+
+/// Scales CT intensities, in place, the way SegVol was trained.
+///
+/// Foreground is every voxel brighter than the mean of the whole volume. In this order: clip all voxels to the
+/// foreground's 0.05 and 99.95 percentiles (linear interpolation), subtract the foreground's mean, divide by its
+/// population deviation (mean and deviation are those before clipping), subtract the minimum, divide by the maximum.
+///
+/// | value    | shape       | unit             |
+/// |----------|-------------|------------------|
+/// | `volume` | `[D, H, W]` | Hounsfield units |
+/// | result   | `[D, H, W]` | none, in [0, 1]  |
+///
+/// Sums are float64 over chunks of fixed size: same input, same bytes, whatever the number of threads.
+/// Beside the volume itself this takes a few megabytes.
+///
+/// # Errors
+/// [`IntensityError::NotFinite`] if a voxel is NaN or infinite, with its index; [`IntensityError::Constant`] if there
+/// is no contrast; [`IntensityError::Spread`] if there is too much; [`IntensityError::Empty`] if there are no voxels.
+/// The volume is unchanged then.
+///
+/// # Source
+/// BAAI-DCAI/SegVol@5768c97, `data_process/demo_data_process.py`, `ForegroundNormalization` and `MinMaxNormalization`.
+pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
+    let (_, height, width) = volume.dim();
+    if !volume.is_standard_layout() {
+        *volume = volume.as_standard_layout().into_owned();
+    }
+    let Some(voxels) = volume.as_slice_mut() else { return Err(IntensityError::Empty) };
+    if voxels.is_empty() {
+        return Err(IntensityError::Empty);
+    }
+    let whole = Sums::of(voxels, f32::NEG_INFINITY, 0.0);
+    if !whole.finite {
+        let index = voxels.par_iter().position_first(|value| !value.is_finite()).unwrap_or(0);
+        let index_dhw = [index / (height * width), index / width % height, index % width];
+        return Err(IntensityError::NotFinite { index_dhw, value: voxels[index] });
+    }
+
+    let threshold = (whole.sum / voxels.len() as f64) as f32; // NumPy's mean of float32 is float32
+    let foreground = Sums::of(voxels, threshold, f64::from(threshold));
+    let count = foreground.count;
+    if count == 0 {
+        return Err(IntensityError::Constant { value: voxels[0] });
+    }
+    let is_foreground = move |value: f32| value > threshold;
+    let above = foreground.sum / count as f64;
+    let mean = f64::from(threshold) + above;
+    let deviation = (foreground.squares / count as f64 - above * above).max(0.0).sqrt().max(1e-8);
+    let [lower, upper] = percentiles(voxels, is_foreground, count, PERCENTILES);
+
+    let (mean, deviation) = (mean as f32, deviation as f32);
+    let scale = move |value: f32| (value.max(lower).min(upper) - mean) / deviation;
+    // `scale` grows with its argument, so the extremes stay the extremes.
+    let minimum = scale(whole.minimum);
+    let maximum = scale(whole.maximum) - minimum;
+    if !(minimum.is_finite() && maximum.is_finite() && deviation.is_finite()) {
+        return Err(IntensityError::Spread { minimum: whole.minimum, maximum: whole.maximum });
+    }
+    if maximum <= 0.0 {
+        return Err(IntensityError::Constant { value: lower });
+    }
+    let maximum = maximum.max(1e-8);
+    voxels.par_chunks_mut(CHUNK).for_each(|chunk| {
+        for value in chunk {
+            *value = (scale(*value) - minimum) / maximum;
+        }
+    });
+    Ok(())
+}
+
+/// What one pass over the voxels finds out.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// Whether every voxel is finite.
+    finite: bool,
+    minimum: f32,
+    maximum: f32,
+    /// Voxels above the threshold; the sums are theirs, less the shift.
+    count: u64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Sums {
+    /// Sums over the voxels above `threshold`, each less `shift`: near the mean, it keeps the squares from cancelling.
+    fn of(voxels: &[f32], threshold: f32, shift: f64) -> Self {
+        let chunks: Vec<Self> = voxels.par_chunks(CHUNK).map(|chunk| Self::of_chunk(chunk, threshold, shift)).collect();
+        let start = Self { finite: true, minimum: f32::MAX, maximum: f32::MIN, count: 0, sum: 0.0, squares: 0.0 };
+        chunks.into_iter().fold(start, |a, b| Self {
+            finite: a.finite && b.finite,
+            minimum: a.minimum.min(b.minimum),
+            maximum: a.maximum.max(b.maximum),
+            count: a.count + b.count,
+            sum: a.sum + b.sum,
+            squares: a.squares + b.squares,
+        })
+    }
+
+    /// Eight sums side by side, so that the compiler may use vectors; added up in a fixed order.
+    fn of_chunk(chunk: &[f32], threshold: f32, shift: f64) -> Self {
+        const LANES: usize = 8;
+        let (mut sums, mut squares, mut counts) = ([0.0_f64; LANES], [0.0_f64; LANES], [0_u32; LANES]);
+        let (mut minima, mut maxima, mut damaged) = ([f32::MAX; LANES], [f32::MIN; LANES], [false; LANES]);
+        let mut add = |lane: usize, value: f32| {
+            let above = value > threshold;
+            let term = if above { f64::from(value) - shift } else { 0.0 };
+            sums[lane] += term;
+            squares[lane] += term * term;
+            counts[lane] += u32::from(above);
+            minima[lane] = if value < minima[lane] { value } else { minima[lane] };
+            maxima[lane] = if value > maxima[lane] { value } else { maxima[lane] };
+            damaged[lane] |= !value.is_finite();
+        };
+        let (groups, rest) = chunk.as_chunks::<LANES>();
+        for group in groups {
+            (0..LANES).for_each(|lane| add(lane, group[lane]));
+        }
+        rest.iter().enumerate().for_each(|(lane, &value)| add(lane, value));
+        Self {
+            finite: !damaged.contains(&true),
+            minimum: minima.into_iter().fold(f32::MAX, f32::min),
+            maximum: maxima.into_iter().fold(f32::MIN, f32::max),
+            count: counts.into_iter().map(u64::from).sum(),
+            sum: sums.into_iter().sum(),
+            squares: squares.into_iter().sum(),
+        }
+    }
+}
+
+/// Percentiles of the chosen voxels, of which there are `count`, interpolated linearly as NumPy does.
+///
+/// Order statistics are found by counting the upper and then the lower halves of the float's bits, so nothing is copied
+/// or sorted.
+fn percentiles<const N: usize>(
+    voxels: &[f32],
+    chosen: impl Fn(f32) -> bool + Sync,
+    count: u64,
+    percent: [f64; N],
+) -> [f32; N] {
+    let position = percent.map(|percent| percent / 100.0 * (count - 1) as f64);
+    let mut ranks: Vec<u64> = position.iter().flat_map(|p| [p.floor() as u64, p.ceil() as u64]).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+
+    let upper = histogram(voxels, 1, |value| chosen(value).then(|| (ordered_bits(value) >> 16) as usize));
+    // For each rank: its bucket of upper bits, and its rank inside that bucket.
+    let located: Vec<(usize, u64)> = ranks.iter().map(|&rank| locate(&upper, rank)).collect();
+    let mut buckets: Vec<usize> = located.iter().map(|&(bucket, _)| bucket).collect();
+    buckets.dedup();
+    let lower = histogram(voxels, buckets.len(), |value| {
+        let bits = ordered_bits(value);
+        let bucket = buckets.iter().position(|&bucket| bucket == (bits >> 16) as usize)?;
+        chosen(value).then_some(bucket * KEYS + (bits & 0xffff) as usize)
+    });
+    let value_at = |rank: u64| {
+        let (bucket, inside) = located[ranks.partition_point(|&known| known < rank)];
+        let place = buckets.partition_point(|&known| known < bucket);
+        let (low_bits, _) = locate(&lower[place * KEYS..(place + 1) * KEYS], inside);
+        from_ordered_bits((bucket as u32) << 16 | low_bits as u32)
+    };
+    position.map(|position| {
+        let (below, above) =
+            (f64::from(value_at(position.floor() as u64)), f64::from(value_at(position.ceil() as u64)));
+        (below + (above - below) * position.fract()) as f32
+    })
+}
+
+/// Keys of one half of a float's bits.
+const KEYS: usize = 1 << 16;
+
+/// How often each of `tables * KEYS` keys occurs.
+fn histogram(voxels: &[f32], tables: usize, key: impl Fn(f32) -> Option<usize> + Sync) -> Vec<u64> {
+    let none = || vec![0_u64; tables * KEYS];
+    let count = |mut counts: Vec<u64>, chunk: &[f32]| {
+        chunk.iter().filter_map(|&value| key(value)).for_each(|key| counts[key] += 1);
+        counts
+    };
+    voxels.par_chunks(64 * CHUNK).fold(none, count).reduce(none, |mut a, b| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    })
+}
+
+/// The key that holds the element of this rank (from 0), and the rank among that key's elements.
+fn locate(counts: &[u64], mut rank: u64) -> (usize, u64) {
+    for (key, &count) in counts.iter().enumerate() {
+        if rank < count {
+            return (key, rank);
+        }
+        rank -= count;
+    }
+    (counts.len().saturating_sub(1), 0)
+}
+
+/// Bits that compare as the floats do (-0.0 below 0.0).
+fn ordered_bits(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+}
+
+fn from_ordered_bits(bits: u32) -> f32 {
+    f32::from_bits(if bits >> 31 == 1 { bits & !(1 << 31) } else { !bits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn volume(values: &[f32]) -> Array3<f32> {
+        Array3::from_shape_vec((1, 1, values.len()), values.to_vec()).expect("one row")
+    }
+
+    #[test]
+    fn order_of_the_steps_is_the_released_one() {
+        let values: Vec<f32> = (0..4000).map(|i| if i < 2000 { -1000.0 } else { (i - 2000) as f32 }).collect();
+        let mut scaled = volume(&values);
+        normalise(&mut scaled).expect("contrast");
+        // The same by hand, in float64: the mean of all is -0.25, so the foreground is 0, 1, ..., 1999.
+        let (lower, upper) = (0.0005 * 1999.0, 0.9995 * 1999.0);
+        for (&value, &found) in values.iter().zip(&scaled) {
+            let expected = (f64::from(value).clamp(lower, upper) - lower) / (upper - lower);
+            assert!((f64::from(found) - expected).abs() < 1e-6, "{value}: {found}, expected {expected}");
+        }
+        assert_eq!(scaled[[0, 0, 0]], 0.0);
+        assert_eq!(scaled[[0, 0, 3999]], 1.0);
+    }
+
+    #[test]
+    fn non_finite_voxels_are_named() {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut volume = Array3::from_shape_fn((3, 4, 5), |(d, h, w)| (d + h + w) as f32);
+            volume[[1, 2, 3]] = value;
+            volume[[2, 0, 0]] = value;
+            match normalise(&mut volume) {
+                Err(IntensityError::NotFinite { index_dhw: [1, 2, 3], .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn volumes_without_contrast_are_refused() {
+        assert_eq!(normalise(&mut volume(&[7.0; 20])), Err(IntensityError::Constant { value: 7.0 }));
+        // One bright voxel: the whole foreground, so that every voxel is clipped to it.
+        assert_eq!(normalise(&mut volume(&[0.0, 0.0, 5.0])), Err(IntensityError::Constant { value: 5.0 }));
+        assert_eq!(normalise(&mut Array3::zeros((0, 3, 3))), Err(IntensityError::Empty));
+        let extremes = normalise(&mut volume(&[f32::MIN, f32::MIN, f32::MAX, f32::MAX, 0.9e38]));
+        assert!(matches!(extremes, Ok(()) | Err(IntensityError::Spread { .. })), "{extremes:?}");
+    }
+
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let input =
+            Array3::from_shape_fn((40, 70, 80), |(d, h, w)| ((d * 7919 + h * 104_729 + w * 31) % 3001) as f32 - 1000.3);
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("pool");
+            let mut volume = input.clone();
+            pool.install(|| normalise(&mut volume)).expect("contrast");
+            volume.mapv(f32::to_bits)
+        };
+        assert_eq!(with(1), with(3));
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_those_of_the_sorted_voxels(
+            values in prop::collection::vec(prop_oneof![-2e3_f32..3e3, Just(0.0), Just(-0.0), Just(12.0)], 1..400),
+            percent in 0.0_f64..100.0,
+        ) {
+            let mut sorted = values.clone();
+            sorted.sort_by(f32::total_cmp);
+            let position = percent / 100.0 * (values.len() - 1) as f64;
+            let below = f64::from(sorted[position.floor() as usize]);
+            let above = f64::from(sorted[position.ceil() as usize]);
+            let expected = (below + (above - below) * position.fract()) as f32;
+            let [found] = percentiles(&values, |_| true, values.len() as u64, [percent]);
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

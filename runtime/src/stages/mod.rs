@@ -1,0 +1,429 @@
+//! The four stages of a bundle, opened on a provider: what a pipeline, or a comparison stage by stage, calls.
+
+mod embedding;
+pub(crate) mod tokenizer;
+mod window_prompt;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use half::f16;
+use ndarray::{Array2, Array3, Array4, ArrayView3};
+use segvol_base::memory;
+use segvol_onnx::manifest::{BundleError, Manifest};
+use segvol_onnx::{Architecture, Precision, Stage};
+
+pub use embedding::{ImageEmbedding, TextEmbedding};
+pub use window_prompt::WindowPrompt;
+
+use crate::error::Error;
+use crate::onnxruntime::binding::{Input, Place};
+use crate::onnxruntime::library::{self, Environment};
+use crate::onnxruntime::precision;
+use crate::onnxruntime::provider::{ProviderOptions, Settings};
+use crate::onnxruntime::session::StageSession;
+use crate::options::Options;
+use crate::provider::{LeftToCpu, Placement, Provider};
+use embedding::Values;
+use tokenizer::Tokenizer;
+
+/// The stages of one bundle.
+pub struct Stages {
+    architecture: Architecture,
+    provider: Provider,
+    precision: Precision,
+    batch_limit: usize,
+    tokenizer: Tokenizer,
+    image_encoder: StageSession,
+    /// In float32, for the zoom-out window, where `image_encoder` computes in less.
+    exact_image_encoder: Option<StageSession>,
+    text_encoder: StageSession,
+    prompt_encoder: StageSession,
+    mask_decoder: StageSession,
+}
+
+impl Stages {
+    /// Opens every stage of the bundle in `dir` on `provider`, which is not [`Provider::Auto`], but those that the
+    /// options put elsewhere.
+    pub(crate) fn open(
+        environment: &Environment,
+        dir: &Path,
+        manifest: &Manifest,
+        manifest_sha256: &str,
+        provider: Provider,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let provider_of = |stage| options.stage_providers.get(&stage).copied().unwrap_or(provider);
+        for provider in Stage::ALL.map(provider_of) {
+            if !provider.is_compiled_in() {
+                return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
+            }
+        }
+        let precision = precision::choose(manifest, dir, options.precision, provider_of(Stage::ImageEncoder))?;
+        let place = shared_place(provider_of, options);
+        let onnxruntime = library::library_version();
+        let open_at = |stage, precision, provider_options: &ProviderOptions| -> Result<StageSession, Error> {
+            let provider = provider_of(stage);
+            let (files, graph) = precision::graph(manifest, dir, precision, stage, provider)?;
+            let settings = Settings {
+                stage: Some(stage),
+                inputs: &files.inputs,
+                threads: options.threads,
+                bundle: Some(manifest_sha256),
+                onnxruntime: &onnxruntime,
+                options: provider_options,
+            };
+            let place = place.filter(|_| matches!(stage, Stage::ImageEncoder | Stage::MaskDecoder));
+            StageSession::open(environment, stage, &graph, provider, &settings, place)
+        };
+        let open = |stage| open_at(stage, precision, &options.provider_options);
+        let encoder_provider = provider_of(Stage::ImageEncoder);
+        let exact = precision::exact_zoom_out(manifest, precision, encoder_provider, &options.provider_options);
+        let entry = manifest.tokenizer.as_ref();
+        let entry =
+            entry.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage: Stage::TextEncoder })?;
+        let architecture = manifest.architecture.clone();
+        let text = &architecture.text_encoder;
+        // Tables of its vocabulary, and a cache of its own.
+        memory::check_available::<[u8; 32]>("the tokenizer", usize::try_from(entry.file.bytes).unwrap_or(usize::MAX))?;
+        let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
+        let encoders = || {
+            let encoder = open(Stage::ImageEncoder)?;
+            let exact = exact.map(|options| open_at(Stage::ImageEncoder, Precision::Fp32, &options)).transpose()?;
+            Ok::<_, Error>((encoder, exact))
+        };
+        let others = || {
+            let (text, prompt) = (open(Stage::TextEncoder)?, open(Stage::PromptEncoder)?);
+            Ok::<_, Error>((text, prompt, open(Stage::MaskDecoder)?))
+        };
+        // Other providers compile on all cores, or build their engines with a GPU to themselves.
+        let side_by_side = Stage::ALL.into_iter().all(|stage| provider_of(stage) == Provider::Cpu);
+        let (encoders, others) = match side_by_side {
+            true => rayon::join(encoders, others),
+            false => (Ok(encoders()?), others()),
+        };
+        let (image_encoder, exact_image_encoder) = encoders?;
+        let (text_encoder, prompt_encoder, mask_decoder) = others?;
+        let stages = Self {
+            provider,
+            precision,
+            batch_limit: Stage::ALL
+                .map(|stage| provider_of(stage).batch_limit(&options.provider_options))
+                .into_iter()
+                .min()
+                .expect("there are four stages"),
+            tokenizer,
+            image_encoder,
+            exact_image_encoder,
+            text_encoder,
+            prompt_encoder,
+            mask_decoder,
+            architecture,
+        };
+        if let Some(note) = stages.precision_note() {
+            tracing::info!("{note}");
+        }
+        Ok(stages)
+    }
+
+    /// The model's sizes.
+    #[must_use]
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The provider that the stages were opened on, but those that the options put elsewhere.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// The provider that each stage was opened on.
+    #[must_use]
+    pub fn providers(&self) -> BTreeMap<Stage, Provider> {
+        self.sessions().map(|(stage, session)| (stage, session.provider())).into()
+    }
+
+    /// The precision that the stages were opened at.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The element type of the image encoder's matrix products: `float32`, `float16` or `int8`.
+    #[must_use]
+    pub fn arithmetic(&self) -> &'static str {
+        precision::arithmetic(self.image_encoder.provider(), self.precision)
+    }
+
+    /// What the user should know of the precision: that the provider has no arithmetic for it, or that the zoom-out
+    /// window has another.
+    #[must_use]
+    pub fn precision_note(&self) -> Option<String> {
+        let provider = self.image_encoder.provider();
+        if self.precision == Precision::Fp16 && self.arithmetic() == "float32" {
+            return Some(format!(
+                "precision fp16: provider {provider} has no float16 arithmetic; computed in float32 from the float16 weights"
+            ));
+        }
+        self.exact_image_encoder.as_ref().map(|_| {
+            "the zoom-out window is encoded in float32, so that the zoom-in windows lie where float32 puts them"
+                .to_owned()
+        })
+    }
+
+    /// The bundle's tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
+    #[must_use]
+    pub fn placement(&self) -> BTreeMap<Stage, Placement> {
+        self.sessions().map(|(stage, session)| (stage, session.placement())).into()
+    }
+
+    /// Nodes that ONNX Runtime left to the CPU in stages that another provider was asked for.
+    #[must_use]
+    pub fn left_to_cpu(&self) -> BTreeMap<Stage, LeftToCpu> {
+        let left = self.sessions().map(|(stage, session)| (stage, session.left_to_cpu()));
+        left.into_iter().filter(|(_, left)| !left.is_empty()).collect()
+    }
+
+    fn sessions(&self) -> [(Stage, &StageSession); 4] {
+        [
+            (Stage::ImageEncoder, &self.image_encoder),
+            (Stage::TextEncoder, &self.text_encoder),
+            (Stage::PromptEncoder, &self.prompt_encoder),
+            (Stage::MaskDecoder, &self.mask_decoder),
+        ]
+    }
+
+    /// Encodes the zoom-out window, `[D, H, W]`, as [`Stages::encode_image`] does, but in float32 where that computes
+    /// in int8 or bfloat16 and the bundle holds float32: a zoom-out mask that is one voxel larger moves every window of
+    /// the zoom-in pass.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stages::encode_image`].
+    pub fn encode_zoom_out(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
+        self.encode(self.exact_image_encoder.as_ref().unwrap_or(&self.image_encoder), window)
+    }
+
+    /// Encodes one window of the normalised image, `[D, H, W]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if the window has another shape than the model's, or ONNX Runtime fails;
+    /// [`Error::NotFinite`] if the embedding is not finite. One that stays on a device is not looked at: the masks that
+    /// are decoded from it are.
+    pub fn encode_image(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
+        self.encode(&self.image_encoder, window)
+    }
+
+    fn encode(&self, encoder: &StageSession, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
+        let stage = Stage::ImageEncoder;
+        let [d, h, w] = self.architecture.window_dhw;
+        expect_shape(stage, "image", &[d, h, w], window.shape())?;
+        let window = window.as_standard_layout();
+        let values = window.as_slice().expect("`as_standard_layout` gives a standard layout");
+        let embedding_shape = [1, self.architecture.image_tokens(), self.architecture.channels];
+        let image_shape = [1, 1, d, h, w];
+        let (input, output) = (("image", &image_shape[..], values), ("image_embedding", &embedding_shape[..]));
+        if let Some(embedding) = encoder.run_to_device(input, output)? {
+            return Ok(ImageEmbedding(Values::Device(embedding)));
+        }
+        let inputs = [("image", Input::F32(&image_shape, values))];
+        let output = "image_embedding";
+        Ok(ImageEmbedding(match self.precision {
+            Precision::Fp16 => {
+                let [embedding] = encoder.run::<f16, 1>(&inputs, [output])?;
+                let bad = embedding.iter().position(|value| !value.is_finite());
+                self.finite(stage, output, bad.map(|index| (index, embedding[index].to_f32())))?;
+                Values::Half(embedding)
+            }
+            Precision::Fp32 | Precision::Int8 => {
+                let [embedding] = encoder.run(&inputs, [output])?;
+                self.finite(stage, output, first_not_finite(&embedding))?;
+                Values::Float(embedding)
+            }
+        }))
+    }
+
+    /// Encodes names, all of one padded length in one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] for a name that the tokenizer refuses, [`Error::Stage`] if ONNX Runtime fails.
+    #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
+    pub fn encode_text(&self, names: &[&str]) -> Result<Vec<TextEmbedding>, Error> {
+        let mut batches: BTreeMap<usize, Vec<(usize, Vec<i64>)>> = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
+            let ids = self.tokenizer.pad(self.tokenizer.encode(name)?);
+            batches.entry(ids.len()).or_default().push((index, ids));
+        }
+        let mut embeddings = vec![None; names.len()];
+        let batches =
+            batches.iter().flat_map(|(&length, batch)| batch.chunks(self.batch_limit).map(move |b| (length, b)));
+        for (length, batch) in batches {
+            let ids: Vec<i64> = batch.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
+            let found = self.encode_token_ids([batch.len(), length], &ids)?;
+            for (&(index, _), embedding) in batch.iter().zip(found) {
+                embeddings[index] = Some(embedding);
+            }
+        }
+        Ok(embeddings.into_iter().map(|found| found.expect("every name is in one batch")).collect())
+    }
+
+    /// Encodes sequences of token ids, `[B, T]` in row-major order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if the number of ids is not `B * T`, or ONNX Runtime fails.
+    pub fn encode_token_ids(&self, [batch, length]: [usize; 2], ids: &[i64]) -> Result<Vec<TextEmbedding>, Error> {
+        let stage = Stage::TextEncoder;
+        let inputs = [("input_ids", Input::I64(&[batch, length], ids))];
+        let [embeddings, alignments] = self.text_encoder.run(&inputs, ["text_embedding", "text_alignment"])?;
+        self.finite(stage, "text_embedding", first_not_finite(&embeddings))?;
+        self.finite(stage, "text_alignment", first_not_finite(&alignments))?;
+        let rows = embeddings.chunks_exact(self.architecture.channels);
+        let alignments = alignments.chunks_exact(self.architecture.upscaled_channels());
+        Ok(rows.zip(alignments).map(|(e, a)| TextEmbedding { embedding: e.to_vec(), alignment: a.to_vec() }).collect())
+    }
+
+    /// Encodes prompts that have the same number of tokens: `[B, P, C]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if the prompts' numbers of tokens differ or are 0, or ONNX Runtime fails.
+    pub fn encode_prompts(&self, prompts: &[WindowPrompt<'_>]) -> Result<Array3<f32>, Error> {
+        let stage = Stage::PromptEncoder;
+        let (batch, channels) = (prompts.len(), self.architecture.channels);
+        let count = prompts.first().map_or(0, |prompt| prompt.tokens().len());
+        let (mut coords, mut labels) = (Vec::new(), Vec::new());
+        let mut text = Array2::<f32>::zeros((batch, channels));
+        for (prompt, mut row) in prompts.iter().zip(text.rows_mut()) {
+            let tokens = prompt.tokens();
+            if tokens.is_empty() || tokens.len() != count {
+                let reason =
+                    format!("a batch of prompts needs {count} tokens each and at least one, found {}", tokens.len());
+                return Err(Error::Stage { stage, reason });
+            }
+            for (coord, label) in tokens {
+                coords.extend(coord);
+                labels.push(label.value());
+            }
+            if let Some(text) = prompt.text {
+                row.assign(&ndarray::aview1(&text.embedding));
+            }
+        }
+        let text = text.into_raw_vec_and_offset().0;
+        let inputs = [
+            ("prompt_coords", Input::F32(&[batch, count, 3], &coords)),
+            ("prompt_labels", Input::F32(&[batch, count], &labels)),
+            ("text_embedding", Input::F32(&[batch, channels], &text)),
+        ];
+        let [sparse] = self.prompt_encoder.run(&inputs, ["sparse_embeddings"])?;
+        self.finite(stage, "sparse_embeddings", first_not_finite(&sparse))?;
+        shaped(stage, (batch, count, channels), sparse)
+    }
+
+    /// Decodes prompts over one image: low-resolution logits `[B, 4Gd, 4Gh, 4Gw]` in the prompts' order.
+    ///
+    /// Prompts with equal numbers of tokens go through the decoder together, as many as suit the provider.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stage`] if a prompt is empty, or ONNX Runtime fails.
+    #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
+    pub fn decode_masks(&self, image: &ImageEmbedding, prompts: &[WindowPrompt<'_>]) -> Result<Array4<f32>, Error> {
+        let stage = Stage::MaskDecoder;
+        let [d, h, w] = self.architecture.low_res_dhw();
+        let (tokens, channels) = (self.architecture.image_tokens(), self.architecture.channels);
+        let upscaled = self.architecture.upscaled_channels();
+        let mut batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (index, prompt) in prompts.iter().enumerate() {
+            batches.entry(prompt.tokens().len()).or_default().push(index);
+        }
+        let mut logits = Array4::zeros((prompts.len(), d, h, w));
+        let batches = batches.values().flat_map(|indices| indices.chunks(self.batch_limit));
+        for indices in batches {
+            let batch: Vec<WindowPrompt<'_>> = indices.iter().map(|&index| prompts[index].clone()).collect();
+            let sparse = self.encode_prompts(&batch)?;
+            let (count, sparse_tokens) = (batch.len(), sparse.shape()[1]);
+            let zeros = vec![0.0; upscaled];
+            let alignment: Vec<f32> = batch
+                .iter()
+                .flat_map(|prompt| prompt.text.map_or(&zeros, |text| &text.alignment).iter().copied())
+                .collect();
+            let (sparse_shape, alignment_shape) = ([count, sparse_tokens, channels], [count, upscaled]);
+            let sparse = sparse.as_slice().expect("a new array is in standard layout");
+            let embedding_shape = [1, tokens, channels];
+            let inputs = |image| {
+                [
+                    ("image_embedding", image),
+                    ("sparse_embeddings", Input::F32(&sparse_shape, sparse)),
+                    ("text_alignment", Input::F32(&alignment_shape, &alignment)),
+                ]
+            };
+            let decode = |image| -> Result<Vec<f32>, Error> {
+                let [found] = self.mask_decoder.run(&inputs(image), ["low_res_logits"])?;
+                Ok(found)
+            };
+            let found = match &image.0 {
+                Values::Device(image) => {
+                    let (inputs, output) = (inputs(Input::Device(image)), ("low_res_logits", &[count, d, h, w][..]));
+                    let found = self.mask_decoder.run_to_host(&inputs, output)?;
+                    let elsewhere = || "the image embedding was made by another model, on another device".to_owned();
+                    found.ok_or_else(|| Error::Stage { stage, reason: elsewhere() })?
+                }
+                Values::Float(image) => decode(Input::F32(&embedding_shape, image))?,
+                Values::Half(image) => decode(Input::F16(&embedding_shape, image))?,
+            };
+            self.finite(stage, "low_res_logits", first_not_finite(&found))?;
+            let found: Array4<f32> = shaped(stage, (count, d, h, w), found)?;
+            for (&index, found) in indices.iter().zip(found.outer_iter()) {
+                logits.index_axis_mut(ndarray::Axis(0), index).assign(&found);
+            }
+        }
+        Ok(logits)
+    }
+}
+
+impl Stages {
+    /// Refuses an output that contains an infinity or NaN: its masks would be silently wrong.
+    fn finite(&self, stage: Stage, output: &'static str, bad: Option<(usize, f32)>) -> Result<(), Error> {
+        match bad {
+            None => Ok(()),
+            Some((index, found)) => Err(Error::NotFinite { stage, output, index, found, precision: self.precision }),
+        }
+    }
+}
+
+fn first_not_finite(values: &[f32]) -> Option<(usize, f32)> {
+    let index = values.iter().position(|value| !value.is_finite())?;
+    Some((index, values[index]))
+}
+
+/// Where the image embedding stays between encoder and decoder: where both keep their tensors, if that is the same place.
+fn shared_place(provider_of: impl Fn(Stage) -> Provider, options: &Options) -> Option<Place> {
+    let place = |stage| provider_of(stage).place(&options.provider_options);
+    place(Stage::ImageEncoder).filter(|encoder| place(Stage::MaskDecoder) == Some(*encoder))
+}
+
+fn shaped<D: ndarray::Dimension, S: ndarray::ShapeBuilder<Dim = D>>(
+    stage: Stage,
+    shape: S,
+    values: Vec<f32>,
+) -> Result<ndarray::Array<f32, D>, Error> {
+    let shape: ndarray::StrideShape<D> = shape.into_shape_with_order().into();
+    ndarray::Array::from_shape_vec(shape, values).map_err(|error| Error::Stage { stage, reason: error.to_string() })
+}
+
+fn expect_shape(stage: Stage, name: &str, expected: &[usize], found: &[usize]) -> Result<(), Error> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Stage { stage, reason: format!("tensor `{name}`: expected shape {expected:?}, found {found:?}") })
+}

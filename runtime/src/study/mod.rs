@@ -1,0 +1,213 @@
+//! One scan, ready for prompts: oriented, normalised, cropped, with the image embeddings of its windows.
+
+pub(crate) mod average;
+mod embedding_cache;
+mod object;
+mod options;
+mod pipeline;
+pub(crate) mod plan;
+mod progress;
+mod prompt_in_window;
+pub(crate) mod region;
+mod segmentation;
+pub mod sliding_window;
+mod windows;
+mod zoom_in;
+mod zoom_out;
+
+use std::borrow::Borrow;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ndarray::Array3;
+use segvol_volume::{Grid, Marks, Mask, Volume};
+
+pub use options::{Profile, StudyOptions};
+pub use progress::{Observer, Progress};
+pub use region::Region;
+pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
+pub use windows::Statistics;
+pub use zoom_out::RegionOfInterest;
+
+use crate::bundle_files::BundleFiles;
+use crate::error::Error;
+use crate::prompt::{Placer, Prompt, PromptError};
+use crate::scan::Scan;
+use crate::scan::crop::Crop;
+use crate::stages::Stages;
+use object::Object;
+use segmentation::label_map;
+use windows::Windows;
+use zoom_in::zoom_in;
+use zoom_out::{region_of_interest, zoom_out};
+
+/// A scan that prompts can be put to, one after the other or many at once.
+///
+/// A study may be shared between threads. Calls wait for each other where they need the same graph.
+pub struct Study {
+    files: Arc<BundleFiles>,
+    options: StudyOptions,
+    scan: Arc<Scan>,
+    windows: Windows,
+    warnings: Vec<String>,
+}
+
+impl Study {
+    pub(crate) fn new(
+        stages: Arc<Stages>,
+        files: Arc<BundleFiles>,
+        options: StudyOptions,
+        volume: impl Borrow<Volume>,
+    ) -> Result<Self, Error> {
+        options.check()?;
+        let mut warnings = volume.borrow().warnings().to_vec();
+        let window = stages.architecture().window_dhw;
+        let mut statistics = Statistics::default();
+        let mut start = Instant::now();
+        let (scan, image) = Scan::prepare(volume, options.orientation, window, &mut |step| {
+            statistics.times_ms.insert(step, start.elapsed().as_secs_f64() * 1e3);
+            start = Instant::now();
+        })?;
+        let shape = scan.crop.shape_dhw();
+        if shape.iter().any(|&n| n < 2) {
+            warnings.push(format!("the body fills only {shape:?} voxels (D, H, W) of the scan"));
+        }
+        let windows = Windows::new(stages, image, options.cache_bytes, statistics);
+        Ok(Self { files, options, scan: Arc::new(scan), windows, warnings })
+    }
+
+    /// The normalised crop, `[D, H, W]`, in [0, 1].
+    #[must_use]
+    pub fn image(&self) -> &Array3<f32> {
+        self.windows.image()
+    }
+
+    /// The crop in the oriented scan.
+    #[must_use]
+    pub fn crop(&self) -> &Crop {
+        &self.scan.crop
+    }
+
+    /// What the user should know about the scan.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The settings that the study was made with.
+    #[must_use]
+    pub fn options(&self) -> &StudyOptions {
+        &self.options
+    }
+
+    /// Shape, affine and header of the scan's file.
+    #[must_use]
+    pub fn grid(&self) -> &Arc<Grid> {
+        &self.scan.grid
+    }
+
+    /// What the study has done since it was made.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.windows.statistics()
+    }
+
+    /// Segments one object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Prompt`] if the prompt does not fit the scan, [`Error::Tokenizer`] if the tokenizer refuses the text,
+    /// [`Error::Bundle`] if a file of the bundle was written to since it was opened, [`Error::Memory`] if there is not
+    /// enough memory, [`Error::Stage`] if ONNX Runtime fails.
+    pub fn segment(&self, prompt: &Prompt) -> Result<Segmentation, Error> {
+        let mut found = self.segment_all(std::slice::from_ref(prompt))?;
+        Ok(found.remove(0))
+    }
+
+    /// Segments several objects; windows that they share are encoded once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Study::segment`].
+    pub fn segment_all(&self, prompts: &[Prompt]) -> Result<Vec<Segmentation>, Error> {
+        self.segment_observed(prompts, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Study::segment_all`]; calls `observer` after every window.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Study::segment`], and [`Error::Cancelled`] if the observer breaks.
+    pub fn segment_observed(
+        &self,
+        prompts: &[Prompt],
+        observer: &mut Observer<'_>,
+    ) -> Result<Vec<Segmentation>, Error> {
+        if prompts.is_empty() {
+            return Err(PromptError::Nothing.into());
+        }
+        if prompts.len() > usize::from(u16::MAX) {
+            return Err(PromptError::TooMany { found: prompts.len() }.into());
+        }
+        self.files.check()?;
+        let placer = self.placer();
+        let mut objects = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            let mut warnings = Vec::new();
+            let placed = placer.place(prompt, &mut warnings)?;
+            objects.push(Object { prompt: placed, text: None, warnings });
+        }
+        self.encode_texts(prompts, &mut objects)?;
+
+        let scan = &self.scan;
+        let window = self.windows.window_dhw();
+        let mut segmentations: Vec<Segmentation> = prompts
+            .iter()
+            .zip(&objects)
+            .zip(zoom_out(&self.windows, &objects)?)
+            .map(|((prompt, object), zoom_out)| Segmentation {
+                name: prompt.name().to_owned(),
+                scan: Arc::clone(scan),
+                roi: region_of_interest(&zoom_out, &scan.tables, window).filter(|_| self.options.zoom_in),
+                zoom_out,
+                zoom_in: None,
+                windows: WindowCounts::default(),
+                warnings: object.warnings.clone(),
+            })
+            .collect();
+        zoom_in(&self.windows, &scan.tables, &self.options, &objects, &mut segmentations, observer)?;
+        Ok(segmentations)
+    }
+
+    fn encode_texts(&self, prompts: &[Prompt], objects: &mut [Object]) -> Result<(), Error> {
+        let (indices, names): (Vec<usize>, Vec<&str>) =
+            prompts.iter().enumerate().filter_map(|(index, prompt)| Some((index, prompt.as_text()?))).unzip();
+        let embeddings = self.windows.timed("encode_text", || self.windows.stages().encode_text(&names))?;
+        for (index, embedding) in indices.into_iter().zip(embeddings) {
+            objects[index].text = Some(embedding);
+        }
+        Ok(())
+    }
+
+    /// Where a prompt's points and box lie in the file.
+    #[must_use]
+    pub fn marks(&self, prompt: &Prompt) -> Marks {
+        self.placer().marks(prompt)
+    }
+
+    fn placer(&self) -> Placer<'_> {
+        let Scan { grid, axes, crop, .. } = &*self.scan;
+        Placer::new(grid, axes, crop, self.windows.window_dhw())
+    }
+
+    /// One label map of several segmentations of this study: 1 for the first, 2 for the second, and so on, 0 for
+    /// background. Where masks overlap, the higher logit wins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is not enough memory for a label per voxel.
+    pub fn label_map(&self, segmentations: &[Segmentation]) -> Result<Mask, Error> {
+        label_map(&self.scan, segmentations)
+    }
+}

@@ -1,0 +1,235 @@
+//! What of an object's prompt shows in a window of the zoom-in pass.
+
+use std::ops::Range;
+
+use ndarray::Array3;
+use segvol_onnx::PromptLabel;
+use segvol_volume::PointLabel;
+
+use super::options::Profile;
+use super::plan::{Frame, frames_of_lattice, frames_over_region};
+use super::region::{Region, bounding_box, runs};
+use crate::prompt::PlacedPrompt;
+use crate::scan::resize::IndexTables;
+use crate::stages::{TextEmbedding, WindowPrompt};
+
+/// Points per window: as many as the released code draws.
+const POINTS_PER_WINDOW: usize = 5;
+
+/// # Quirk
+///
+/// A window without any voxel of the mask still gets a box, of six -1 that are embedded as coordinates.
+const EMPTY_BOX: [f32; 6] = [-1.0; 6];
+
+/// What the zoom-in pass needs to know of one object.
+pub(crate) struct ZoomInObject<'a> {
+    pub(crate) region: Region,
+    /// Zoom-out logits, `[D, H, W]` of the window.
+    pub(crate) zoom_out: &'a Array3<f32>,
+    pub(crate) prompt: &'a PlacedPrompt,
+    pub(crate) text: Option<&'a TextEmbedding>,
+}
+
+/// What the zoom-in pass needs to know of the scan.
+pub(crate) struct ZoomInScan<'a> {
+    pub(crate) profile: Profile,
+    pub(crate) tables: &'a IndexTables,
+    pub(crate) window: [usize; 3],
+    pub(crate) overlap: f64,
+}
+
+impl ZoomInScan<'_> {
+    /// The windows that look at a region.
+    pub(crate) fn frames(&self, region: &Region) -> Vec<Frame> {
+        let fits = (0..3).all(|axis| region.shape_dhw()[axis] <= self.window[axis]);
+        let crop = std::array::from_fn(|axis| self.tables[axis].len());
+        match self.profile {
+            Profile::Default if !fits => frames_of_lattice(region, crop, self.window, self.overlap),
+            Profile::Default | Profile::Released => frames_over_region(region, self.window, self.overlap),
+        }
+    }
+
+    /// The object's prompt as it shows in one of its windows; none if the window is better left as zoomed out.
+    ///
+    /// # Source
+    ///
+    /// BAAI-DCAI/SegVol@5768c97, `utils/monai_inferers_utils.py`, `sliding_window_inference` and
+    /// `utils/click_method.py`, with its random points replaced by points at fixed ranks.
+    pub(crate) fn prompt_in<'t>(
+        &self,
+        object: &ZoomInObject<'t>,
+        frame: &Frame,
+        single: bool,
+    ) -> Option<WindowPrompt<'t>> {
+        let ranges: [Range<usize>; 3] = std::array::from_fn(|axis| frame.visible(axis));
+        let mask = bounding_box(self.tables, ranges.clone(), |voxel| object.zoom_out[voxel] > 0.0);
+        let user_box = object.prompt.bounding_box.map(|[low, high]| {
+            let inside = |voxel: [usize; 3]| (0..3).all(|axis| (low[axis]..=high[axis]).contains(&voxel[axis]));
+            bounding_box(self.tables, ranges.clone(), inside)
+        });
+        let has_points = !object.prompt.points.is_empty();
+        let user_points = if has_points { self.points_in(object.prompt, &ranges) } else { Vec::new() };
+
+        let lattice = self.profile == Profile::Default && !single;
+        if lattice && mask.is_none() && user_points.is_empty() && user_box.is_none_or(|found| found.is_none()) {
+            return None;
+        }
+        let shown = |region: Region| corners(frame, region, [0; 3]);
+        let map_shift = self.map_shift(&object.region);
+        let bounding_box = match user_box {
+            // Several windows: the zoom-out mask, kept inside the user's box.
+            Some(user_box) if lattice => {
+                let user_box = user_box?;
+                Some(shown(mask.and_then(|mask| intersection(mask, user_box)).unwrap_or(user_box)))
+            }
+            Some(user_box) if single => Some(user_box.map_or(EMPTY_BOX, |found| corners(frame, found, map_shift))),
+            Some(_) => Some(mask.map_or(EMPTY_BOX, shown)),
+            None if has_points => Some(mask.map_or(EMPTY_BOX, shown)),
+            None => None,
+        };
+        let points = if has_points { spread(&user_points, frame, map_shift) } else { Vec::new() };
+        Some(WindowPrompt { points, bounding_box, text: object.text })
+    }
+
+    /// How far the user's map lies from the image, per axis.
+    ///
+    /// # Quirk
+    ///
+    /// Where the region is smaller than the window, the released code pads the image and the zoom-out mask but not the
+    /// user's map, whose positions so lack the leading pad.
+    fn map_shift(&self, region: &Region) -> [usize; 3] {
+        match self.profile {
+            Profile::Default => [0; 3],
+            Profile::Released => {
+                let shape = region.shape_dhw();
+                std::array::from_fn(|axis| self.window[axis].saturating_sub(shape[axis]) / 2)
+            }
+        }
+    }
+
+    /// The crop voxels within `ranges` that the foreground points fill, in raster order.
+    fn points_in(&self, prompt: &PlacedPrompt, ranges: &[Range<usize>; 3]) -> Vec<[usize; 3]> {
+        let runs: [_; 3] = std::array::from_fn(|axis| runs(&self.tables[axis], ranges[axis].clone()));
+        let mut voxels = Vec::new();
+        for (point, label) in &prompt.points {
+            if *label == PointLabel::Background {
+                continue;
+            }
+            // A run per axis: the tables never come back to a voxel that they left.
+            let along = |axis: usize| runs[axis].iter().find(|run| run.source == point[axis]);
+            let (Some(d), Some(h), Some(w)) = (along(0), along(1), along(2)) else { continue };
+            for d in d.first..=d.last {
+                for h in h.first..=h.last {
+                    voxels.extend((w.first..=w.last).map(|w| [d, h, w]));
+                }
+            }
+        }
+        voxels.sort_unstable();
+        voxels.dedup();
+        voxels
+    }
+}
+
+/// Five points, all in the object, at the raster-order ranks `floor((2i + 1) n / 10)` of `voxels`; repeated when there are fewer.
+///
+/// # Quirk
+///
+/// Without any voxel: one point at (-1, -1, -1) that is labelled as none.
+fn spread(voxels: &[[usize; 3]], frame: &Frame, shift: [usize; 3]) -> Vec<([f32; 3], PromptLabel)> {
+    if voxels.is_empty() {
+        return vec![([-1.0; 3], PromptLabel::NotAPoint)];
+    }
+    let ranks = (0..POINTS_PER_WINDOW).map(|i| (2 * i + 1) * voxels.len() / (2 * POINTS_PER_WINDOW));
+    ranks.map(|rank| (position(frame, voxels[rank], shift), PromptLabel::Foreground)).collect()
+}
+
+#[allow(clippy::cast_precision_loss)] // Positions in a window are far below 2^24.
+fn position(frame: &Frame, voxel: [usize; 3], shift: [usize; 3]) -> [f32; 3] {
+    std::array::from_fn(|axis| frame.position(axis, voxel[axis]).saturating_sub(shift[axis]) as f32)
+}
+
+fn corners(frame: &Frame, region: Region, shift: [usize; 3]) -> [f32; 6] {
+    let [d0, h0, w0] = position(frame, region.min_dhw, shift);
+    let [d1, h1, w1] = position(frame, region.max_dhw, shift);
+    [d0, h0, w0, d1, h1, w1]
+}
+
+fn intersection(a: Region, b: Region) -> Option<Region> {
+    let min_dhw: [usize; 3] = std::array::from_fn(|axis| a.min_dhw[axis].max(b.min_dhw[axis]));
+    let max_dhw: [usize; 3] = std::array::from_fn(|axis| a.max_dhw[axis].min(b.max_dhw[axis]));
+    (0..3).all(|axis| min_dhw[axis] <= max_dhw[axis]).then_some(Region { min_dhw, max_dhw })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: [usize; 3] = [4, 4, 4];
+
+    fn scan(profile: Profile, tables: &IndexTables) -> ZoomInScan<'_> {
+        ZoomInScan { profile, tables, window: WINDOW, overlap: 0.5 }
+    }
+
+    /// A crop of 8 voxels an axis, each zoom-out voxel standing for two.
+    fn tables() -> IndexTables {
+        std::array::from_fn(|_| (0..8).map(|i| i / 2).collect())
+    }
+
+    fn logits(positive: &[[usize; 3]]) -> Array3<f32> {
+        let mut logits = Array3::from_elem(WINDOW, -1.0);
+        for &voxel in positive {
+            logits[voxel] = 1.0;
+        }
+        logits
+    }
+
+    #[test]
+    fn points_stand_at_fixed_ranks_and_repeat_when_few() {
+        let frame = Frame { start: [0; 3], visible: [(0, 4); 3] };
+        let voxels: Vec<[usize; 3]> = (0..3).map(|w| [0, 0, w]).collect();
+        let found: Vec<f32> = spread(&voxels, &frame, [0; 3]).into_iter().map(|(at, _)| at[2]).collect();
+        assert_eq!(found, [0.0, 0.0, 1.0, 2.0, 2.0]);
+        assert_eq!(spread(&[], &frame, [0; 3]), vec![([-1.0; 3], PromptLabel::NotAPoint)]);
+    }
+
+    #[test]
+    fn the_released_profile_forgets_the_pad_of_the_users_map() {
+        let tables = tables();
+        let zoom_out = logits(&[[1, 1, 1]]);
+        // The box is the mask's own voxel; the region is one voxel thick along d, so padded by one before it.
+        let prompt =
+            PlacedPrompt { points: vec![([1, 1, 1], PointLabel::Foreground)], bounding_box: Some([[1, 1, 1]; 2]) };
+        let region = Region { min_dhw: [2, 0, 0], max_dhw: [3, 3, 3] };
+        let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, text: None };
+        let find = |profile| {
+            let scan = scan(profile, &tables);
+            let frames = scan.frames(&region);
+            assert_eq!(frames.len(), 1);
+            scan.prompt_in(&object, &frames[0], true).expect("the prompt lies in the window")
+        };
+        let (kept, forgotten) = (find(Profile::Default), find(Profile::Released));
+        assert_eq!(kept.bounding_box, Some([1.0, 2.0, 2.0, 2.0, 3.0, 3.0]));
+        assert_eq!(forgotten.bounding_box, Some([0.0, 2.0, 2.0, 1.0, 3.0, 3.0]));
+        assert_eq!(kept.points[0].0, [1.0, 2.0, 2.0]);
+        assert_eq!(forgotten.points[0].0, [0.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn the_default_profile_clips_the_mask_to_the_users_box_and_skips_empty_windows() {
+        let tables = tables();
+        let zoom_out = logits(&[[0, 0, 0], [3, 3, 3]]);
+        let prompt = PlacedPrompt { points: Vec::new(), bounding_box: Some([[0, 0, 0], [0, 1, 1]]) };
+        let region = Region { min_dhw: [0; 3], max_dhw: [7; 3] };
+        let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, text: None };
+        let scan = scan(Profile::Default, &tables);
+        let frames = scan.frames(&region);
+        assert_eq!(frames.len(), 27);
+        let first = scan.prompt_in(&object, &frames[0], false).expect("mask and box lie in the first window");
+        assert_eq!(first.bounding_box, Some([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]), "the mask inside the user's box");
+        assert_eq!(scan.prompt_in(&object, &frames[26], false), None, "the user's box is not in the last window");
+        let text_only = PlacedPrompt { points: Vec::new(), bounding_box: None };
+        let object = ZoomInObject { prompt: &text_only, ..object };
+        assert_eq!(scan.prompt_in(&object, &frames[26], false), Some(WindowPrompt::default()));
+        assert_eq!(scan.prompt_in(&object, &frames[13], false), None, "neither mask nor prompt in the middle window");
+    }
+}

@@ -1,0 +1,159 @@
+//! The windows of one scan: cut from its image, encoded once while memory lasts, decoded for any number of prompts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ndarray::{Array3, Array4, ArrayView3};
+use segvol_base::memory;
+use serde::Serialize;
+
+use super::embedding_cache::{EmbeddingCache, WindowKey};
+use super::plan::Frame;
+use crate::error::Error;
+use crate::scan::resize::{Trilinear, resize_nearest_exact};
+use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
+
+/// What a study has done since it was made.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Statistics {
+    /// Windows that went through the image encoder, including the zoom-out window.
+    pub windows_encoded: usize,
+    /// How often an embedding served one more object or call, so that its window was not encoded again.
+    pub windows_reused: usize,
+    /// Milliseconds per step of the pipeline.
+    pub times_ms: BTreeMap<&'static str, f64>,
+}
+
+/// The windows of one scan.
+pub(crate) struct Windows {
+    stages: Arc<Stages>,
+    /// The normalised crop, `[D, H, W]`, in [0, 1].
+    image: Array3<f32>,
+    upsampling: Trilinear,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    cache: EmbeddingCache,
+    statistics: Statistics,
+}
+
+impl Windows {
+    pub(crate) fn new(stages: Arc<Stages>, image: Array3<f32>, cache_bytes: usize, statistics: Statistics) -> Self {
+        let architecture = stages.architecture();
+        Self {
+            upsampling: Trilinear::new(architecture.low_res_dhw(), architecture.window_dhw),
+            state: Mutex::new(State { cache: EmbeddingCache::new(cache_bytes), statistics }),
+            stages,
+            image,
+        }
+    }
+
+    pub(crate) fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// The normalised crop, `[D, H, W]`, in [0, 1].
+    pub(crate) fn image(&self) -> &Array3<f32> {
+        &self.image
+    }
+
+    /// Voxels of a window, `[D, H, W]`.
+    pub(crate) fn window_dhw(&self) -> [usize; 3] {
+        self.stages.architecture().window_dhw
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.state().statistics.clone()
+    }
+
+    /// Checks that there is memory for the windows that are in progress at one time, whose size does not depend on the
+    /// scan's: images before and inside ONNX Runtime, an embedding, and the logits of this many objects, some of them at
+    /// the window's size. If there is not, kept embeddings are dropped first.
+    pub(crate) fn check_memory(&self, objects: usize) -> Result<(), Error> {
+        let architecture = self.stages.architecture();
+        let [window, low_res] =
+            [architecture.window_dhw, architecture.low_res_dhw()].map(|dhw| dhw.iter().product::<usize>());
+        let embedding = architecture.image_tokens() * architecture.channels;
+        let floats = 8 * window + 4 * embedding + 4 * objects * low_res;
+        let check = || memory::check_available::<f32>("the windows in progress", floats);
+        if check().is_err() {
+            self.state().cache.clear();
+            check()?;
+        }
+        Ok(())
+    }
+
+    /// The image of a window, `[D, H, W]`.
+    pub(crate) fn image_of(&self, key: &WindowKey) -> Array3<f32> {
+        match key {
+            WindowKey::ZoomOut => resize_nearest_exact(self.image.view(), self.window_dhw()),
+            WindowKey::ZoomIn(frame) => self.image_in(frame),
+        }
+    }
+
+    fn image_in(&self, frame: &Frame) -> Array3<f32> {
+        frame.cut(self.image.view(), self.window_dhw())
+    }
+
+    /// The image of a window that has to be encoded, `[D, H, W]`; `None` if its embedding is kept.
+    pub(crate) fn cut(&self, key: &WindowKey) -> Option<Array3<f32>> {
+        if self.state().cache.has(key) { None } else { Some(self.timed("cut", || self.image_of(key))) }
+    }
+
+    /// Low-resolution logits of several prompts in one window, `[P, D, H, W]`. `image` is called if the window has to be
+    /// encoded.
+    pub(crate) fn decode(
+        &self,
+        key: &WindowKey,
+        image: impl FnOnce() -> Array3<f32>,
+        prompts: &[WindowPrompt<'_>],
+    ) -> Result<Array4<f32>, Error> {
+        let embedding = self.embed(key, image)?;
+        self.state().statistics.windows_reused += prompts.len().saturating_sub(1);
+        self.timed("decode", || self.stages.decode_masks(&embedding, prompts))
+    }
+
+    /// The embedding of a window: kept, or encoded now.
+    fn embed(&self, key: &WindowKey, image: impl FnOnce() -> Array3<f32>) -> Result<Arc<ImageEmbedding>, Error> {
+        {
+            let mut state = self.state();
+            if let Some(kept) = state.cache.get(key) {
+                state.statistics.windows_reused += 1;
+                return Ok(kept);
+            }
+        }
+        self.check_memory(1)?;
+        let image = image();
+        let embedding = self.timed("encode_image", || match key {
+            WindowKey::ZoomOut => self.stages.encode_zoom_out(image.view()),
+            WindowKey::ZoomIn(_) => self.stages.encode_image(image.view()),
+        })?;
+        let embedding = Arc::new(embedding);
+        let mut state = self.state();
+        state.statistics.windows_encoded += 1;
+        state.cache.put(key.clone(), Arc::clone(&embedding));
+        Ok(embedding)
+    }
+
+    /// Logits of the window's size, `[D, H, W]`, from low-resolution ones.
+    pub(crate) fn upsample(&self, low_res: ArrayView3<'_, f32>) -> Array3<f32> {
+        self.timed("upsample", || self.upsampling.apply(low_res))
+    }
+
+    /// Runs `work` and adds its time to that of `step`.
+    pub(crate) fn timed<T>(&self, step: &'static str, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        let elapsed = start.elapsed().as_secs_f64() * 1e3;
+        *self.state().statistics.times_ms.entry(step).or_default() += elapsed;
+        result
+    }
+
+    /// The state is consistent after every change, so a panic elsewhere does not invalidate it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,96 @@
+//! The first pass: the whole crop in one window, and from its mask the region for the second pass.
+
+use ndarray::Array3;
+use segvol_base::memory;
+
+use super::embedding_cache::WindowKey;
+use super::object::Object;
+use super::region::{Region, bounding_box};
+use super::windows::Windows;
+use crate::error::Error;
+use crate::scan::resize::IndexTables;
+use crate::stages::WindowPrompt;
+
+/// Zoom-out logits of every object, `[D, H, W]` of the window.
+pub(crate) fn zoom_out(windows: &Windows, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
+    windows.check_memory(objects.len())?;
+    let voxels = windows.window_dhw().iter().product::<usize>();
+    memory::check_available::<f32>("the logits of the zoom-out pass", objects.len() * voxels)?;
+    let prompts: Vec<WindowPrompt<'_>> = objects.iter().map(Object::in_zoom_out_window).collect();
+    let whole = || windows.timed("cut", || windows.image_of(&WindowKey::ZoomOut));
+    let low_res = windows.decode(&WindowKey::ZoomOut, whole, &prompts)?; // [P, D/4, H/4, W/4]
+    Ok(low_res.outer_iter().map(|logits| windows.upsample(logits)).collect())
+}
+
+/// Where the zoom-in pass looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegionOfInterest {
+    /// The region, inside the crop.
+    pub region: Region,
+    /// The region's greatest voxel before it was cut at the crop.
+    ///
+    /// # Quirk
+    ///
+    /// The released code cuts at the crop's size, one too many, and lets the slice be shorter.
+    pub max_before_cut_dhw: [usize; 3],
+}
+
+/// The region around every voxel with a positive logit, grown to at least one window where the crop allows;
+/// none if no voxel is positive.
+///
+/// `tables` take a crop voxel to the voxel of `logits`, `[D, H, W]` of the zoom-out window, that shows it.
+///
+/// # Source
+///
+/// BAAI-DCAI/SegVol@5768c97, `utils/monai_inferers_utils.py`, `logits2roi_coor`.
+pub(crate) fn region_of_interest(
+    logits: &Array3<f32>,
+    tables: &IndexTables,
+    window: [usize; 3],
+) -> Option<RegionOfInterest> {
+    let crop: [usize; 3] = std::array::from_fn(|axis| tables[axis].len());
+    let mask = bounding_box(tables, crop.map(|n| 0..n), |voxel| logits[voxel] > 0.0)?;
+    let extent = mask.shape_dhw();
+    let half: [usize; 3] = std::array::from_fn(|axis| window[axis].saturating_sub(extent[axis]) / 2);
+    let min_dhw = std::array::from_fn(|axis| mask.min_dhw[axis].saturating_sub(half[axis]));
+    let max_before_cut_dhw: [usize; 3] = std::array::from_fn(|axis| crop[axis].min(mask.max_dhw[axis] + half[axis]));
+    let max_dhw = std::array::from_fn(|axis| max_before_cut_dhw[axis].min(crop[axis] - 1));
+    Some(RegionOfInterest { region: Region { min_dhw, max_dhw }, max_before_cut_dhw })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(n: usize) -> Vec<usize> {
+        (0..n).collect()
+    }
+
+    #[test]
+    fn a_small_mask_grows_to_a_window_and_a_large_one_stays() {
+        let tables = [identity(20), identity(20), identity(20)];
+        let mut logits = Array3::from_elem([20, 20, 20], -1.0);
+        for voxel in [[9, 2, 1], [10, 17, 18]] {
+            logits[voxel] = 1.0;
+        }
+        let found = region_of_interest(&logits, &tables, [8, 8, 8]).expect("two voxels are positive");
+        assert_eq!(found.region, Region { min_dhw: [6, 2, 1], max_dhw: [13, 17, 18] });
+        assert_eq!(found.max_before_cut_dhw, [13, 17, 18]);
+    }
+
+    #[test]
+    fn the_greatest_voxel_before_the_cut_may_be_the_size() {
+        let tables = [identity(6), identity(6), identity(6)];
+        let mut logits = Array3::from_elem([6, 6, 6], -1.0);
+        logits[[5, 5, 5]] = 1.0;
+        let found = region_of_interest(&logits, &tables, [8, 8, 8]).expect("one voxel is positive");
+        assert_eq!(found.max_before_cut_dhw, [6, 6, 6]);
+        assert_eq!(found.region, Region { min_dhw: [2, 2, 2], max_dhw: [5, 5, 5] });
+    }
+
+    #[test]
+    fn no_positive_voxel_is_no_region() {
+        let tables = [identity(4), identity(4), identity(4)];
+        assert_eq!(region_of_interest(&Array3::zeros([4, 4, 4]), &tables, [8, 8, 8]), None);
+    }
+}

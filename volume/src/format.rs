@@ -1,0 +1,28 @@
+//! Which format a file has.
+
+use std::path::Path;
+
+/// A format that masks are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// NIfTI, uncompressed: `.nii`.
+    Nifti,
+    /// NIfTI, compressed with gzip: `.nii.gz`.
+    NiftiGzip,
+}
+
+impl Format {
+    /// The format that a file's name asks for; `None` if the name does not end in `.nii` or `.nii.gz`. Upper case counts
+    /// as lower case.
+    #[must_use]
+    pub fn of_name(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+        if name.ends_with(".nii.gz") {
+            Some(Self::NiftiGzip)
+        } else if name.ends_with(".nii") {
+            Some(Self::Nifti)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Where a volume's voxels lie.
+
+use std::borrow::Cow;
+
+use crate::affine::Affine;
+use crate::nifti::{Header, MAX_VOXELS};
+use segvol_base::ErrorKind;
+
+/// Why there is no such grid.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GridError {
+    /// An axis has no voxels, or there are too many altogether.
+    #[error("shape {shape_xyz:?}: expected 1 to {limit} voxels", limit = MAX_VOXELS)]
+    Shape {
+        /// Voxels along i, j, k.
+        shape_xyz: [usize; 3],
+    },
+    /// The affine is not finite, or its axes do not span space.
+    #[error("affine: expected finite numbers and three independent axes, found {0:?}")]
+    Affine(Affine),
+}
+
+impl GridError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Shape { .. } | Self::Affine(_) => ErrorKind::Input,
+        }
+    }
+}
+
+/// A volume's shape and affine, with what is computed from them once.
+///
+/// The header of the file that the volume came from may travel along: a mask on the grid is written with its geometry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    shape_xyz: [usize; 3],
+    affine: Affine,
+    inverse: Affine,
+    rotation: [[f64; 3]; 3],
+    header: Option<Header>,
+}
+
+impl Grid {
+    /// A grid of `shape_xyz` voxels along i, j, k; `affine` takes voxel indices to RAS+ millimetres.
+    ///
+    /// # Errors
+    /// [`GridError::Shape`] if an axis has no voxels or there are more than [`MAX_VOXELS`]; [`GridError::Affine`] if the
+    /// affine cannot be inverted.
+    pub fn new(shape_xyz: [usize; 3], affine: Affine) -> Result<Self, GridError> {
+        check_shape(shape_xyz)?;
+        match (affine.inverse(), affine.rotation()) {
+            (Some(inverse), Some(rotation)) => Ok(Self { shape_xyz, affine, inverse, rotation, header: None }),
+            _ => Err(GridError::Affine(affine)),
+        }
+    }
+
+    /// The grid of a file with this header, which says `affine`.
+    ///
+    /// # Errors
+    /// As for [`Grid::new`].
+    pub fn with_header(header: Header, affine: Affine) -> Result<Self, GridError> {
+        let grid = Self::new(header.shape_xyz, affine)?;
+        Ok(Self { header: Some(header), ..grid })
+    }
+
+    /// Voxels along the file's axes i, j, k.
+    pub fn shape_xyz(&self) -> [usize; 3] {
+        self.shape_xyz
+    }
+
+    /// How many voxels there are.
+    pub fn voxels(&self) -> usize {
+        self.shape_xyz.iter().product()
+    }
+
+    /// From a voxel's index to RAS+ millimetres. Always invertible.
+    pub fn affine(&self) -> &Affine {
+        &self.affine
+    }
+
+    /// From RAS+ millimetres to a voxel's index.
+    pub fn inverse(&self) -> &Affine {
+        &self.inverse
+    }
+
+    /// The orthonormal matrix nearest to the affine's directions, `[x, y, z] x [i, j, k]`: the affine without scale and
+    /// shear.
+    pub fn rotation(&self) -> &[[f64; 3]; 3] {
+        &self.rotation
+    }
+
+    /// Millimetres between neighbours along i, j, k.
+    pub fn spacing_mm(&self) -> [f64; 3] {
+        self.affine.spacing_mm()
+    }
+
+    /// The volume of one voxel, in millilitres; right also where axes are not perpendicular.
+    pub fn voxel_volume_ml(&self) -> f64 {
+        self.affine.determinant().abs() / 1000.0
+    }
+
+    /// The volume of this many voxels, in millilitres.
+    pub fn volume_ml(&self, voxels: u64) -> f64 {
+        voxels as f64 * self.voxel_volume_ml()
+    }
+
+    /// The centres of the eight corner voxels, as voxel indices (i, j, k).
+    pub fn corners_ijk(&self) -> [[f64; 3]; 8] {
+        corners([0.0; 3], self.shape_xyz.map(|n| n as f64 - 1.0))
+    }
+
+    /// The header of the NIfTI file that the volume came from; `None` if it came from no such file.
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// The header that a mask on this grid is written with: the geometry of the file's own header, or one that is made of
+    /// shape and affine.
+    pub fn nifti_header(&self) -> Cow<'_, Header> {
+        match &self.header {
+            Some(header) => Cow::Borrowed(header),
+            None => Cow::Owned(Header::from_affine(self.shape_xyz, &self.affine)),
+        }
+    }
+}
+
+/// How many voxels there are.
+///
+/// # Errors
+/// [`GridError::Shape`] if an axis has none, or there are more than [`MAX_VOXELS`].
+pub(crate) fn check_shape(shape_xyz: [usize; 3]) -> Result<usize, GridError> {
+    let voxels = shape_xyz.into_iter().try_fold(1_usize, usize::checked_mul);
+    voxels.filter(|&voxels| voxels > 0 && voxels as u64 <= MAX_VOXELS).ok_or(GridError::Shape { shape_xyz })
+}
+
+/// The eight corners of the box from `min` to `max`.
+#[must_use]
+pub fn corners(min: [f64; 3], max: [f64; 3]) -> [[f64; 3]; 8] {
+    std::array::from_fn(|corner| {
+        std::array::from_fn(|axis| if corner >> axis & 1 == 0 { min[axis] } else { max[axis] })
+    })
+}
+
+/// The smallest box that holds all `points`: its least and its greatest coordinates.
+///
+/// Without points, the least coordinates are infinity and the greatest minus infinity.
+#[must_use]
+pub fn bounds(points: impl IntoIterator<Item = [f64; 3]>) -> ([f64; 3], [f64; 3]) {
+    points.into_iter().fold(([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]), |(min, max), point| {
+        (std::array::from_fn(|axis| min[axis].min(point[axis])), std::array::from_fn(|axis| max[axis].max(point[axis])))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_is_checked_when_it_is_made() {
+        let affine = Affine::from_spacing([1.0, 2.0, 3.0]);
+        for shape_xyz in [[0, 1, 1], [1 << 11, 1 << 11, 1 << 10], [usize::MAX; 3]] {
+            assert_eq!(Grid::new(shape_xyz, affine).expect_err("no such shape"), GridError::Shape { shape_xyz });
+        }
+        let flat = Affine::from_spacing([1.0, 0.0, 3.0]);
+        assert_eq!(Grid::new([2, 2, 2], flat).expect_err("a flat affine"), GridError::Affine(flat));
+        let grid = Grid::new([2, 3, 4], affine).expect("a grid");
+        assert_eq!(grid.inverse().apply([1.0, 2.0, 3.0]), [1.0; 3]);
+        assert_eq!(grid.rotation(), &[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+        assert!((grid.volume_ml(500) - 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn eight_corners_bound_their_box() {
+        let grid = Grid::new([2, 3, 4], Affine::from_spacing([1.0; 3])).expect("a grid");
+        assert_eq!(bounds(grid.corners_ijk()), ([0.0; 3], [1.0, 2.0, 3.0]));
+        let mut corners = corners([-1.0, 0.0, 5.0], [1.0, 2.0, 6.0]).to_vec();
+        corners.dedup();
+        assert_eq!(corners.len(), 8);
+    }
+}

@@ -1,0 +1,245 @@
+//! What a segmentation leaves: labels on the input's grid.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use segvol_base::{ErrorKind, OutOfMemory};
+
+use crate::format::Format;
+use crate::grid::Grid;
+use crate::nifti::{self, Voxels};
+
+/// `intent_code` of voxels that are labels, NIFTI_INTENT_LABEL.
+const INTENT_LABEL: i16 = 1002;
+
+/// `intent_code` of voxels that are any numbers.
+const INTENT_NONE: i16 = 0;
+
+/// Why a mask cannot be made or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MaskError {
+    /// Not one label per voxel of the grid.
+    #[error("voxels on a grid {shape_xyz:?}: expected {expected}, found {found}")]
+    Length {
+        /// The grid's voxels along i, j, k.
+        shape_xyz: [usize; 3],
+        /// Their product.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// The name says no format that is written.
+    #[error("{path}: expected a name that ends in .nii or .nii.gz", path = path.display())]
+    Name {
+        /// The name.
+        path: PathBuf,
+    },
+    /// The operating system says so.
+    #[error("{path}: cannot write: {source}", path = path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl MaskError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Length { .. } | Self::Name { .. } => ErrorKind::Usage,
+            Self::Memory(error) => error.kind(),
+            Self::Io { .. } => ErrorKind::Runtime,
+        }
+    }
+}
+
+/// One label per voxel, i fastest, then j, k; 0 is background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// Labels up to 255.
+    U8(Vec<u8>),
+    /// Labels beyond that.
+    U16(Vec<u16>),
+}
+
+impl Labels {
+    /// How many voxels there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(labels) => labels.len(),
+            Self::U16(labels) => labels.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The label of the voxel at this place in the file's order.
+    pub fn get(&self, index: usize) -> Option<u16> {
+        match self {
+            Self::U8(labels) => labels.get(index).map(|&label| u16::from(label)),
+            Self::U16(labels) => labels.get(index).copied(),
+        }
+    }
+
+    /// Calls `visit` with the place of every voxel that has this label, in order.
+    fn each(&self, label: u16, mut visit: impl FnMut(usize)) {
+        match self {
+            Self::U8(labels) => {
+                let Ok(label) = u8::try_from(label) else { return };
+                labels.iter().enumerate().filter(|&(_, &l)| l == label).for_each(|(index, _)| visit(index));
+            }
+            Self::U16(labels) => {
+                labels.iter().enumerate().filter(|&(_, &l)| l == label).for_each(|(index, _)| visit(index));
+            }
+        }
+    }
+}
+
+impl From<Vec<u8>> for Labels {
+    fn from(labels: Vec<u8>) -> Self {
+        Self::U8(labels)
+    }
+}
+
+impl From<Vec<u16>> for Labels {
+    fn from(labels: Vec<u16>) -> Self {
+        Self::U16(labels)
+    }
+}
+
+/// Labels on the grid of the volume that they segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mask {
+    labels: Labels,
+    grid: Arc<Grid>,
+}
+
+impl Mask {
+    /// A mask of labels in the grid's order: i fastest, then j, k.
+    ///
+    /// # Errors
+    /// [`MaskError::Length`] if there is not one label per voxel.
+    pub fn from_labels(labels: impl Into<Labels>, grid: Arc<Grid>) -> Result<Self, MaskError> {
+        let labels = labels.into();
+        check_length(labels.len(), &grid)?;
+        Ok(Self { labels, grid })
+    }
+
+    /// Voxels along the file's axes i, j, k.
+    pub fn shape_xyz(&self) -> [usize; 3] {
+        self.grid.shape_xyz()
+    }
+
+    /// Where the voxels lie.
+    pub fn grid(&self) -> &Arc<Grid> {
+        &self.grid
+    }
+
+    /// The labels, i fastest, then j, k.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The labels, without a copy.
+    pub fn into_labels(self) -> Labels {
+        self.labels
+    }
+
+    /// Whether each voxel has this label, i fastest, then j, k.
+    ///
+    /// # Errors
+    /// [`MaskError::Memory`] if there is no room for them.
+    pub fn voxels_of(&self, label: u16) -> Result<Vec<bool>, MaskError> {
+        segvol_base::memory::check_available::<bool>("the voxels of a label", self.labels.len())?;
+        let mut voxels = vec![false; self.labels.len()];
+        self.labels.each(label, |index| voxels[index] = true);
+        Ok(voxels)
+    }
+
+    /// How many voxels have this label.
+    pub fn count(&self, label: u16) -> u64 {
+        let mut count = 0;
+        self.labels.each(label, |_| count += 1);
+        count
+    }
+
+    /// The volume of this label, in millilitres.
+    pub fn volume_ml(&self, label: u16) -> f64 {
+        self.grid.volume_ml(self.count(label))
+    }
+
+    /// The smallest and the largest index `(i, j, k)` of voxels with this label, both inclusive; `None` where there are
+    /// none.
+    pub fn bounding_box_ijk(&self, label: u16) -> Option<([usize; 3], [usize; 3])> {
+        let [ni, nj, _] = self.shape_xyz();
+        let mut bounds: Option<([usize; 3], [usize; 3])> = None;
+        self.labels.each(label, |index| {
+            let ijk = [index % ni, index / ni % nj, index / (ni * nj)];
+            let (minimum, maximum) = bounds.get_or_insert((ijk, ijk));
+            for axis in 0..3 {
+                minimum[axis] = minimum[axis].min(ijk[axis]);
+                maximum[axis] = maximum[axis].max(ijk[axis]);
+            }
+        });
+        bounds
+    }
+
+    /// Writes the labels as NIfTI, `.nii` or `.nii.gz` by the name, on the input's grid.
+    ///
+    /// Version, byte order, spacings, units, qform, sform and both codes are the input's; voxels are `uint8` (`uint16`
+    /// beyond 255), unscaled, with `intent_code` 1002 (labels). Nothing else of the input's header is copied, nor are
+    /// its extensions: they may name the patient. The file appears whole or not at all, and the same mask gives the
+    /// same bytes.
+    ///
+    /// # Errors
+    /// [`MaskError::Name`] for any other name; [`MaskError::Io`] with the path.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), MaskError> {
+        save(path.as_ref(), &self.grid, INTENT_LABEL, self.as_voxels())
+    }
+
+    /// Writes the bytes that [`Mask::save`] puts into a file to any writer: memory, or a network.
+    ///
+    /// # Errors
+    /// What `writer` says.
+    pub fn write(&self, writer: impl Write, format: Format) -> io::Result<()> {
+        nifti::write_as(writer, format, &self.grid.nifti_header(), INTENT_LABEL, self.as_voxels())
+    }
+
+    fn as_voxels(&self) -> Voxels<'_> {
+        match &self.labels {
+            Labels::U8(labels) => Voxels::U8(labels),
+            Labels::U16(labels) => Voxels::U16(labels),
+        }
+    }
+}
+
+/// Writes float32 values on the input's grid, as [`Mask::save`] writes labels: logits, with NaN where there are none.
+///
+/// # Errors
+/// [`MaskError::Length`] if there is not one value per voxel; [`MaskError::Name`], [`MaskError::Io`].
+pub fn save_logits(path: impl AsRef<Path>, logits: &[f32], grid: &Grid) -> Result<(), MaskError> {
+    save(path.as_ref(), grid, INTENT_NONE, Voxels::F32(logits))
+}
+
+fn save(path: &Path, grid: &Grid, intent_code: i16, voxels: Voxels<'_>) -> Result<(), MaskError> {
+    check_length(voxels.len(), grid)?;
+    let format = Format::of_name(path).ok_or_else(|| MaskError::Name { path: path.to_path_buf() })?;
+    nifti::write(path, format, &grid.nifti_header(), intent_code, voxels)
+        .map_err(|source| MaskError::Io { path: path.to_path_buf(), source })
+}
+
+fn check_length(found: usize, grid: &Grid) -> Result<(), MaskError> {
+    let expected = grid.voxels();
+    if found == expected { Ok(()) } else { Err(MaskError::Length { shape_xyz: grid.shape_xyz(), expected, found }) }
+}

@@ -1,0 +1,55 @@
+//! How much two masks agree, and how large one is.
+//!
+//! `docs/evaluation.md` defines every figure in words; [`Scores`] takes all of them of one pair of masks.
+
+mod distance;
+mod scores;
+mod surface;
+
+pub use scores::Scores;
+pub use surface::SurfaceDistances;
+
+use crate::grid::Grid;
+
+/// Dice's coefficient of two sets of voxels: twice what they share over what they hold, in [0, 1].
+///
+/// `in_a` and `in_b` say which voxels belong. Two empty sets agree: 1. The slices are compared up to the end of the
+/// shorter one; voxels beyond it count as outside of the shorter and are judged in the longer.
+///
+/// The released code adds 1 to the denominator, which favours nothing but large masks; this is the plain definition.
+pub fn dice<A, B>(a: &[A], b: &[B], in_a: impl Fn(&A) -> bool, in_b: impl Fn(&B) -> bool) -> f64 {
+    let shared = a.iter().zip(b).filter(|(a, b)| in_a(a) && in_b(b)).count();
+    let held = a.iter().filter(|a| in_a(a)).count() + b.iter().filter(|b| in_b(b)).count();
+    if held == 0 { 1.0 } else { 2.0 * shared as f64 / held as f64 }
+}
+
+/// The volume of this many voxels of a grid, in millilitres.
+pub fn volume_ml(voxels: u64, grid: &Grid) -> f64 {
+    grid.volume_ml(voxels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::affine::Affine;
+    use crate::volume::Volume;
+
+    #[test]
+    fn dice_of_known_sets() {
+        let set = |&value: &u8| value != 0;
+        assert_eq!(dice(&[1_u8, 1, 0, 0], &[0_u8, 1, 1, 0], set, set), 0.5);
+        assert_eq!(dice(&[1_u8, 2, 0], &[1_u8, 2, 0], set, set), 1.0);
+        assert_eq!(dice(&[1_u8, 0], &[0_u8, 1], set, set), 0.0);
+        assert_eq!(dice(&[0_u8, 0], &[0.0_f32, 0.0], set, |&value| value > 0.0), 1.0);
+        assert_eq!(dice(&[1_u8, 0], &[0_u8, 0], set, set), 0.0);
+        // The released formula gives 2 / 3 here.
+        assert_eq!(dice(&[1_u8], &[1_u8], set, set), 1.0);
+    }
+
+    #[test]
+    fn volume_counts_shear_and_spacing() {
+        let affine = Affine::new([[2.0, 1.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0], [0.0, 0.0, -5.0, 0.0]]);
+        let volume = Volume::new([2, 2, 2], vec![0.0; 8], affine).expect("a volume");
+        assert!((volume_ml(100, volume.grid()) - 3.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,321 @@
+//! Between the file's axes `(i, j, k)` and the model's `[D, H, W]`.
+
+use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
+use serde::Serialize;
+
+use crate::grid::Grid;
+use crate::strided::Strided;
+
+/// Which way up the model sees the scan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Orientation {
+    /// Permuted and flipped to the nearest RAS+ axes first: one patient gives one result, however the file stores it.
+    #[default]
+    Ras,
+    /// As the file stores it: the released demo, which asks for RAS but hands over no affine.
+    Stored,
+}
+
+/// The permutation and flips that take a file's voxels to the model's `[D, H, W]`.
+///
+/// `D`, `H` and `W` are z, y and x of the oriented volume; each is one of the file's axes, perhaps backwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AxisMap {
+    shape_xyz: [usize; 3],
+    /// For each of D, H, W: which of i, j, k it is.
+    file_axis: [usize; 3],
+    /// For each of D, H, W: whether it runs against the file's axis.
+    flipped: [bool; 3],
+}
+
+impl AxisMap {
+    /// The map for a volume on `grid`.
+    pub fn new(grid: &Grid, orientation: Orientation) -> Self {
+        let xyz = match orientation {
+            Orientation::Ras => nearest_axes(grid.rotation()),
+            Orientation::Stored => [(0, false), (1, false), (2, false)],
+        };
+        let dhw = [xyz[2], xyz[1], xyz[0]];
+        Self { shape_xyz: grid.shape_xyz(), file_axis: dhw.map(|(axis, _)| axis), flipped: dhw.map(|(_, flip)| flip) }
+    }
+
+    /// The oriented volume's `[D, H, W]`.
+    pub fn shape_dhw(&self) -> [usize; 3] {
+        self.file_axis.map(|axis| self.shape_xyz[axis])
+    }
+
+    /// The file's axis (0 = i, 1 = j, 2 = k) behind each of `[D, H, W]`.
+    pub fn file_axes(&self) -> [usize; 3] {
+        self.file_axis
+    }
+
+    /// Whether each of `[D, H, W]` runs against the file's axis.
+    pub fn flipped(&self) -> [bool; 3] {
+        self.flipped
+    }
+
+    /// A file voxel index `(i, j, k)`, fractions allowed, as an index into the oriented volume.
+    pub fn to_dhw(&self, ijk: [f64; 3]) -> [f64; 3] {
+        let shape = self.shape_dhw();
+        [0, 1, 2].map(|axis| {
+            let index = ijk[self.file_axis[axis]];
+            if self.flipped[axis] { shape[axis] as f64 - 1.0 - index } else { index }
+        })
+    }
+
+    /// An index into the oriented volume, fractions allowed, as the file's voxel index `(i, j, k)`.
+    pub fn to_ijk(&self, dhw: [f64; 3]) -> [f64; 3] {
+        let shape = self.shape_dhw();
+        let mut ijk = [0.0; 3];
+        for axis in 0..3 {
+            ijk[self.file_axis[axis]] =
+                if self.flipped[axis] { shape[axis] as f64 - 1.0 - dhw[axis] } else { dhw[axis] };
+        }
+        ijk
+    }
+
+    /// The oriented volume, `[D, H, W]`, of voxels in the file's order (i fastest).
+    ///
+    /// # Panics
+    /// If there are not as many voxels as the grid has.
+    pub fn orient<T: Copy + Default + Send + Sync>(&self, file_order: &[T]) -> Array3<T> {
+        let [ni, nj, nk] = self.shape_xyz;
+        assert_eq!(file_order.len(), ni * nj * nk, "voxels of a volume {:?}", self.shape_xyz);
+        let file_strides = [1, ni as isize, (ni * nj) as isize];
+        let source =
+            Strided::new(file_order, self.shape_dhw(), self.file_axis.map(|axis| file_strides[axis]), self.flipped);
+        let mut oriented = Array3::default(self.shape_dhw());
+        let out = oriented.as_slice_mut().expect("a new array is in standard layout");
+        source.copy_into(out, |value| value);
+        oriented
+    }
+
+    /// Voxels in the file's order (i fastest), to be filled as the oriented volume `[D, H, W]`.
+    ///
+    /// # Panics
+    /// If there are not as many voxels as the grid has.
+    pub fn oriented_mut<'a, T>(&self, file_order: &'a mut [T]) -> ArrayViewMut3<'a, T> {
+        let [ni, nj, nk] = self.shape_xyz;
+        assert_eq!(file_order.len(), ni * nj * nk, "voxels of a volume {:?}", self.shape_xyz);
+        #[allow(clippy::expect_used)] // The lengths are equal.
+        let stored = ArrayViewMut3::from_shape([nk, nj, ni], file_order).expect("as many voxels as the grid has");
+        // The view's axes are the file's, slowest first.
+        let mut oriented = stored.permuted_axes(self.file_axis.map(|axis| 2 - axis));
+        for (axis, _) in self.flipped.iter().enumerate().filter(|&(_, &flipped)| flipped) {
+            oriented.invert_axis(Axis(axis));
+        }
+        oriented
+    }
+
+    /// Voxels in the file's order (i fastest) of an oriented volume: undoes [`orient`](Self::orient).
+    ///
+    /// # Panics
+    /// If the array is not of [`shape_dhw`](Self::shape_dhw).
+    pub fn restore<T: Copy + Default + Send + Sync>(&self, dhw: ArrayView3<'_, T>) -> Vec<T> {
+        assert_eq!(dhw.shape(), self.shape_dhw(), "shape of the oriented volume");
+        let [ni, nj, nk] = self.shape_xyz;
+        let dhw = dhw.as_standard_layout();
+        let [_, height, width] = self.shape_dhw();
+        let dhw_strides = [(height * width) as isize, width as isize, 1];
+        // The file's rows, columns and slices, slowest first: k, j, i.
+        let mut strides = [0; 3];
+        let mut flipped = [false; 3];
+        for axis in 0..3 {
+            strides[2 - self.file_axis[axis]] = dhw_strides[axis];
+            flipped[2 - self.file_axis[axis]] = self.flipped[axis];
+        }
+        let mut restored = vec![T::default(); ni * nj * nk];
+        let source = dhw.as_slice().expect("`as_standard_layout` gives a standard layout");
+        Strided::new(source, [nk, nj, ni], strides, flipped).copy_into(&mut restored, |value| value);
+        restored
+    }
+}
+
+/// For each of x, y, z: the file's axis nearest to it, and whether that axis runs against it.
+///
+/// `rotation` is the affine without scale and shear (polar decomposition). The most certain pair of axes is taken first:
+/// the choice then does not depend on the order in which the file stores its axes. Equally certain pairs
+/// (a volume turned by 45 degrees) are told apart by where the axis points in the patient, for the same reason.
+///
+/// # Source
+/// nibabel, `nibabel/orientations.py`, `io_orientation`. It goes through the file's axes in order, which gives the same
+/// wherever each axis is within 45 degrees of one of the patient's; beyond, its choice depends on the stored order.
+fn nearest_axes(rotation: &[[f64; 3]; 3]) -> [(usize, bool); 3] {
+    /// Far above the rounding of the polar decomposition, far below any angle that matters.
+    const TIE: f64 = 1e-6;
+    // How an axis points, signed so that it runs along the world's axis that it is matched with.
+    let direction = |world: usize, file: usize| {
+        let sign = rotation[world][file].signum();
+        rotation.map(|row| sign * row[file])
+    };
+    let mut axes = [(0, false); 3];
+    let (mut worlds, mut files) = (vec![0, 1, 2], vec![0, 1, 2]);
+    while !worlds.is_empty() {
+        let mut best: Option<(usize, usize)> = None;
+        for &world in &worlds {
+            for &file in &files {
+                let better = best.is_none_or(|(best_world, best_file)| {
+                    let difference = rotation[world][file].abs() - rotation[best_world][best_file].abs();
+                    if difference.abs() > TIE {
+                        return difference > 0.0;
+                    }
+                    if world != best_world {
+                        return false; // x before y before z
+                    }
+                    let (found, kept) = (direction(world, file), direction(world, best_file));
+                    (0..3).find(|&row| (found[row] - kept[row]).abs() > TIE).is_some_and(|row| found[row] > kept[row])
+                });
+                if better {
+                    best = Some((world, file));
+                }
+            }
+        }
+        let (world, file) = best.expect("as many axes of the file are left as of the patient");
+        axes[world] = (file, rotation[world][file] < 0.0);
+        worlds.retain(|&other| other != world);
+        files.retain(|&other| other != file);
+    }
+    axes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::affine::Affine;
+    use crate::volume::Volume;
+    use proptest::prelude::*;
+
+    const PERMUTATIONS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+    /// Every way to store one volume: file axis `a` is axis `permutation[a]` of the original, backwards where bit `a`
+    /// of `flips` is set.
+    fn orders() -> impl Iterator<Item = ([usize; 3], u8)> {
+        PERMUTATIONS.into_iter().flat_map(|permutation| (0..8).map(move |flips| (permutation, flips)))
+    }
+
+    /// The original's index of a voxel of the stored volume.
+    fn original(permutation: [usize; 3], flips: u8, shape: [usize; 3], ijk: [usize; 3]) -> [usize; 3] {
+        let mut index = [0; 3];
+        for axis in 0..3 {
+            let n = shape[permutation[axis]];
+            index[permutation[axis]] = if flips >> axis & 1 == 1 { n - 1 - ijk[axis] } else { ijk[axis] };
+        }
+        index
+    }
+
+    /// The volume stored in another order, at the same place in the patient.
+    fn stored(permutation: [usize; 3], flips: u8, shape: [usize; 3], voxels: &[f32], affine: &Affine) -> Volume {
+        let new_shape = permutation.map(|axis| shape[axis]);
+        let mut new_voxels = Vec::new();
+        for k in 0..new_shape[2] {
+            for j in 0..new_shape[1] {
+                for i in 0..new_shape[0] {
+                    let [x, y, z] = original(permutation, flips, shape, [i, j, k]);
+                    new_voxels.push(voxels[(z * shape[1] + y) * shape[0] + x]);
+                }
+            }
+        }
+        let place = |ijk| affine.apply(original(permutation, flips, shape, ijk).map(|n| n as f64));
+        let origin = place([0, 0, 0]);
+        // One step along each axis; the affine is linear, so a step out of a short axis is as good (`original` allows
+        // none).
+        let mut columns = [[0.0; 3]; 3];
+        for (axis, column) in columns.iter_mut().enumerate() {
+            let sign = if flips >> axis & 1 == 1 { -1.0 } else { 1.0 };
+            *column = affine.rows().map(|row| sign * row[permutation[axis]]);
+        }
+        let rows = [0, 1, 2].map(|row| [columns[0][row], columns[1][row], columns[2][row], origin[row]]);
+        Volume::new(new_shape, new_voxels, Affine::new(rows)).expect("a volume")
+    }
+
+    fn check_all_orders(affine: Affine) {
+        let shape = [17, 5, 33];
+        let voxels: Vec<f32> = (0..shape.iter().product::<usize>()).map(|n| n as f32).collect();
+        let reference = Volume::new(shape, voxels.clone(), affine).expect("a volume");
+        let expected = AxisMap::new(reference.grid(), Orientation::Ras).orient(reference.voxels());
+        for (permutation, flips) in orders() {
+            let volume = stored(permutation, flips, shape, &voxels, &affine);
+            let map = AxisMap::new(volume.grid(), Orientation::Ras);
+            let oriented = map.orient(volume.voxels());
+            assert_eq!(oriented, expected, "axes {permutation:?}, flips {flips:03b}");
+            assert_eq!(map.restore(oriented.view()), volume.voxels(), "axes {permutation:?}, flips {flips:03b}");
+            let mut filled = vec![0.0; oriented.len()];
+            map.oriented_mut(&mut filled).assign(&oriented);
+            assert_eq!(filled, volume.voxels(), "axes {permutation:?}, flips {flips:03b}");
+            // A voxel is at the same place in the patient, however it is stored.
+            for dhw in [[0.0, 0.0, 0.0], [3.0, 1.5, 2.25]] {
+                let here = volume.grid().affine().apply(map.to_ijk(dhw));
+                let there =
+                    reference.grid().affine().apply(AxisMap::new(reference.grid(), Orientation::Ras).to_ijk(dhw));
+                assert!((0..3).all(|axis| (here[axis] - there[axis]).abs() < 1e-9), "{here:?} {there:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_48_orders_of_an_upright_volume_orient_alike() {
+        check_all_orders(Affine::new([[0.8, 0.0, 0.0, -100.0], [0.0, 0.7, 0.0, 20.0], [0.0, 0.0, 2.5, 800.0]]));
+    }
+
+    #[test]
+    fn all_48_orders_of_an_oblique_sheared_volume_orient_alike() {
+        check_all_orders(Affine::new([[0.7, -0.2, 0.9, -100.0], [0.3, 0.6, 0.4, 20.0], [-0.1, 0.2, 2.2, 800.0]]));
+    }
+
+    #[test]
+    fn all_48_orders_of_a_volume_turned_by_45_degrees_orient_alike() {
+        let half = 0.5_f64.sqrt();
+        check_all_orders(Affine::new([[half, -half, 0.0, 0.0], [half, half, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]));
+    }
+
+    #[test]
+    fn ras_is_the_transpose_of_a_ras_file() {
+        let volume = Volume::new([2, 3, 4], (0..24).map(|n| n as f32).collect(), Affine::from_spacing([1.0; 3]))
+            .expect("a volume");
+        for orientation in [Orientation::Ras, Orientation::Stored] {
+            let oriented = AxisMap::new(volume.grid(), orientation).orient(volume.voxels());
+            assert_eq!(oriented.shape(), [4, 3, 2]);
+            assert_eq!(oriented[[3, 1, 0]], (3 * 6 + 2) as f32);
+        }
+    }
+
+    #[test]
+    fn axes_are_matched_as_nibabel_does() {
+        // nibabel.aff2axcodes of these rows: ('P', 'I', 'R'), so x is k, y is -i, z is -j.
+        let affine = Affine::new([[0.1, 0.2, 0.9, 0.0], [-0.9, 0.1, 0.1, 0.0], [0.1, -0.8, 0.2, 0.0]]);
+        assert_eq!(nearest_axes(&affine.rotation().expect("invertible")), [(2, false), (0, true), (1, true)]);
+    }
+
+    proptest! {
+        #[test]
+        fn to_ijk_undoes_to_dhw(
+            rows in prop::array::uniform3(prop::array::uniform4(-3.0_f64..3.0)),
+            ijk in prop::array::uniform3(-20.0_f64..20.0),
+        ) {
+            let Ok(volume) = Volume::new([3, 4, 5], vec![0.0; 60], Affine::new(rows)) else { return Ok(()) };
+            let map = AxisMap::new(volume.grid(), Orientation::Ras);
+            let mut axes = map.file_axes();
+            axes.sort_unstable();
+            prop_assert_eq!(axes, [0, 1, 2]);
+            let back = map.to_ijk(map.to_dhw(ijk));
+            prop_assert!((0..3).all(|axis| (back[axis] - ijk[axis]).abs() < 1e-9));
+        }
+
+        #[test]
+        fn continuous_and_whole_indices_agree(
+            rows in prop::array::uniform3(prop::array::uniform4(-3.0_f64..3.0)),
+            shape in prop::array::uniform3(1_usize..40),
+        ) {
+            let voxels: Vec<f32> = (0..shape.iter().product::<usize>()).map(|n| n as f32).collect();
+            let Ok(volume) = Volume::new(shape, voxels, Affine::new(rows)) else { return Ok(()) };
+            let map = AxisMap::new(volume.grid(), Orientation::Ras);
+            let oriented = map.orient(volume.voxels());
+            for (dhw, &value) in oriented.indexed_iter() {
+                let [i, j, k] = map.to_ijk([dhw.0, dhw.1, dhw.2].map(|n| n as f64)).map(|n| n as usize);
+                prop_assert_eq!(value, ((k * shape[1] + j) * shape[0] + i) as f32);
+            }
+            prop_assert_eq!(map.restore(oriented.view()), volume.voxels());
+        }
+    }
+}
