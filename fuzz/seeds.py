@@ -1,7 +1,7 @@
-"""Writes the seeds of every fuzz target into corpus/: small files as PyTorch, NumPy and nibabel write them.
+"""Writes the seeds of the fuzz targets into corpus/: small files as PyTorch, NumPy and nibabel write them.
 
-Run by hand when a format gains something: python3 fuzz/seeds.py (torch, nibabel, numpy). What the fuzzer found worth
-keeping lies beside them under its hash.
+Run it by hand when a format gains something: python3 fuzz/seeds.py (needs torch, nibabel and numpy). The inputs that the
+fuzzer itself found are not here but in the archives of reached/.
 """
 
 import gzip
@@ -245,7 +245,7 @@ def records() -> None:
     write("records", "gzip", gzip.compress(packed({**prompts, **halves}, {"tool": "x"}), mtime=0))
 
 
-# The seeds of `manifest` are those of tests' bundles, without their last field.
+# The seeds of `manifest` are not made here: they are the manifests of the tests' bundles, without their last field.
 checkpoints()
 volumes()
 texts()

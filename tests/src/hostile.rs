@@ -2,7 +2,7 @@
 //! functions that C calls, with what it may hand over (`hostile_c/`).
 //!
 //! A target takes any bytes, and panics only where a promise is broken. `fuzz/` runs each under libFuzzer;
-//! `tests/hostile_files.rs` runs all of them on the kept corpus and on mutations of it.
+//! `tests/hostile_files.rs` runs all of them on the inputs that `fuzz/` keeps and on mutations of those.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +25,7 @@ use crate::{checkpoint, hostile_c, models};
 
 /// One reader.
 pub struct Target {
-    /// Its name: that of its corpus and of its binary in `fuzz/`.
+    /// Its name, which is also that of its binary, its folder and its archive in `fuzz/`.
     pub name: &'static str,
     /// Puts bytes through it.
     pub run: fn(&[u8]),

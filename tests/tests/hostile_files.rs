@@ -1,29 +1,92 @@
 //! Files from anywhere: no reader panics, breaks a promise, or takes more memory than the file's size allows.
 //!
-//! The kept corpus of `fuzz/`, crashes that were found among it, and seeded mutations of it. libFuzzer itself is
-//! run by `scripts/fuzz`.
+//! Runs every target on the inputs that `fuzz/` keeps (files with names in `corpus/`, and the archives of `reached/`) and on
+//! seeded mutations of them. libFuzzer itself is run by `scripts/fuzz`.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use flate2::read::MultiGzDecoder;
 use peak_alloc::PeakAlloc;
 use segvol_tests::hostile::{self, TARGETS, Target};
+use sha1::{Digest as _, Sha1};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Mutations of a target's corpus in every run, and in the long one.
+/// Mutations of a target's inputs in every run, and in the long one.
 const MUTATIONS: usize = 300;
 const MANY_MUTATIONS: usize = 20_000;
 
-fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target.name);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    paths.sort();
-    paths.into_iter().map(|path| (path.clone(), fs::read(path).expect("read"))).collect()
+/// One input: where it is kept, for messages, and its bytes.
+type Input = (String, Vec<u8>);
+
+/// A folder inside `fuzz/`.
+fn fuzz(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz").join(folder)
+}
+
+/// The names in a folder, sorted.
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name().into_string();
+    entries.map(|entry| name(entry).expect("UTF-8")).collect()
+}
+
+/// Everything kept for a target: its named files, then its archive.
+///
+/// A loose file that is named by a hash is refused: it belongs in the archive.
+fn inputs(target: &Target) -> Result<Vec<Input>, String> {
+    let folder = fuzz("corpus").join(target.name);
+    let mut inputs = Vec::new();
+    for name in names(&folder) {
+        let path = folder.join(&name);
+        if is_hash(&name) {
+            return Err(format!(
+                "{}: rename it to say what it is for, or move it to target/fuzz/found/{} and run `scripts/fuzz keep`",
+                path.display(),
+                target.name
+            ));
+        }
+        inputs.push((path.display().to_string(), fs::read(&path).expect("read")));
+    }
+    let path = fuzz("reached").join(format!("{}.tar.gz", target.name));
+    let packed = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let unpacked = unpack(&packed).map_err(|problem| format!("{}: {problem}", path.display()))?;
+    inputs.extend(unpacked.into_iter().map(|(name, bytes)| (format!("{}, {name}", path.display()), bytes)));
+    Ok(inputs)
+}
+
+/// Whether a name is a SHA-1 in hexadecimal, as libFuzzer names an input.
+fn is_hash(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The inputs of an archive: at least one, each named by the SHA-1 of its bytes, in the order of their names.
+fn unpack(packed: &[u8]) -> Result<Vec<Input>, String> {
+    // All of it first: gzip's checksum is at the end, and the archive's own end comes before that.
+    let mut archive = Vec::new();
+    MultiGzDecoder::new(packed).read_to_end(&mut archive).map_err(|error| format!("not whole gzip: {error}"))?;
+    let mut inputs: Vec<Input> = Vec::new();
+    for entry in tar::Archive::new(&archive[..]).entries().map_err(|error| error.to_string())? {
+        let mut entry = entry.map_err(|error| format!("not a tar archive: {error}"))?;
+        let name = entry.path().map_err(|error| error.to_string())?.display().to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
+        let hash: String = Sha1::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if name != hash {
+            return Err(format!("`{name}`: expected the SHA-1 of its contents as its name, {hash}"));
+        }
+        if inputs.last().is_some_and(|(before, _)| *before >= name) {
+            return Err(format!("`{name}`: not in the order of the names"));
+        }
+        inputs.push((name, bytes));
+    }
+    if inputs.is_empty() { Err("no inputs".to_owned()) } else { Ok(inputs) }
 }
 
 /// Marsaglia's xorshift: the same numbers everywhere.
@@ -39,7 +102,7 @@ impl Random {
 }
 
 /// A file with a few bits, bytes, or stretches changed.
-fn mutated(random: &mut Random, files: &[(PathBuf, Vec<u8>)]) -> Vec<u8> {
+fn mutated(random: &mut Random, files: &[Input]) -> Vec<u8> {
     const TELLING: [&[u8]; 9] =
         [b"\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\xc0\x7f", b"[", b"{", b"\"", b"1e999", b"-1"];
     let mut bytes = files[random.below(files.len())].1.clone();
@@ -92,22 +155,32 @@ fn run(target: &Target, bytes: &[u8], what: &str) -> usize {
     taken
 }
 
+/// Lets one test run at a time: temporary files, the panic hook and the count of memory belong to the whole process.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[allow(clippy::print_stderr, reason = "the memory taken is what docs/reliability.md quotes")]
 fn run_all(mutations: usize) {
-    // Files and the count of memory are the process's.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // Readers from elsewhere may panic inside a fence, which then says so in its own words.
+    let _turn = turn();
+    let kept: Vec<_> = TARGETS.iter().map(|target| (target, inputs(target))).collect();
+    // Readers from other crates may panic inside a fence, which reports that as an error.
     std::panic::set_hook(Box::new(|_| ()));
     let mut failures = Vec::new();
-    for target in TARGETS {
-        let files = corpus(target);
-        assert!(!files.is_empty(), "{}: no corpus", target.name);
+    for (target, files) in kept {
+        let files = match files {
+            Ok(files) => files,
+            Err(problem) => {
+                failures.push(problem);
+                continue;
+            }
+        };
         let mut random = Random(0x5e67_0001 + target.name.len() as u64);
         let all = || {
             let mut most = 0;
-            for (path, bytes) in &files {
-                most = most.max(run(target, bytes, &path.display().to_string()));
+            for (kept_as, bytes) in &files {
+                most = most.max(run(target, bytes, kept_as));
             }
             for index in 0..mutations {
                 let bytes = mutated(&mut random, &files);
@@ -138,4 +211,50 @@ fn files_from_anywhere_break_no_promise() {
 #[ignore = "some minutes; run with --ignored"]
 fn many_files_from_anywhere_break_no_promise() {
     run_all(MANY_MUTATIONS);
+}
+
+#[test]
+fn every_target_has_an_archive_and_every_archive_a_target() {
+    let _turn = turn();
+    let expected: BTreeSet<String> = TARGETS.iter().map(|target| format!("{}.tar.gz", target.name)).collect();
+    let archives = names(&fuzz("reached")).into_iter().filter(|name| !name.ends_with(".new")).collect();
+    assert_eq!(expected, archives);
+    let folders: BTreeSet<String> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
+    assert_eq!(folders, names(&fuzz("corpus")));
+}
+
+/// A gzip-compressed tar archive of these entries.
+fn pack(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut archive = tar::Builder::new(encoder);
+    for (name, bytes) in entries {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, *bytes).expect("memory");
+    }
+    archive.into_inner().and_then(flate2::write::GzEncoder::finish).expect("memory")
+}
+
+#[test]
+fn a_damaged_archive_is_refused() {
+    let _turn = turn();
+    const A: &str = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8";
+    const B: &str = "e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98";
+    let whole = pack(&[(A, b"a"), (B, b"b")]);
+    assert_eq!(unpack(&whole), Ok(vec![(A.to_owned(), b"a".to_vec()), (B.to_owned(), b"b".to_vec())]));
+
+    let refused = |packed: &[u8], reason: &str| {
+        let problem = unpack(packed).expect_err(reason);
+        assert!(problem.contains(reason), "{problem}");
+    };
+    for length in [0, 20, whole.len() / 2, whole.len() - 1] {
+        refused(&whole[..length], "not whole gzip");
+    }
+    let mut other_checksum = whole.clone();
+    let at = whole.len() - 8;
+    other_checksum[at] ^= 1;
+    refused(&other_checksum, "not whole gzip");
+    refused(&pack(&[]), "no inputs");
+    refused(&pack(&[(A, b"b")]), "expected the SHA-1");
+    refused(&pack(&[(B, b"b"), (A, b"a")]), "not in the order");
 }
