@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::montage::MAX_OBJECTS;
-
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,8 +26,11 @@ pub enum OverlayError {
         found: [usize; 3],
     },
     /// More objects than a picture has rows.
-    #[error("expected at most {MAX_OBJECTS} objects in one picture, found more")]
-    TooMany,
+    #[error("expected at most {most} objects in one picture, found more")]
+    TooMany {
+        /// How many rows it may have.
+        most: usize,
+    },
     /// There is no room for an object's voxels.
     #[error("voxels of an object: expected room for {bytes} bytes of memory, found less")]
     Memory {

@@ -85,7 +85,7 @@ impl Montage {
     /// [`MAX_OBJECTS`], [`OverlayError::Memory`] if there is no room for the object.
     pub fn add(&mut self, object: Object<'_>) -> Result<(), OverlayError> {
         if self.rows.len() == MAX_OBJECTS {
-            return Err(OverlayError::TooMany);
+            return Err(OverlayError::TooMany { most: MAX_OBJECTS });
         }
         let shape = |what: &str, (mask, label): (&Mask, u16)| {
             self.check_shape(&format!("{what} of {:?}", object.name), mask.shape_xyz())?;
@@ -317,7 +317,7 @@ mod tests {
         for _ in 0..MAX_OBJECTS {
             montage.add(object).expect("added");
         }
-        assert!(matches!(montage.add(object), Err(OverlayError::TooMany)));
+        assert!(matches!(montage.add(object), Err(OverlayError::TooMany { .. })));
         assert!(matches!(montage.draw(&other), Err(OverlayError::Grid { .. })));
     }
 }
