@@ -1,174 +1,112 @@
-//! Pixels that lines, discs and text are drawn on.
+//! Lines on a picture in the making.
+
+use image::{ImageBuffer, Luma, RgbaImage};
+use tiny_skia::{Color, LineCap, LineJoin, Paint, PathBuilder, PixmapMut, StrokeDash, Transform};
 
 use crate::palette::{Colour, HALO};
 
-/// A picture in the making, red, green and blue per pixel.
-#[derive(Clone, Debug)]
-pub(crate) struct Canvas {
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-    pub(crate) rgb: Vec<u8>,
-}
+/// A picture in the making. Every pixel is opaque; alpha is there because `tiny_skia` draws on such pixels.
+pub(crate) type Canvas = RgbaImage;
+
+/// One number per pixel, from 0 to 1.
+pub(crate) type Field = ImageBuffer<Luma<f32>, Vec<f32>>;
+
+/// Points `(x, y)` in pixels, joined one after the other. The line is closed if the last point is the first.
+pub(crate) type Line = Vec<[f32; 2]>;
+
+/// How opaque a halo is.
+const HALO_STRENGTH: f32 = 0.55;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stroke {
     pub(crate) colour: Colour,
     /// Pixels across.
-    pub(crate) width: f64,
-    /// Pixels drawn and left out in turn; none for a whole line.
-    pub(crate) dash: Option<[f64; 2]>,
+    pub(crate) width: f32,
+    /// Length of a dash and of the gap after it, in pixels. `None` for a solid line.
+    pub(crate) dash: Option<[f32; 2]>,
     /// Pixels of dark on both sides.
-    pub(crate) halo: f64,
+    pub(crate) halo: f32,
 }
 
-impl Canvas {
-    pub(crate) fn new(width: usize, height: usize, ground: Colour) -> Self {
-        Self { width, height, rgb: ground.repeat(width * height) }
-    }
-
-    /// Mixes a colour into a pixel: 0 leaves it, 1 replaces it. Pixels elsewhere are none.
-    pub(crate) fn blend(&mut self, x: usize, y: usize, colour: Colour, share: f64) {
-        if x >= self.width || y >= self.height {
-            return;
-        }
-        let pixel = &mut self.rgb[3 * (y * self.width + x)..][..3];
-        for (channel, colour) in pixel.iter_mut().zip(colour) {
-            let mixed = f64::from(*channel) + (f64::from(colour) - f64::from(*channel)) * share.clamp(0.0, 1.0);
-            *channel = mixed.round() as u8;
+/// Draws lines. What lies outside the canvas is cut off.
+pub(crate) fn stroke(canvas: &mut Canvas, lines: &[Line], stroke: Stroke) {
+    let mut path = PathBuilder::new();
+    for line in lines {
+        let Some((&[x, y], others)) = line.split_first() else { continue };
+        path.move_to(x, y);
+        others.iter().for_each(|&[x, y]| path.line_to(x, y));
+        if others.last() == Some(&[x, y]) {
+            path.close();
         }
     }
-
-    /// Fills a rectangle of whole pixels.
-    pub(crate) fn fill(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], colour: Colour) {
-        for y in y..y + height {
-            for x in x..x + width {
-                self.blend(x, y, colour, 1.0);
-            }
-        }
+    let (width, height) = canvas.dimensions();
+    // Without points or pixels there is nothing to draw.
+    let Some((path, mut pixels)) = path.finish().zip(PixmapMut::from_bytes(canvas, width, height)) else { return };
+    let dash = stroke.dash.and_then(|dash| StrokeDash::new(dash.to_vec(), 0.0));
+    let mut draw = |[red, green, blue]: Colour, strength: f32, width: f32| {
+        let mut colour = Color::from_rgba8(red, green, blue, 255);
+        colour.apply_opacity(strength);
+        let mut paint = Paint::default();
+        paint.set_color(colour);
+        let (line_cap, line_join, dash) = (LineCap::Round, LineJoin::Round, dash.clone());
+        let stroke = tiny_skia::Stroke { width, line_cap, line_join, dash, ..Default::default() };
+        pixels.stroke_path(&path, &paint, &stroke, Transform::identity(), None);
+    };
+    if stroke.halo > 0.0 {
+        draw(HALO, HALO_STRENGTH, stroke.width + 2.0 * stroke.halo);
     }
-
-    /// Puts another canvas here.
-    pub(crate) fn paste(&mut self, other: &Self, [x, y]: [usize; 2]) {
-        let columns = other.width.min(self.width.saturating_sub(x));
-        for row in 0..other.height.min(self.height.saturating_sub(y)) {
-            let from = &other.rgb[3 * row * other.width..][..3 * columns];
-            self.rgb[3 * ((y + row) * self.width + x)..][..3 * columns].copy_from_slice(from);
-        }
-    }
-
-    /// Draws lines through points `(x, y)`; what lies beside the canvas is cut off.
-    pub(crate) fn stroke(&mut self, lines: &[Vec<[f64; 2]>], stroke: Stroke) {
-        let dashed: Vec<Vec<[f64; 2]>>;
-        let lines = match stroke.dash {
-            None => lines,
-            Some(dash) => {
-                dashed = lines.iter().flat_map(|line| dashes(line, dash)).collect();
-                &dashed
-            }
-        };
-        if stroke.halo > 0.0 {
-            self.cover(lines, stroke.width + 2.0 * stroke.halo, HALO, 0.55);
-        }
-        self.cover(lines, stroke.width, stroke.colour, 1.0);
-    }
-
-    /// Each pixel is covered once, as far as the nearest piece of any line covers it.
-    fn cover(&mut self, lines: &[Vec<[f64; 2]>], width: f64, colour: Colour, strength: f64) {
-        let reach = width / 2.0 + 0.5;
-        let mut covered = std::collections::BTreeMap::new();
-        for piece in lines.iter().flat_map(|line| line.windows(2)) {
-            let ([ax, ay], [bx, by]) = (piece[0], piece[1]);
-            let pixels = |a: f64, b: f64, count: usize| {
-                let low = (a.min(b) - reach).floor().max(0.0);
-                let high = (a.max(b) + reach).ceil().min(count as f64);
-                if low < high { low as usize..high as usize } else { 0..0 }
-            };
-            for y in pixels(ay, by, self.height) {
-                for x in pixels(ax, bx, self.width) {
-                    let at = [x as f64 + 0.5, y as f64 + 0.5];
-                    let share = (reach - distance(at, [ax, ay], [bx, by])).clamp(0.0, 1.0);
-                    if share > 0.0 {
-                        let most = covered.entry((y, x)).or_insert(0.0_f64);
-                        *most = most.max(share);
-                    }
-                }
-            }
-        }
-        for ((y, x), share) in covered {
-            self.blend(x, y, colour, share * strength);
-        }
-    }
+    draw(stroke.colour, 1.0, stroke.width);
 }
 
-/// From a point to a piece of a line.
-fn distance([x, y]: [f64; 2], [ax, ay]: [f64; 2], [bx, by]: [f64; 2]) -> f64 {
-    let (dx, dy) = (bx - ax, by - ay);
-    let length = dx * dx + dy * dy;
-    let along = if length > 0.0 { (((x - ax) * dx + (y - ay) * dy) / length).clamp(0.0, 1.0) } else { 0.0 };
-    (x - ax - along * dx).hypot(y - ay - along * dy)
-}
-
-/// Cuts a line into dashes, `on` pixels long and `off` apart.
-fn dashes(line: &[[f64; 2]], [on, off]: [f64; 2]) -> Vec<Vec<[f64; 2]>> {
-    let mut found: Vec<Vec<[f64; 2]>> = Vec::new();
-    let mut drawing = true;
-    let mut left = on;
-    let mut dash: Vec<[f64; 2]> = line.first().copied().into_iter().collect();
-    for piece in line.windows(2) {
-        let (mut from, to) = (piece[0], piece[1]);
-        loop {
-            let length = (to[0] - from[0]).hypot(to[1] - from[1]);
-            if length < left {
-                left -= length;
-                if drawing {
-                    dash.push(to);
-                }
-                break;
-            }
-            let share = if length > 0.0 { left / length } else { 0.0 };
-            from = [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];
-            if drawing {
-                dash.push(from);
-                found.push(std::mem::take(&mut dash));
-            } else {
-                dash = vec![from];
-            }
-            drawing = !drawing;
-            left = if drawing { on } else { off };
-        }
-    }
-    if dash.len() > 1 {
-        found.push(dash);
-    }
-    found
+/// The sides between two corners.
+pub(crate) fn rectangle([x0, y0]: [f32; 2], [x1, y1]: [f32; 2]) -> Line {
+    vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::palette::opaque;
 
     const WHITE: Colour = [255; 3];
+    const GREY: Colour = [100; 3];
 
-    fn red(canvas: &Canvas, x: usize, y: usize) -> u8 {
-        canvas.rgb[3 * (y * canvas.width + x)]
+    /// A grey canvas with a line from left to right at half of its height.
+    fn drawn(look: Stroke) -> Canvas {
+        let mut canvas = Canvas::from_pixel(40, 9, opaque(GREY));
+        stroke(&mut canvas, &[vec![[-5.0, 4.5], [50.0, 4.5]]], look);
+        canvas
     }
 
     #[test]
-    fn a_line_covers_its_width_and_no_more() {
-        let mut canvas = Canvas::new(20, 9, [0; 3]);
-        let line = vec![vec![[-5.0, 4.5], [30.0, 4.5]]];
-        canvas.stroke(&line, Stroke { colour: WHITE, width: 2.0, dash: None, halo: 0.0 });
-        let column: Vec<u8> = (0..9).map(|y| red(&canvas, 10, y)).collect();
-        assert_eq!(column, [0, 0, 0, 128, 255, 128, 0, 0, 0]);
-        canvas.stroke(&[vec![[1e9, 1e9], [2e9, 2e9]]], Stroke { colour: WHITE, width: 2.0, dash: None, halo: 1.0 });
-        canvas.blend(20, 0, WHITE, 1.0);
+    fn a_line_covers_its_width_and_its_halo_and_no_more() {
+        let look = Stroke { colour: WHITE, width: 3.0, dash: None, halo: 1.0 };
+        let mut canvas = drawn(look);
+        let column: Vec<u8> = (0..9).map(|y| canvas.get_pixel(20, y)[0]).collect();
+        assert_eq!(column, [100, 100, 45, 255, 255, 255, 45, 100, 100]);
+        assert!(canvas.pixels().all(|pixel| pixel[3] == 255), "transparent");
+
+        let before = canvas.clone();
+        stroke(&mut canvas, &[vec![[1e9, 1e9], [2e9, 2e9]], vec![[-50.0, -50.0], [-9.0, 4.0]], Vec::new()], look);
+        assert!(canvas == before, "lines outside the canvas");
     }
 
     #[test]
-    fn dashes_are_as_long_as_they_should_be() {
-        let corner = [[0.0, 0.0], [7.0, 0.0], [7.0, 7.0]];
-        let found = dashes(&corner, [5.0, 3.0]);
-        assert_eq!(found, [vec![[0.0, 0.0], [5.0, 0.0]], vec![[7.0, 1.0], [7.0, 6.0]]]);
+    fn a_picture_may_be_taller_than_what_is_drawn_at_once() {
+        let mut canvas = Canvas::from_pixel(20, 30_000, opaque(GREY));
+        let look = Stroke { colour: WHITE, width: 3.0, dash: None, halo: 0.0 };
+        stroke(&mut canvas, &[vec![[5.0, 25_000.5], [15.0, 25_000.5]]], look);
+        let rows: Vec<u32> = (0..30_000).filter(|&y| canvas.get_pixel(10, y)[0] == 255).collect();
+        assert_eq!(rows, [24_999, 25_000, 25_001]);
+    }
+
+    #[test]
+    fn a_dashed_line_has_gaps() {
+        let canvas = drawn(Stroke { colour: WHITE, width: 1.0, dash: Some([5.0, 4.0]), halo: 0.0 });
+        let drawn: Vec<u32> = (0..40).filter(|&x| canvas.get_pixel(x, 4)[0] == 255).collect();
+        // The line starts at -5; a dash begins every 9 pixels from there.
+        let expected: Vec<u32> = [4, 13, 22, 31].into_iter().flat_map(|first| first..first + 5).collect();
+        assert_eq!(drawn, expected);
     }
 }

@@ -3,9 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use segvol_base::OutOfMemory;
-
-use crate::montage::MAX_OBJECTS;
+use segvol_base::{ErrorKind, OutOfMemory};
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +28,11 @@ pub enum OverlayError {
         found: [usize; 3],
     },
     /// More objects than a picture has rows.
-    #[error("expected at most {MAX_OBJECTS} objects in one picture, found more")]
-    TooMany,
+    #[error("expected at most {most} objects in one picture, found more")]
+    TooMany {
+        /// How many rows it may have.
+        most: usize,
+    },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
@@ -49,4 +50,17 @@ pub enum OverlayError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl OverlayError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Window { .. } | Self::TooMany { .. } | Self::Name { .. } => ErrorKind::Usage,
+            Self::Grid { .. } => ErrorKind::Input,
+            Self::Memory(error) => error.kind(),
+            Self::Io { .. } => ErrorKind::Runtime,
+        }
+    }
 }

@@ -1,16 +1,16 @@
 //! What the lines and marks mean.
 
-use segvol::PointLabel;
+use segvol_volume::PointLabel;
 
-use crate::canvas::{Canvas, Stroke};
+use crate::canvas::{Canvas, Stroke, rectangle, stroke};
 use crate::palette::{Colour, TEXT};
 use crate::text::{self, Weight};
 use crate::tile;
 
 /// Pixels that a sample takes, with the gap behind it.
-const SAMPLE: usize = 34;
+const SAMPLE: u32 = 34;
 /// Pixels between entries.
-const GAP: usize = 20;
+const GAP: u32 = 20;
 
 /// What an entry shows.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +31,13 @@ pub(crate) struct Entry {
 /// Entries in lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Legend {
-    entries: Vec<([usize; 2], Entry)>,
-    lines: usize,
+    entries: Vec<([u32; 2], Entry)>,
+    lines: u32,
 }
 
 impl Legend {
     /// Entries one after the other, in as many lines of this width as it takes.
-    pub(crate) fn new(entries: Vec<Entry>, width: usize) -> Self {
+    pub(crate) fn new(entries: Vec<Entry>, width: u32) -> Self {
         let (mut x, mut line) = (0, 0);
         let mut placed = Vec::new();
         for mut entry in entries {
@@ -53,11 +53,11 @@ impl Legend {
     }
 
     /// Pixels from its top to its bottom.
-    pub(crate) fn height(&self) -> usize {
+    pub(crate) fn height(&self) -> u32 {
         self.lines * text::LINE
     }
 
-    pub(crate) fn draw(&self, canvas: &mut Canvas, [left, top]: [usize; 2]) {
+    pub(crate) fn draw(&self, canvas: &mut Canvas, [left, top]: [u32; 2]) {
         for ([x, line], entry) in &self.entries {
             let (x, y) = (left + x, top + line * text::LINE);
             sample(canvas, [x, y], entry.sample, entry.colour);
@@ -67,24 +67,15 @@ impl Legend {
 }
 
 /// A piece of line, a mark or a box, in the height of a line of text.
-fn sample(canvas: &mut Canvas, [x, y]: [usize; 2], sample: Sample, colour: Colour) {
-    let (left, middle) = (x as f64 + 1.0, y as f64 + text::HEIGHT as f64 / 2.0 + 0.5);
-    let right = left + SAMPLE as f64 - 10.0;
+fn sample(canvas: &mut Canvas, [x, y]: [u32; 2], sample: Sample, colour: Colour) {
+    let (left, middle) = (x as f32 + 1.0, y as f32 + text::HEIGHT as f32 / 2.0 + 0.5);
+    let right = left + SAMPLE as f32 - 10.0;
     match sample {
-        Sample::Line(stroke) => {
-            canvas.stroke(&[vec![[left, middle], [right, middle]]], Stroke { colour, ..stroke });
-        }
+        Sample::Line(look) => stroke(canvas, &[vec![[left, middle], [right, middle]]], Stroke { colour, ..look }),
         Sample::Point(label) => tile::point(canvas, [(left + right) / 2.0, middle], label, colour),
         Sample::Box => {
-            let (top, bottom) = (middle - 5.0, middle + 5.0);
-            let sides = vec![
-                [left + 3.0, top],
-                [right - 3.0, top],
-                [right - 3.0, bottom],
-                [left + 3.0, bottom],
-                [left + 3.0, top],
-            ];
-            canvas.stroke(&[sides], Stroke { colour, width: 1.4, ..tile::OTHER });
+            let sides = rectangle([left + 3.0, middle - 5.0], [right - 3.0, middle + 5.0]);
+            stroke(canvas, &[sides], Stroke { colour, halo: 0.0, ..tile::BOX });
         }
     }
 }

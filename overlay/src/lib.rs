@@ -18,7 +18,6 @@ mod montage;
 mod palette;
 mod picture;
 mod plane;
-mod resample;
 mod shape;
 mod slices;
 mod text;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use segvol::volume::Grid;
-use segvol::{Marks, Mask, PointLabel, Volume};
+use image::imageops;
+use segvol_volume::Grid;
+use segvol_volume::{Marks, Mask, PointLabel, Volume};
 
 use crate::canvas::{Canvas, Stroke};
 use crate::error::OverlayError;
 use crate::legend::{Entry, Legend, Sample};
-use crate::palette::{self, FAINT, GROUND, TEXT, TRUTH};
+use crate::palette::{self, FAINT, GROUND, TEXT, TRUTH, opaque};
 use crate::picture::Picture;
 use crate::plane::{Axis, Plane};
 use crate::shape::Shape;
@@ -21,9 +22,9 @@ use crate::window::Window;
 pub const MAX_OBJECTS: usize = 64;
 
 /// Pixels around the picture and between its parts.
-const GAP: usize = 8;
+const GAP: u32 = 8;
 /// The narrowest column, so that captions have room.
-const NARROWEST: usize = 200;
+const NARROWEST: u32 = 200;
 
 /// How a scan is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -85,7 +86,7 @@ impl Montage {
     /// [`MAX_OBJECTS`], [`OverlayError::Memory`] if there is no room for the object.
     pub fn add(&mut self, object: Object<'_>) -> Result<(), OverlayError> {
         if self.rows.len() == MAX_OBJECTS {
-            return Err(OverlayError::TooMany);
+            return Err(OverlayError::TooMany { most: MAX_OBJECTS });
         }
         let shape = |what: &str, (mask, label): (&Mask, u16)| {
             self.check_shape(&format!("{what} of {:?}", object.name), mask.shape_xyz())?;
@@ -112,26 +113,24 @@ impl Montage {
         let needed = self.rows.iter().map(|row| row.needed.len()).max().unwrap_or(0);
         let columns = needed.clamp(*slices::COLUMNS.start(), *slices::COLUMNS.end());
         let column = frame.width.max(NARROWEST);
-        let inner = columns * (column + GAP) - GAP;
+        let inner = columns as u32 * (column + GAP) - GAP;
         let row_height = text::LINE + frame.height + text::LINE + GAP;
 
         let legend = Legend::new(self.entries(), inner);
         let top = GAP + text::LINE + legend.height() + GAP;
-        let height = top + self.rows.len() * (row_height + GAP);
-        let mut canvas = Canvas::new(inner + 2 * GAP, height, GROUND);
+        let height = top + self.rows.len() as u32 * (row_height + GAP);
+        let mut canvas = Canvas::from_pixel(inner + 2 * GAP, height, opaque(GROUND));
         text::draw(&mut canvas, [GAP, GAP], &text::fitted(&self.title(), inner), Weight::Regular, FAINT);
         legend.draw(&mut canvas, [GAP, GAP + text::LINE]);
 
         for (index, row) in self.rows.iter().enumerate() {
-            let y = top + index * (row_height + GAP);
+            let y = top + index as u32 * (row_height + GAP);
             self.head(&mut canvas, index, [GAP, y], inner);
-            for (place, slice) in
-                slices::fill(row.needed.clone(), columns, &row.shape, row.truth.as_ref()).into_iter().enumerate()
-            {
-                let x = GAP + place * (column + GAP);
+            let y = y + text::LINE + 2;
+            let shown = slices::fill(row.needed.clone(), columns, &row.shape, row.truth.as_ref());
+            for (x, slice) in (GAP..).step_by((column + GAP) as usize).zip(shown) {
                 let tile = self.tile(volume, index, slice, frame);
-                let y = y + text::LINE + 2;
-                canvas.paste(&tile, [x + (column - frame.width) / 2, y]);
+                imageops::replace(&mut canvas, &tile, (x + (column - frame.width) / 2).into(), y.into());
                 let caption = text::fitted(&self.caption(row, slice), column);
                 let x = x + (column - text::width(&caption)) / 2;
                 text::draw(&mut canvas, [x, y + frame.height + 2], &caption, Weight::Regular, FAINT);
@@ -183,9 +182,10 @@ impl Montage {
     }
 
     /// A row's first line: colour, name, size, note.
-    fn head(&self, canvas: &mut Canvas, index: usize, [x, y]: [usize; 2], width: usize) {
+    fn head(&self, canvas: &mut Canvas, index: usize, [x, y]: [u32; 2], width: u32) {
         let row = &self.rows[index];
-        canvas.fill([x, y + 3], [10, 10], palette::object(index));
+        let sample = Canvas::from_pixel(10, 10, opaque(palette::object(index)));
+        imageops::replace(canvas, &sample, x.into(), (y + 3).into());
         let name = text::fitted(&row.name, width / 2);
         text::draw(canvas, [x + 18, y], &name, Weight::Bold, TEXT);
         let voxels = row.shape.voxels();
@@ -225,14 +225,14 @@ impl Montage {
 
 #[cfg(test)]
 mod tests {
-    use segvol::{BoundingBox, Mask};
+    use segvol_volume::{BoundingBox, Mask};
 
     use super::*;
     use crate::palette::Colour;
     use crate::plane::tests::stored;
 
     /// Where the first tile's left top is, with a legend of one line.
-    const TILE: [usize; 2] = [GAP, GAP + text::LINE + text::LINE + GAP + text::LINE + 2];
+    const TILE: [usize; 2] = [GAP as usize, (GAP + text::LINE + text::LINE + GAP + text::LINE + 2) as usize];
 
     /// A block of bone in water at the patient's left front, on slices 8 to 11.
     fn block([x, y, z]: [usize; 3]) -> bool {
@@ -264,7 +264,7 @@ mod tests {
         let pictures = ["RAS", "LPS", "SPL", "AIR"].map(|axes| picture(axes, View::default(), 1));
         let first = &pictures[0];
         assert!(pictures.iter().all(|other| other == first), "one patient, other pictures");
-        assert_eq!(first.width(), 3 * (360 + GAP) + GAP);
+        assert_eq!(first.width(), 3 * (360 + 8) + 8);
         // Ten pixels to a voxel, columns from x 35 (right) down, rows from y 29 (front) down; this is slice 10.
         let at = |x: f64, y: f64| {
             let (x, y) = ((35.5 - x) * 10.0, (29.5 - y) * 10.0);
@@ -288,7 +288,7 @@ mod tests {
         // The tiles are slices 10, 9 and 8.
         let marked: Vec<usize> = (0..3)
             .filter(|tile| {
-                let (x, y) = (TILE[0] + tile * (360 + GAP) + 265, TILE[1] + 65);
+                let (x, y) = (TILE[0] + tile * (360 + 8) + 265, TILE[1] + 65);
                 picture.pixel(x, y) == Some(palette::object(0)) && picture.pixel(x + 4, y) == Some(palette::object(0))
             })
             .collect();
@@ -317,7 +317,7 @@ mod tests {
         for _ in 0..MAX_OBJECTS {
             montage.add(object).expect("added");
         }
-        assert!(matches!(montage.add(object), Err(OverlayError::TooMany)));
+        assert!(matches!(montage.add(object), Err(OverlayError::TooMany { .. })));
         assert!(matches!(montage.draw(&other), Err(OverlayError::Grid { .. })));
     }
 }

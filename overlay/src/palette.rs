@@ -1,5 +1,7 @@
 //! Colours that people with any colour vision tell apart.
 
+use image::Rgba;
+
 /// Red, green, blue.
 pub(crate) type Colour = [u8; 3];
 
@@ -31,4 +33,9 @@ const OBJECTS: [Colour; 7] = [
 /// The colour of an object, by its place.
 pub(crate) fn object(index: usize) -> Colour {
     OBJECTS[index % OBJECTS.len()]
+}
+
+/// A colour as a pixel.
+pub(crate) fn opaque([red, green, blue]: Colour) -> Rgba<u8> {
+    Rgba([red, green, blue, 255])
 }

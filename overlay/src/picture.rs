@@ -3,18 +3,16 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{DynamicImage, RgbImage};
 use segvol_base::atomic_file;
 
 use crate::canvas::Canvas;
 use crate::error::OverlayError;
 
-/// A picture, three bytes (red, green, blue) per pixel, row by row.
+/// A picture: red, green and blue for each pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-}
+pub struct Picture(RgbImage);
 
 /// Whether a file of this name is a picture that can be written: it ends in `.png`.
 pub fn is_png_name(path: &Path) -> bool {
@@ -23,24 +21,23 @@ pub fn is_png_name(path: &Path) -> bool {
 
 impl Picture {
     pub(crate) fn new(canvas: Canvas) -> Self {
-        let Canvas { width, height, rgb } = canvas;
-        Self { width, height, rgb }
+        Self(DynamicImage::from(canvas).into_rgb8())
     }
 
     /// Pixels across.
     pub fn width(&self) -> usize {
-        self.width
+        self.0.width() as usize
     }
 
     /// Pixels down.
     pub fn height(&self) -> usize {
-        self.height
+        self.0.height() as usize
     }
 
-    /// Red, green, blue of a pixel; none beside the picture.
+    /// Red, green and blue of a pixel; `None` outside the picture.
     pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
-        let place = 3 * (y * self.width + x);
-        if x < self.width { self.rgb.get(place..)?.first_chunk().copied() } else { None }
+        let (x, y) = (u32::try_from(x).ok()?, u32::try_from(y).ok()?);
+        self.0.get_pixel_checked(x, y).map(|pixel| pixel.0)
     }
 
     /// Writes the picture as PNG. The file appears whole or not at all, and the same picture gives the same bytes.
@@ -53,20 +50,9 @@ impl Picture {
             return Err(OverlayError::Name { path: path.to_path_buf() });
         }
         let io = |source| OverlayError::Io { path: path.to_path_buf(), source };
-        let bytes = self.to_png().map_err(io)?;
-        atomic_file::write(path, |mut file| file.write_all(&bytes)).map_err(io)
-    }
-
-    fn to_png(&self) -> io::Result<Vec<u8>> {
-        let side = |pixels: usize| u32::try_from(pixels).map_err(io::Error::other);
         let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, side(self.width)?, side(self.height)?);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.rgb)?;
-        writer.finish()?;
-        Ok(bytes)
+        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive);
+        self.0.write_with_encoder(encoder).map_err(|error| io(io::Error::other(error)))?;
+        atomic_file::write(path, |mut file| file.write_all(&bytes)).map_err(io)
     }
 }

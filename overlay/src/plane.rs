@@ -1,8 +1,11 @@
 //! Slices through a grid, as a picture shows them.
 
-use segvol::Orientation;
-use segvol::orientation::AxisMap;
-use segvol::volume::Grid;
+use image::Luma;
+use segvol_volume::AxisMap;
+use segvol_volume::Grid;
+use segvol_volume::Orientation;
+
+use crate::canvas::Field;
 
 /// Which way slices cut the patient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,18 +117,19 @@ impl Plane {
         grid.affine().apply(self.axes.to_ijk(middle))[2 - dhw[0]]
     }
 
-    /// One slice of a volume in the file's order, row by row.
-    pub(crate) fn cut<T: Copy, U>(&self, voxels: &[T], slice: usize, value: impl Fn(T) -> U) -> Vec<U> {
+    /// One slice of a volume in the file's order, a pixel per voxel.
+    pub(crate) fn cut(&self, voxels: &[f32], slice: usize, value: impl Fn(f32) -> f32) -> Field {
         let [_, rows, columns] = self.shape;
-        let places = (0..rows).flat_map(|row| (0..columns).map(move |column| [slice, row, column]));
-        places.map(|voxel| value(voxels[self.index(voxel)])).collect()
+        Field::from_fn(columns as u32, rows as u32, |x, y| {
+            Luma([value(voxels[self.index([slice, y as usize, x as usize])])])
+        })
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use segvol::Volume;
-    use segvol::volume::Affine;
+    use segvol_volume::Affine;
+    use segvol_volume::Volume;
 
     use super::*;
 
@@ -182,18 +186,18 @@ pub(crate) mod tests {
             // The far right (x 5), front (y 4) of the slice at z 1 is the first pixel; columns go to the left, rows back.
             let plane = Plane::new(volume.grid(), Axis::Axial);
             assert_eq!((plane.shape, plane.spacing_mm), ([4, 5, 6], [5.0, 3.0, 2.0]), "{stored}");
-            let slice = plane.cut(volume.voxels(), 1, |value| value);
+            let slice = plane.cut(volume.voxels(), 1, |value| value).into_raw();
             assert_eq!((slice[0], slice[5], slice[6], slice[29]), (541.0, 41.0, 531.0, 1.0), "{stored}");
             assert_eq!(plane.position_mm(1, volume.grid()), 5.0);
 
             let plane = Plane::new(volume.grid(), Axis::Coronal);
-            let slice = plane.cut(volume.voxels(), 2, |value| value);
+            let slice = plane.cut(volume.voxels(), 2, |value| value).into_raw();
             assert_eq!((slice[0], slice[5], slice[6], slice[23]), (523.0, 23.0, 522.0, 20.0), "{stored}");
             assert_eq!(plane.position_mm(2, volume.grid()), 6.0);
 
             // Front on the left.
             let plane = Plane::new(volume.grid(), Axis::Sagittal);
-            let slice = plane.cut(volume.voxels(), 4, |value| value);
+            let slice = plane.cut(volume.voxels(), 4, |value| value).into_raw();
             assert_eq!((slice[0], slice[4], slice[5], slice[19]), (443.0, 403.0, 442.0, 400.0), "{stored}");
             assert_eq!(plane.position_mm(4, volume.grid()), 8.0);
         }

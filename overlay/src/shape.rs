@@ -1,6 +1,6 @@
 //! One object's voxels, as a picture sees them.
 
-use segvol::Mask;
+use segvol_volume::Mask;
 
 use crate::error::OverlayError;
 use crate::plane::Plane;

@@ -1,6 +1,6 @@
 //! Which slices of an object are shown.
 
-use segvol::Marks;
+use segvol_volume::Marks;
 
 use crate::plane::Plane;
 use crate::shape::Shape;
@@ -65,8 +65,8 @@ pub(crate) fn box_crosses(ends: [f64; 2], slice: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use segvol::volume::Affine;
-    use segvol::{Mask, PointLabel, Volume};
+    use segvol_volume::Affine;
+    use segvol_volume::{Mask, PointLabel, Volume};
 
     use super::*;
     use crate::plane::Axis;
@@ -91,7 +91,8 @@ mod tests {
         assert_eq!(needed(&nothing, None, &none, &plane), [20]);
 
         let points = vec![([1.0, 1.0, 2.4], PointLabel::Foreground), ([0.0, 0.0, 39.0], PointLabel::Background)];
-        let bounds = |low: f64, high: f64| Some(segvol::BoundingBox { min: [0.0, 0.0, low], max: [3.0, 3.0, high] });
+        let bounds =
+            |low: f64, high: f64| Some(segvol_volume::BoundingBox { min: [0.0, 0.0, low], max: [3.0, 3.0, high] });
         let marks = Marks { points, bounding_box: bounds(1.0, 3.0) };
         assert_eq!(needed(&shape, None, &marks, &plane), [20, 2, 39], "the box crosses slice 2");
         let marks = Marks { points: Vec::new(), bounding_box: bounds(4.0, 6.0) };

@@ -1,45 +1,31 @@
 //! Words on a canvas, in Noto Sans Mono.
 
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+use image::{Pixel as _, Rgba};
+pub(crate) use noto_sans_mono_bitmap::FontWeight as Weight;
+use noto_sans_mono_bitmap::{RasterHeight, get_raster, get_raster_width};
 
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, Stroke, rectangle, stroke};
 use crate::palette::{Colour, HALO};
 
 const SIZE: RasterHeight = RasterHeight::Size16;
 
 /// Pixels from line to line.
-pub(crate) const LINE: usize = 20;
+pub(crate) const LINE: u32 = 20;
 /// Pixels that a line of text is high.
-pub(crate) const HEIGHT: usize = SIZE.val();
-
-/// How thick letters are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weight {
-    Regular,
-    Bold,
-}
-
-impl Weight {
-    fn font(self) -> FontWeight {
-        match self {
-            Self::Regular => FontWeight::Regular,
-            Self::Bold => FontWeight::Bold,
-        }
-    }
-}
+pub(crate) const HEIGHT: u32 = SIZE.val() as u32;
 
 /// Pixels that a text takes.
-pub(crate) fn width(text: &str) -> usize {
-    text.chars().count() * advance()
+pub(crate) fn width(text: &str) -> u32 {
+    text.chars().count() as u32 * advance()
 }
 
-fn advance() -> usize {
-    get_raster_width(FontWeight::Regular, SIZE)
+fn advance() -> u32 {
+    get_raster_width(Weight::Regular, SIZE) as u32
 }
 
 /// The text, cut off with dots where it takes more than `pixels`.
-pub(crate) fn fitted(text: &str, pixels: usize) -> String {
-    let room = pixels / advance();
+pub(crate) fn fitted(text: &str, pixels: u32) -> String {
+    let room = (pixels / advance()) as usize;
     if text.chars().count() <= room {
         return text.to_owned();
     }
@@ -48,28 +34,28 @@ pub(crate) fn fitted(text: &str, pixels: usize) -> String {
 }
 
 /// Draws a text whose left top is here. A character that the font lacks is a hollow box.
-pub(crate) fn draw(canvas: &mut Canvas, [x, y]: [usize; 2], text: &str, weight: Weight, colour: Colour) {
+pub(crate) fn draw(canvas: &mut Canvas, [x, y]: [u32; 2], text: &str, weight: Weight, colour: Colour) {
+    let [red, green, blue] = colour;
     for (place, character) in text.chars().enumerate() {
-        let x = x + place * advance();
-        let Some(raster) = get_raster(character, weight.font(), SIZE) else {
-            let (width, height) = (advance(), HEIGHT);
-            for (dx, dy) in (1..width - 1).flat_map(|dx| (3..height - 3).map(move |dy| (dx, dy))) {
-                if dx == 1 || dx == width - 2 || dy == 3 || dy == height - 4 {
-                    canvas.blend(x + dx, y + dy, colour, 1.0);
-                }
-            }
+        let x = x + place as u32 * advance();
+        let Some(raster) = get_raster(character, weight, SIZE) else {
+            let (left, top) = (x as f32 + 1.5, y as f32 + 3.5);
+            let sides = rectangle([left, top], [left + advance() as f32 - 3.0, top + HEIGHT as f32 - 7.0]);
+            stroke(canvas, &[sides], Stroke { colour, width: 1.0, dash: None, halo: 0.0 });
             continue;
         };
-        for (dy, row) in raster.rows().enumerate() {
-            for (dx, &share) in row.iter().enumerate() {
-                canvas.blend(x + dx, y + dy, colour, f64::from(share) / 255.0);
+        for (y, row) in (y..).zip(raster.rows()) {
+            for (x, &alpha) in (x..).zip(row) {
+                if let Some(pixel) = canvas.get_pixel_mut_checked(x, y) {
+                    pixel.blend(&Rgba([red, green, blue, alpha]));
+                }
             }
         }
     }
 }
 
 /// Draws a text that can be read on any grey.
-pub(crate) fn draw_on_image(canvas: &mut Canvas, [x, y]: [usize; 2], text: &str, colour: Colour) {
+pub(crate) fn draw_on_image(canvas: &mut Canvas, [x, y]: [u32; 2], text: &str, colour: Colour) {
     for (dx, dy) in [(0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (2, 2), (0, 2), (2, 0)] {
         draw(canvas, [(x + dx).saturating_sub(1), (y + dy).saturating_sub(1)], text, Weight::Bold, HALO);
     }
@@ -81,9 +67,9 @@ mod tests {
     use super::*;
 
     fn drawn(text: &str) -> Vec<u8> {
-        let mut canvas = Canvas::new(100, HEIGHT, [0; 3]);
+        let mut canvas = Canvas::new(100, HEIGHT);
         draw(&mut canvas, [0, 0], text, Weight::Regular, [255; 3]);
-        canvas.rgb
+        canvas.into_raw()
     }
 
     #[test]

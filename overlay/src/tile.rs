@@ -1,12 +1,12 @@
 //! One slice, with all that is drawn on it.
 
-use segvol::{Marks, PointLabel, Volume};
+use image::imageops::{self, FilterType};
+use segvol_volume::{Marks, PointLabel, Volume};
 
-use crate::canvas::{Canvas, Stroke};
+use crate::canvas::{Canvas, Stroke, rectangle, stroke};
 use crate::contour::contours;
-use crate::palette::{Colour, TEXT, TRUTH};
+use crate::palette::{Colour, TEXT, TRUTH, opaque};
 use crate::plane::Plane;
-use crate::resample::Lattice;
 use crate::shape::Shape;
 use crate::slices::{box_crosses, slice_of};
 use crate::text;
@@ -19,7 +19,7 @@ const SIDE: std::ops::RangeInclusive<f64> = 360.0..=480.0;
 const GREYS: f32 = 63.0;
 
 /// Pixels from the middle of a point's mark to its ends.
-const ARM: f64 = 6.0;
+const ARM: f32 = 6.0;
 
 /// The object that a tile is about.
 pub(crate) const OWN: Stroke = Stroke { colour: TEXT, width: 2.0, dash: None, halo: 0.8 };
@@ -27,15 +27,16 @@ pub(crate) const OWN: Stroke = Stroke { colour: TEXT, width: 2.0, dash: None, ha
 pub(crate) const OTHER: Stroke = Stroke { colour: TEXT, width: 1.1, dash: None, halo: 0.0 };
 /// Truth.
 pub(crate) const DASHED: Stroke = Stroke { colour: TRUTH, width: 1.2, dash: Some([5.0, 4.0]), halo: 0.5 };
-const BOX: Stroke = Stroke { colour: TEXT, width: 1.4, dash: None, halo: 0.8 };
+/// A box, around its outermost voxels.
+pub(crate) const BOX: Stroke = Stroke { colour: TEXT, width: 1.4, dash: None, halo: 0.8 };
 const POINT: Stroke = Stroke { colour: TEXT, width: 2.6, dash: None, halo: 1.3 };
 
 /// How large all tiles of a picture are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     /// Pixels across and down.
-    pub(crate) width: usize,
-    pub(crate) height: usize,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
     /// Pixels per voxel, rows and columns.
     pub(crate) scale: [f64; 2],
 }
@@ -50,24 +51,23 @@ impl Frame {
         let pixels = |count: usize, mm: f64| (count as f64 * mm / longest_mm * side).round().max(1.0);
         let (height, width) = (pixels(rows, row_mm), pixels(columns, column_mm));
         let scale = [height / rows as f64, width / columns as f64];
-        Self { width: width as usize, height: height as usize, scale }
+        Self { width: width as u32, height: height as u32, scale }
     }
 
     /// Where a voxel's row and column are in the tile, `(x, y)`.
-    fn at(&self, row: f64, column: f64) -> [f64; 2] {
-        [(column + 0.5) * self.scale[1], (row + 0.5) * self.scale[0]]
+    fn at(&self, row: f64, column: f64) -> [f32; 2] {
+        [((column + 0.5) * self.scale[1]) as f32, ((row + 0.5) * self.scale[0]) as f32]
     }
 }
 
 /// The scan's slice in grey, with letters for where its borders are in the patient.
 pub(crate) fn image(volume: &Volume, plane: &Plane, slice: usize, frame: Frame, window: Window) -> Canvas {
-    let values = plane.cut(volume.voxels(), slice, |hu| window.grey(hu));
-    let lattice = Lattice { first: [0, 0], size: [plane.shape[1], plane.shape[2]], values };
-    let grey = lattice.resample(frame.scale, 0..frame.height as isize, 0..frame.width as isize);
-    let mut canvas = Canvas::new(frame.width, frame.height, [0; 3]);
-    for (pixel, grey) in canvas.rgb.chunks_exact_mut(3).zip(grey.values) {
-        pixel.fill(((grey.clamp(0.0, 1.0) * GREYS).round() * 255.0 / GREYS).round() as u8);
-    }
+    let slice = plane.cut(volume.voxels(), slice, |hu| window.grey(hu));
+    // Catmull-Rom goes through the voxels' values; it is widened where a pixel holds several voxels.
+    let scaled = imageops::resize(&slice, frame.width, frame.height, FilterType::CatmullRom);
+    let mut canvas = Canvas::from_fn(frame.width, frame.height, |x, y| {
+        opaque([((scaled.get_pixel(x, y)[0] * GREYS).round() * 255.0 / GREYS).round() as u8; 3])
+    });
     let [left, right, top, bottom] = plane.axis().letters().map(String::from);
     let (width, height) = (text::width(&left), text::HEIGHT);
     let (middle_x, middle_y) = (frame.width.saturating_sub(width) / 2, frame.height.saturating_sub(height) / 2);
@@ -80,9 +80,9 @@ pub(crate) fn image(volume: &Volume, plane: &Plane, slice: usize, frame: Frame, 
 }
 
 /// The edge of an object.
-pub(crate) fn outline(canvas: &mut Canvas, shape: &Shape, slice: usize, frame: Frame, stroke: Stroke) {
+pub(crate) fn outline(canvas: &mut Canvas, shape: &Shape, slice: usize, frame: Frame, look: Stroke) {
     if let Some(patch) = shape.patch(slice) {
-        canvas.stroke(&contours(&patch, frame.scale), stroke);
+        stroke(canvas, &contours(&patch, frame.scale), look);
     }
 }
 
@@ -92,10 +92,9 @@ pub(crate) fn marks(canvas: &mut Canvas, marks: &Marks, plane: &Plane, slice: us
         let (a, b) = (plane.place(bounds.min), plane.place(bounds.max));
         if box_crosses([a[0], b[0]], slice) {
             // To the outer sides of the voxels at its corners.
-            let [x0, y0] = frame.at(a[1].min(b[1]) - 0.5, a[2].min(b[2]) - 0.5);
-            let [x1, y1] = frame.at(a[1].max(b[1]) + 0.5, a[2].max(b[2]) + 0.5);
-            let sides = vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]];
-            canvas.stroke(&[sides], Stroke { colour, ..BOX });
+            let first = frame.at(a[1].min(b[1]) - 0.5, a[2].min(b[2]) - 0.5);
+            let last = frame.at(a[1].max(b[1]) + 0.5, a[2].max(b[2]) + 0.5);
+            stroke(canvas, &[rectangle(first, last)], Stroke { colour, ..BOX });
         }
     }
     for &(ijk, label) in &marks.points {
@@ -107,13 +106,50 @@ pub(crate) fn marks(canvas: &mut Canvas, marks: &Marks, plane: &Plane, slice: us
 }
 
 /// The mark of a point, + or x.
-pub(crate) fn point(canvas: &mut Canvas, [x, y]: [f64; 2], label: PointLabel, colour: Colour) {
+pub(crate) fn point(canvas: &mut Canvas, [x, y]: [f32; 2], label: PointLabel, colour: Colour) {
     let lines = match label {
         PointLabel::Foreground => [vec![[x - ARM, y], [x + ARM, y]], vec![[x, y - ARM], [x, y + ARM]]],
         PointLabel::Background => {
-            let arm = ARM / std::f64::consts::SQRT_2;
+            let arm = ARM / std::f32::consts::SQRT_2;
             [vec![[x - arm, y - arm], [x + arm, y + arm]], vec![[x - arm, y + arm], [x + arm, y - arm]]]
         }
     };
-    canvas.stroke(&lines, Stroke { colour, ..POINT });
+    stroke(canvas, &lines, Stroke { colour, ..POINT });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plane::Axis;
+    use crate::plane::tests::stored;
+
+    /// The grey at a pixel of the first axial slice, black at 0 HU and white at 1.
+    fn tile(counts: [usize; 2], spacing: [f64; 2], value: impl Fn(usize) -> f32) -> (Canvas, Frame) {
+        let volume = stored("LPS", [counts[0], counts[1], 1], [spacing[0], spacing[1], 1.0], |[x, ..]| value(x));
+        let plane = Plane::new(volume.grid(), Axis::Axial);
+        let frame = Frame::new(&plane);
+        (image(&volume, &plane, 0, frame, Window::new(0.5, 1.0).expect("a window")), frame)
+    }
+
+    #[test]
+    fn a_tile_has_the_patient_s_proportions() {
+        // A ramp over 100 voxels of 1 mm, beside 40 of 3 mm.
+        let (canvas, frame) = tile([100, 40], [1.0, 3.0], |x| x as f32 / 99.0);
+        assert_eq!((frame.width, frame.height, canvas.dimensions()), (300, 360, (300, 360)));
+        assert_eq!(frame.scale, [9.0, 3.0]);
+        // Columns go to the right of the patient's left: from high x to low.
+        for pixel in [20, 100, 200, 280] {
+            let expected = 255.0 * (99.0 - ((pixel as f32 + 0.5) / 3.0 - 0.5)) / 99.0;
+            let found = f32::from(canvas.get_pixel(pixel, 100)[0]);
+            assert!((found - expected).abs() < 5.0, "{pixel}: {found}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn pixels_larger_than_voxels_are_means() {
+        let (canvas, frame) = tile([1920, 960], [0.2, 0.2], |x| (x % 2) as f32);
+        assert_eq!((frame.width, frame.height), (480, 240));
+        let greys: Vec<u8> = (20..400).map(|x| canvas.get_pixel(x, 60)[0]).collect();
+        assert!(greys.iter().all(|grey| grey.abs_diff(128) < 8), "{greys:?}");
+    }
 }

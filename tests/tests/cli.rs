@@ -187,12 +187,8 @@ fn points_and_boxes_of_every_space_are_taken() {
 
 /// A PNG's width, height and pixels.
 fn pixels(path: &Path) -> (usize, usize, Vec<[u8; 3]>) {
-    let file = std::io::BufReader::new(fs::File::open(path).expect("a file"));
-    let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
-    let mut bytes = vec![0; reader.output_buffer_size().expect("a size")];
-    let info = reader.next_frame(&mut bytes).expect("pixels");
-    assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
-    (info.width as usize, info.height as usize, bytes.as_chunks::<3>().0.to_vec())
+    let image::DynamicImage::ImageRgb8(picture) = image::open(path).expect("a PNG") else { panic!("not 8-bit RGB") };
+    (picture.width() as usize, picture.height() as usize, picture.pixels().map(|pixel| pixel.0).collect())
 }
 
 #[test]
