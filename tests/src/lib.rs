@@ -3,7 +3,7 @@
 //! - [`seeded`]: weights as a formula, so that no test needs the real ones;
 //! - [`models`]: the sizes of the test models, and their checkpoints' keys;
 //! - [`checkpoint`]: writes a checkpoint with seeded weights;
-//! - [`command`]: builds the command `segvol`;
+//! - [`imports`]: which source file imports which;
 //! - [`c`]: installs the C library, and compiles C against it;
 //! - [`bundle`]: converts it, and makes copies with one thing changed;
 //! - [`golden`]: reads what the released code computed with those weights;
@@ -32,6 +32,7 @@ pub mod faults;
 pub mod golden;
 pub mod hostile;
 mod hostile_c;
+pub mod imports;
 pub mod models;
 pub mod stage_errors;
 

@@ -1,0 +1,198 @@
+//! The rules of ARCHITECTURE.md that no compiler checks: who may import what, where `ort` and `unsafe` may stand, and how
+//! large files and crates may become.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use segvol_tests::imports;
+
+/// Lines of a production file.
+const MAX_FILE: usize = 500;
+/// Lines of a crate, its unit tests included.
+const MAX_CRATE: usize = 8_500;
+/// Files under version control.
+const MAX_TRACKED: usize = 600;
+
+/// Every crate that is shipped, with the toolkit's crates that it may use.
+const CRATES: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("onnx", &["base"]),
+    ("volume", &["base"]),
+    ("converter", &["base", "onnx"]),
+    ("runtime", &["base", "onnx", "volume"]),
+    ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
+    ("overlay", &["base", "volume"]),
+    ("evaluation", &["base", "onnx", "volume", "runtime"]),
+    ("measure", &["base", "onnx", "volume", "converter", "runtime"]),
+    ("cli", &["base", "onnx", "volume", "converter", "runtime", "calibration", "overlay", "evaluation", "measure"]),
+    ("bindings/c", &["base", "onnx", "volume", "runtime"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The source files of a crate, with their contents. `tests.rs` and files under `tests/` are test code.
+fn sources(name: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(name).join("src"), &mut found);
+    found.sort();
+    assert!(!found.is_empty(), "{name} has no source files");
+    let named = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("read");
+        (path.strip_prefix(root()).expect("in the tree").display().to_string(), text)
+    };
+    found.into_iter().map(named).collect()
+}
+
+fn all_sources() -> Vec<(String, String)> {
+    CRATES.iter().flat_map(|(name, _)| sources(name)).collect()
+}
+
+fn is_test_code(file: &str) -> bool {
+    file.ends_with("/tests.rs") || file.contains("/tests/")
+}
+
+/// Code without comments, roughly: what follows `//` on a line is left out.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default())
+}
+
+/// Whether a word stands in a line of code, not as a part of another word.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back().is_some_and(is_part);
+        let after = line[at + word.len()..].chars().next().is_some_and(is_part);
+        !before && !after
+    })
+}
+
+#[test]
+fn crates_use_only_the_crates_that_they_may() {
+    let package = |name: &str| match name {
+        "runtime" => "segvol".to_owned(),
+        "bindings/c" => "segvol-capi".to_owned(),
+        other => format!("segvol-{other}"),
+    };
+    for (name, allowed) in CRATES {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("a manifest");
+        let dependencies = manifest.split("\n[").find(|section| section.starts_with("dependencies]"));
+        let allowed: BTreeSet<String> = allowed.iter().map(|name| package(name)).collect();
+        for line in dependencies.unwrap_or_default().lines() {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if dependency.starts_with("segvol") {
+                assert!(allowed.contains(dependency), "{name} may not use {dependency}");
+            }
+        }
+    }
+}
+
+#[test]
+fn onnx_runtime_is_named_in_one_room_only() {
+    let mut inside = 0;
+    for (file, text) in all_sources() {
+        let named = code(&text).any(|line| line.contains("ort::") && has_word(line, "ort"));
+        let allowed = file.starts_with("runtime/src/onnxruntime/");
+        assert!(allowed || !named, "{file} names `ort`");
+        inside += usize::from(allowed && named);
+    }
+    assert!(inside > 5, "the search finds `ort` where it is");
+    for (name, _) in CRATES {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).expect("a manifest");
+        let depends = manifest.lines().any(|line| line.starts_with("ort.") || line.starts_with("ort "));
+        assert_eq!(depends, *name == "runtime", "{name}: dependency on `ort`");
+    }
+}
+
+#[test]
+fn unsafe_code_stays_where_it_is_needed() {
+    let mut inside = 0;
+    for (file, text) in all_sources() {
+        let used = code(&text).any(|line| has_word(line, "unsafe") || line.contains("allow(unsafe_code"));
+        let allowed = ["runtime/src/onnxruntime/", "bindings/c/src/", "cli/src/main.rs"];
+        let allowed = allowed.iter().any(|place| file.starts_with(place));
+        assert!(allowed || !used, "{file} has `unsafe` code");
+        inside += usize::from(allowed && used);
+    }
+    assert!(inside > 3, "the search finds `unsafe` where it is");
+    for name in ["base", "onnx", "volume", "converter"] {
+        let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
+    }
+}
+
+#[test]
+fn files_import_each_other_in_no_circle() {
+    for (name, _) in CRATES {
+        let imports = imports::of_crate(&root().join(name).join("src"));
+        if let Some(circle) = imports::circle(&imports) {
+            panic!("{name}: {} -> {}", circle.join(" -> "), circle[0]);
+        }
+    }
+    // The search finds what it looks for.
+    let runtime = imports::of_crate(&root().join("runtime/src"));
+    assert!(runtime["study/zoom_in.rs"].contains("study/pipeline.rs"), "{:?}", runtime["study/zoom_in.rs"]);
+    let through_a_re_export = &runtime["prompt/place.rs"];
+    assert!(through_a_re_export.contains("prompt/mod.rs"), "{through_a_re_export:?}");
+    let arrow = |from: &str, to: &str| (from.to_owned(), BTreeSet::from([to.to_owned()]));
+    let circle = BTreeMap::from([arrow("a", "b"), arrow("b", "c"), arrow("c", "b")]);
+    assert_eq!(imports::circle(&circle), Some(vec!["b".to_owned(), "c".to_owned()]));
+}
+
+#[test]
+fn libraries_do_not_mention_command_line_options() {
+    for (file, text) in all_sources() {
+        if file.starts_with("cli/") || is_test_code(&file) {
+            continue;
+        }
+        let production = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        for line in code(production) {
+            let option = line.split('"').skip(1).step_by(2).find(|literal| {
+                literal.match_indices("--").any(|(at, _)| {
+                    literal[at + 2..].starts_with(|c: char| c.is_ascii_lowercase())
+                        && !literal[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-')
+                })
+            });
+            assert_eq!(option, None, "{file}");
+        }
+    }
+}
+
+#[test]
+fn files_and_crates_stay_small() {
+    for (name, _) in CRATES {
+        let mut lines = 0;
+        for (file, text) in sources(name) {
+            let count = text.lines().count();
+            lines += count;
+            assert!(count <= MAX_FILE || is_test_code(&file), "{file}: {count} lines");
+        }
+        assert!(lines < MAX_CRATE, "{name}: {lines} lines");
+    }
+}
+
+#[test]
+fn few_files_are_tracked() {
+    let root = root();
+    if !root.join(".git").exists() {
+        // An archive of the sources: nothing is tracked.
+        return;
+    }
+    let output = Command::new("git").arg("-C").arg(&root).arg("ls-files").output().expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let files = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert!((100..MAX_TRACKED).contains(&files), "{files} files are tracked");
+}
