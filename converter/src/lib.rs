@@ -14,9 +14,12 @@ mod image_encoder;
 mod inspect;
 mod int8;
 mod mask_decoder;
+mod module;
 mod nn;
 mod numerics;
 mod prompt_encoder;
+mod quantise;
+mod relayout;
 pub mod seeded;
 mod stages;
 #[cfg(test)]
@@ -156,7 +159,7 @@ fn convert_wanted(
     let stages = stages?;
     let sha256 = sha256.map_err(|source| CheckpointError::Io { path: checkpoint.path.clone(), source })?;
     let files = |&precision: &Precision| {
-        let of = |&stage: &Stage| Some((stage, stages.get(&(numerics::stored(stage, precision), stage))?.clone()));
+        let of = |&stage: &Stage| Some((stage, stages.get(&(numerics::files_of(stage, precision), stage))?.clone()));
         let calibration = options.calibrated.as_ref().filter(|_| precision == Precision::Int8);
         let files = PrecisionFiles {
             stages: stages_of.iter().filter_map(of).collect(),

@@ -167,7 +167,7 @@ impl Checkpoint {
         let missing = || TensorFault::Missing { name: name.to_owned(), expected: Vec::new() };
         let tensor = self.get(name).ok_or_else(missing)?;
         // As it is stored, float64 at most, and as float32; later another float32 beside that, and less than that again.
-        room_for::<[f32; 3]>(name, tensor.elements())?;
+        check_memory::<[f32; 3]>(name, tensor.elements())?;
         let bytes = tensor
             .read()
             .map_err(|error| TensorFault::Unreadable { name: name.to_owned(), reason: error.to_string() })?;
@@ -181,7 +181,7 @@ impl Checkpoint {
 }
 
 /// Whether there is memory for `count` elements made from a tensor.
-pub(crate) fn room_for<T>(name: &str, count: usize) -> Result<(), TensorFault> {
+pub(crate) fn check_memory<T>(name: &str, count: usize) -> Result<(), TensorFault> {
     segvol_base::memory::check_available_if_large::<T>(format!("tensor `{name}`"), count)
         .map_err(|source| TensorFault::Memory { name: name.to_owned(), source })
 }
