@@ -1,7 +1,7 @@
 //! Runs a checkpoint's image encoder on scans to measure the ranges of its activations, which int8 needs.
 //!
-//! The converter knows nothing about scans, and the runtime nothing about checkpoints. This crate passes the converter's
-//! graphs to the runtime, and the ranges that the runtime measures back to the converter.
+//! The converter knows nothing about scans, and the runtime nothing about checkpoints. This crate passes the
+//! converter's graphs to the runtime, and the ranges that the runtime measures back to the converter.
 
 #![forbid(unsafe_code)]
 
@@ -70,18 +70,19 @@ impl CalibrationError {
     }
 }
 
-/// Runs the image encoder of `checkpoint` on `scans` on the CPU, and returns the ranges of the inputs of its linear layers.
+/// Runs the image encoder of `checkpoint` on `scans` on the CPU, and returns the ranges of the inputs of its linear
+/// layers.
 ///
-/// `scans` is a NIfTI file or a folder with NIfTI files; `None` means the demo's phantom. `work` is a folder with enough
-/// free disk space for the model in float32, which is removed afterwards.
+/// `scans` is a NIfTI file or a folder with NIfTI files; `None` means the demo's phantom. `work` is a folder with
+/// enough free disk space for the model in float32, which is removed afterwards.
 ///
 /// The same scans and checkpoint give the same ranges.
 ///
 /// # Errors
 ///
 /// [`CalibrationError::NoScans`] before any work; [`CalibrationError::Work`] if `work` cannot be written to;
-/// [`CalibrationError::Convert`] if the checkpoint cannot be converted; [`CalibrationError::Run`] if ONNX Runtime is not
-/// available; [`CalibrationError::Scan`] if a scan cannot be used.
+/// [`CalibrationError::Convert`] if the checkpoint cannot be converted; [`CalibrationError::Run`] if ONNX Runtime is
+/// not available; [`CalibrationError::Scan`] if a scan cannot be used.
 pub fn calibrate(
     checkpoint: &Path,
     scans: Option<&Path>,
@@ -130,7 +131,8 @@ fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
         Err(_) if path.is_file() => return Err(none("another file".to_owned())),
         Err(error) => return Err(none(error.to_string())),
     };
-    let all: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let all: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let all = all.map_err(|error| none(error.to_string()))?;
     let mut scans: Vec<PathBuf> = all.iter().filter(|path| is_scan(path)).cloned().collect();
     if scans.is_empty() {
         return Err(none(if all.is_empty() {

@@ -162,11 +162,12 @@ fn output(path: &Path) -> impl Fn(io::Error) -> ConvertError + use<> {
 
 /// The content that makes a folder neither empty nor a bundle; `None` if there is no such content.
 fn other_content(target: &Path) -> Option<String> {
-    let entries = match fs::read_dir(target) {
-        Ok(entries) => entries,
-        Err(error) => return Some(error.to_string()),
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let names: io::Result<Vec<String>> = fs::read_dir(target).and_then(|entries| entries.map(name).collect());
+    let names = match names {
+        Ok(names) => names,
+        Err(error) => return Some(error.to_string()), // What cannot be listed is not replaced.
     };
-    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let ours = |name: &String| {
         name == MANIFEST_FILE
             || name == TOKENIZER_FILE

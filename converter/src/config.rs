@@ -25,8 +25,8 @@ const TEXT: TextTransformer = Architecture::RELEASED.text_encoder;
 /// `config.json`: sizes that differ from the released ones. A size without a field is the released one, or follows from
 /// the checkpoint's shapes.
 ///
-/// The released file has `spatial_size`, `patch_size`, `test_mode`, and the fields that transformers adds. Any other field
-/// is an error, because a misspelt number of heads would go unnoticed.
+/// The released file has `spatial_size`, `patch_size`, `test_mode`, and the fields that transformers adds. Any other
+/// field is an error, because a misspelt number of heads would go unnoticed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {

@@ -19,8 +19,8 @@ pub(crate) fn image_encoder(m: &Module, a: &Architecture, image: &Value, variant
     layer_norm(&m.at("norm"), &x, a.channels)
 }
 
-/// `image [B, 1, D, H, W] -> [B, N, C]`, f32 to f32: `b c (gd pd) (gh ph) (gw pw) -> b (gd gh gw) (pd ph pw c)`, a linear
-/// layer, and a learned position.
+/// `image [B, 1, D, H, W] -> [B, N, C]`, f32 to f32: `b c (gd pd) (gh ph) (gw pw) -> b (gd gh gw) (pd ph pw c)`, a
+/// linear layer, and a learned position.
 fn patch_embedding(m: &Module, a: &Architecture, image: &Value) -> Value {
     let [gd, gh, gw] = a.grid_dhw().map(|n| n as i64);
     let [pd, ph, pw] = a.patch_dhw.map(|n| n as i64);

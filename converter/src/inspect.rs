@@ -84,9 +84,9 @@ fn as_list<S: Serializer>(problem: &Option<ConvertError>, serializer: S) -> Resu
 ///
 /// # Errors
 ///
-/// [`ConvertError::Bundle`] if a folder has no readable manifest, [`ConvertError::Checkpoint`] if a file is not a SegVol
-/// checkpoint. Tensors that are missing, unexpected or misshapen, and files of a bundle that were changed, are part of the
-/// result.
+/// [`ConvertError::Bundle`] if a folder has no readable manifest, [`ConvertError::Checkpoint`] if a file is not a
+/// SegVol checkpoint. Tensors that are missing, unexpected or misshapen, and files of a bundle that were changed, are
+/// part of the result.
 pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, ConvertError> {
     if path.is_dir() {
         let manifest = Manifest::read(path)?;

@@ -1,7 +1,8 @@
 //! Linear layers with int8 weights and uint8 activations, and int8 operands of matrix products without weights.
 //!
-//! The range of an activation is known from a calibration (`QuantizeLinear`, which OpenVINO compiles to integer kernels)
-//! or measured at run time (`DynamicQuantizeLinear`, which ONNX Runtime's CPU provider fuses with the product).
+//! The range of an activation is known from a calibration (`QuantizeLinear`, which OpenVINO compiles to integer
+//! kernels) or measured at run time (`DynamicQuantizeLinear`, which ONNX Runtime's CPU provider fuses with the
+//! product).
 //!
 //! With a calibration, the queries and keys of attention are int8 too. The attention weights are not: in a row that
 //! attends to everything at once, each of thousands of weights is less than half a level.

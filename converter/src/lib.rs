@@ -4,8 +4,8 @@
 //! graphs of every stage and accounts for every tensor, and only then writes anything.
 //!
 //! One file per module of the paper builds its part of the graphs: `image_encoder`, `text_encoder`, `prompt_encoder`,
-//! `mask_decoder`, `two_way_transformer`. `module` looks up weights and adds them to a graph, `weights` keeps the ledger of
-//! the tensors that a stage uses, `relayout` transposes them, and `quantise` and `int8` make integer layers.
+//! `mask_decoder`, `two_way_transformer`. `module` looks up weights and adds them to a graph, `weights` keeps the
+//! ledger of the tensors that a stage uses, `relayout` transposes them, and `quantise` and `int8` make integer layers.
 
 #![forbid(unsafe_code)]
 
@@ -50,11 +50,11 @@ use stages::Wanted;
 /// The options of a conversion. By default all other files are found next to the checkpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// A file with the model's sizes. `None`: `config.json` next to the checkpoint if there is one, or else the released
-    /// sizes.
+    /// A file with the model's sizes. `None`: `config.json` next to the checkpoint if there is one, or else the
+    /// released sizes.
     pub config: Option<PathBuf>,
-    /// A `tokenizer.json`, a `vocab.json` with `merges.txt` next to it, or a folder with either. `None`: the checkpoint's
-    /// folder.
+    /// A `tokenizer.json`, a `vocab.json` with `merges.txt` next to it, or a folder with either. `None`: the
+    /// checkpoint's folder.
     pub tokenizer: Option<PathBuf>,
     /// The bundle's precisions. Empty means [`Precision::Fp32`] only.
     pub precisions: BTreeSet<Precision>,
@@ -82,15 +82,16 @@ const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint that th
 
 /// Converts `checkpoint` to a bundle in the folder `output` and returns the bundle's manifest.
 ///
-/// The same checkpoint, options and version give the same bytes. Nothing appears at `output` until the bundle is complete.
+/// The same checkpoint, options and version give the same bytes. Nothing appears at `output` until the bundle is
+/// complete.
 ///
 /// # Errors
 ///
-/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] before any work; [`ConvertError::Checkpoint`] if
-/// the file is damaged, is not a SegVol model, or has a tensor that is missing, unexpected, misshapen, not finite, or too
-/// large for float16 at precision fp16; [`ConvertError::Config`] or [`ConvertError::Size`] if sizes contradict each other;
-/// [`ConvertError::NoTokenizer`] or [`ConvertError::Tokenizer`] if there is no usable tokenizer; [`ConvertError::Output`]
-/// if writing fails.
+/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] before any work; [`ConvertError::Checkpoint`]
+/// if the file is damaged, is not a SegVol model, or has a tensor that is missing, unexpected, misshapen, not finite,
+/// or too large for float16 at precision fp16; [`ConvertError::Config`] or [`ConvertError::Size`] if sizes contradict
+/// each other; [`ConvertError::NoTokenizer`] or [`ConvertError::Tokenizer`] if there is no usable tokenizer;
+/// [`ConvertError::Output`] if writing fails.
 pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Manifest, ConvertError> {
     let mut precisions: Vec<Precision> = options.precisions.iter().copied().collect();
     if precisions.is_empty() {
@@ -107,8 +108,8 @@ pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Ma
 ///
 /// # Errors
 ///
-/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] if it may not, [`ConvertError::Output`] if the path
-/// cannot be used.
+/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] if it may not, [`ConvertError::Output`] if the
+/// path cannot be used.
 pub fn check_output(output: &Path, force: bool) -> Result<(), ConvertError> {
     bundle::Place::check(output, force).map(drop)
 }

@@ -18,8 +18,8 @@ const MASK_TOKENS: usize = 4;
 /// `image_embedding [1, N, C], sparse_embeddings [B, P, C], text_alignment [B, C/8] ->
 /// low_res_logits [B, 4 Gd, 4 Gh, 4 Gw]`, f32 to f32.
 ///
-/// Text is one vector that is added to that of the mask token: the released code multiplies both with the upscaled image
-/// and adds the products. Without text the vector is zero, so the graph needs no variant.
+/// Text is one vector that is added to that of the mask token: the released code multiplies both with the upscaled
+/// image and adds the products. Without text the vector is zero, so the graph needs no variant.
 pub(crate) fn mask_decoder(
     m: &Module,
     a: &Architecture,
@@ -63,9 +63,9 @@ fn output_tokens(m: &Module, a: &Architecture, text_alignment: &Value) -> Value 
 
 /// Upscales the image tokens four times along every axis: `[B, N, C] -> [B, 64 N, C/8]`, f32 to compute.
 ///
-/// A transposed convolution with kernel size equal to its stride makes eight voxels of each voxel and mixes no two: it is
-/// a linear layer. So voxels remain rows, in the order (grid, first doubling, second doubling), and only the logits are
-/// moved to their places.
+/// A transposed convolution with kernel size equal to its stride makes eight voxels of each voxel and mixes no two: it
+/// is a linear layer. So voxels remain rows, in the order (grid, first doubling, second doubling), and only the logits
+/// are moved to their places.
 fn output_upscaling(m: &Module, a: &Architecture, image: &Value) -> Value {
     let (c, c4, c8) = (a.channels, a.channels / 4, a.channels / 8);
     let rows =

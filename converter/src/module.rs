@@ -1,7 +1,7 @@
 //! Builds a module of the network: a scope in the graph, and the same scope in the checkpoint.
 //!
-//! The **compute type** of a graph is the element type of its matrix products: float16 in a float16 graph, float32 in all
-//! others. A *weight* is float32 in the graph; an *operand* is a weight in the compute type.
+//! The **compute type** of a graph is the element type of its matrix products: float16 in a float16 graph, float32 in
+//! all others. A *weight* is float32 in the graph; an *operand* is a weight in the compute type.
 
 use std::ops::Deref;
 use std::rc::Rc;
@@ -119,8 +119,8 @@ impl<'a> Module<'a> {
         self.stored_to_compute(value)
     }
 
-    /// A weight that is `stored` in the checkpoint, viewed with the first shape of `view`, its axes taken in the order of
-    /// the second, and merged to `shape`.
+    /// A weight that is `stored` in the checkpoint, viewed with the first shape of `view`, its axes taken in the order
+    /// of the second, and merged to `shape`.
     pub(crate) fn weight_permuted(
         &self,
         name: &str,

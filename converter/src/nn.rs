@@ -35,8 +35,8 @@ pub(crate) fn layer_norm(m: &Module, x: &Value, width: usize) -> Value {
     m.layer_normalization(x, &m.weight("weight", &[width]), &m.weight("bias", &[width]), LAYER_NORM_EPSILON)
 }
 
-/// `nn.LayerNorm` over the last axis whose only reader is the linear layer `next`: `x [.., inputs] -> [.., inputs]`, f32
-/// to compute. If `next` is int8 and calibrated, the norm is divided by the factors that smooth its input.
+/// `nn.LayerNorm` over the last axis whose only reader is the linear layer `next`: `x [.., inputs] -> [.., inputs]`,
+/// f32 to compute. If `next` is int8 and calibrated, the norm is divided by the factors that smooth its input.
 pub(crate) fn layer_norm_before(m: &Module, next: &Module, x: &Value, [inputs, outputs]: [usize; 2]) -> Value {
     let layer = next.quantised([inputs, outputs], true);
     let Some(factors) = layer.as_ref().and_then(|layer| layer.weight.smoothing.as_ref()) else {
@@ -52,11 +52,11 @@ pub(crate) fn layer_norm_before(m: &Module, next: &Module, x: &Value, [inputs, o
 /// `nn.LayerNorm` over `[C, 2 Gd, 2 Gh, 2 Gw]` jointly: `x [B, 8 N, C] -> [B, 8 N, C]`, f32 to f32. The rows of `x` are
 /// those voxels in the order (grid, doubling).
 ///
-/// Each mean is computed axis by axis. `LayerNormalization`, or one `ReduceMean` over millions of elements, adds them up
-/// in one float32 and is off by 6.5e-5 at the full model's size; the chain is off by 8e-8.
-/// The last mean is a matrix product per batch entry. For a batch of one, ONNX Runtime would compute a last `ReduceMean`
-/// over the whole tensor, which adds in another order than over the rows of a larger batch, and a prompt alone would
-/// differ from the same prompt in a batch.
+/// Each mean is computed axis by axis. `LayerNormalization`, or one `ReduceMean` over millions of elements, adds them
+/// up in one float32 and is off by 6.5e-5 at the full model's size; the chain is off by 8e-8. The last mean is a matrix
+/// product per batch entry. For a batch of one, ONNX Runtime would compute a last `ReduceMean` over the whole tensor,
+/// which adds in another order than over the rows of a larger batch, and a prompt alone would differ from the same
+/// prompt in a batch.
 pub(crate) fn layer_norm_joint(m: &Module, x: &Value, grid_dhw: [usize; 3], channels: usize) -> Value {
     let [d, h, w] = grid_dhw;
     #[allow(clippy::cast_precision_loss)] // Some slices.
@@ -91,9 +91,9 @@ pub(crate) fn quick_gelu(m: &Module, x: &Value) -> Value {
     m.mul(x, &m.sigmoid(&m.mul(x, &m.compute_scalar(1.702))))
 }
 
-/// Multi-head attention in standard operators: `q [B, T, width]`, `k` and `v [B', S, width] -> [B, T, width]`, where `B`
-/// or `B'` may be 1; compute to compute, with the softmax in f32. `mask` receives the scores `[B, heads, T, S]` as f32 and
-/// returns them masked.
+/// Multi-head attention in standard operators: `q [B, T, width]`, `k` and `v [B', S, width] -> [B, T, width]`, where
+/// `B` or `B'` may be 1; compute to compute, with the softmax in f32. `mask` receives the scores `[B, heads, T, S]` as
+/// f32 and returns them masked.
 pub(crate) fn attention(
     m: &Module,
     [q, k, v]: [&Value; 3],

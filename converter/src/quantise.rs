@@ -3,8 +3,9 @@
 //! Weights are symmetric around zero, with one scale per output. Activations have a zero point and one scale.
 //!
 //! A ViT has a few channels whose activations are far larger than the rest, and one scale for all channels would leave
-//! the rest only a few levels. Where a LayerNorm precedes the layer, each channel is divided by a factor in the LayerNorm
-//! and the weight's row is multiplied by it. The product stays the same, and both operands have narrower ranges.
+//! the rest only a few levels. Where a LayerNorm precedes the layer, each channel is divided by a factor in the
+//! LayerNorm and the weight's row is multiplied by it. The product stays the same, and both operands have narrower
+//! ranges.
 //!
 //! # Source
 //!
@@ -26,7 +27,8 @@ pub(crate) struct Int8Weight {
     pub values: Vec<i8>,
     /// `[outputs]`: a level times this is the weight.
     pub scales: Vec<f32>,
-    /// `[inputs]`: factors that the LayerNorm before the layer is divided by; `None` without a calibration or LayerNorm.
+    /// `[inputs]`: factors that the LayerNorm before the layer is divided by; `None` without a calibration or
+    /// LayerNorm.
     pub smoothing: Option<Vec<f32>>,
     /// Range of the layer's input after smoothing; `None` without a calibration.
     pub activation: Option<Range>,

@@ -13,13 +13,14 @@ use crate::nn::{attention, layer_norm, linear, quick_gelu};
 /// `input_ids [B, T] -> text_embedding [B, C], text_alignment [B, C/8]`, int64 to f32.
 ///
 /// The alignment is the mask decoder's `txt_align_upscaled_embedding` of the embedding. It is in this graph because it
-/// depends only on the text: it is computed once per name, not once per mask, and a prompt without text gives the decoder
-/// zeros.
+/// depends only on the text: it is computed once per name, not once per mask, and a prompt without text gives the
+/// decoder zeros.
 pub(crate) fn text_encoder(m: &Module, a: &Architecture, input_ids: &Value) -> [Value; 2] {
     let text = m.at("text_encoder");
     let [tokens, end] = clip_text_model(&text.at("clip_text_model"), a, input_ids); // [B, T, width], [B, 1, T]
-    // Every token is projected, and only then the end token's row selected. A matrix of one row would use ONNX Runtime's
-    // matrix-vector kernel, which rounds differently, and a name alone would differ from the same name in a batch.
+    // Every token is projected, and only then the end token's row selected. A matrix of one row would use ONNX
+    // Runtime's matrix-vector kernel, which rounds differently, and a name alone would differ from the same name in a
+    // batch.
     let tokens = m.to_compute(&tokens); // [B, T, width]
     let embeddings = linear(&text.at("dim_align"), &tokens, [a.text_encoder.width, a.channels]); // [B, T, C]
     let align = m.at("mask_decoder.txt_align_upscaled_embedding");
@@ -48,8 +49,8 @@ fn clip_text_model(m: &Module, a: &Architecture, input_ids: &Value) -> [Value; 2
     }
     let x = layer_norm(&m.at("final_layer_norm"), &x, t.width); // [B, T, width]
 
-    // The end token has the greatest id; its first position counts. In float32, for which every provider supports ArgMax;
-    // ids are far below 2^24.
+    // The end token has the greatest id; its first position counts. In float32, for which every provider supports
+    // ArgMax; ids are far below 2^24.
     let end = m.arg_max(1, &m.cast_to_f32(input_ids)); // [B, 1]
     let one_hot = m.cast_to_f32(&m.equal(&positions, &end)); // [B, T]
     [x, m.unsqueeze(1, &one_hot)]

@@ -115,8 +115,8 @@ fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// CLIP's steps in the format of `tokenizers`: normalise to NFC, collapse white space, lower-case; split into words, digits
-/// and signs; map bytes to letters; merge pairs; add the start and the end token.
+/// CLIP's steps in the format of `tokenizers`: normalise to NFC, collapse white space, lower-case; split into words,
+/// digits and signs; map bytes to letters; merge pairs; add the start and the end token.
 ///
 /// # Source
 ///

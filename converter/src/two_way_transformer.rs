@@ -1,7 +1,7 @@
 //! Two-way transformer: tokens attend to the image, the image attends to the tokens.
 //!
-//! The image has batch 1 and the tokens have batch `B`, one per prompt. Broadcasting keeps the image at batch 1 until the
-//! last attention of the first block, which makes one image per prompt.
+//! The image has batch 1 and the tokens have batch `B`, one per prompt. Broadcasting keeps the image at batch 1 until
+//! the last attention of the first block, which makes one image per prompt.
 //!
 //! There are thousands of image tokens and a dozen prompt tokens, so the image is never projected. The score of an
 //! attention is `(q W) . x = q . (x W^T)`: instead of the image, the few prompt tokens are multiplied by the image's
@@ -17,7 +17,8 @@ use segvol_onnx::{Architecture, Value};
 use crate::module::Module;
 use crate::nn::{attention, layer_norm, linear};
 
-/// `image [1, N, C]`, its position code `[1, N, C]`, `tokens [B, T, C] -> tokens [B, T, C], image [B, N, C]`, f32 to f32.
+/// `image [1, N, C]`, its position code `[1, N, C]`, `tokens [B, T, C] -> tokens [B, T, C], image [B, N, C]`, f32 to
+/// f32.
 ///
 /// Position codes are added to queries and keys, never to values. The tokens' position code is the initial
 /// tokens.
@@ -149,8 +150,8 @@ impl Heads {
         m.transpose(&m.reshape(x, &[0, 0, self.count as i64, self.channels as i64]), &[0, 2, 1, 3])
     }
 
-    /// Scaled scores of `image` and tokens that are projected already: `tokens [B, heads, T, c]`, `image [1 or B, N, C] ->
-    /// [B, N, heads T]`, compute to f32. `projection` is that of the image.
+    /// Scaled scores of `image` and tokens that are projected already: `tokens [B, heads, T, c]`, `image [1 or B, N, C]
+    /// -> [B, N, heads T]`, compute to f32. `projection` is that of the image.
     fn scores(&self, projection: &Module, tokens: &Value, image: &Value) -> Value {
         let m = projection;
         let tokens = m.mul(tokens, &m.compute_scalar(1.0 / (self.channels as f32).sqrt())); // [B, heads, T, c]

@@ -1,7 +1,7 @@
 //! The ledger of a stage's weights: looks tensors up, checks their shapes, and plans the weights file.
 //!
-//! Building a graph asks for every tensor by name and expected shape. Missing and misshapen tensors are collected instead
-//! of stopping the build, so that one message names every fault.
+//! Building a graph asks for every tensor by name and expected shape. Missing and misshapen tensors are collected
+//! instead of stopping the build, so that one message names every fault.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -52,8 +52,8 @@ impl Dtype {
 /// Elements per task: a few hundred kilobytes, so that all cores share one tensor evenly.
 const CHUNK: usize = 1 << 16;
 
-/// Little-endian elements as little-endian float32; `None` if they are not floating-point numbers. float64 is rounded to
-/// nearest, and becomes infinite if it is too large.
+/// Little-endian elements as little-endian float32; `None` if they are not floating-point numbers. float64 is rounded
+/// to nearest, and becomes infinite if it is too large.
 pub(super) fn to_f32(dtype: Dtype, bytes: Vec<u8>) -> Option<Vec<u8>> {
     match dtype {
         Dtype::Float32 => Some(bytes),

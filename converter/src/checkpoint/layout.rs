@@ -7,8 +7,8 @@
 //! | SegFM challenge                          | `model_state_dict` | (no prefix)      |
 //! | `ViT_pretrain.ckpt`                      | `state_dict`       | `model.encoder.` |
 //!
-//! Any dictionary can occur with any prefix, but a file has only one of each: a tensor outside is known training state or
-//! an error. transformers before version 5 wrote `text_model.` inside the text tower's names; it is removed.
+//! Any dictionary can occur with any prefix, but a file has only one of each: a tensor outside is known training state
+//! or an error. transformers before version 5 wrote `text_model.` inside the text tower's names; it is removed.
 
 use std::path::Path;
 

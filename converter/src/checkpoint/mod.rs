@@ -1,8 +1,8 @@
 //! Checkpoint files: file formats, key layouts and element types, all detected from the file's content.
 //!
 //! Opening reads names, shapes and element types; numbers are read one tensor at a time. Nothing in a file is executed:
-//! [`pytorch_reader`] parses a pickle, builds tensors and plain values, and ignores every call. A size that a file states
-//! is compared with the file's length before memory is allocated.
+//! [`pytorch_reader`] parses a pickle, builds tensors and plain values, and ignores every call. A size that a file
+//! states is compared with the file's length before memory is allocated.
 
 mod dtype;
 mod layout;
@@ -42,9 +42,9 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is not a checkpoint or is
-    /// damaged, [`CheckpointError::NotSegVol`] if it is a checkpoint of another model, [`CheckpointError::Tensors`] if a
-    /// tensor is outside the layout's prefix or larger than the file.
+    /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is not a checkpoint
+    /// or is damaged, [`CheckpointError::NotSegVol`] if it is a checkpoint of another model,
+    /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.to_owned(), source };
         let malformed = |reason| CheckpointError::Malformed { path: path.to_owned(), reason };
@@ -131,8 +131,8 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// A [`TensorFault`] with the tensor's name if the tensor is missing, its elements are not floating-point numbers, its
-    /// bytes cannot be read, a number is not finite, or there is not enough memory.
+    /// A [`TensorFault`] with the tensor's name if the tensor is missing, its elements are not floating-point numbers,
+    /// its bytes cannot be read, a number is not finite, or there is not enough memory.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, TensorFault> {
         let missing = || TensorFault::Missing { name: name.to_owned(), expected: Vec::new() };
         let tensor = self.get(name).ok_or_else(missing)?;

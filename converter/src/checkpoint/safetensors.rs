@@ -34,7 +34,8 @@ pub(super) fn tensors(mut file: File, file_bytes: u64) -> Result<BTreeMap<String
     }
     let mut header = Vec::new();
     Read::by_ref(&mut file).take(length).read_to_end(&mut header).map_err(io)?;
-    // Parsing also checks that each tensor has as many bytes as its shape needs, and starts where the previous one ends.
+    // Parsing also checks that each tensor has as many bytes as its shape needs, and starts where the previous one
+    // ends.
     let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| format!("header: {error}"))?;
 
     let data = LENGTH_BYTES + length;

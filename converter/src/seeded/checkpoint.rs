@@ -12,8 +12,8 @@ use super::formula::elements;
 use super::keys::{config_json, keys};
 use crate::tokenizer;
 
-/// Writes `DIR/model.safetensors` with seeded weights, and next to it `config.json` and a `tokenizer.json` for letters and
-/// digits, one token each. Returns the checkpoint's path.
+/// Writes `DIR/model.safetensors` with seeded weights, and next to it `config.json` and a `tokenizer.json` for letters
+/// and digits, one token each. Returns the checkpoint's path.
 ///
 /// `bias_added` has constants by tensor name, which are added to every element of that tensor. Elements are written as
 /// they are computed, so that even the full-size model (724 MB) needs no memory.

@@ -23,7 +23,8 @@ pub fn uniform01(key: &str) -> impl Iterator<Item = f64> + use<> {
     })
 }
 
-/// The range `(lo, hi)` of a weight, from its key and shape: close to that of a trained model, so that no stage saturates.
+/// The range `(lo, hi)` of a weight, from its key and shape: close to that of a trained model, so that no stage
+/// saturates.
 #[must_use]
 pub fn bounds(key: &str, shape: &[usize]) -> (f64, f64) {
     let leaf = key.rsplit_once('.').map_or(key, |(_, leaf)| leaf);

@@ -1,5 +1,5 @@
-//! Weights and windows from a formula: every key and shape gives the same numbers on any machine. A model with such weights
-//! segments nothing, but needs the time and memory of a trained one, and rounds like it.
+//! Weights and windows from a formula: every key and shape gives the same numbers on any machine. A model with such
+//! weights segments nothing, but needs the time and memory of a trained one, and rounds like it.
 //!
 //! `value(key, i) = f32(lo + (hi - lo) * u)` with
 //! `u = (mix(fnv1a64(key) + (i + 1) * GOLDEN) >> 11) * 2^-53`, where `mix` is splitmix64's finaliser, `i` the
