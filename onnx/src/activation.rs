@@ -1,5 +1,5 @@
-//! The ranges of the activations that linear layers take, as a calibration measures them. The runtime measures them with
-//! the [`Variant::Observed`](crate::Variant::Observed) graph; the converter quantises with them.
+//! The ranges of the activations that linear layers take, as a calibration measures them. The runtime measures them
+//! with the [`Variant::Observed`](crate::Variant::Observed) graph; the converter quantises with them.
 
 use std::collections::BTreeMap;
 

@@ -175,9 +175,9 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`BundleError::NotABundle`] if there is no manifest, [`BundleError::BadManifest`] if it has another schema version,
-    /// an unknown, missing or contradictory field, or names a file outside the folder, [`BundleError::Changed`] if its own
-    /// hash does not match, [`BundleError::Io`] if it cannot be read.
+    /// [`BundleError::NotABundle`] if there is no manifest, [`BundleError::BadManifest`] if it has another schema
+    /// version, an unknown, missing or contradictory field, or names a file outside the folder,
+    /// [`BundleError::Changed`] if its own hash does not match, [`BundleError::Io`] if it cannot be read.
     pub fn read(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(MANIFEST_FILE);
         let bad = |reason: String| BundleError::BadManifest { path: path.clone(), reason };

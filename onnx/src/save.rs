@@ -16,7 +16,8 @@ use crate::graph::External;
 use crate::manifest::{FileEntry, hex};
 use crate::proto::ModelProto;
 
-/// Tensors of a weights file start at multiples of this, in bytes: a multiple of the page size of every supported system.
+/// Tensors of a weights file start at multiples of this, in bytes: a multiple of the page size of every supported
+/// system.
 pub const ALIGNMENT: u64 = 4096;
 
 /// Tensors of fewer bytes are stored in the graph's own file, where shape inference and constant folding can use them.

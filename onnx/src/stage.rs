@@ -13,8 +13,8 @@
 //! |                  | `text_alignment`  | `[B, C/8]`       |                   |                |
 //!
 //! `B` is a batch of windows (image encoder), of names (text encoder) or of prompts for one image (prompt encoder, mask
-//! decoder). `T` is the number of token ids, `P` of prompt tokens, `N` of image tokens; `G` is the grid of image tokens.
-//! All other numbers are fixed for one model, see [`Architecture`].
+//! decoder). `T` is the number of token ids, `P` of prompt tokens, `N` of image tokens; `G` is the grid of image
+//! tokens. All other numbers are fixed for one model, see [`Architecture`].
 //!
 //! Elements are float32 unless the table says otherwise. The one exception is `image_embedding` at precision `fp16`: it
 //! is float16, both as the image encoder's output and as the mask decoder's input.
