@@ -1,7 +1,9 @@
-//! Runs a checkpoint's image encoder on scans, to see what its linear layers take: the ranges that int8 has to hold.
+//! Runs a checkpoint's image encoder on scans to measure the ranges of its activations, which int8 needs.
 //!
-//! The converter knows nothing of scans and the runtime nothing of checkpoints; this crate hands what the one made to
-//! the other, and what that saw back.
+//! The converter knows nothing about scans, and the runtime nothing about checkpoints. This crate passes the
+//! converter's graphs to the runtime, and the ranges that the runtime measures back to the converter.
+
+#![forbid(unsafe_code)]
 
 use std::fs;
 use std::io;
@@ -9,29 +11,29 @@ use std::path::{Path, PathBuf};
 
 use segvol::volume::Format;
 use segvol::{Calibrator, StudyOptions, Volume};
-use segvol_base::TemporaryFolder;
+use segvol_base::{ErrorKind, TemporaryFolder};
 use segvol_converter::{Calibrated, ConvertError};
 use segvol_onnx::manifest::Calibration;
 
-/// The scan that is looked at where none is given: the demo's CT phantom.
+/// The default scan: the demo's CT phantom.
 const PHANTOM: &[u8] = include_bytes!("../../demo/phantom.nii.gz");
 
-/// What the manifest calls it.
+/// Its name in the manifest.
 const PHANTOM_NAME: &str = "the demo's phantom";
 
-/// Why a calibration could not be made.
+/// Why a calibration failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CalibrationError {
-    /// There are no scans where they were said to be.
-    #[error("calibration `{}`: expected a NIfTI scan, or a folder with some (.nii, .nii.gz), found {found}", path.display())]
+    /// The path of the scans has no scans.
+    #[error("calibration `{}`: expected a NIfTI scan (.nii, .nii.gz), or a folder with at least one, found {found}", path.display())]
     NoScans {
         /// The file or folder.
         path: PathBuf,
         /// What is there.
         found: String,
     },
-    /// A scan cannot be read or looked at.
+    /// A scan cannot be read, or the image encoder cannot be run on it.
     #[error("calibration scan `{}`: {source}", path.display())]
     Scan {
         /// The scan.
@@ -45,25 +47,43 @@ pub enum CalibrationError {
     /// The checkpoint cannot be converted.
     #[error(transparent)]
     Convert(#[from] ConvertError),
-    /// The float32 graph that is run cannot be written.
+    /// The temporary float32 bundle cannot be written.
     #[error("cannot write into `{}`: {source}", path.display())]
     Work {
-        /// The folder for it.
+        /// The folder that was given for it.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
 }
 
-/// Looks at `scans`, a NIfTI file or a folder with some, or else at the demo's phantom, through the image encoder of
-/// `checkpoint`, on the CPU. `work` is a folder with room for the model in float32, which is removed again.
+impl CalibrationError {
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoScans { .. } => ErrorKind::Input,
+            Self::Scan { source, .. } => kind_of(source),
+            Self::Run(error) => kind_of(error),
+            Self::Convert(error) => error.kind(),
+            Self::Work { .. } => ErrorKind::Runtime,
+        }
+    }
+}
+
+/// Runs the image encoder of `checkpoint` on `scans` on the CPU, and returns the ranges of the inputs of its linear
+/// layers.
+///
+/// `scans` is a NIfTI file or a folder with NIfTI files; `None` means the demo's phantom. `work` is a folder with
+/// enough free disk space for the model in float32, which is removed afterwards.
 ///
 /// The same scans and checkpoint give the same ranges.
 ///
 /// # Errors
 ///
-/// [`CalibrationError::NoScans`] before any work; [`CalibrationError::Convert`] if the checkpoint cannot be converted;
-/// [`CalibrationError::Run`] if ONNX Runtime cannot be had; [`CalibrationError::Scan`] if a scan cannot be used.
+/// [`CalibrationError::NoScans`] before any work; [`CalibrationError::Work`] if `work` cannot be written to;
+/// [`CalibrationError::Convert`] if the checkpoint cannot be converted; [`CalibrationError::Run`] if ONNX Runtime is
+/// not available; [`CalibrationError::Scan`] if a scan cannot be used.
 pub fn calibrate(
     checkpoint: &Path,
     scans: Option<&Path>,
@@ -72,16 +92,21 @@ pub fn calibrate(
     run: &segvol::Options,
 ) -> Result<Calibrated, CalibrationError> {
     let failed = |source| CalibrationError::Work { path: work.to_owned(), source };
-    let mut paths = scans.map(find_scans).transpose()?.unwrap_or_default();
+    let found = scans.map(find_scans).transpose()?;
     let folder = TemporaryFolder::new_in(work).map_err(failed)?;
-    let mut names: Vec<String> =
-        paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
-    if paths.is_empty() {
-        let path = folder.path().join("phantom.nii.gz");
-        fs::write(&path, PHANTOM).map_err(failed)?;
-        paths.push(path);
-        names.push(PHANTOM_NAME.to_owned());
-    }
+    let (paths, names) = match found {
+        Some(paths) => {
+            let name =
+                |path: &PathBuf| path.file_name().expect("a NIfTI file has a name").to_string_lossy().into_owned();
+            let names = paths.iter().map(name).collect();
+            (paths, names)
+        }
+        None => {
+            let path = folder.path().join("phantom.nii.gz");
+            fs::write(&path, PHANTOM).map_err(failed)?;
+            (vec![path], vec![PHANTOM_NAME.to_owned()])
+        }
+    };
     let bundle = folder.path().join("bundle");
     segvol_converter::convert_for_calibration(checkpoint, &bundle, convert)?;
     let mut calibrator = Calibrator::open(&bundle, run, &StudyOptions::default())?;
@@ -95,7 +120,7 @@ pub fn calibrate(
     Ok(Calibrated { activations, record: Calibration { scans: names, windows } })
 }
 
-/// The scan at `path`, or the scans in that folder in the order of their names.
+/// The scan at `path`, or the scans in that folder sorted by name. At least one.
 fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
     let none = |found: String| CalibrationError::NoScans { path: path.to_owned(), found };
     let is_scan = |path: &Path| path.is_file() && Format::of_name(path).is_some();
@@ -107,7 +132,8 @@ fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
         Err(_) if path.is_file() => return Err(none("another file".to_owned())),
         Err(error) => return Err(none(error.to_string())),
     };
-    let all: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let all: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let all = all.map_err(|error| none(error.to_string()))?;
     let mut scans: Vec<PathBuf> = all.iter().filter(|path| is_scan(path)).cloned().collect();
     if scans.is_empty() {
         return Err(none(if all.is_empty() {
@@ -118,4 +144,50 @@ fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
     }
     scans.sort();
     Ok(scans)
+}
+
+/// The kind of an error of the runtime.
+// TODO: replace by `segvol::Error::kind`.
+fn kind_of(error: &segvol::Error) -> ErrorKind {
+    use segvol::nifti::NiftiError;
+    use segvol::{Error, TruthError, VolumeError};
+    let memory = |error: &VolumeError| {
+        matches!(error, VolumeError::File { source: NiftiError::Memory { .. }, .. } | VolumeError::Memory { .. })
+    };
+    match error {
+        Error::Bundle(error) => error.kind(),
+        Error::Library { .. } | Error::ProviderMissing { .. } | Error::ProviderFailed { .. } => ErrorKind::Provider,
+        Error::Volume(error) | Error::Truth(TruthError::Volume(error)) if memory(error) => ErrorKind::Memory,
+        Error::Truth(TruthError::Memory { .. }) => ErrorKind::Memory,
+        Error::Volume(_) | Error::Intensity(_) | Error::Prompt(_) | Error::Truth(_) | Error::Tokenizer(_) => {
+            ErrorKind::Input
+        }
+        Error::Setting { .. } => ErrorKind::Usage,
+        _ => ErrorKind::Runtime,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use segvol_onnx::BundleError;
+
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_kind_of_its_cause() {
+        let path = || PathBuf::from("file");
+        let damaged = || segvol::Error::from(BundleError::NotABundle { path: path() });
+        let no_tokenizer = ConvertError::NoTokenizer { folder: path() };
+        let taken = ConvertError::OutputExists { path: path() };
+        for (error, kind) in [
+            (CalibrationError::NoScans { path: path(), found: "an empty folder".to_owned() }, ErrorKind::Input),
+            (CalibrationError::Scan { path: path(), source: Box::new(damaged()) }, ErrorKind::Bundle),
+            (damaged().into(), ErrorKind::Bundle),
+            (no_tokenizer.into(), ErrorKind::Input),
+            (taken.into(), ErrorKind::Usage),
+            (CalibrationError::Work { path: path(), source: io::ErrorKind::StorageFull.into() }, ErrorKind::Runtime),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
 }

@@ -1,5 +1,4 @@
-//! Writes a bundle: into a folder beside the place for it, then renamed, so that no half bundle is ever
-//! seen there.
+//! Writes a bundle atomically: to a temporary folder next to the output path, which is renamed at the end.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,31 +19,35 @@ use crate::stages::{PlannedStage, graph_file, weights_file};
 /// The tokenizer's name in a bundle.
 pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
 
-/// A place where a bundle may be put.
+/// An output path where a bundle may be written.
 #[derive(Debug)]
 pub(crate) struct Place(PathBuf);
 
 impl Place {
-    /// Refuses a place that is taken, or that `force` may not replace.
+    /// Refuses a path that exists, unless `force` is set and it is a bundle or an empty folder.
     pub(crate) fn check(target: &Path, force: bool) -> Result<Self, ConvertError> {
-        // A link to a folder stays a link: what it points to is replaced.
-        let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        // A link to a folder remains a link: the folder that it points to is replaced.
+        let target = match fs::canonicalize(target) {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => target.to_owned(),
+            Err(source) => return Err(ConvertError::Output { path: target.to_owned(), source }),
+        };
         if target.symlink_metadata().is_ok() {
             if !force {
                 return Err(ConvertError::OutputExists { path: target });
             }
-            if let Some(found) = what_else(&target) {
+            if let Some(found) = other_content(&target) {
                 return Err(ConvertError::OutputNotABundle { path: target, found });
             }
         }
         if target.file_name().is_none() {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a folder's name");
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends with a folder's name");
             return Err(ConvertError::Output { path: target, source });
         }
         Ok(Self(target))
     }
 
-    /// Makes the folder to write to.
+    /// Creates the temporary folder to write to.
     pub(crate) fn draft(self) -> Result<Draft, ConvertError> {
         let Self(target) = self;
         if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -55,12 +58,12 @@ impl Place {
     }
 }
 
-/// A bundle that is being written. Dropped before [`Draft::publish`], it leaves nothing behind.
+/// A bundle that is being written. If it is dropped before [`Draft::publish`], nothing is left.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    /// The place for the bundle.
+    /// The output path.
     target: PathBuf,
-    /// The folder that is written to.
+    /// The temporary folder.
     folder: TemporaryFolder,
 }
 
@@ -90,7 +93,7 @@ impl Draft {
         })
     }
 
-    /// Converts one tensor while the one before is hashed and written; no more than three are in memory.
+    /// Converts one tensor while the previous one is hashed and written; at most three are in memory.
     fn write_weights(
         &self,
         name: &str,
@@ -111,14 +114,14 @@ impl Draft {
             let mut faults = Vec::new();
             for tensor in &planned.weights {
                 match tensor.read(checkpoint) {
-                    // A writer that has stopped says why below.
+                    // If the writer has stopped, its error is returned below.
                     Ok(values) if faults.is_empty() => {
                         if sender.send((tensor.external.offset, values)).is_err() {
                             break;
                         }
                     }
                     Ok(_) => {}
-                    Err(fault @ TensorFault::Float16 { .. }) => faults.push(fault), // There may be others.
+                    Err(fault @ TensorFault::Float16 { .. }) => faults.push(fault), // Look for others too.
                     Err(fault) => {
                         faults.push(fault);
                         break;
@@ -142,7 +145,7 @@ impl Draft {
         save_bytes(folder, TOKENIZER_FILE, json).map_err(output(&folder.join(TOKENIZER_FILE)))
     }
 
-    /// Writes the manifest and moves the bundle to its place; one that was there is removed afterwards.
+    /// Writes the manifest and moves the bundle to the output path; a previous bundle is removed afterwards.
     pub(crate) fn publish(self, manifest: &Manifest) -> Result<(), ConvertError> {
         let folder = self.folder.path();
         let path = folder.join(MANIFEST_FILE);
@@ -157,13 +160,14 @@ fn output(path: &Path) -> impl Fn(io::Error) -> ConvertError + use<> {
     move |source| ConvertError::Output { path: path.clone(), source }
 }
 
-/// What makes a folder neither empty nor a bundle.
-fn what_else(target: &Path) -> Option<String> {
-    let entries = match fs::read_dir(target) {
-        Ok(entries) => entries,
-        Err(error) => return Some(error.to_string()),
+/// The content that makes a folder neither empty nor a bundle; `None` if there is no such content.
+fn other_content(target: &Path) -> Option<String> {
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let names: io::Result<Vec<String>> = fs::read_dir(target).and_then(|entries| entries.map(name).collect());
+    let names = match names {
+        Ok(names) => names,
+        Err(error) => return Some(error.to_string()), // What cannot be listed is not replaced.
     };
-    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let ours = |name: &String| {
         name == MANIFEST_FILE
             || name == TOKENIZER_FILE

@@ -1,4 +1,4 @@
-//! The model's sizes: from the checkpoint's shapes, and from `config.json` what no shape tells.
+//! The model's sizes: from the checkpoint's shapes, and from `config.json` those that follow from no shape.
 
 use std::path::{Path, PathBuf};
 
@@ -12,21 +12,21 @@ use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
 /// Longest `config.json` accepted; the released one has 379 bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// Largest size of a window's axis, width or count that is believed.
+/// Largest size of an axis of a tensor that is accepted.
 const MAX_SIZE: usize = 1 << 16;
 
-// The released model, where neither a shape nor a configuration tells.
+// The released model's sizes, for those that neither a shape nor a configuration gives.
 const WINDOW_DHW: [usize; 3] = Architecture::RELEASED.window_dhw;
 const PATCH_DHW: [usize; 3] = Architecture::RELEASED.patch_dhw;
 const IMAGE_HEADS: usize = Architecture::RELEASED.image_encoder.heads;
 const DECODER: Transformer = Architecture::RELEASED.mask_decoder;
 const TEXT: TextTransformer = Architecture::RELEASED.text_encoder;
 
-/// `config.json`: sizes that are not the released ones. A field that is absent is the released one, or
-/// follows from the checkpoint's shapes.
+/// `config.json`: sizes that differ from the released ones. A size without a field is the released one, or follows from
+/// the checkpoint's shapes.
 ///
-/// The released file has `spatial_size`, `patch_size` and `test_mode`, and what transformers adds; any
-/// other field is an error, because a misspelt number of heads would go unnoticed.
+/// The released file has `spatial_size`, `patch_size`, `test_mode`, and the fields that transformers adds. Any other
+/// field is an error, because a misspelt number of heads would go unnoticed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Config {
@@ -41,7 +41,7 @@ struct Config {
     clip: Option<Clip>,
 }
 
-/// The text tower, under the names of CLIP's own configuration.
+/// The text tower, with the names of CLIP's own configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Clip {
@@ -53,7 +53,7 @@ struct Clip {
     max_position_embeddings: Option<usize>,
 }
 
-/// Fields that say nothing of the model's sizes: the released `test_mode`, and what transformers writes.
+/// Fields that do not affect the model's sizes: the released `test_mode`, and those that transformers writes.
 const IGNORED_FIELDS: [&str; 14] = [
     "test_mode",
     "architectures",
@@ -71,7 +71,7 @@ const IGNORED_FIELDS: [&str; 14] = [
     "transformers_version",
 ];
 
-/// The sizes of a checkpoint's model, with `config`, or the `config.json` beside it if there is one.
+/// The sizes of a checkpoint's model, with `config`, or else the `config.json` next to it if there is one.
 pub(crate) fn architecture(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Architecture, ConvertError> {
     let beside = checkpoint.path.with_file_name("config.json");
     let path = match config {
@@ -114,8 +114,12 @@ impl Sizes<'_> {
         for axis in 0..3 {
             let (window, patch) = (window_dhw[axis], patch_dhw[axis]);
             if patch == 0 || window == 0 || window % patch != 0 || window > 4096 {
-                let expected = "whole patches and at most 4096 voxels an axis".to_owned();
-                return Err(self.wrong("spatial_size", expected, format!("{window_dhw:?} by {patch_dhw:?}")));
+                let expected = "multiples of patch_size, at most 4096 voxels per axis".to_owned();
+                return Err(self.wrong(
+                    "spatial_size",
+                    expected,
+                    format!("{window_dhw:?} with patch_size {patch_dhw:?}"),
+                ));
             }
         }
 
@@ -187,13 +191,13 @@ impl Sizes<'_> {
         Ok(architecture)
     }
 
-    /// A tensor's shape, whose rank is that of `example`.
+    /// The shape of a tensor with the rank of `example`.
     fn shape<const R: usize>(&self, name: &str, example: [usize; R]) -> Result<[usize; R], ConvertError> {
         let fault = match self.checkpoint.get(name) {
             None => TensorFault::Missing { name: name.to_owned(), expected: example.to_vec() },
             Some(tensor) => match <[usize; R]>::try_from(tensor.shape.as_slice()) {
                 Ok(shape) if shape.iter().all(|n| (1..=MAX_SIZE).contains(n)) => return Ok(shape),
-                _ => {
+                Ok(_) | Err(_) => {
                     let reason =
                         format!("expected {R} axes of 1 to {MAX_SIZE} elements, found shape {:?}", tensor.shape);
                     TensorFault::Unreadable { name: name.to_owned(), reason }
@@ -204,7 +208,7 @@ impl Sizes<'_> {
         Err(CheckpointError::Tensors { path, faults: TensorFaults(vec![fault]) }.into())
     }
 
-    /// The size of a tensor's axis, which the configuration may also give.
+    /// The size of a tensor's axis; if the configuration has it too, both must agree.
     fn size<const R: usize>(
         &self,
         field: &str,
@@ -217,11 +221,11 @@ impl Sizes<'_> {
         self.agree(field, configured, found, name)
     }
 
-    /// How many numbered blocks there are, from 0 on.
+    /// Number of blocks, counted from number 0 on.
     fn count(&self, field: &str, configured: Option<usize>, prefix: &str) -> Result<usize, ConvertError> {
         let found = (0..).take_while(|i| self.checkpoint.has(&format!("{prefix}{i}."))).count();
         if found == 0 {
-            return Err(self.wrong(prefix, "at least one block".to_owned(), "none".to_owned()));
+            return Err(self.wrong(prefix, "at least one block".to_owned(), "no block".to_owned()));
         }
         self.agree(field, configured, found, prefix)
     }
@@ -229,15 +233,15 @@ impl Sizes<'_> {
     fn agree(&self, field: &str, configured: Option<usize>, found: usize, name: &str) -> Result<usize, ConvertError> {
         match configured {
             Some(expected) if expected != found => {
-                Err(self.wrong(field, format!("{expected} as configured"), format!("{found} in `{name}`")))
+                Err(self.wrong(field, format!("{expected} from the configuration"), format!("{found} in `{name}`")))
             }
-            _ => Ok(found),
+            Some(_) | None => Ok(found),
         }
     }
 
     fn heads(&self, field: &str, heads: usize, width: usize) -> Result<usize, ConvertError> {
         if heads == 0 || !width.is_multiple_of(heads) {
-            let expected = format!("a divisor of the attention's width {width}");
+            let expected = format!("a number of heads that divides the attention's width {width}");
             return Err(self.wrong(field, expected, format!("{heads} heads")));
         }
         Ok(heads)

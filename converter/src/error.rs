@@ -1,19 +1,19 @@
-//! What can be wrong with a checkpoint, its companions or the place for the bundle.
+//! What can be wrong with a checkpoint, the files next to it, or the output folder.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use segvol_base::OutOfMemory;
+use segvol_base::{ErrorKind, OutOfMemory};
 
-/// Why a conversion stopped. Nothing is left behind in the place for the bundle.
+/// Why a conversion stopped. It leaves nothing at the output path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvertError {
     /// The checkpoint cannot be read, or is not a SegVol model.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A `config.json` is not one, or contradicts the checkpoint.
+    /// A `config.json` cannot be read, or contradicts the checkpoint.
     #[error("config `{}`: {reason}", path.display())]
     Config {
         /// The configuration file.
@@ -21,28 +21,28 @@ pub enum ConvertError {
         /// What is wrong.
         reason: String,
     },
-    /// The checkpoint's shapes do not fit together, or not with the sizes that hold without a configuration.
+    /// The checkpoint's shapes contradict each other, or the released sizes, which are used without a configuration.
     #[error(
-        "`{name}`: expected {expected}, found {found} (without a config.json the released sizes hold; --config gives others)"
+        "`{name}`: expected {expected}, found {found} (without a config.json the released sizes are expected; a model of other sizes needs one)"
     )]
     Size {
-        /// What has the wrong size.
+        /// The tensor or field with the wrong size.
         name: String,
-        /// What it has to be.
+        /// The size that is needed.
         expected: String,
-        /// What it is.
+        /// The size in the checkpoint.
         found: String,
     },
-    /// The text encoder needs a tokenizer and there is none.
+    /// The text encoder needs a tokenizer, and there is none.
     #[error(
-        "no tokenizer: looked for tokenizer.json, or vocab.json with merges.txt, in `{}`; put it there or name it with --tokenizer",
+        "no tokenizer: looked for tokenizer.json, or vocab.json with merges.txt, in `{}`; put one there, or give its path",
         folder.display()
     )]
     NoTokenizer {
         /// The folder that was searched.
         folder: PathBuf,
     },
-    /// A tokenizer file is not one, or not one of this model.
+    /// A tokenizer file cannot be read, or does not belong to this model.
     #[error("tokenizer `{}`: {reason}", path.display())]
     Tokenizer {
         /// The tokenizer's file.
@@ -50,29 +50,29 @@ pub enum ConvertError {
         /// What is wrong.
         reason: String,
     },
-    /// The place for the bundle is taken.
-    #[error("`{}` exists; --force replaces a bundle", path.display())]
+    /// The output path exists, and replacing it was not asked for.
+    #[error("output `{}`: expected a new path, found an existing one; choose another, or ask to replace the bundle", path.display())]
     OutputExists {
-        /// The place for the bundle.
+        /// The output path.
         path: PathBuf,
     },
-    /// The place for the bundle holds something that is not a bundle, which is never replaced.
-    #[error("`{}`: expected a bundle or an empty folder to replace, found {found}", path.display())]
+    /// The output path is neither a bundle nor an empty folder, and so is never replaced.
+    #[error("output `{}`: expected a bundle or an empty folder to replace, found {found}; choose another path", path.display())]
     OutputNotABundle {
-        /// The place for the bundle.
+        /// The output path.
         path: PathBuf,
-        /// What makes it something else.
+        /// What is there instead.
         found: String,
     },
-    /// A file of the bundle, or the folder around it, could not be written.
+    /// A file of the bundle, or the folder that contains it, could not be written.
     #[error("cannot write `{}`", path.display())]
     Output {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
-    /// A bundle that was to be inspected cannot be read.
+    /// A bundle cannot be inspected.
     #[error(transparent)]
     Bundle(#[from] segvol_onnx::BundleError),
 }
@@ -81,15 +81,15 @@ pub enum ConvertError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The operating system refuses the file.
+    /// The operating system cannot read the file.
     #[error("cannot read checkpoint `{}`", path.display())]
     Io {
         /// The checkpoint.
         path: PathBuf,
-        /// What the operating system said.
+        /// What the operating system reported.
         source: io::Error,
     },
-    /// The file is no checkpoint, is damaged, or has an element that is not supported.
+    /// The file is not a checkpoint, is damaged, or has an unsupported element type.
     #[error("checkpoint `{}`: {reason}", path.display())]
     Malformed {
         /// The checkpoint.
@@ -97,20 +97,20 @@ pub enum CheckpointError {
         /// What is wrong.
         reason: String,
     },
-    /// The file is a checkpoint of something else.
+    /// The file is a checkpoint of another model.
     #[error("checkpoint `{}`: expected SegVol's tensors such as `{expected}`, found {found}", path.display())]
     NotSegVol {
         /// The checkpoint.
         path: PathBuf,
         /// A tensor that every SegVol checkpoint has.
         expected: &'static str,
-        /// Names that the checkpoint has instead.
+        /// Tensors that the checkpoint has instead.
         found: String,
     },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(OutOfMemory),
-    /// Tensors are missing, left over, misshapen or unusable.
+    /// Tensors are missing, unexpected, misshapen or unusable.
     #[error("checkpoint `{}`: {faults}", path.display())]
     Tensors {
         /// The checkpoint.
@@ -120,7 +120,7 @@ pub enum CheckpointError {
     },
 }
 
-/// What is wrong with one tensor of a checkpoint. Names are those without the layout's prefix.
+/// What is wrong with one tensor of a checkpoint. Names are without the layout's prefix.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorFault {
@@ -142,13 +142,13 @@ pub enum TensorFault {
         /// The shape in the checkpoint.
         found: Vec<usize>,
     },
-    /// No part of the model takes the tensor, and it is not on the list of those that need not be exported.
-    #[error("tensor `{name}`: expected a tensor of SegVol, found one that no part of the model takes")]
+    /// No part of the model uses the tensor, and it is not on the list of those that are left out.
+    #[error("tensor `{name}`: expected only tensors of SegVol, found one that no part of the model uses")]
     Unexpected {
         /// The tensor.
         name: String,
     },
-    /// The tensor's elements are no floating-point numbers.
+    /// The tensor's elements are not floating-point numbers.
     #[error("tensor `{name}`: expected float32, float16, bfloat16 or float64, found {found}")]
     Dtype {
         /// The tensor.
@@ -171,7 +171,7 @@ pub enum TensorFault {
     Float16 {
         /// The tensor.
         name: String,
-        /// Row-major index of the element, in the tensor as the graph has it.
+        /// Row-major index of the element, in the graph's layout of the tensor.
         index: usize,
         /// The element.
         found: f32,
@@ -181,10 +181,10 @@ pub enum TensorFault {
     Memory {
         /// The tensor.
         name: String,
-        /// How much it needs.
+        /// How much memory is needed.
         source: OutOfMemory,
     },
-    /// The file does not have the tensor's bytes.
+    /// The tensor's numbers cannot be read, or are not usable.
     #[error("tensor `{name}`: {reason}")]
     Unreadable {
         /// The tensor.
@@ -194,7 +194,50 @@ pub enum TensorFault {
     },
 }
 
+impl ConvertError {
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Checkpoint(error) => error.kind(),
+            Self::Bundle(error) => error.kind(),
+            Self::Config { .. } | Self::Size { .. } | Self::NoTokenizer { .. } | Self::Tokenizer { .. } => {
+                ErrorKind::Input
+            }
+            Self::OutputExists { .. } | Self::OutputNotABundle { .. } => ErrorKind::Usage,
+            Self::Output { .. } => ErrorKind::Runtime,
+        }
+    }
+}
+
+impl CheckpointError {
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } | Self::Malformed { .. } | Self::NotSegVol { .. } => ErrorKind::Input,
+            Self::Memory(error) => error.kind(),
+            Self::Tensors { faults, .. } => faults.kind(),
+        }
+    }
+}
+
 impl TensorFault {
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing { .. }
+            | Self::Shape { .. }
+            | Self::Unexpected { .. }
+            | Self::Dtype { .. }
+            | Self::NotFinite { .. }
+            | Self::Float16 { .. }
+            | Self::Unreadable { .. } => ErrorKind::Input,
+            Self::Memory { source, .. } => source.kind(),
+        }
+    }
+
     /// The tensor's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -211,15 +254,22 @@ impl TensorFault {
     }
 }
 
-/// How many faults a message spells out.
+/// Number of faults that a message lists.
 const FAULTS_SHOWN: usize = 8;
 
-/// One or more faults, in the order in which the model takes its tensors.
+/// One or more faults, in the order in which the model uses its tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorFaults(pub Vec<TensorFault>);
 
 impl TensorFaults {
-    /// Adds faults of tensors that have none yet: one tensor may be looked at for several graphs.
+    /// The kind of failure: [`ErrorKind::Memory`] if memory was short for any tensor, otherwise [`ErrorKind::Input`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        let memory = self.0.iter().any(|fault| fault.kind() == ErrorKind::Memory);
+        if memory { ErrorKind::Memory } else { ErrorKind::Input }
+    }
+
+    /// Adds faults of tensors that have none yet: one tensor may be checked for several graphs.
     pub(crate) fn add(&mut self, faults: Vec<TensorFault>) {
         for fault in faults {
             if self.0.iter().all(|known| known.name() != fault.name()) {
@@ -237,6 +287,68 @@ impl fmt::Display for TensorFaults {
         match self.0.len().saturating_sub(FAULTS_SHOWN) {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use segvol_onnx::BundleError;
+
+    use super::*;
+
+    fn path() -> PathBuf {
+        PathBuf::from("file")
+    }
+
+    fn no_memory() -> OutOfMemory {
+        segvol_base::memory::check_available::<u8>("a test", usize::MAX).expect_err("more than any machine has")
+    }
+
+    fn missing() -> TensorFault {
+        TensorFault::Missing { name: "norm.bias".to_owned(), expected: vec![4] }
+    }
+
+    fn tensors(faults: Vec<TensorFault>) -> CheckpointError {
+        CheckpointError::Tensors { path: path(), faults: TensorFaults(faults) }
+    }
+
+    #[test]
+    fn an_error_of_a_checkpoint_is_a_bad_input_unless_memory_is_short() {
+        let reason = || "broken".to_owned();
+        let io = io::Error::from(io::ErrorKind::NotFound);
+        let short = TensorFault::Memory { name: "norm.weight".to_owned(), source: no_memory() };
+        for (error, kind) in [
+            (CheckpointError::Io { path: path(), source: io }, ErrorKind::Input),
+            (CheckpointError::Malformed { path: path(), reason: reason() }, ErrorKind::Input),
+            (CheckpointError::NotSegVol { path: path(), expected: "a", found: "b".to_owned() }, ErrorKind::Input),
+            (CheckpointError::Memory(no_memory()), ErrorKind::Memory),
+            (tensors(vec![missing()]), ErrorKind::Input),
+            (tensors(vec![missing(), short]), ErrorKind::Memory),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+            let message = error.to_string();
+            assert_eq!(ConvertError::from(error).kind(), kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_taken_output_is_wrong_usage_and_a_full_disk_a_failure() {
+        let text = || "text".to_owned();
+        let size = ConvertError::Size { name: text(), expected: text(), found: text() };
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (error, kind) in [
+            (ConvertError::Config { path: path(), reason: text() }, ErrorKind::Input),
+            (size, ErrorKind::Input),
+            (ConvertError::NoTokenizer { folder: path() }, ErrorKind::Input),
+            (ConvertError::Tokenizer { path: path(), reason: text() }, ErrorKind::Input),
+            (ConvertError::OutputExists { path: path() }, ErrorKind::Usage),
+            (ConvertError::OutputNotABundle { path: path(), found: text() }, ErrorKind::Usage),
+            (ConvertError::Output { path: path(), source: full }, ErrorKind::Runtime),
+            (BundleError::NotABundle { path: path() }.into(), ErrorKind::Bundle),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(!error.to_string().contains("--"), "a flag in a library's error: {error}");
         }
     }
 }

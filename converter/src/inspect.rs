@@ -1,4 +1,4 @@
-//! What a checkpoint or a bundle holds.
+//! Describes a checkpoint or a bundle.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::error::{CheckpointError, ConvertError};
 use crate::stages::Wanted;
 use crate::{config, stages};
 
-/// What a checkpoint or a bundle holds.
+/// The contents of a checkpoint or a bundle.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Inspection {
@@ -22,30 +22,30 @@ pub enum Inspection {
     Bundle(Box<BundleInspection>),
 }
 
-/// What a checkpoint holds. No tensor's numbers are looked at.
+/// The contents of a checkpoint. The numbers of its tensors are not read.
 #[derive(Debug, Serialize)]
 pub struct CheckpointInspection {
     /// The file's size in bytes.
     pub bytes: u64,
-    /// Its container, such as `torch zip`.
+    /// Its file format, such as `torch zip`.
     pub container: String,
-    /// Whose layout of keys it has.
+    /// The layout of its tensor names.
     pub layout: String,
     /// Number of the model's tensors per element type.
     pub dtypes: BTreeMap<String, usize>,
-    /// Tensors that training left beside the model, which a conversion passes over.
+    /// Number of tensors that training stored next to the model, such as an optimiser's; a conversion ignores them.
     pub training_state: usize,
     /// Tensors and parameters per module of the model.
     pub modules: BTreeMap<String, Module>,
-    /// The model's sizes, when they could be told.
+    /// The model's sizes; `None` if they could not be determined.
     pub architecture: Option<Architecture>,
-    /// Stages that a conversion gives.
+    /// Stages that a conversion makes.
     pub stages: Vec<Stage>,
     /// Stages that the checkpoint lacks.
     pub missing_stages: Vec<Stage>,
-    /// Tensors that no graph needs, each with the reason.
+    /// Tensors that no graph uses, each with the reason.
     pub not_exported: Vec<NotExported>,
-    /// What would stop a conversion, as far as names, shapes and element types tell.
+    /// What would stop a conversion, judging by names, shapes and element types; `None` if nothing would.
     #[serde(rename = "problems", serialize_with = "as_list")]
     pub problem: Option<ConvertError>,
 }
@@ -59,12 +59,12 @@ pub struct Module {
     pub parameters: u64,
 }
 
-/// What a bundle holds.
+/// The contents of a bundle.
 #[derive(Debug, Serialize)]
 pub struct BundleInspection {
     /// The bundle's manifest.
     pub manifest: Manifest,
-    /// Why the files are not those of the manifest; none if every size and hash agrees.
+    /// How the files differ from the manifest; `None` if every size and hash matches.
     #[serde(rename = "problems", serialize_with = "as_list")]
     pub problem: Option<ConvertError>,
 }
@@ -80,13 +80,13 @@ fn as_list<S: Serializer>(problem: &Option<ConvertError>, serializer: S) -> Resu
     }
 }
 
-/// Looks into the checkpoint or the bundle at `path`. `config` is as in [`crate::Options`].
+/// Inspects the checkpoint or the bundle at `path`. `config` is as in [`crate::Options`].
 ///
 /// # Errors
 ///
-/// [`ConvertError::Bundle`] if a folder has no manifest that can be read, [`ConvertError::Checkpoint`] if a
-/// file is no SegVol checkpoint. Tensors that are missing, left over or misshapen, and files of a bundle
-/// that were changed, are part of the answer.
+/// [`ConvertError::Bundle`] if a folder has no readable manifest, [`ConvertError::Checkpoint`] if a file is not a
+/// SegVol checkpoint. Tensors that are missing, unexpected or misshapen, and files of a bundle that were changed, are
+/// part of the result.
 pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, ConvertError> {
     if path.is_dir() {
         let manifest = Manifest::read(path)?;
@@ -105,7 +105,8 @@ pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, Convert
     };
     let mut modules: BTreeMap<String, Module> = BTreeMap::new();
     for (name, tensor) in checkpoint.tensors() {
-        let module = modules.entry(name.split('.').next().unwrap_or(name).to_owned()).or_default();
+        let module = name.split_once('.').map_or(name, |(module, _)| module);
+        let module = modules.entry(module.to_owned()).or_default();
         module.tensors += 1;
         module.parameters += tensor.elements() as u64;
     }

@@ -1,10 +1,13 @@
-//! From a SegVol checkpoint to a bundle of ONNX graphs.
+//! Converts a SegVol checkpoint to a bundle of ONNX graphs.
 //!
-//! Follow [`convert`]: a [`Checkpoint`] is opened, the model's sizes are read off it, every stage's graphs
-//! are built and every tensor is accounted for, and only then is anything written.
+//! To read the code, start at [`convert`]: it opens a [`Checkpoint`], determines the model's sizes from it, builds the
+//! graphs of every stage and accounts for every tensor, and only then writes anything.
 //!
-//! One file per module of the paper builds its part of the graphs: `image_encoder`, `text_encoder`,
-//! `prompt_encoder`, `mask_decoder`, `two_way_transformer`.
+//! One file per module of the paper builds its part of the graphs: `image_encoder`, `text_encoder`, `prompt_encoder`,
+//! `mask_decoder`, `two_way_transformer`. `module` looks up weights and adds them to a graph, `weights` keeps the
+//! ledger of the tensors that a stage uses, `relayout` transposes them, and `quantise` and `int8` make integer layers.
+
+#![forbid(unsafe_code)]
 
 mod bundle;
 pub mod checkpoint;
@@ -14,9 +17,12 @@ mod image_encoder;
 mod inspect;
 mod int8;
 mod mask_decoder;
+mod module;
 mod nn;
 mod numerics;
 mod prompt_encoder;
+mod quantise;
+mod relayout;
 pub mod seeded;
 mod stages;
 #[cfg(test)]
@@ -41,50 +47,51 @@ pub use error::{CheckpointError, ConvertError};
 pub use inspect::{BundleInspection, CheckpointInspection, Inspection, Module, inspect};
 use stages::Wanted;
 
-/// What a conversion may be told. By default everything is found beside the checkpoint.
+/// The options of a conversion. By default all other files are found next to the checkpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The model's sizes; else `config.json` beside the checkpoint, else the released ones.
+    /// A file with the model's sizes. `None`: `config.json` next to the checkpoint if there is one, or else the
+    /// released sizes.
     pub config: Option<PathBuf>,
-    /// `tokenizer.json`, `vocab.json` with `merges.txt` beside it, or a folder with either; else the
-    /// checkpoint's folder is searched.
+    /// A `tokenizer.json`, a `vocab.json` with `merges.txt` next to it, or a folder with either. `None`: the
+    /// checkpoint's folder.
     pub tokenizer: Option<PathBuf>,
-    /// The bundle's precisions; none stands for [`Precision::Fp32`] alone.
+    /// The bundle's precisions. Empty means [`Precision::Fp32`] only.
     pub precisions: BTreeSet<Precision>,
-    /// What a calibration saw, for [`Precision::Int8`]; else int8's ranges of activations are found while running.
+    /// The result of a calibration, for [`Precision::Int8`]. `None`: activation ranges are measured at run time.
     pub calibrated: Option<Calibrated>,
-    /// Replace a bundle that is already there.
+    /// Replace a bundle or an empty folder at the output path.
     pub force: bool,
 }
 
-/// What a calibration saw, and on what.
+/// The result of a calibration.
 #[derive(Debug, Clone)]
 pub struct Calibrated {
-    /// What the image encoder's linear layers took.
+    /// The ranges of the inputs of the image encoder's linear layers.
     pub activations: Activations,
-    /// The scans, for the manifest.
+    /// The scans that were used, for the manifest.
     pub record: Calibration,
 }
 
-/// What the names of a checkpoint's tensors take, and the graphs that they become.
+/// Memory for the names of a checkpoint's tensors and for the graphs.
 const NAMES_BYTES: usize = 4 << 20;
 
-/// Under which terms the weights may be used, as far as a file can tell.
+/// The terms under which the weights may be used, as far as a file can show.
 const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint that they were made from. \
     SegVol's own repository, BAAI-DCAI/SegVol, is under the MIT licence; ask whoever gave you the checkpoint.";
 
-/// Converts `checkpoint` to a bundle in the folder `output`; gives the bundle's manifest.
+/// Converts `checkpoint` to a bundle in the folder `output` and returns the bundle's manifest.
 ///
-/// The same checkpoint, options and version give the same bytes. Nothing is seen at `output` before the
-/// bundle is whole.
+/// The same checkpoint, options and version give the same bytes. Nothing appears at `output` until the bundle is
+/// complete.
 ///
 /// # Errors
 ///
-/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] before any work;
-/// [`ConvertError::Checkpoint`] if the file is damaged, is no SegVol model, or has a tensor that is missing,
-/// left over, misshapen, not finite, or beyond float16 where that was asked for; [`ConvertError::Config`] or
-/// [`ConvertError::Size`] if sizes contradict each other; [`ConvertError::NoTokenizer`] or
-/// [`ConvertError::Tokenizer`]; [`ConvertError::Output`] if writing fails.
+/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] before any work; [`ConvertError::Checkpoint`]
+/// if the file is damaged, is not a SegVol model, or has a tensor that is missing, unexpected, misshapen, not finite,
+/// or too large for float16 at precision fp16; [`ConvertError::Config`] or [`ConvertError::Size`] if sizes contradict
+/// each other; [`ConvertError::NoTokenizer`] or [`ConvertError::Tokenizer`] if there is no usable tokenizer;
+/// [`ConvertError::Output`] if writing fails.
 pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Manifest, ConvertError> {
     let mut precisions: Vec<Precision> = options.precisions.iter().copied().collect();
     if precisions.is_empty() {
@@ -96,17 +103,19 @@ pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Ma
     convert_wanted(checkpoint, output, options, wanted)
 }
 
-/// Whether a bundle may be written to `output`, as [`convert`] finds out first of all: for callers with long work before.
+/// Checks that a bundle may be written to `output`. [`convert`] does this first too; this function is for callers with
+/// long work before it.
 ///
 /// # Errors
 ///
-/// [`ConvertError::OutputExists`] and [`ConvertError::OutputNotABundle`] if something else is there.
+/// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] if it may not, [`ConvertError::Output`] if the
+/// path cannot be used.
 pub fn check_output(output: &Path, force: bool) -> Result<(), ConvertError> {
     bundle::Place::check(output, force).map(drop)
 }
 
-/// Converts `checkpoint` to a float32 bundle in the folder `output` whose image encoder has, beside its graphs, one that
-/// tells what its linear layers take: [`segvol_onnx::Variant::Observed`].
+/// Converts `checkpoint` to a float32 bundle for a calibration in the folder `output`: its image encoder has one more
+/// graph, which outputs the ranges of the inputs of linear layers ([`segvol_onnx::Variant::Observed`]).
 ///
 /// # Errors
 ///
@@ -115,12 +124,12 @@ pub fn convert_for_calibration(checkpoint: &Path, output: &Path, options: &Optio
     convert_wanted(checkpoint, output, options, Wanted { observed: true, ..Wanted::FP32 })
 }
 
-/// Whether a bundle could be made with the tokenizer in that file, by a model of that vocabulary: what [`convert`] asks of
-/// it; gives the `tokenizer.json` of that bundle.
+/// Checks the tokenizer at `path` as [`convert`] does, for a model with that size of vocabulary, and returns the
+/// `tokenizer.json` of its bundle.
 ///
 /// # Errors
 ///
-/// [`ConvertError::Tokenizer`] with what is wrong with it.
+/// [`ConvertError::NoTokenizer`] if `path` is a folder without one, [`ConvertError::Tokenizer`] if it cannot be used.
 pub fn check_tokenizer(path: &Path, vocabulary: usize) -> Result<Vec<u8>, ConvertError> {
     Ok(tokenizer::find(path, Some(path), vocabulary)?.json)
 }
@@ -156,7 +165,7 @@ fn convert_wanted(
     let stages = stages?;
     let sha256 = sha256.map_err(|source| CheckpointError::Io { path: checkpoint.path.clone(), source })?;
     let files = |&precision: &Precision| {
-        let of = |&stage: &Stage| Some((stage, stages.get(&(numerics::stored(stage, precision), stage))?.clone()));
+        let of = |&stage: &Stage| Some((stage, stages.get(&(numerics::files_of(stage, precision), stage))?.clone()));
         let calibration = options.calibrated.as_ref().filter(|_| precision == Precision::Int8);
         let files = PrecisionFiles {
             stages: stages_of.iter().filter_map(of).collect(),
@@ -174,7 +183,8 @@ fn convert_wanted(
         }),
         None => None,
     };
-    let file = checkpoint.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = checkpoint.path.file_name().expect("only the path of a folder has no last name");
+    let file = file.to_string_lossy().into_owned();
     let manifest = Manifest {
         schema_version: SCHEMA_VERSION,
         tool: format!("segvol {}", env!("CARGO_PKG_VERSION")),

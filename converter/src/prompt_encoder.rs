@@ -8,41 +8,42 @@ use std::f32::consts::TAU;
 
 use segvol_onnx::{Architecture, PromptLabel, Value};
 
-use crate::weights::Module;
+use crate::module::Module;
 
 const MATRIX: &str = "positional_encoding_gaussian_matrix";
 
-/// `prompt_coords [B, P, 3], prompt_labels [B, P], text_embedding [B, C] -> sparse_embeddings [B, P, C]`.
+/// `prompt_coords [B, P, 3], prompt_labels [B, P], text_embedding [B, C] -> sparse_embeddings [B, P, C]`, f32 to f32.
 ///
-/// A label that is none of [`PromptLabel`]'s is read as [`PromptLabel::BoxMax`].
+/// A label that is not a [`PromptLabel`] counts as [`PromptLabel::BoxMax`].
 pub(crate) fn prompt_encoder(m: &Module, a: &Architecture, [coords, labels, text_embedding]: [&Value; 3]) -> Value {
     let labels = m.unsqueeze(2, labels); // [B, P, 1]
-    let is = |label: PromptLabel| m.equal(&labels, &m.scalar(label.value()));
-    let embedding = |name: &str| m.weight(&format!("{name}.weight"), &[1, a.channels]);
+    let is = |label: PromptLabel| m.equal(&labels, &m.scalar(label.value())); // [B, P, 1]
+    let embedding = |name: &str| m.weight(&format!("{name}.weight"), &[1, a.channels]); // [1, C]
 
-    let kind = m.r#where(&is(PromptLabel::BoxMin), &embedding("point_embeddings.2"), &embedding("point_embeddings.3"));
-    let kind = m.r#where(&is(PromptLabel::Foreground), &embedding("point_embeddings.1"), &kind);
+    let [min, max] = ["point_embeddings.2", "point_embeddings.3"];
+    let kind = m.r#where(&is(PromptLabel::BoxMin), &embedding(min), &embedding(max)); // [B, P, C]
+    let kind = m.r#where(&is(PromptLabel::Foreground), &embedding("point_embeddings.1"), &kind); // [B, P, C]
     let kind = m.r#where(&is(PromptLabel::Background), &embedding("point_embeddings.0"), &kind); // [B, P, C]
-    let place = m.add(&position_code(&m.at("pe_layer"), a, coords), &kind);
+    let place = m.add(&position_code(&m.at("pe_layer"), a, coords), &kind); // [B, P, C]
 
     let text = m.unsqueeze(1, text_embedding); // [B, 1, C]
-    let token = m.r#where(&is(PromptLabel::Text), &text, &place);
-    m.r#where(&is(PromptLabel::NotAPoint), &embedding("not_a_point_embed"), &token)
+    let token = m.r#where(&is(PromptLabel::Text), &text, &place); // [B, P, C]
+    m.r#where(&is(PromptLabel::NotAPoint), &embedding("not_a_point_embed"), &token) // [B, P, C]
 }
 
-/// The position code of voxels `(d, h, w)` of the window: `[.., 3] -> [.., C]`.
+/// The position code of voxels `(d, h, w)` of the window: `coords [.., 3] -> [.., C]`, f32 to f32.
 ///
 /// # Quirk
 ///
 /// The released code divides depth by the window's height and height by its depth (coordinate 0 by
-/// `image_size[1]`, coordinate 1 by `image_size[0]`). The weights were trained so.
+/// `image_size[1]`, coordinate 1 by `image_size[0]`). The weights were trained with it.
 fn position_code(m: &Module, a: &Architecture, coords: &Value) -> Value {
     let [d, h, w] = a.window_dhw.map(|n| n as f32);
-    let centre = m.add(coords, &m.scalar(0.5));
-    let unit = m.div(&centre, &m.floats("window size (h, d, w)", &[3], &[h, d, w]));
-    let signed = m.sub(&m.mul(&unit, &m.scalar(2.0)), &m.scalar(1.0)); // the window is [-1, 1]
-    let angle = m.mul(&m.mat_mul(&signed, &m.weight(MATRIX, &[3, a.channels / 2])), &m.scalar(TAU));
-    m.concat(-1, &[&m.sin(&angle), &m.cos(&angle)])
+    let centre = m.add(coords, &m.scalar(0.5)); // [.., 3]
+    let unit = m.div(&centre, &m.floats("window size (h, d, w)", &[3], &[h, d, w])); // [.., 3] in [0, 1]
+    let signed = m.sub(&m.mul(&unit, &m.scalar(2.0)), &m.scalar(1.0)); // [.., 3] in [-1, 1]
+    let angle = m.mul(&m.mat_mul(&signed, &m.weight(MATRIX, &[3, a.channels / 2])), &m.scalar(TAU)); // [.., C/2]
+    m.concat(-1, &[&m.sin(&angle), &m.cos(&angle)]) // [.., C]
 }
 
 /// The position code of every image token, `[1, N, C]`, as a constant.
@@ -52,14 +53,14 @@ pub(crate) fn dense_position_code(m: &Module, a: &Architecture) -> Value {
         .computed("dense", &shape, (MATRIX, &matrix_shape), |matrix| dense_position_values(matrix, a.grid_dhw()))
 }
 
-/// Rows in raster order `(i, j, k)` of the grid; each is all sines, then all cosines.
+/// `matrix [3, C/2] -> [N, C]`, rows in raster order `(i, j, k)` of the grid; each row has all sines, then all cosines.
 ///
-/// float32 in torch's order of operations: angles reach hundreds of radians, so the rounding of each step
-/// shows in the sine.
+/// Computed in float32 in torch's order of operations: angles reach hundreds of radians, so the rounding of each step
+/// changes the sine.
 ///
 /// # Quirk
 ///
-/// The released code stacks the axes as `(H, D, W)`, so the matrix' first row multiplies the height.
+/// The released code stacks the axes as `(H, D, W)`, so the first row of the matrix multiplies the height.
 fn dense_position_values(matrix: &[f32], grid_dhw: [usize; 3]) -> Vec<f32> {
     let half = matrix.len() / 3;
     let [depth, height, width] = grid_dhw;
@@ -82,7 +83,7 @@ fn dense_position_values(matrix: &[f32], grid_dhw: [usize; 3]) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// With a matrix that picks one coordinate, the code tells which axis it was made from.
+    /// With a matrix that selects one coordinate, the code shows which axis it was made from.
     #[test]
     fn the_first_coordinate_of_the_dense_code_is_the_height() {
         let matrix = [0.25, 0.0, 0.0];

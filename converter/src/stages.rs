@@ -1,4 +1,4 @@
-//! Every stage's graphs for one checkpoint, before a byte is written.
+//! The graphs of every stage for one checkpoint, before anything is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,22 +10,23 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, TensorFaults};
 use crate::image_encoder::image_encoder;
 use crate::mask_decoder::mask_decoder;
+use crate::module::Module;
 use crate::numerics::{self, Numerics};
 use crate::prompt_encoder::prompt_encoder;
 use crate::text_encoder::text_encoder;
 use crate::unused;
-use crate::weights::{Module, Planned, Weights};
+use crate::weights::{Planned, Weights};
 
-/// What a bundle will hold.
+/// The contents of a bundle that is not written yet.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The graphs of every stage that the checkpoint has, at every precision that has files of its own for it.
+    /// The graphs of every stage that the checkpoint has, at every precision that does not share another's files.
     pub stages: BTreeMap<(Precision, Stage), PlannedStage>,
-    /// Checkpoint tensors that no graph needs.
+    /// Checkpoint tensors that no graph uses, each with the reason.
     pub not_exported: Vec<NotExported>,
 }
 
-/// One stage: its graphs, and the weights that they share.
+/// The graphs of one stage, and the weights that they share.
 #[derive(Debug)]
 pub(crate) struct PlannedStage {
     pub graphs: BTreeMap<Variant, ModelProto>,
@@ -38,9 +39,9 @@ pub(crate) struct PlannedStage {
 pub(crate) struct Wanted<'a> {
     /// The precisions of the bundle.
     pub precisions: &'a [Precision],
-    /// What a calibration saw, for int8.
+    /// The activations that a calibration saw, for int8.
     pub seen: Option<&'a Activations>,
-    /// Whether the image encoder gets a graph for a calibration too.
+    /// Whether the image encoder also gets a graph for a calibration.
     pub observed: bool,
 }
 
@@ -49,11 +50,11 @@ impl Wanted<'_> {
     pub(crate) const FP32: Self = Self { precisions: &[Precision::Fp32], seen: None, observed: false };
 }
 
-/// Builds every graph, and ticks off every tensor.
+/// Builds every graph and accounts for every tensor.
 ///
 /// # Errors
 ///
-/// [`CheckpointError::Tensors`] with every tensor that is missing, misshapen or left over.
+/// [`CheckpointError::Tensors`] with every tensor that is missing, misshapen or not part of SegVol.
 pub(crate) fn plan(
     checkpoint: &Checkpoint,
     architecture: &Architecture,
@@ -65,7 +66,7 @@ pub(crate) fn plan(
     }
 }
 
-/// As [`plan`], with the error beside what could be built. Such graphs must not be written.
+/// As [`plan`], but returns an error together with the graphs, which must not be written then.
 pub(crate) fn plan_or_problem(
     checkpoint: &Checkpoint,
     architecture: &Architecture,
@@ -75,7 +76,7 @@ pub(crate) fn plan_or_problem(
     let (mut used, mut faults) = (BTreeSet::new(), TensorFaults(Vec::new()));
     for &precision in wanted.precisions {
         for &stage in stages_of(checkpoint) {
-            let precision = numerics::stored(stage, precision);
+            let precision = numerics::files_of(stage, precision);
             if stages.contains_key(&(precision, stage)) {
                 continue;
             }
@@ -102,7 +103,7 @@ pub(crate) fn plan_or_problem(
     (Plan { stages, not_exported }, problem)
 }
 
-/// The stages that a checkpoint can give: an encoder-only file has the first alone.
+/// The stages that a checkpoint has: an encoder-only file has only the first.
 pub(crate) fn stages_of(checkpoint: &Checkpoint) -> &'static [Stage] {
     if checkpoint.is_encoder_only() { &[Stage::ImageEncoder] } else { &Stage::ALL }
 }
@@ -135,24 +136,33 @@ fn graph(
     let inputs: Vec<Value> = inputs
         .iter()
         .map(|spec| match spec.dtype {
-            Dtype::Float16 => graph.cast_to_float(&graph.input(spec)),
+            Dtype::Float16 => graph.cast_to_f32(&graph.input(spec)),
             Dtype::Float32 | Dtype::Int64 => graph.input(spec),
         })
         .collect();
-    let outputs = match (stage, inputs.as_slice()) {
-        (Stage::ImageEncoder, [image]) => vec![image_encoder(&m.at("image_encoder"), a, image, variant)],
-        (Stage::TextEncoder, [ids]) => text_encoder(m, a, ids).to_vec(),
-        (Stage::PromptEncoder, [coords, labels, text]) => {
-            vec![prompt_encoder(&m.at("prompt_encoder"), a, [coords, labels, text])]
+    let outputs = match stage {
+        Stage::ImageEncoder => {
+            let [image] = exactly(&inputs);
+            vec![image_encoder(&m.at("image_encoder"), a, image, variant)]
         }
-        (Stage::MaskDecoder, [image, sparse, text]) => vec![mask_decoder(m, a, [image, sparse, text])],
-        (stage, inputs) => unreachable!("{stage} takes {} inputs", inputs.len()),
+        Stage::TextEncoder => {
+            let [input_ids] = exactly(&inputs);
+            text_encoder(m, a, input_ids).to_vec()
+        }
+        Stage::PromptEncoder => vec![prompt_encoder(&m.at("prompt_encoder"), a, exactly(&inputs))],
+        Stage::MaskDecoder => vec![mask_decoder(m, a, exactly(&inputs))],
     };
     for (spec, value) in stage.outputs(a, precision).iter().zip(&outputs) {
         match spec.dtype {
-            Dtype::Float16 => graph.output(spec, &graph.cast_to_half(value)),
+            Dtype::Float16 => graph.output(spec, &graph.cast_to_f16(value)),
             Dtype::Float32 | Dtype::Int64 => graph.output(spec, value),
         }
     }
     graph.to_model()
+}
+
+/// The inputs of a stage, as many as its builder takes.
+fn exactly<const N: usize>(inputs: &[Value]) -> [&Value; N] {
+    let inputs: Vec<&Value> = inputs.iter().collect();
+    inputs.try_into().expect("the builder of a stage takes the inputs that `Stage::inputs` declares")
 }

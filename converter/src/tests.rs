@@ -181,7 +181,7 @@ fn sizes_that_are_not_the_released_ones_need_a_configuration() {
     let path = write(dir.path(), &model(dir.path()));
     fs::remove_file(dir.path().join("config.json")).expect("removed");
     let error = convert(&path, &dir.path().join("bundle"), &Options::default()).expect_err("no configuration");
-    assert!(matches!(error, ConvertError::Size { .. }) && error.to_string().contains("--config"), "{error}");
+    assert!(matches!(error, ConvertError::Size { .. }) && error.to_string().contains("config.json"), "{error}");
     assert!(!dir.path().join("bundle").exists());
 }
 

@@ -1,4 +1,5 @@
-//! The tokenizer of a bundle: found beside the checkpoint or named, checked, and always a `tokenizer.json`.
+//! The tokenizer of a bundle: found next to the checkpoint or given by its path, checked, and always stored as
+//! `tokenizer.json`.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +10,7 @@ use tokenizers::Tokenizer;
 
 use crate::error::ConvertError;
 
-/// The sentence that a name is put into.
+/// The sentence around a name.
 ///
 /// # Source
 ///
@@ -28,11 +29,14 @@ pub(crate) struct Checked {
     pub end_id: u32,
 }
 
-/// Reads the tokenizer that `named` tells (a file, or a folder that is searched), or the one beside the
-/// checkpoint, and checks it against the model's vocabulary.
+/// Reads the tokenizer at the path `named` (a file, or a folder to search), or else the one next to the checkpoint, and
+/// checks it against the size of the model's vocabulary.
 pub(crate) fn find(checkpoint: &Path, named: Option<&Path>, vocabulary: usize) -> Result<Checked, ConvertError> {
-    let beside = checkpoint.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let path = named.unwrap_or(beside.unwrap_or(Path::new(".")));
+    let path = match (named, checkpoint.parent()) {
+        (Some(named), _) => named,
+        (None, Some(folder)) if !folder.as_os_str().is_empty() => folder,
+        (None, _) => Path::new("."),
+    };
     let file = if path.is_dir() {
         let search = ["tokenizer.json", "vocab.json"].map(|name| path.join(name));
         let found = search.into_iter().find(|file| file.is_file());
@@ -58,9 +62,9 @@ fn read(path: &Path) -> Result<Vec<u8>, ConvertError> {
     std::fs::read(path).map_err(|error| bad(path, error))
 }
 
-/// Encodes the template as the runtime will; gives the end token's id.
+/// Encodes the template as the runtime does, and returns the id of the end token.
 ///
-/// The text encoder pools at the greatest id, so the end token's must be that, and below the vocabulary.
+/// The text encoder reads its result at the greatest id, so that must be the end token's, and below the vocabulary.
 fn check(json: &[u8], vocabulary: usize) -> Result<u32, String> {
     let tokenizer = fenced(|| Tokenizer::from_bytes(json))?;
     let encoding = fenced(|| tokenizer.encode(PROMPT_TEMPLATE, true))?;
@@ -68,7 +72,9 @@ fn check(json: &[u8], vocabulary: usize) -> Result<u32, String> {
     let [start, .., end] = *ids else {
         return Err(format!("expected a start and an end token around the template, found {ids:?}"));
     };
-    let greatest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
+    let Some(greatest) = tokenizer.get_vocab(true).into_values().max() else {
+        return Err("expected a vocabulary, found an empty one".to_owned());
+    };
     if end != greatest {
         return Err(format!("expected the end token to have the greatest id {greatest}, found {end} at the end"));
     }
@@ -81,7 +87,7 @@ fn check(json: &[u8], vocabulary: usize) -> Result<u32, String> {
     Ok(end)
 }
 
-/// What the tokenizers library makes of it. On some hostile files it panics; that is an error here.
+/// Calls the tokenizers library, which panics on some hostile files: a panic becomes an error.
 fn fenced<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| error.to_string()),
@@ -89,7 +95,7 @@ fn fenced<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> 
     }
 }
 
-/// CLIP's tokenizer from `vocab.json` and the `merges.txt` beside it.
+/// CLIP's tokenizer from `vocab.json` and the `merges.txt` next to it.
 fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
     let merges_path: PathBuf = path.with_file_name("merges.txt");
     let text = read(path)?;
@@ -100,7 +106,7 @@ fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
     let lines = text.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty());
     let merges: Vec<&str> = lines.map(str::trim_end).collect();
     if let Some(merge) = merges.iter().find(|merge| merge.split(' ').count() != 2) {
-        return Err(bad(&merges_path, format!("expected two parts a line, found {merge:?}")));
+        return Err(bad(&merges_path, format!("expected two parts per line, found {merge:?}")));
     }
     let json = clip_tokenizer(&vocabulary, &merges).map_err(|reason| bad(path, reason))?;
     serde_json::to_vec(&json).map_err(|error| bad(path, error))
@@ -109,15 +115,18 @@ fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// CLIP's steps as `tokenizers` spells them: compose, collapse blanks, lower-case; cut at words, digits and
-/// signs; bytes as letters; merge pairs; frame with the start and end token.
+/// CLIP's steps in the format of `tokenizers`: normalise to NFC, collapse white space, lower-case; split into words,
+/// digits and signs; map bytes to letters; merge pairs; add the start and the end token.
 ///
 /// # Source
 ///
 /// openai/CLIP, `clip/simple_tokenizer.py`.
 fn clip_tokenizer(vocabulary: &BTreeMap<String, u32>, merges: &[&str]) -> Result<Value, String> {
     let id = |token: &str| {
-        vocabulary.get(token).copied().ok_or_else(|| format!("expected the token {token}, found none such"))
+        vocabulary
+            .get(token)
+            .copied()
+            .ok_or_else(|| format!("expected the token {token} in the vocabulary, found no such token"))
     };
     let (start, end) = (id(START)?, id(END)?);
     let special = |id: u32, content: &str| {
@@ -166,10 +175,14 @@ pub(crate) fn of_letters(vocabulary: usize) -> Result<Value, String> {
     let symbols = ('a'..='z').chain('0'..='9').chain(['.', ',', '-', '{', '}']);
     let symbols = symbols.flat_map(|symbol| [symbol.to_string(), format!("{symbol}</w>")]);
     let mut ids: BTreeMap<String, u32> = symbols.zip(0..).collect();
-    let end = u32::try_from(vocabulary).unwrap_or(u32::MAX).saturating_sub(1);
-    if (end as usize) <= ids.len() {
-        return Err(format!("a vocabulary of {vocabulary} is too small for letters, digits and two marks"));
+    let least = ids.len() + 2;
+    if vocabulary < least {
+        return Err(format!(
+            "expected a vocabulary of at least {least} tokens for letters and digits, found {vocabulary}"
+        ));
     }
+    let end =
+        u32::try_from(vocabulary - 1).map_err(|_| format!("expected token ids of 32 bits, found {vocabulary}"))?;
     ids.extend([(START.to_owned(), end - 1), (END.to_owned(), end)]);
     clip_tokenizer(&ids, &[])
 }

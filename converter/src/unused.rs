@@ -1,4 +1,4 @@
-//! Checkpoint tensors that no graph needs, each with its reason. Any other left-over is an error.
+//! Checkpoint tensors that no graph uses, each with its reason. Any other unused tensor is an error.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ const REASONS: [(&str, &str); 6] = [
 
 const OTHER_MASKS: &str = "makes a further candidate mask; the released model uses the first";
 
-/// The tensors that the graphs did not take: those on the list, and those that should not be there.
+/// The tensors that the graphs did not use: those on the list, and faults for all others.
 pub(crate) fn leftovers(checkpoint: &Checkpoint, used: &BTreeSet<String>) -> (Vec<NotExported>, Vec<TensorFault>) {
     let (mut listed, mut faults) = (Vec::new(), Vec::new());
     for (name, _) in checkpoint.tensors().filter(|(name, _)| !used.contains(*name)) {

@@ -1,22 +1,22 @@
-//! What a calibration sees of the activations that linear layers take, on its way from the runtime, which runs the
-//! [`Variant::Observed`](crate::Variant::Observed) graph, to the converter, which quantises with it.
+//! The ranges of the activations that linear layers take, as a calibration measures them. The runtime measures them
+//! with the [`Variant::Observed`](crate::Variant::Observed) graph; the converter quantises with them.
 
 use std::collections::BTreeMap;
 
-/// What was seen of the tensors that linear layers take, by the layer's name in the checkpoint.
+/// The ranges of the inputs of linear layers, by the layer's name in the checkpoint.
 pub type Activations = BTreeMap<String, Activation>;
 
-/// What was seen of one tensor `[B, N, inputs]`, over all windows.
+/// The range of one tensor `[B, N, inputs]` over all windows, per channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activation {
-    /// Least element per channel.
+    /// Least element per channel, `[inputs]`.
     pub min: Vec<f32>,
-    /// Greatest element per channel.
+    /// Greatest element per channel, `[inputs]`.
     pub max: Vec<f32>,
 }
 
 impl Activation {
-    /// Widens what was seen by what another window shows of the same layer.
+    /// Extends the range by that of another window for the same layer.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.min.iter_mut().zip(&other.min) {
             *mine = mine.min(*theirs);
@@ -26,14 +26,14 @@ impl Activation {
         }
     }
 
-    /// Greatest magnitude per channel.
+    /// Greatest absolute value per channel, `[inputs]`.
     #[must_use]
     pub fn magnitude(&self) -> Vec<f32> {
         self.min.iter().zip(&self.max).map(|(min, max)| min.abs().max(max.abs())).collect()
     }
 }
 
-/// An output of an observed graph that is not one of its stage's own: `[inputs]` of one layer.
+/// A further output of an observed graph, beside those of its stage: `[inputs]` of one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observation {
     /// Least element per channel.
@@ -56,7 +56,7 @@ impl Observation {
         format!("{}{layer}", self.prefix())
     }
 
-    /// The layer that an output of an observed graph tells of; none if it tells of none.
+    /// The layer that an output of an observed graph belongs to; `None` if the output is one of the stage's own.
     #[must_use]
     pub fn layer(self, output: &str) -> Option<&str> {
         output.strip_prefix(self.prefix())

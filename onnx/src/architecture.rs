@@ -1,11 +1,11 @@
-//! The sizes of one SegVol model, which every stage's shapes follow from.
+//! The sizes of one SegVol model, which determine the shapes of every stage.
 
 use serde::{Deserialize, Serialize};
 
 /// The sizes of a SegVol model.
 ///
-/// All of them follow from the checkpoint's shapes, except the window, the patch and the numbers of
-/// heads, which a `config.json` beside the checkpoint gives when they are not the released ones.
+/// All of them follow from the checkpoint's shapes, except the window, the patch and the numbers of heads: if these are
+/// not the released ones, a `config.json` next to the checkpoint gives them.
 ///
 /// # Source
 ///
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// Voxels `[D, H, W]` of the window that the image encoder sees: `[32, 256, 256]` as released.
+    /// Voxels `[D, H, W]` of the image encoder's input window: `[32, 256, 256]` as released.
     pub window_dhw: [usize; 3],
     /// Voxels `[D, H, W]` of one image token: `[4, 16, 16]` as released.
     pub patch_dhw: [usize; 3],
@@ -44,7 +44,7 @@ pub struct Transformer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextTransformer {
-    /// Width of the tower's tokens, before `dim_align` makes them [`Architecture::channels`] wide.
+    /// Width of the tower's tokens, before `dim_align` projects them to [`Architecture::channels`].
     pub width: usize,
     /// Hidden width of the MLP.
     pub mlp: usize,
@@ -52,7 +52,7 @@ pub struct TextTransformer {
     pub layers: usize,
     /// Number of attention heads.
     pub heads: usize,
-    /// Rows of the token embedding: every token id is below it.
+    /// Rows of the token embedding: every token id is smaller.
     pub vocabulary: usize,
     /// Longest sequence of token ids: 77 as released.
     pub context_length: usize,
@@ -94,7 +94,7 @@ impl Architecture {
         self.grid_dhw().map(|n| 4 * n)
     }
 
-    /// Channels of the upscaled image embedding, and of a text's alignment with it: `C / 8`.
+    /// Channels of the upscaled image embedding, and of the text's projection onto it: `C / 8`.
     #[must_use]
     pub fn upscaled_channels(&self) -> usize {
         self.channels / 8

@@ -1,8 +1,7 @@
 //! An ONNX graph while it is being written: nodes, names and initialisers.
 //!
-//! A [`Graph`] is a handle; [`Graph::at`] gives another handle to the same graph whose nodes are named
-//! under a scope, so that a profile or a placement report reads like the checkpoint. Operators are in
-//! [`crate::ops`].
+//! A [`Graph`] is a handle. [`Graph::at`] returns another handle to the same graph, whose nodes are named under a
+//! scope, so that a profile or a placement report uses the checkpoint's names. The operators are in `ops.rs`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,15 +9,16 @@ use std::rc::Rc;
 
 use half::f16;
 
+use crate::element_type::ElementType;
 use crate::proto::{
     AttributeProto, DATA_LOCATION_EXTERNAL, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto, attribute_type, data_type,
+    ValueInfoProto, attribute_type,
 };
-use crate::stage::{Dim, Dtype, TensorSpec};
+use crate::stage::{Dim, TensorSpec};
 
-/// The operator set of every graph: 18 is the first whose `ReduceMean` takes its axes as an input, and
-/// every provider reads it.
+/// The operator set of every graph. 18 is the first whose `ReduceMean` takes its axes as an input, and every provider
+/// supports it.
 pub const OPSET: i64 = 18;
 
 /// The version of ONNX's file format.
@@ -51,11 +51,11 @@ struct State {
     proto: GraphProto,
     initializers: BTreeMap<String, Value>,
     domains: BTreeSet<&'static str>,
-    /// How many nodes there are of one name, to tell them apart.
+    /// Number of nodes per name, so that equal names get a number.
     names: BTreeMap<String, usize>,
 }
 
-/// Where an initialiser's bytes lie outside the graph's file.
+/// Where an initialiser's bytes are, outside the graph's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct External {
     /// File name, beside the graph's.
@@ -74,21 +74,21 @@ impl Graph {
         Self { scope: String::new(), state: Rc::new(RefCell::new(State { proto, ..State::default() })) }
     }
 
-    /// The same graph; nodes added through the result are named under `scope`.
+    /// The same graph. Nodes that are added through the result are named under `scope`.
     #[must_use]
     pub fn at(&self, scope: &str) -> Self {
         let scope = if self.scope.is_empty() { scope.to_owned() } else { format!("{}.{scope}", self.scope) };
         Self { scope, state: Rc::clone(&self.state) }
     }
 
-    /// Declares what the graph takes.
+    /// Declares an input of the graph.
     #[must_use]
     pub fn input(&self, spec: &TensorSpec) -> Value {
         self.state.borrow_mut().proto.input.push(value_info(spec));
         Value(spec.name.as_str().into())
     }
 
-    /// Declares that `value` leaves the graph under the name that `spec` gives it.
+    /// Declares `value` as an output of the graph, under the name in `spec`.
     pub fn output(&self, spec: &TensorSpec, value: &Value) {
         let node = NodeProto {
             input: vec![value.name().to_owned()],
@@ -104,44 +104,43 @@ impl Graph {
 
     /// Adds a node of ONNX's own operators with one output.
     pub fn node(&self, op: &'static str, inputs: &[&Value], attributes: Vec<AttributeProto>) -> Value {
-        self.add_node("", op, inputs, 1, attributes).remove(0)
+        let [value] = self.add_node("", op, inputs, attributes);
+        value
     }
 
-    /// Adds a node of ONNX's own operators with several outputs.
-    pub fn node_with_outputs(
+    /// Adds a node of ONNX's own operators with `N` outputs.
+    pub fn node_with_outputs<const N: usize>(
         &self,
         op: &'static str,
         inputs: &[&Value],
-        outputs: usize,
         attributes: Vec<AttributeProto>,
-    ) -> Vec<Value> {
-        self.add_node("", op, inputs, outputs, attributes)
+    ) -> [Value; N] {
+        self.add_node("", op, inputs, attributes)
     }
 
     /// Adds a node of [`MICROSOFT_DOMAIN`] with one output.
     pub fn microsoft_node(&self, op: &'static str, inputs: &[&Value], attributes: Vec<AttributeProto>) -> Value {
-        self.add_node(MICROSOFT_DOMAIN, op, inputs, 1, attributes).remove(0)
+        let [value] = self.add_node(MICROSOFT_DOMAIN, op, inputs, attributes);
+        value
     }
 
-    fn add_node(
+    fn add_node<const N: usize>(
         &self,
         domain: &'static str,
         op: &'static str,
         inputs: &[&Value],
-        outputs: usize,
         attributes: Vec<AttributeProto>,
-    ) -> Vec<Value> {
+    ) -> [Value; N] {
         let mut state = self.state.borrow_mut();
         state.domains.insert(domain);
         let stem = if self.scope.is_empty() { op.to_owned() } else { format!("{}/{op}", self.scope) };
         let count = state.names.entry(stem.clone()).or_default();
         let name = if *count == 0 { stem } else { format!("{stem}_{count}") };
         *count += 1;
-        let output: Vec<String> = (0..outputs).map(|i| format!("{name}:{i}")).collect();
-        let values = output.iter().map(|name| Value(name.as_str().into())).collect();
+        let values: [Value; N] = std::array::from_fn(|i| Value(format!("{name}:{i}").into()));
         state.proto.node.push(NodeProto {
             input: inputs.iter().map(|value| value.name().to_owned()).collect(),
-            output,
+            output: values.iter().map(|value| value.name().to_owned()).collect(),
             name,
             op_type: op.to_owned(),
             attribute: attributes,
@@ -156,52 +155,52 @@ impl Graph {
         self.floats(&format!("scalar {value}"), &[], &[value])
     }
 
-    /// A float16 number, given as float32, stored once however often it is used.
+    /// `value` rounded to a float16 number, stored once however often it is used.
     #[must_use]
-    pub fn half_scalar(&self, value: f32) -> Value {
+    pub fn f16_scalar(&self, value: f32) -> Value {
         let bytes = f16::from_f32(value).to_le_bytes().to_vec();
-        self.inline(&format!("half scalar {value}"), &[], data_type::FLOAT16, bytes)
+        self.inline(&format!("half scalar {value}"), &[], ElementType::Float16, bytes)
     }
 
-    /// A list of int64, stored once however often it is used.
+    /// A list of int64 numbers, stored once however often it is used.
     #[must_use]
     pub fn ints(&self, values: &[i64]) -> Value {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.inline(&format!("ints {values:?}"), &[values.len()], data_type::INT64, bytes)
+        self.inline(&format!("ints {values:?}"), &[values.len()], ElementType::Int64, bytes)
     }
 
     /// An int64 number, stored once however often it is used.
     #[must_use]
     pub fn int(&self, value: i64) -> Value {
-        self.inline(&format!("int {value}"), &[], data_type::INT64, value.to_le_bytes().to_vec())
+        self.inline(&format!("int {value}"), &[], ElementType::Int64, value.to_le_bytes().to_vec())
     }
 
-    /// A float32 initialiser inside the graph's file. One name is stored once.
+    /// A float32 initialiser inside the graph's file. Each name is stored once.
     #[must_use]
     pub fn floats(&self, name: &str, shape: &[usize], values: &[f32]) -> Value {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.inline(name, shape, data_type::FLOAT, bytes)
+        self.inline(name, shape, ElementType::Float32, bytes)
     }
 
-    /// An initialiser of this [`data_type`] inside the graph's file, as little-endian bytes. One name is stored once.
+    /// An initialiser inside the graph's file; `bytes` are little-endian and row-major. Each name is stored once.
     #[must_use]
-    pub fn inline(&self, name: &str, shape: &[usize], data_type: i32, bytes: Vec<u8>) -> Value {
+    pub fn inline(&self, name: &str, shape: &[usize], element: ElementType, bytes: Vec<u8>) -> Value {
         self.initializer(TensorProto {
             dims: dims(shape),
-            data_type: Some(data_type),
+            data_type: Some(element.code()),
             name: name.to_owned(),
             raw_data: Some(bytes),
             ..TensorProto::default()
         })
     }
 
-    /// An initialiser of this [`data_type`] whose bytes lie in another file. One name is stored once.
+    /// An initialiser whose bytes are in another file. Each name is stored once.
     #[must_use]
-    pub fn external(&self, name: &str, shape: &[usize], data_type: i32, external: &External) -> Value {
+    pub fn external(&self, name: &str, shape: &[usize], element: ElementType, external: &External) -> Value {
         let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
         self.initializer(TensorProto {
             dims: dims(shape),
-            data_type: Some(data_type),
+            data_type: Some(element.code()),
             name: name.to_owned(),
             external_data: vec![
                 entry("location", external.location.clone()),
@@ -288,13 +287,8 @@ fn value_info(spec: &TensorSpec) -> ValueInfoProto {
             Dim::Named(name) => DimensionValue::DimParam(name.clone()),
         }),
     };
-    let elem_type = match spec.dtype {
-        Dtype::Float32 => data_type::FLOAT,
-        Dtype::Float16 => data_type::FLOAT16,
-        Dtype::Int64 => data_type::INT64,
-    };
     let shape = TensorShapeProto { dim: spec.shape.iter().map(dim).collect() };
-    let tensor_type = TensorTypeProto { elem_type: Some(elem_type), shape: Some(shape) };
+    let tensor_type = TensorTypeProto { elem_type: Some(spec.dtype.element().code()), shape: Some(shape) };
     ValueInfoProto { name: spec.name.clone(), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 

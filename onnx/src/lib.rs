@@ -1,13 +1,17 @@
 //! The contract between SegVol's converter and its runtime.
 //!
-//! - [`Stage`]: which graphs there are, and which tensors cross between them;
-//! - [`Architecture`]: the sizes that their shapes follow from;
-//! - [`Manifest`]: what a bundle on disk holds;
-//! - [`Precision`]: in which element types it can hold the model; [`Activation`]: what int8 is calibrated with;
+//! - [`Stage`]: which graphs there are, and which tensors pass between them;
+//! - [`Architecture`]: the sizes that determine their shapes;
+//! - [`Manifest`]: what a bundle on disk holds; [`BundleError`]: what can be wrong with it;
+//! - [`Precision`]: the element types in which a bundle can hold the model; [`Activation`]: what int8 is calibrated with;
 //! - [`Graph`]: how the converter writes a graph ([`ops`], [`proto`], [`save`]).
+
+#![forbid(unsafe_code)]
 
 pub mod activation;
 pub mod architecture;
+pub mod element_type;
+pub mod error;
 pub mod graph;
 pub mod manifest;
 pub mod ops;
@@ -18,7 +22,9 @@ pub mod stage;
 
 pub use activation::{Activation, Activations, Observation};
 pub use architecture::Architecture;
+pub use element_type::ElementType;
+pub use error::BundleError;
 pub use graph::{Graph, Value};
-pub use manifest::{BundleError, Manifest};
+pub use manifest::Manifest;
 pub use precision::Precision;
 pub use stage::{Dim, Dtype, PromptLabel, Stage, TensorSpec, Variant};

@@ -1,31 +1,28 @@
 //! `manifest.json`: what a bundle holds, where it came from, and the hash of every file in it.
 //!
-//! A bundle is a folder with this file, some ONNX graphs and one weights file per precision and stage, and
-//! `tokenizer.json`. Precisions share the files of a stage that is the same in both. Every file that the
-//! manifest names lies directly in the folder; a bundle with a missing, resized or changed file is refused
-//! ([`Manifest::verify`]). The manifest itself ends in the hash of what stands before: one flipped bit anywhere in a
-//! bundle is found.
+//! A bundle is a folder with this file, the ONNX graphs and one weights file per precision and stage, and
+//! `tokenizer.json`. Precisions share the files of a stage that is the same in both. Every file that the manifest names
+//! is directly in the folder. A bundle with a missing, resized or changed file is refused ([`Manifest::verify`]). The
+//! manifest ends with the hash of the text before it, so that one flipped bit anywhere in a bundle is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::architecture::Architecture;
+pub use crate::error::{BundleError, MANIFEST_FILE};
 use crate::precision::Precision;
 use crate::stage::{Stage, TensorSpec, Variant};
-
-/// The manifest's name in the bundle's folder.
-pub const MANIFEST_FILE: &str = "manifest.json";
 
 /// The layout of `manifest.json` that this version writes and reads.
 pub const SCHEMA_VERSION: u32 = 3;
 
-/// A manifest is a few kilobytes; a larger file is not one.
+/// Longest manifest accepted; a real one has a few kilobytes.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
 /// What a bundle holds.
@@ -48,9 +45,9 @@ pub struct Manifest {
     pub precisions: BTreeMap<Precision, PrecisionFiles>,
     /// The tokenizer, when the checkpoint has a text encoder.
     pub tokenizer: Option<Tokenizer>,
-    /// Checkpoint tensors that no graph needs, each with the reason.
+    /// Checkpoint tensors that no graph uses, each with the reason.
     pub not_exported: Vec<NotExported>,
-    /// Under which terms the weights may be used, as far as the converter can know.
+    /// The terms under which the weights may be used, as far as the converter can know.
     pub license_note: String,
 }
 
@@ -64,11 +61,11 @@ pub struct Source {
     pub bytes: u64,
     /// Its SHA-256, in hexadecimal.
     pub sha256: String,
-    /// Its container, such as `torch zip`.
+    /// Its file format, such as `torch zip`.
     pub container: String,
-    /// Whose layout of keys it has, such as `GitHub SegVol_v1.pth`.
+    /// The layout of its tensor names, such as `GitHub SegVol_v1.pth`.
     pub layout: String,
-    /// Number of tensors per element type, under the name that the file gives it.
+    /// Number of tensors per element type, by PyTorch's name of the type.
     pub dtypes: BTreeMap<String, usize>,
 }
 
@@ -76,11 +73,11 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrecisionFiles {
-    /// The stages that the bundle has. An encoder-only checkpoint gives the image encoder alone.
+    /// The stages that the bundle has; from an encoder-only checkpoint only the image encoder.
     pub stages: BTreeMap<Stage, StageFiles>,
-    /// What is float32 although the precision is another, and why.
+    /// The parts that stay in float32 although the precision is another, and why.
     pub kept_in_float32: Vec<Kept>,
-    /// What int8's ranges of activations were measured on; none where they are found while running.
+    /// The scans that int8's activation ranges were measured on; `None` if ranges are measured at run time.
     pub calibration: Option<Calibration>,
 }
 
@@ -88,19 +85,19 @@ pub struct PrecisionFiles {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kept {
-    /// The part, in the checkpoint's names where it has one; `*` stands for any number.
+    /// The part, by its name in the checkpoint if it has one; `*` means any name.
     pub part: String,
     /// Why.
     pub reason: String,
 }
 
-/// What int8's ranges of activations were measured on.
+/// The scans that int8's activation ranges were measured on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// The scans' file names, without their folders, in the order of their names.
+    /// The scans' file names, without their folders, sorted.
     pub scans: Vec<String>,
-    /// Windows of them that were looked at.
+    /// Number of windows of these scans that were run.
     pub windows: usize,
 }
 
@@ -108,11 +105,11 @@ pub struct Calibration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageFiles {
-    /// What every graph of the stage takes.
+    /// The inputs of every graph of the stage.
     pub inputs: Vec<TensorSpec>,
-    /// What every graph of the stage gives.
+    /// The outputs of every graph of the stage.
     pub outputs: Vec<TensorSpec>,
-    /// Number of scalars that the stage's graphs take from the checkpoint.
+    /// Number of scalars that the stage's graphs use from the checkpoint.
     pub parameters: u64,
     /// The weights that the stage's graphs share.
     pub weights: FileEntry,
@@ -126,9 +123,9 @@ pub struct StageFiles {
 pub struct Tokenizer {
     /// `tokenizer.json`, in the format of Hugging Face's `tokenizers`.
     pub file: FileEntry,
-    /// The sentence that a name is put into, with `{}` where the name goes.
+    /// The sentence around a name, with `{}` in place of the name.
     pub prompt_template: String,
-    /// Id of the token that ends every sequence and pads a batch.
+    /// Id of the token that ends every sequence and fills up shorter ones in a batch.
     pub end_id: u32,
 }
 
@@ -136,7 +133,7 @@ pub struct Tokenizer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// The file's name: no folder, nothing but ASCII letters, digits, `.`, `_` and `-`.
+    /// The file's name, without a folder: only ASCII letters, digits, `.`, `_` and `-`.
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
@@ -145,7 +142,7 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// Compares size and SHA-256 of the file in `dir` with what the manifest says.
+    /// Compares size and SHA-256 of the file in `dir` with the manifest.
     fn verify(&self, dir: &Path) -> Result<(), BundleError> {
         let path = dir.join(&self.name);
         let io = |source| BundleError::Io { path: path.clone(), source };
@@ -163,87 +160,24 @@ impl FileEntry {
     }
 }
 
-/// A checkpoint tensor that no graph needs.
+/// A checkpoint tensor that no graph uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotExported {
     /// The tensor's name, without the layout's prefix.
     pub name: String,
-    /// Why no graph needs it.
+    /// Why no graph uses it.
     pub reason: String,
 }
 
-/// Why a bundle could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BundleError {
-    /// A file of the bundle could not be read.
-    #[error("bundle file `{}`: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The folder has no manifest.
-    #[error("`{}` is not a bundle: expected a folder with {MANIFEST_FILE}, found none (make one with `segvol convert`)", path.display())]
-    NotABundle {
-        /// The path that was asked for.
-        path: PathBuf,
-    },
-    /// The manifest is not what this version reads.
-    #[error("manifest `{}`: {reason}", path.display())]
-    BadManifest {
-        /// The manifest.
-        path: PathBuf,
-        /// What is wrong, with the line where it is a matter of syntax.
-        reason: String,
-    },
-    /// A file differs from what the manifest says.
-    #[error("bundle file `{}`: expected {expected}, found {found}; the bundle was changed or damaged, convert again", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// Size or hash in the manifest.
-        expected: String,
-        /// Size or hash of the file.
-        found: String,
-    },
-    /// The bundle lacks the precision that was asked for.
-    #[error(
-        "bundle `{}`: precision {asked} is not in it, which holds {}; convert again with `--precision`",
-        path.display(), names(held)
-    )]
-    MissingPrecision {
-        /// The bundle's folder.
-        path: PathBuf,
-        /// The precision that was asked for.
-        asked: Precision,
-        /// Those that the bundle has.
-        held: Vec<Precision>,
-    },
-    /// The bundle lacks a stage that is needed.
-    #[error("bundle `{}`: stage `{stage}` is missing; it was made from an encoder-only checkpoint", path.display())]
-    MissingStage {
-        /// The bundle's folder.
-        path: PathBuf,
-        /// The stage.
-        stage: Stage,
-    },
-}
-
-fn names(precisions: &[Precision]) -> String {
-    precisions.iter().map(|precision| precision.name()).collect::<Vec<_>>().join(", ")
-}
-
 impl Manifest {
-    /// Reads and checks `DIR/manifest.json`. Hashes are not looked at: see [`Manifest::verify`].
+    /// Reads and checks `DIR/manifest.json`, without the other files: for these see [`Manifest::verify`].
     ///
     /// # Errors
     ///
-    /// [`BundleError::NotABundle`] if there is no manifest, [`BundleError::BadManifest`] if it is of
-    /// another schema version, has an unknown, missing or contradictory field, or names a file outside the folder,
-    /// [`BundleError::Changed`] if it is not what was written, [`BundleError::Io`] if it cannot be read.
+    /// [`BundleError::NotABundle`] if there is no manifest, [`BundleError::BadManifest`] if it has another schema
+    /// version, an unknown, missing or contradictory field, or names a file outside the folder,
+    /// [`BundleError::Changed`] if its own hash does not match, [`BundleError::Io`] if it cannot be read.
     pub fn read(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(MANIFEST_FILE);
         let bad = |reason: String| BundleError::BadManifest { path: path.clone(), reason };
@@ -258,7 +192,7 @@ impl Manifest {
         let read = file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut text);
         read.map_err(|source| BundleError::Io { path: path.clone(), source })?;
         if text.len() as u64 > MAX_MANIFEST_BYTES {
-            return Err(bad(format!("expected at most {MAX_MANIFEST_BYTES} bytes, found more")));
+            return Err(bad(format!("expected at most {MAX_MANIFEST_BYTES} bytes, found a larger file")));
         }
 
         #[derive(Deserialize)]
@@ -270,9 +204,10 @@ impl Manifest {
             let found = found.schema_version;
             return Err(bad(format!("expected schema_version {SCHEMA_VERSION}, found {found}; convert again")));
         }
-        let body = unsealed(&text).map_err(|(expected, found)| {
-            let [expected, found] = [expected, found].map(|hash| format!("sha256 {hash}"));
-            BundleError::Changed { path: path.clone(), expected, found }
+        let body = unsealed(&text).map_err(|(expected, found)| BundleError::Changed {
+            path: path.clone(),
+            expected,
+            found,
         })?;
         let manifest: Self = serde_json::from_str(&body).map_err(|error| bad(error.to_string()))?;
         manifest.check().map_err(bad)?;
@@ -283,7 +218,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// Never in practice: every field has a JSON form.
+    /// Never in practice, because every field can be written as JSON.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         Ok(sealed(&serde_json::to_string_pretty(self)?))
     }
@@ -305,7 +240,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`BundleError::MissingPrecision`] if the bundle was made without it.
+    /// [`BundleError::MissingPrecision`] if the bundle does not have it.
     pub fn precision(&self, dir: &Path, asked: Precision) -> Result<&PrecisionFiles, BundleError> {
         self.precisions.get(&asked).ok_or_else(|| BundleError::MissingPrecision {
             path: dir.to_owned(),
@@ -318,14 +253,14 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`BundleError::MissingPrecision`] if the bundle was made without the precision,
+    /// [`BundleError::MissingPrecision`] if the bundle does not have the precision,
     /// [`BundleError::MissingStage`] if it was made from an encoder-only checkpoint.
     pub fn stage(&self, dir: &Path, precision: Precision, stage: Stage) -> Result<&StageFiles, BundleError> {
         let stages = &self.precision(dir, precision)?.stages;
         stages.get(&stage).ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })
     }
 
-    /// Compares size and SHA-256 of every file of the bundle in `dir` with the manifest, files side by side.
+    /// Compares size and SHA-256 of every file of the bundle in `dir` with the manifest, several files at a time.
     ///
     /// # Errors
     ///
@@ -336,16 +271,19 @@ impl Manifest {
         found.into_iter().collect()
     }
 
-    /// What a hand-edited or hostile manifest could get wrong although every field is there.
+    /// Finds contradictions that a hand-edited or hostile manifest can have although every field is present.
     fn check(&self) -> Result<(), String> {
         let mut known: BTreeMap<&str, &FileEntry> = BTreeMap::new();
         for entry in self.entries() {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if entry.name.is_empty() || entry.name.starts_with('.') || !entry.name.chars().all(plain) {
-                return Err(format!("file name {:?}: expected a plain name in the bundle's folder", entry.name));
+                return Err(format!(
+                    "file name {:?}: expected letters, digits, `.`, `_` and `-` only, and no folder",
+                    entry.name
+                ));
             }
             if *known.entry(&entry.name).or_insert(entry) != entry {
-                return Err(format!("file `{}` has two sizes or hashes", entry.name));
+                return Err(format!("file `{}`: expected one size and hash, found two", entry.name));
             }
         }
         let architecture = &self.architecture;
@@ -354,26 +292,26 @@ impl Manifest {
             if patch == 0 || window == 0 || window % patch != 0 || window > 4096 {
                 let (window, patch) = (architecture.window_dhw, architecture.patch_dhw);
                 return Err(format!(
-                    "window_dhw {window:?} must be whole patches {patch:?}, at most 4096 voxels an axis"
+                    "window_dhw {window:?}: expected multiples of patch_dhw {patch:?}, at most 4096 voxels per axis"
                 ));
             }
         }
         if architecture.channels == 0 || !architecture.channels.is_multiple_of(8) || architecture.channels > 1 << 16 {
-            return Err(format!("channels: expected a multiple of 8, found {}", architecture.channels));
+            return Err(format!("channels: expected a multiple of 8 up to 65536, found {}", architecture.channels));
         }
         let Some(first) = self.precisions.values().next() else {
-            return Err("precisions: expected at least one, found none".to_owned());
+            return Err("precisions: expected at least one, found an empty list".to_owned());
         };
         for (&precision, files) in &self.precisions {
             if !files.stages.keys().eq(first.stages.keys()) {
-                return Err(format!("precision {precision}: expected the same stages as in every precision"));
+                return Err(format!("precision {precision}: expected the same stages as the other precisions"));
             }
             for (stage, files) in &files.stages {
                 let follows = files.inputs == stage.inputs(architecture, precision)
                     && files.outputs == stage.outputs(architecture, precision);
                 if !follows {
                     return Err(format!(
-                        "precision {precision}, stage `{stage}`: its inputs or outputs do not follow from `architecture`"
+                        "precision {precision}, stage `{stage}`: expected the inputs and outputs that follow from `architecture`, found others"
                     ));
                 }
                 if !files.graphs.contains_key(&Variant::Portable) {
@@ -382,50 +320,55 @@ impl Manifest {
             }
         }
         if first.stages.contains_key(&Stage::TextEncoder) && self.tokenizer.is_none() {
-            return Err("a text encoder needs a tokenizer, found none".to_owned());
+            return Err("tokenizer: expected one, because there is a text encoder; found null".to_owned());
         }
         if let Some(tokenizer) = &self.tokenizer {
             if tokenizer.prompt_template.matches("{}").count() != 1 {
-                return Err(format!("prompt_template {:?}: expected one {{}}", tokenizer.prompt_template));
+                return Err(format!("prompt_template {:?}: expected {{}} exactly once", tokenizer.prompt_template));
             }
             if tokenizer.end_id as usize >= architecture.text_encoder.vocabulary {
-                return Err(format!("end_id {}: expected less than the vocabulary", tokenizer.end_id));
+                let vocabulary = architecture.text_encoder.vocabulary;
+                return Err(format!("end_id {}: expected an id below the vocabulary {vocabulary}", tokenizer.end_id));
             }
         }
         Ok(())
     }
 }
 
-/// How a JSON object without its last brace goes on, up to the hash.
+/// The text between a JSON object without its last brace and the hash.
 const SEAL: &str = ",\n  \"sha256\": \"";
-/// What stands behind the hash.
+/// The text after the hash.
 const SEAL_END: &str = "\"\n}\n";
 
 /// The text of a JSON object with one more field, `sha256`: the hash of the text without it.
+///
+/// # Panics
+///
+/// If `object` does not end with a brace, and so is not an object.
 #[doc(hidden)]
 #[must_use]
 pub fn sealed(object: &str) -> String {
-    let open = object.trim_end().strip_suffix('}').unwrap_or(object).trim_end();
+    let open = object.trim_end().strip_suffix('}').expect("a JSON object ends with a brace").trim_end();
     format!("{open}{SEAL}{}{SEAL_END}", hex(&Sha256::digest(format!("{open}\n}}\n"))))
 }
 
-/// Undoes [`sealed`]; else the hash that stands there, and the right one.
+/// Undoes [`sealed`]. The error is what was expected and what was found: the hash in the text, and that of the text.
 fn unsealed(text: &[u8]) -> Result<String, (String, String)> {
     let whole = std::str::from_utf8(text).ok();
     let parts = whole.and_then(|text| text.strip_suffix(SEAL_END)?.rsplit_once(SEAL));
     let Some((open, expected)) = parts else {
-        return Err(("of what stands before, at the end".to_owned(), "none".to_owned()));
+        return Err(("a sha256 as the last field".to_owned(), "another ending".to_owned()));
     };
     let object = format!("{open}\n}}\n");
     let found = hex(&Sha256::digest(&object));
-    if found == expected { Ok(object) } else { Err((expected.to_owned(), found)) }
+    if found == expected { Ok(object) } else { Err((format!("sha256 {expected}"), format!("sha256 {found}"))) }
 }
 
 /// SHA-256 of a file's bytes, in hexadecimal.
 ///
 /// # Errors
 ///
-/// What the operating system says when the file cannot be read.
+/// The operating system's error if the file cannot be read.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut digest = Sha256::new();

@@ -1,10 +1,10 @@
-//! One method per ONNX operator, spelled as in the specification.
+//! One method per ONNX operator, with the names of the specification.
 //!
-//! Axes count from 0, or from the end when negative. `reshape` takes constant shapes only: 0 keeps an
-//! axis, so a batch or token count of any size passes through without a `Shape` operator.
+//! Axes count from 0, or from the end if negative. `reshape` takes constant shapes only: 0 keeps an axis, so a batch or
+//! token count of any size needs no `Shape` operator.
 
+use crate::element_type::ElementType;
 use crate::graph::{Graph, Value, float_attribute, int_attribute, ints_attribute};
-use crate::proto::data_type;
 
 impl Graph {
     /// `a + b`, broadcast.
@@ -86,7 +86,7 @@ impl Graph {
         self.node("LayerNormalization", &[x, weight, bias], attributes)
     }
 
-    /// Mean along one axis, which stays with size 1.
+    /// Mean along one axis, which is kept with size 1.
     #[must_use]
     pub fn reduce_mean(&self, axis: i64, x: &Value) -> Value {
         let axes = self.ints(&[axis]);
@@ -100,7 +100,7 @@ impl Graph {
         self.node("Reshape", &[x, &shape], vec![])
     }
 
-    /// Axes in another order.
+    /// Axes in another order: the result's axis `i` is `order[i]` of `x`.
     #[must_use]
     pub fn transpose(&self, x: &Value, order: &[i64]) -> Value {
         self.node("Transpose", &[x], vec![ints_attribute("perm", order)])
@@ -126,29 +126,27 @@ impl Graph {
         self.node("Concat", parts, vec![int_attribute("axis", axis)])
     }
 
-    /// Cuts a tensor along an axis into parts of the given sizes.
+    /// Splits a tensor along an axis into parts of these sizes.
     #[must_use]
     pub fn split<const N: usize>(&self, axis: i64, x: &Value, sizes: [usize; N]) -> [Value; N] {
         let sizes = self.ints(&sizes.map(|n| n as i64));
-        let parts = self.node_with_outputs("Split", &[x, &sizes], N, vec![int_attribute("axis", axis)]);
-        let mut parts = parts.into_iter();
-        std::array::from_fn(|_| parts.next().unwrap_or_else(|| sizes.clone()))
+        self.node_with_outputs("Split", &[x, &sizes], vec![int_attribute("axis", axis)])
     }
 
-    /// Rows of `x` along an axis at `indices`, whose shape takes the axis' place.
+    /// Entries of `x` along an axis at `indices`, whose shape replaces that axis.
     #[must_use]
     pub fn gather(&self, axis: i64, x: &Value, indices: &Value) -> Value {
         self.node("Gather", &[x, indices], vec![int_attribute("axis", axis)])
     }
 
-    /// Running sum along an axis, each element included in its own sum.
+    /// Running sum along an axis, each element included.
     #[must_use]
     pub fn cum_sum(&self, axis: i64, x: &Value) -> Value {
         let axis = self.int(axis);
         self.node("CumSum", &[x, &axis], vec![])
     }
 
-    /// Index of the first greatest element along an axis, which stays with size 1.
+    /// Index of the first greatest element along an axis, which is kept with size 1.
     #[must_use]
     pub fn arg_max(&self, axis: i64, x: &Value) -> Value {
         let attributes = vec![int_attribute("axis", axis), int_attribute("keepdims", 1)];
@@ -175,29 +173,33 @@ impl Graph {
 
     /// The same numbers as float32.
     #[must_use]
-    pub fn cast_to_float(&self, x: &Value) -> Value {
-        self.node("Cast", &[x], vec![int_attribute("to", i64::from(data_type::FLOAT))])
+    pub fn cast_to_f32(&self, x: &Value) -> Value {
+        self.cast(x, ElementType::Float32)
     }
 
     /// The same numbers as float16, rounded to nearest; those beyond 65504 become infinite.
     #[must_use]
-    pub fn cast_to_half(&self, x: &Value) -> Value {
-        self.node("Cast", &[x], vec![int_attribute("to", i64::from(data_type::FLOAT16))])
+    pub fn cast_to_f16(&self, x: &Value) -> Value {
+        self.cast(x, ElementType::Float16)
     }
 
-    /// Magnitude.
+    fn cast(&self, x: &Value, element: ElementType) -> Value {
+        self.node("Cast", &[x], vec![int_attribute("to", element.code().into())])
+    }
+
+    /// Absolute value.
     #[must_use]
     pub fn abs(&self, x: &Value) -> Value {
         self.node("Abs", &[x], vec![])
     }
 
-    /// Greatest element along axes, which fall away; along all of them where none is named.
+    /// Greatest element along `axes`, which are removed; an empty list means all axes.
     #[must_use]
     pub fn reduce_max(&self, axes: &[i64], x: &Value) -> Value {
         self.reduce("ReduceMax", axes, x)
     }
 
-    /// Least element along axes, which fall away; along all of them where none is named.
+    /// Least element along `axes`, which are removed; an empty list means all axes.
     #[must_use]
     pub fn reduce_min(&self, axes: &[i64], x: &Value) -> Value {
         self.reduce("ReduceMin", axes, x)
@@ -205,17 +207,13 @@ impl Graph {
 
     fn reduce(&self, op: &'static str, axes: &[i64], x: &Value) -> Value {
         let keepdims = vec![int_attribute("keepdims", 0)];
-        match axes {
-            [] => self.node(op, &[x], keepdims),
-            _ => self.node(op, &[x, &self.ints(axes)], keepdims),
-        }
+        if axes.is_empty() { self.node(op, &[x], keepdims) } else { self.node(op, &[x, &self.ints(axes)], keepdims) }
     }
 
     /// `x` as uint8 with its own scale and zero point: `[quantised, scale, zero point]`.
     #[must_use]
     pub fn dynamic_quantize_linear(&self, x: &Value) -> [Value; 3] {
-        let mut parts = self.node_with_outputs("DynamicQuantizeLinear", &[x], 3, vec![]).into_iter();
-        std::array::from_fn(|_| parts.next().unwrap_or_else(|| x.clone()))
+        self.node_with_outputs("DynamicQuantizeLinear", &[x], vec![])
     }
 
     /// Matrix product of uint8 `a`, whose zero point is `a_zero`, and int8 `b`, as int32.
@@ -224,13 +222,13 @@ impl Graph {
         self.node("MatMulInteger", &[a, b, a_zero], vec![])
     }
 
-    /// `round(x / scale) + zero`, saturated to the zero point's type.
+    /// `round(x / scale) + zero`, saturated to the type of the zero point.
     #[must_use]
     pub fn quantize_linear(&self, x: &Value, scale: &Value, zero: &Value) -> Value {
         self.node("QuantizeLinear", &[x, scale, zero], vec![])
     }
 
-    /// `(x - zero) * scale`, with a scale per element of `axis`, or one for all.
+    /// `(x - zero) * scale`, with one scale per index of `axis`, or one for the whole tensor.
     #[must_use]
     pub fn dequantize_linear(&self, axis: Option<i64>, x: &Value, scale: &Value, zero: &Value) -> Value {
         let attributes = axis.map(|axis| int_attribute("axis", axis)).into_iter().collect();

@@ -1,24 +1,24 @@
-//! The precisions that a bundle can hold: in which element type a stage's matrix products are taken.
+//! The precisions that a bundle can hold: the element type of a stage's weights and matrix products.
 
 use serde::{Deserialize, Serialize};
 
-/// In which element type a stage's weights are kept, and its matrix products taken.
+/// The element type in which a stage's weights are stored and its matrix products computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// float32 throughout.
     Fp32,
-    /// float16 weights, matrix products, attention and GELU; float32 where a sum or an angle needs it.
+    /// float16 weights, matrix products, attention and GELU; float32 for long sums and for angles.
     Fp16,
     /// int8 weights and uint8 activations in the image encoder's blocks; float32 elsewhere.
     Int8,
 }
 
 impl Precision {
-    /// Every precision, the most exact first.
+    /// Every precision, the most accurate first.
     pub const ALL: [Self; 3] = [Self::Fp32, Self::Fp16, Self::Int8];
 
-    /// The word for it on the command line, in manifests, reports and file names.
+    /// Its name in options, manifests, reports and file names.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! The part of `onnx.proto` that the graphs use, field number beside each field.
 //!
-//! Written by hand, so that no build needs `protoc`. Scalars are `Option` wherever a zero must reach
-//! the file: readers of ONNX ask whether a field is present.
+//! Written by hand, so that the build does not need `protoc`. A scalar is an `Option` wherever a zero must be written
+//! to the file, because readers of ONNX check whether a field is present.
 //!
 //! # Source
 //!

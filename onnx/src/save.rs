@@ -1,8 +1,8 @@
 //! Graphs and their weights on disk.
 //!
-//! A weights file holds tensors of one or more element types, little-endian and row-major, one after the other. Each begins at
-//! a multiple of [`ALIGNMENT`], so that a runtime can map the file instead of copying it; the gaps are
-//! zero. The graphs of a stage name offsets in the same file.
+//! A weights file holds tensors of one or more element types, little-endian and row-major, one after the other. Each
+//! starts at a multiple of [`ALIGNMENT`], so that a runtime can map the file instead of copying it; the gaps are filled
+//! with zeros. All graphs of a stage refer to offsets in the same file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,13 +16,14 @@ use crate::graph::External;
 use crate::manifest::{FileEntry, hex};
 use crate::proto::ModelProto;
 
-/// Where tensors of a weights file may begin: the page size of every supported system divides it.
+/// Tensors of a weights file start at multiples of this, in bytes: a multiple of the page size of every supported
+/// system.
 pub const ALIGNMENT: u64 = 4096;
 
-/// Tensors of fewer bytes lie in the graph's own file, where shape inference and folding see them.
+/// Tensors of fewer bytes are stored in the graph's own file, where shape inference and constant folding can use them.
 pub const INLINE_BELOW_BYTES: usize = 1024;
 
-/// Which tensor lies where in a weights file that is still to be written.
+/// The place of each tensor in a weights file that is not written yet.
 #[derive(Debug, Clone)]
 pub struct WeightsLayout {
     file_name: String,
@@ -37,13 +38,13 @@ impl WeightsLayout {
         Self { file_name: file_name.to_owned(), places: BTreeMap::new(), end: 0 }
     }
 
-    /// The place of a tensor, when it has one already.
+    /// The place of a tensor, if it already has one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&External> {
         self.places.get(name)
     }
 
-    /// Gives a tensor the next place; one that has a place keeps it.
+    /// Assigns the next place to a tensor of `length` bytes; a tensor that has a place keeps it.
     pub fn place(&mut self, name: &str, length: u64) -> External {
         if let Some(external) = self.places.get(name) {
             return external.clone();
@@ -56,7 +57,7 @@ impl WeightsLayout {
     }
 }
 
-/// Writes a file front to back and hashes it on the way.
+/// Writes a file from start to end and computes its hash at the same time.
 #[derive(Debug)]
 pub struct HashedFile {
     file: File,
@@ -69,7 +70,7 @@ impl HashedFile {
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The operating system's error.
     pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self { file: File::create_new(path)?, digest: Sha256::new(), written: 0 })
     }
@@ -78,18 +79,18 @@ impl HashedFile {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] if the file is already longer, else what the operating system says.
+    /// [`io::ErrorKind::InvalidInput`] if the file is already longer, otherwise the operating system's error.
     pub fn pad_to(&mut self, offset: u64) -> io::Result<()> {
         let gap = offset.checked_sub(self.written).ok_or(io::ErrorKind::InvalidInput)?;
         io::copy(&mut io::Read::take(io::repeat(0), gap), self)?;
         Ok(())
     }
 
-    /// Waits until the bytes are on the disk; gives the file's entry for the manifest.
+    /// Waits until the bytes are on disk and returns the file's entry for the manifest.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The operating system's error.
     pub fn finish(self, name: &str) -> io::Result<FileEntry> {
         self.file.sync_all()?;
         let sha256 = hex(&self.digest.finalize());
@@ -110,22 +111,22 @@ impl Write for HashedFile {
     }
 }
 
-/// Writes bytes as `DIR/NAME`; gives the file's entry for the manifest.
+/// Writes bytes to `DIR/NAME` and returns the file's entry for the manifest.
 ///
 /// # Errors
 ///
-/// What the operating system says.
+/// The operating system's error.
 pub fn save_bytes(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<FileEntry> {
     let mut file = HashedFile::create(&dir.join(name))?;
     file.write_all(bytes)?;
     file.finish(name)
 }
 
-/// Writes a graph as `DIR/NAME`; gives the file's entry for the manifest.
+/// Writes a graph to `DIR/NAME` and returns the file's entry for the manifest.
 ///
 /// # Errors
 ///
-/// What the operating system says.
+/// The operating system's error.
 pub fn save_model(dir: &Path, name: &str, model: &ModelProto) -> io::Result<FileEntry> {
     save_bytes(dir, name, &model.encode_to_vec())
 }

@@ -1,4 +1,4 @@
-//! The stages of SegVol as ONNX graphs: their names, and the tensors that cross between them.
+//! The stages of SegVol as ONNX graphs: their names, and the tensors that pass between them.
 //!
 //! | stage            | input             | shape            | output            | shape          |
 //! |------------------|-------------------|------------------|-------------------|----------------|
@@ -12,25 +12,26 @@
 //! |                  | `sparse_embeddings` | `[B, P, C]`    |                   |                |
 //! |                  | `text_alignment`  | `[B, C/8]`       |                   |                |
 //!
-//! `B` is a batch of windows (image encoder), of names (text encoder) or of prompts over one image
-//! (prompt encoder, mask decoder); `T` token ids; `P` prompt tokens; `N` image tokens; `G` the grid.
-//! All other numbers are fixed per model, see [`Architecture`].
+//! `B` is a batch of windows (image encoder), of names (text encoder) or of prompts for one image (prompt encoder, mask
+//! decoder). `T` is the number of token ids, `P` of prompt tokens, `N` of image tokens; `G` is the grid of image
+//! tokens. All other numbers are fixed for one model, see [`Architecture`].
 //!
-//! Elements are float32 where the table says nothing, but for `image_embedding` at precision `fp16`: it is
-//! float16, in the stage that gives it and in the one that takes it.
+//! Elements are float32 unless the table says otherwise. The one exception is `image_embedding` at precision `fp16`: it
+//! is float16, both as the image encoder's output and as the mask decoder's input.
 //!
-//! A prompt token is a coordinate in voxels of the window, `(d, h, w)`, with a [`PromptLabel`].
+//! A prompt token is a voxel coordinate `(d, h, w)` in the window, with a [`PromptLabel`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
+use crate::element_type::ElementType;
 use crate::precision::Precision;
 
 /// One part of SegVol that is a graph of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Window of a CT to image tokens.
+    /// Window of a CT scan to image tokens.
     ImageEncoder,
     /// Token ids of a name to one vector.
     TextEncoder,
@@ -41,7 +42,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Every stage, in the order of the data's way.
+    /// Every stage, in the order of the data flow.
     pub const ALL: [Self; 4] = [Self::ImageEncoder, Self::TextEncoder, Self::PromptEncoder, Self::MaskDecoder];
 
     /// The stage's name, as in the checkpoint's keys and the bundle's files.
@@ -55,7 +56,7 @@ impl Stage {
         }
     }
 
-    /// What the stage's graphs take at a precision.
+    /// The inputs of the stage's graphs at a precision.
     #[must_use]
     pub fn inputs(self, architecture: &Architecture, precision: Precision) -> Vec<TensorSpec> {
         use Dim::Fixed;
@@ -79,7 +80,7 @@ impl Stage {
         }
     }
 
-    /// What the stage's graphs give at a precision.
+    /// The outputs of the stage's graphs at a precision.
     #[must_use]
     pub fn outputs(self, architecture: &Architecture, precision: Precision) -> Vec<TensorSpec> {
         use Dim::Fixed;
@@ -124,27 +125,27 @@ fn prompt() -> Dim {
     Dim::named("prompt")
 }
 
-/// What a prompt token is; the value of `prompt_labels`.
+/// What a prompt token means; the value of `prompt_labels`.
 ///
 /// -1 to 3 are SAM's own numbers; 4 is ours, for the token that SegVol adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptLabel {
-    /// Padding: `not_a_point_embed` alone, the coordinate is not looked at.
+    /// Padding: `not_a_point_embed` alone; the coordinate is ignored.
     NotAPoint,
     /// A point outside the object.
     Background,
     /// A point inside the object.
     Foreground,
-    /// The box's corner of least coordinates.
+    /// The box's corner with the smallest coordinates.
     BoxMin,
-    /// The box's corner of greatest coordinates (inclusive).
+    /// The box's corner with the largest coordinates (inclusive).
     BoxMax,
-    /// The text embedding itself, the coordinate is not looked at.
+    /// The text embedding itself; the coordinate is ignored.
     Text,
 }
 
 impl PromptLabel {
-    /// The number that the graph's `prompt_labels` carry.
+    /// The number for it in the graph's `prompt_labels`.
     #[must_use]
     pub fn value(self) -> f32 {
         match self {
@@ -158,14 +159,14 @@ impl PromptLabel {
     }
 }
 
-/// How a stage's graph is written, for which providers. The graphs of one precision share a weights file.
+/// How a stage's graph is written, and so for which providers. The graphs of one precision share a weights file.
 ///
 /// | variant          | attention | `fp16`               | `int8`                               |
 /// |------------------|-----------|----------------------|--------------------------------------|
-/// | `portable`       | standard  | float16 arithmetic   | ranges from calibration, if there was one |
-/// | `fused`          | fused     | float16 arithmetic   | ranges found while running           |
-/// | `widened`        | standard  | float32 arithmetic   | none                                 |
-/// | `widened_fused`  | fused     | float32 arithmetic   | none                                 |
+/// | `portable`       | standard  | float16 arithmetic   | ranges from a calibration, if there is one |
+/// | `fused`          | fused     | float16 arithmetic   | ranges measured at run time          |
+/// | `widened`        | standard  | float32 arithmetic   | not made                             |
+/// | `widened_fused`  | fused     | float32 arithmetic   | not made                             |
 ///
 /// Standard attention is `MatMul`–`Softmax`–`MatMul`, for any provider; fused is `com.microsoft.MultiHeadAttention`,
 /// ONNX Runtime's own kernel on its CPU and CUDA providers.
@@ -180,7 +181,7 @@ pub enum Variant {
     Widened,
     /// As `fused`, computed in float32 from the float16 weights.
     WidenedFused,
-    /// As `portable`, with what a calibration needs to see as further outputs. Never in a published bundle.
+    /// As `portable`, with further outputs for a calibration. Never in a published bundle.
     Observed,
 }
 
@@ -204,7 +205,7 @@ impl Variant {
     }
 }
 
-/// Name, element type and shape of a tensor that enters or leaves a graph.
+/// Name, element type and shape of an input or output of a graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorSpec {
@@ -230,7 +231,7 @@ impl TensorSpec {
     }
 }
 
-/// Element type of a tensor that enters or leaves a graph.
+/// Element type of an input or output of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dtype {
@@ -252,20 +253,30 @@ impl Dtype {
             Self::Int64 => "int64",
         }
     }
+
+    /// The same type, among those inside a graph.
+    #[must_use]
+    pub fn element(self) -> ElementType {
+        match self {
+            Self::Float32 => ElementType::Float32,
+            Self::Float16 => ElementType::Float16,
+            Self::Int64 => ElementType::Int64,
+        }
+    }
 }
 
-/// One axis of a tensor: a number, or a name for a size that is known only when the graph runs.
+/// One axis of a tensor: a number, or a name for a size that is known only at run time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Dim {
     /// The same size in every run.
     Fixed(usize),
-    /// Any size of at least 1; equal names are equal sizes within a run.
+    /// Any size of at least 1; equal names mean equal sizes within a run.
     Named(String),
 }
 
 impl Dim {
-    /// An axis whose size is known only when the graph runs.
+    /// An axis whose size is known only at run time.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self::Named(name.to_owned())

@@ -14,7 +14,7 @@ pub enum Dtype {
     Float16,
     /// The upper half of a binary32.
     BFloat16,
-    /// Anything else, under its name and with its size in bytes. Only `position_ids` may be one.
+    /// Another type, with its name and its size in bytes. Only `position_ids` may have one.
     Other(&'static str, usize),
 }
 
@@ -42,18 +42,18 @@ impl Dtype {
         }
     }
 
-    /// Whether the elements are floating-point numbers that a graph's weights can be made from.
+    /// Whether the elements are floating-point numbers, as a graph's weights must be.
     #[must_use]
     pub fn is_float(self) -> bool {
         !matches!(self, Self::Other(..))
     }
 }
 
-/// Elements that one task converts: a few hundred kilobytes, so that cores share one tensor evenly.
+/// Elements per task: a few hundred kilobytes, so that all cores share one tensor evenly.
 const CHUNK: usize = 1 << 16;
 
-/// Little-endian elements as little-endian float32, or nothing if they are no floating-point numbers.
-/// float64 is rounded to nearest; what does not fit becomes infinite.
+/// Little-endian elements as little-endian float32; `None` if they are not floating-point numbers. float64 is rounded
+/// to nearest, and becomes infinite if it is too large.
 pub(super) fn to_f32(dtype: Dtype, bytes: Vec<u8>) -> Option<Vec<u8>> {
     match dtype {
         Dtype::Float32 => Some(bytes),
@@ -74,7 +74,7 @@ fn map<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32 + Sync) -> 
     values
 }
 
-/// The first of little-endian float32 numbers that is NaN or infinite, and its index.
+/// The index and value of the first little-endian float32 number that is NaN or infinite.
 pub(super) fn first_not_finite(values: &[u8]) -> Option<(usize, f32)> {
     let values = values.as_chunks().0;
     let number = |raw: &[u8; 4]| f32::from_le_bytes(*raw);
@@ -83,7 +83,8 @@ pub(super) fn first_not_finite(values: &[u8]) -> Option<(usize, f32)> {
         !chunk.iter().fold(true, |finite, raw| finite & number(raw).is_finite())
     })?;
     let start = chunk * CHUNK;
-    let index = start + values[start..].iter().position(|raw| !number(raw).is_finite())?;
+    let within = values[start..].iter().position(|raw| !number(raw).is_finite());
+    let index = start + within.expect("the chunk has a number that is not finite");
     Some((index, number(&values[index])))
 }
 

@@ -1,28 +1,27 @@
-//! Whose layout of keys a checkpoint has, and SegVol's own name of each key.
+//! The layout of a checkpoint's keys, and SegVol's own name for each key.
 //!
 //! | file                                     | dictionary         | prefix           |
 //! |------------------------------------------|--------------------|------------------|
 //! | `SegVol_v1.pth` (GitHub)                 | `model`            | `module.`        |
-//! | `pytorch_model.bin`, `model.safetensors` | none               | `model.`         |
-//! | SegFM challenge                          | `model_state_dict` | none             |
+//! | `pytorch_model.bin`, `model.safetensors` | (no dictionary)    | `model.`         |
+//! | SegFM challenge                          | `model_state_dict` | (no prefix)      |
 //! | `ViT_pretrain.ckpt`                      | `state_dict`       | `model.encoder.` |
 //!
-//! Any of the dictionaries goes with any of the prefixes. A file has one of each: a tensor outside is
-//! known training state or an error. transformers before 5 wrote `text_model.` within the text tower's
-//! names; it is dropped.
+//! Any dictionary can occur with any prefix, but a file has only one of each: a tensor outside is known training state
+//! or an error. transformers before version 5 wrote `text_model.` inside the text tower's names; it is removed.
 
 use std::path::Path;
 
 use crate::error::CheckpointError;
 
-/// A tensor that every SegVol checkpoint has. Its key tells the layout.
+/// A tensor that every SegVol checkpoint has. Its key shows the layout.
 pub(crate) const POSITION_EMBEDDINGS: &str = "image_encoder.patch_embedding.position_embeddings";
 
 const DICTIONARIES: [&str; 4] = ["", "model.", "model_state_dict.", "state_dict."];
 const PREFIXES: [&str; 4] = ["", "module.", "model.", "module.model."];
 const ENCODER_PREFIXES: [&str; 3] = ["model.encoder.", "module.model.encoder.", "encoder."];
 
-/// What training leaves beside a model's dictionary (PyTorch loops and Lightning).
+/// What training stores next to a model's dictionary (PyTorch loops and Lightning).
 const TRAINING_STATE: [&str; 12] = [
     "optimizer",
     "optimizer_state_dict",
@@ -46,24 +45,24 @@ const TEXT_TOWER: &str = "text_encoder.clip_text_model.";
 pub(super) struct Layout {
     dictionary: &'static str,
     prefix: &'static str,
-    /// The keys lack `image_encoder.`: the file holds nothing else.
+    /// The keys lack `image_encoder.`, because the file has no other module.
     encoder_only: bool,
 }
 
 /// Where a key belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The model, under SegVol's name.
+    /// To the model, under SegVol's name.
     Model(String),
-    /// An optimiser or the like.
+    /// To an optimiser or other training state.
     TrainingState,
-    /// Neither.
+    /// To neither.
     Unknown,
 }
 
-/// Finds the layout whose prefix some key of the image encoder has.
+/// Finds the layout from the key of the position embeddings.
 pub(super) fn detect<'a>(path: &Path, keys: impl Iterator<Item = &'a str>) -> Result<Layout, CheckpointError> {
-    let (_, embeddings) = POSITION_EMBEDDINGS.split_once('.').unwrap_or_default();
+    let embeddings = POSITION_EMBEDDINGS.strip_prefix("image_encoder.").expect("the constant begins with its module");
     let mut others = Vec::new();
     let mut count = 0;
     for key in keys {
@@ -71,7 +70,7 @@ pub(super) fn detect<'a>(path: &Path, keys: impl Iterator<Item = &'a str>) -> Re
             let Some(rest) = key.strip_prefix(dictionary) else { continue };
             let full = |prefix: &&&str| rest.strip_prefix(**prefix) == Some(POSITION_EMBEDDINGS);
             if let Some(prefix) = PREFIXES.iter().find(full) {
-                // `model.` alone is Hugging Face's prefix and also a dictionary's name: the same keys either way.
+                // `model.` alone is both Hugging Face's prefix and a dictionary's name; the keys are the same.
                 return Ok(Layout { dictionary, prefix, encoder_only: false });
             }
             let encoder = |prefix: &&&str| rest.strip_prefix(**prefix) == Some(embeddings);
@@ -84,15 +83,12 @@ pub(super) fn detect<'a>(path: &Path, keys: impl Iterator<Item = &'a str>) -> Re
             others.push(format!("`{key}`"));
         }
     }
-    let found = match count {
-        0 => "no tensors".to_owned(),
-        _ => format!("{count} others: {}", others.join(", ")),
-    };
+    let found = if count == 0 { "no tensors".to_owned() } else { format!("{count} others: {}", others.join(", ")) };
     Err(CheckpointError::NotSegVol { path: path.to_owned(), expected: POSITION_EMBEDDINGS, found })
 }
 
 impl Layout {
-    /// The layout's name: the file that is known for it, or its dictionary and prefix.
+    /// The layout's name: a published file with this layout, or the dictionary and prefix.
     pub(super) fn name(self) -> String {
         let known = match (self.dictionary, self.prefix, self.encoder_only) {
             ("model.", "module.", false) => "GitHub SegVol_v1.pth",
@@ -111,7 +107,7 @@ impl Layout {
     /// Where a key of the file belongs.
     pub(super) fn place(self, key: &str) -> Place {
         let Some(name) = key.strip_prefix(self.dictionary).and_then(|rest| rest.strip_prefix(self.prefix)) else {
-            let top = key.split('.').next().unwrap_or(key);
+            let top = key.split_once('.').map_or(key, |(top, _)| top);
             return if TRAINING_STATE.contains(&top) { Place::TrainingState } else { Place::Unknown };
         };
         if self.encoder_only {

@@ -1,13 +1,13 @@
-//! Checkpoint files: containers, key layouts and element types, all read off the file itself.
+//! Checkpoint files: file formats, key layouts and element types, all detected from the file's content.
 //!
-//! Opening reads names, shapes and element types; numbers are read one tensor at a time. Nothing in a
-//! file is executed: a pickle is parsed by [`pytorch_reader`], which builds tensors and plain values and
-//! ignores every call. A size that a file claims is compared with the file's length before memory is
-//! asked for.
+//! Opening reads names, shapes and element types; numbers are read one tensor at a time. Nothing in a file is executed:
+//! [`pytorch_reader`] parses a pickle, builds tensors and plain values, and ignores every call. A size that a file
+//! states is compared with the file's length before memory is allocated.
 
 mod dtype;
 mod layout;
 mod safetensors;
+mod tensor;
 mod torch;
 
 use std::collections::BTreeMap;
@@ -17,54 +17,24 @@ use std::path::{Path, PathBuf};
 
 pub use dtype::Dtype;
 pub(crate) use layout::POSITION_EMBEDDINGS;
+pub use tensor::Tensor;
 
 use crate::error::{CheckpointError, TensorFault, TensorFaults};
 
-/// A checkpoint: its tensors under SegVol's own names, numbers not yet read.
+/// A checkpoint: its tensors under SegVol's own names. Their numbers are not read yet.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The file.
     pub path: PathBuf,
-    /// The file's size.
+    /// The file's size in bytes.
     pub bytes: u64,
-    /// The container, such as `torch zip`.
+    /// The file format, such as `torch zip`.
     pub container: &'static str,
-    /// Whose layout of keys it has, such as `GitHub SegVol_v1.pth`.
+    /// The layout of its keys, such as `GitHub SegVol_v1.pth`.
     pub layout: String,
-    /// Tensors beside the model that training left there, such as an optimiser's.
+    /// Number of tensors that training stored next to the model, such as an optimiser's.
     pub training_state: usize,
     tensors: BTreeMap<String, Tensor>,
-}
-
-/// A tensor of a checkpoint, its numbers not yet read.
-#[derive(Debug)]
-pub struct Tensor {
-    /// Element type.
-    pub dtype: Dtype,
-    /// Sizes, outermost axis first.
-    pub shape: Vec<usize>,
-    source: Source,
-}
-
-#[derive(Debug)]
-enum Source {
-    Torch(pytorch_reader::Tensor),
-    Safetensors(safetensors::Span),
-}
-
-impl Tensor {
-    /// Number of elements.
-    #[must_use]
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    fn read(&self) -> std::io::Result<Vec<u8>> {
-        match &self.source {
-            Source::Torch(tensor) => tensor.read(),
-            Source::Safetensors(span) => span.read(),
-        }
-    }
 }
 
 impl Checkpoint {
@@ -72,8 +42,8 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is no
-    /// checkpoint or damaged, [`CheckpointError::NotSegVol`] if it is one of something else,
+    /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is not a checkpoint
+    /// or is damaged, [`CheckpointError::NotSegVol`] if it is a checkpoint of another model,
     /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.to_owned(), source };
@@ -103,13 +73,13 @@ impl Checkpoint {
         for (key, tensor) in stored {
             match layout.place(&key) {
                 layout::Place::Model(name) => {
-                    let size = tensor.elements() as u128 * tensor.dtype.size() as u128;
+                    let size = tensor.elements() as u128 * tensor.dtype.size() as u128; // At most 2^68.
                     if size > u128::from(bytes) {
                         let reason = format!("expected at most the file's {bytes} bytes, found {size} bytes");
                         faults.push(TensorFault::Unreadable { name: name.clone(), reason });
                     }
                     if tensors.insert(name.clone(), tensor).is_some() {
-                        let reason = "expected one tensor of that name, found two spellings of it".to_owned();
+                        let reason = "expected one tensor of that name, found two keys for it".to_owned();
                         faults.push(TensorFault::Unreadable { name, reason });
                     }
                 }
@@ -135,13 +105,13 @@ impl Checkpoint {
         self.tensors.get(name)
     }
 
-    /// Whether any tensor's name begins so.
+    /// Whether any tensor's name starts with `prefix`.
     #[must_use]
     pub fn has(&self, prefix: &str) -> bool {
         self.tensors.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
-    /// Whether the file holds the image encoder and no other part of the model.
+    /// Whether the file has the image encoder and no other part of the model.
     #[must_use]
     pub fn is_encoder_only(&self) -> bool {
         self.tensors.keys().all(|name| name.starts_with("image_encoder."))
@@ -157,17 +127,17 @@ impl Checkpoint {
         dtypes
     }
 
-    /// A tensor's numbers, row-major, as little-endian float32.
+    /// A tensor's numbers as little-endian float32, row-major.
     ///
     /// # Errors
     ///
-    /// The [`TensorFault`] that names the tensor, when it is not there, its elements are no
-    /// floating-point numbers, its bytes are not in the file, one of them is not finite, or there is no room for it.
+    /// A [`TensorFault`] with the tensor's name if the tensor is missing, its elements are not floating-point numbers,
+    /// its bytes cannot be read, a number is not finite, or there is not enough memory.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, TensorFault> {
         let missing = || TensorFault::Missing { name: name.to_owned(), expected: Vec::new() };
         let tensor = self.get(name).ok_or_else(missing)?;
-        // As it is stored, float64 at most, and as float32; later another float32 beside that, and less than that again.
-        room_for::<[f32; 3]>(name, tensor.elements())?;
+        // The stored tensor (float64 at most) and its float32 copy; later a second float32 copy and a smaller one.
+        check_memory::<[f32; 3]>(name, tensor.elements())?;
         let bytes = tensor
             .read()
             .map_err(|error| TensorFault::Unreadable { name: name.to_owned(), reason: error.to_string() })?;
@@ -180,8 +150,8 @@ impl Checkpoint {
     }
 }
 
-/// Whether there is memory for `count` elements made from a tensor.
-pub(crate) fn room_for<T>(name: &str, count: usize) -> Result<(), TensorFault> {
+/// An error if there is not enough memory for `count` elements that are made from a tensor.
+pub(crate) fn check_memory<T>(name: &str, count: usize) -> Result<(), TensorFault> {
     segvol_base::memory::check_available_if_large::<T>(format!("tensor `{name}`"), count)
         .map_err(|source| TensorFault::Memory { name: name.to_owned(), source })
 }

@@ -1,4 +1,4 @@
-//! `.safetensors` files: a JSON header, then every tensor's bytes, row-major and without a gap.
+//! `.safetensors` files: a JSON header, then the bytes of every tensor, row-major and without gaps.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use safetensors::tensor::Metadata;
 
-use super::{Dtype, Source, Tensor};
+use super::dtype::Dtype;
+use super::tensor::{Source, Span, Tensor};
 
-/// Longest header accepted: the full model's is 60 kB, and an optimiser triples that.
+/// Longest header accepted: that of the full model has 60 kB, and three times that with an optimiser.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
 
 /// The header's length comes first, as an unsigned little-endian number of this many bytes.
 const LENGTH_BYTES: u64 = 8;
 
-/// Whether a file that begins with `head` is one: a length that a header may have, then a JSON object.
+/// Whether a file that begins with `head` is a safetensors file: it starts with a plausible length and a JSON object.
 pub(super) fn begins(head: &[u8]) -> bool {
     let Some((length, json)) = head.split_first_chunk() else { return false };
     json.first() == Some(&b'{') && u64::from_le_bytes(*length) <= MAX_HEADER_BYTES
@@ -33,7 +34,8 @@ pub(super) fn tensors(mut file: File, file_bytes: u64) -> Result<BTreeMap<String
     }
     let mut header = Vec::new();
     Read::by_ref(&mut file).take(length).read_to_end(&mut header).map_err(io)?;
-    // Parsing also checks that each tensor has the bytes of its shape, and begins where the last one ends.
+    // Parsing also checks that each tensor has as many bytes as its shape needs, and starts where the previous one
+    // ends.
     let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| format!("header: {error}"))?;
 
     let data = LENGTH_BYTES + length;
@@ -45,31 +47,13 @@ pub(super) fn tensors(mut file: File, file_bytes: u64) -> Result<BTreeMap<String
     let mut tensors = BTreeMap::new();
     for (name, info) in metadata.tensors() {
         let (start, end) = info.data_offsets;
-        let dtype = dtype(info.dtype).ok_or_else(|| format!("tensor `{name}`: element type {}", info.dtype))?;
+        let dtype = dtype(info.dtype)
+            .ok_or_else(|| format!("tensor `{name}`: expected an element type of PyTorch, found {}", info.dtype))?;
         let span = Span { file: Arc::clone(&file), offset: data + start as u64, length: end - start };
         let tensor = Tensor { dtype, shape: info.shape.clone(), source: Source::Safetensors(span) };
         tensors.insert(name, tensor);
     }
     Ok(tensors)
-}
-
-/// The bytes of one tensor in the file.
-#[derive(Debug)]
-pub(super) struct Span {
-    file: Arc<Mutex<File>>,
-    offset: u64,
-    /// Lies within the file, as opening has checked.
-    length: usize,
-}
-
-impl Span {
-    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.length];
-        let mut file = self.file.lock().map_err(|_| io::Error::other("another read of the file panicked"))?;
-        file.seek(SeekFrom::Start(self.offset))?;
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
 }
 
 fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {

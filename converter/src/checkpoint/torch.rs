@@ -6,15 +6,17 @@ use std::path::Path;
 
 use pytorch_reader::{DType, FileFormat, PytorchError, PytorchReader};
 
-use super::{Dtype, Source, Tensor};
+use super::dtype::Dtype;
+use super::tensor::{Source, Tensor};
 
-/// The container's name, and the file's tensors by the dotted path through its dictionaries.
+/// The name of the file format, and the file's tensors by the dotted path through its dictionaries.
 pub(super) fn tensors(path: &Path) -> Result<(&'static str, BTreeMap<String, Tensor>), String> {
     let reader = catch_unwind(|| PytorchReader::new(path));
-    let reader = reader.unwrap_or_else(|_| Err(PytorchError::InvalidFormat("its reader panicked".to_owned())));
+    let reader = reader
+        .unwrap_or_else(|_| Err(PytorchError::InvalidFormat("the reader panicked; the file is damaged".to_owned())));
     let reader = reader.map_err(|error| match error {
-        // The archive's index lies at its end.
-        PytorchError::Zip(error) => format!("{error}; a file that was cut short looks like this"),
+        // The archive's index is at its end.
+        PytorchError::Zip(error) => format!("{error}; the file may be truncated"),
         error => error.to_string(),
     })?;
     let container = match reader.metadata().format_type {
@@ -23,7 +25,7 @@ pub(super) fn tensors(path: &Path) -> Result<(&'static str, BTreeMap<String, Ten
         FileFormat::Tar => "torch tar",
         FileFormat::Pickle => "pickle",
     };
-    // The reader keeps a hash map, whose order differs from run to run.
+    // The reader returns a hash map, whose order differs from run to run.
     let tensors = reader.into_tensors().into_iter().map(|(name, tensor)| {
         let (dtype, shape) = (dtype(tensor.dtype()), tensor.shape().to_vec());
         (name, Tensor { dtype, shape, source: Source::Torch(tensor) })

@@ -1,4 +1,4 @@
-//! A checkpoint of seeded weights on disk, as Hugging Face's layout has them.
+//! A checkpoint of seeded weights on disk, in Hugging Face's layout.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,19 +8,20 @@ use std::path::{Path, PathBuf};
 use segvol_onnx::Architecture;
 use serde_json::{Map, Value, json};
 
-use super::{config_json, elements, keys};
+use super::formula::elements;
+use super::keys::{config_json, keys};
 use crate::tokenizer;
 
-/// Writes `DIR/model.safetensors` with seeded weights, and beside it `config.json` and a `tokenizer.json` that knows
-/// letters and digits, one token each.
+/// Writes `DIR/model.safetensors` with seeded weights, and next to it `config.json` and a `tokenizer.json` for letters
+/// and digits, one token each. Returns the checkpoint's path.
 ///
-/// Constants in `bias_added` are added to every element of the tensor that they name. Elements are written as they
-/// are made, so that the full-size model (724 MB) takes no memory.
+/// `bias_added` has constants by tensor name, which are added to every element of that tensor. Elements are written as
+/// they are computed, so that even the full-size model (724 MB) needs no memory.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] if `bias_added` names a tensor that the model does not have; else what the
-/// operating system says.
+/// [`io::ErrorKind::InvalidInput`] if `bias_added` names a tensor that the model does not have; otherwise the operating
+/// system's error.
 pub fn write(dir: &Path, model: &Architecture, bias_added: &BTreeMap<String, f32>) -> io::Result<PathBuf> {
     let keys = keys(model);
     if let Some(key) = bias_added.keys().find(|&key| keys.iter().all(|(known, _)| known != key)) {
@@ -36,7 +37,7 @@ pub fn write(dir: &Path, model: &Architecture, bias_added: &BTreeMap<String, f32
         offset = end;
     }
     let mut header = Value::Object(header).to_string();
-    // The data begin at a multiple of 8, as the format asks.
+    // The format requires that the data start at a multiple of 8.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
 
     let path = dir.join("model.safetensors");
@@ -55,12 +56,12 @@ pub fn write(dir: &Path, model: &Architecture, bias_added: &BTreeMap<String, f32
     Ok(path)
 }
 
-/// Writes `DIR/tokenizer.json`, which knows letters, digits and a few marks, one token each.
+/// Writes `DIR/tokenizer.json` for letters, digits and a few marks, one token each.
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] if the model's vocabulary is too small for that; else what the operating system
-/// says.
+/// [`io::ErrorKind::InvalidInput`] if the model's vocabulary is too small for that; otherwise the operating system's
+/// error.
 pub fn write_tokenizer(dir: &Path, model: &Architecture) -> io::Result<()> {
     let tokenizer = tokenizer::of_letters(model.text_encoder.vocabulary);
     let tokenizer = tokenizer.map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, reason))?;

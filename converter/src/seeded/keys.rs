@@ -4,7 +4,7 @@ use segvol_onnx::Architecture;
 use segvol_onnx::architecture::TextTransformer;
 use serde_json::json;
 
-/// The `config.json` that belongs beside a checkpoint of these sizes.
+/// The `config.json` for a checkpoint of these sizes.
 #[must_use]
 pub fn config_json(model: &Architecture) -> String {
     let text = &model.text_encoder;
@@ -52,7 +52,7 @@ impl Keys {
         self.tensor(&format!("{scope}.bias"), &[outputs]);
     }
 
-    /// Affine of a normalisation.
+    /// The weight and bias of a normalisation.
     fn norm(&mut self, scope: &str, shape: &[usize]) {
         self.tensor(&format!("{scope}.weight"), shape);
         self.tensor(&format!("{scope}.bias"), shape);
@@ -133,7 +133,7 @@ fn prompt_encoder(keys: &mut Keys, model: &Architecture) {
         keys.tensor(&format!("{scope}.point_embeddings.{label}.weight"), &[1, c]);
     }
     keys.tensor(&format!("{scope}.not_a_point_embed.weight"), &[1, c]);
-    // Two-dimensional and never trained: SegVol takes no mask prompts. Checkpoints carry it all the same.
+    // Two-dimensional and never trained, because SegVol has no mask prompts; checkpoints contain it nevertheless.
     for (layer, shape) in [(0, [4, 1, 2, 2]), (3, [16, 4, 2, 2]), (6, [c, 16, 1, 1])] {
         keys.tensor(&format!("{scope}.mask_downscaling.{layer}.weight"), &shape);
         keys.tensor(&format!("{scope}.mask_downscaling.{layer}.bias"), &shape[..1]);
