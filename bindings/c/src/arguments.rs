@@ -2,7 +2,8 @@
 
 use std::ffi::{CStr, CString, c_char};
 
-use crate::status::{Failure, SegvolStatus};
+use crate::failure::Failure;
+use crate::status::SegvolStatus;
 
 fn null(argument: &str) -> Failure {
     Failure::new(SegvolStatus::Null, format!("{argument}: expected a pointer, found NULL"))

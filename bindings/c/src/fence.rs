@@ -6,7 +6,8 @@ use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
-use crate::status::{Failure, SegvolStatus};
+use crate::failure::Failure;
+use crate::status::SegvolStatus;
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();

@@ -20,7 +20,9 @@
 compile_error!("libsegvol turns panics into a status, which needs panic = \"unwind\"");
 
 mod arguments;
+pub mod failure;
 mod fence;
+mod kind;
 mod sized;
 
 // From here on in the header's order, which blank lines keep.
@@ -46,3 +48,17 @@ pub mod prompt;
 pub mod providers;
 
 pub mod log;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn handles_may_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<crate::model::SegvolModel>();
+        shared::<crate::volume::SegvolVolume>();
+        shared::<crate::study::SegvolStudy>();
+        shared::<crate::result::SegvolResult>();
+        shared::<crate::mask::SegvolMask>();
+        shared::<crate::providers::SegvolProviders>();
+    }
+}

@@ -12,8 +12,9 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::arguments::unknown;
+use crate::failure::Failure;
 use crate::fence::fence;
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// How much is told: a level and all above it.
 #[repr(i32)]

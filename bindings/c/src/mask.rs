@@ -7,9 +7,10 @@ use segvol::Mask;
 use segvol::mask::Labels;
 
 use crate::arguments::{free, handle, output, text};
+use crate::failure::{Failure, Named};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, Named, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// One label per voxel, on the scan's grid; 0 is background.
 pub struct SegvolMask(pub(crate) Mask);

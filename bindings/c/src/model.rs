@@ -6,9 +6,10 @@ use std::path::Path;
 use segvol::{Error, Model, Options, Provider};
 
 use crate::arguments::{free, handle, output, text};
+use crate::failure::Failure;
 use crate::fence::{fence, fence_value};
 use crate::options::{SegvolOptions, options};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// A bundle, opened on a provider: sessions of ONNX Runtime, made once.
 pub struct SegvolModel(pub(crate) Model);
@@ -124,15 +125,5 @@ mod tests {
         for provider in Provider::ALL {
             assert_eq!(c_name(provider).to_str(), Ok(provider.name()));
         }
-    }
-
-    #[test]
-    fn a_model_may_be_shared_between_threads() {
-        fn shared<T: Send + Sync>() {}
-        shared::<SegvolModel>();
-        shared::<crate::study::SegvolStudy>();
-        shared::<crate::result::SegvolResult>();
-        shared::<crate::mask::SegvolMask>();
-        shared::<crate::volume::SegvolVolume>();
     }
 }

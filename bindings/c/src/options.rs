@@ -7,9 +7,10 @@ use segvol::{Options, Orientation, Profile, Provider};
 use segvol_onnx::Stage;
 
 use crate::arguments::{handle, optional_text, texts, unknown};
+use crate::failure::Failure;
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// Which axes the model sees.
 #[repr(i32)]

@@ -5,9 +5,10 @@ use std::ffi::c_char;
 use segvol::{PointLabel, Prompt, Space};
 
 use crate::arguments::{handle, optional_text, slice, unknown};
+use crate::failure::Failure;
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// What the coordinates of a prompt mean.
 #[repr(i32)]

@@ -6,9 +6,10 @@ use std::path::Path;
 use segvol::probe::{self, LibraryReport};
 
 use crate::arguments::{free, handle, optional_text, output, owned_text};
+use crate::failure::Named;
 use crate::fence::{fence, fence_value};
 use crate::model::c_name;
-use crate::status::{Named, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// The providers of ONNX Runtime, each tried.
 pub struct SegvolProviders {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use segvol::{Model, Prompt, Report, Segmentation, Study};
 
 use crate::arguments::{free, handle, output, owned_text};
+use crate::failure::Failure;
 use crate::fence::{fence, fence_value};
 use crate::mask::SegvolMask;
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// The objects of one call. It shares its study's image and embeddings: memory of both is free when the last of them is.
 pub struct SegvolResult {

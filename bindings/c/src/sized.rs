@@ -6,7 +6,7 @@
 use std::mem::MaybeUninit;
 
 use crate::arguments::{output, unknown};
-use crate::status::Failure;
+use crate::failure::Failure;
 
 /// A struct that begins with its size, and only grows.
 ///

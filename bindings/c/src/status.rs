@@ -2,10 +2,6 @@
 
 use std::ffi::{CStr, c_char};
 
-use segvol::mask::MaskError;
-use segvol::nifti::NiftiError;
-use segvol::{Error, PromptError, TokenizerError, VolumeError};
-
 /// What came of a call. A number never changes its meaning, and none is used again; later versions may add some.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,114 +137,6 @@ impl SegvolStatus {
     }
 }
 
-/// Why a call fails: its status, and the message for [`segvol_last_error`](crate::version::segvol_last_error).
-#[derive(Debug)]
-pub struct Failure {
-    pub(crate) status: SegvolStatus,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    /// What C gets.
-    #[must_use]
-    pub fn status(&self) -> SegvolStatus {
-        self.status
-    }
-
-    /// What `segvol_last_error` says.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(crate) fn new(status: SegvolStatus, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    /// Puts the argument's name before the message.
-    pub(crate) fn of(self, argument: &str) -> Self {
-        Self { message: format!("{argument}: {}", self.message), ..self }
-    }
-}
-
-/// Names the argument that an error is about.
-pub(crate) trait Named<T> {
-    fn named(self, argument: &str) -> Result<T, Failure>;
-}
-
-impl<T, E: Into<Failure>> Named<T> for Result<T, E> {
-    fn named(self, argument: &str) -> Result<T, Failure> {
-        self.map_err(|error| error.into().of(argument))
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let status = match error {
-            Error::Bundle(_) => SegvolStatus::Bundle,
-            Error::Library { path, reason } => {
-                let message = format!(
-                    "ONNX Runtime `{}`: {reason}; name the library in `library` of SegvolOptions or in ORT_DYLIB_PATH, or \
-                     put it beside libsegvol",
-                    path.display()
-                );
-                return Self::new(SegvolStatus::Library, message);
-            }
-            Error::ProviderMissing { .. } => SegvolStatus::ProviderMissing,
-            Error::ProviderFailed { .. } => SegvolStatus::ProviderFailed,
-            Error::NotFinite { .. } => SegvolStatus::NotFinite,
-            Error::Tokenizer(TokenizerError::BadFile { .. }) => SegvolStatus::Bundle,
-            Error::Tokenizer(_) => SegvolStatus::Text,
-            Error::Volume(error) => return error.into(),
-            Error::Mask(error) => return error.into(),
-            Error::Intensity(_) => SegvolStatus::Intensity,
-            Error::Prompt(PromptError::OutsideScan { .. }) => SegvolStatus::OutsideScan,
-            Error::Prompt(_) => SegvolStatus::Prompt,
-            Error::Setting { name, expected, found } => {
-                let field = if name == "stage provider" { "stage_providers" } else { name };
-                let message = format!("options.{field}: expected {expected}, found {found}");
-                return Self::new(SegvolStatus::Option, message);
-            }
-            Error::Memory { .. } => SegvolStatus::Memory,
-            Error::Cancelled => SegvolStatus::Cancelled,
-            _ => SegvolStatus::Run,
-        };
-        Self::new(status, error.to_string())
-    }
-}
-
-impl From<VolumeError> for Failure {
-    fn from(error: VolumeError) -> Self {
-        let status = match error {
-            VolumeError::Shape { .. } | VolumeError::Length { .. } => SegvolStatus::Shape,
-            VolumeError::Strides { .. } => SegvolStatus::Stride,
-            VolumeError::Scaling { .. } => SegvolStatus::Argument,
-            VolumeError::Affine(_) => SegvolStatus::Affine,
-            VolumeError::Memory { .. } | VolumeError::File { source: NiftiError::Memory { .. }, .. } => {
-                SegvolStatus::Memory
-            }
-            _ => SegvolStatus::File,
-        };
-        Self::new(status, error.to_string())
-    }
-}
-
-impl From<MaskError> for Failure {
-    fn from(error: MaskError) -> Self {
-        let status = match error {
-            MaskError::Memory { .. } => SegvolStatus::Memory,
-            _ => SegvolStatus::Write,
-        };
-        Self::new(status, error.to_string())
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    fn from(error: serde_json::Error) -> Self {
-        Self::new(SegvolStatus::Internal, error.to_string())
-    }
-}
-
 /// A status' name, such as `SEGVOL_STATUS_OK`; of any other number `unknown status`. Never NULL, never to be freed.
 ///
 /// Any thread, any time.
@@ -260,21 +148,7 @@ pub extern "C" fn segvol_status_name(status: i32) -> *const c_char {
 
 #[cfg(test)]
 mod tests {
-    use segvol::Provider;
-    use segvol_onnx::Stage;
-
     use super::*;
-
-    /// Those that a test in C cannot provoke.
-    #[test]
-    fn failures_of_the_machine_have_a_status_each() {
-        let (provider, stage, reason) = (Provider::Cuda, Stage::MaskDecoder, "no memory".to_owned());
-        let failed = Failure::from(Error::ProviderFailed { provider, stage, reason: reason.clone() });
-        assert_eq!(failed.status, SegvolStatus::ProviderFailed);
-        let failed = Failure::from(Error::Stage { stage, reason });
-        assert_eq!(failed.status, SegvolStatus::Run);
-        assert!(failed.message.contains("mask_decoder") && failed.message.contains("no memory"), "{}", failed.message);
-    }
 
     #[test]
     fn numbers_are_those_of_the_first_version() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use segvol::{Error, Model, Progress, Study};
 
 use crate::arguments::{free, handle, output};
+use crate::failure::Failure;
 use crate::fence::fence;
 use crate::mask::SegvolMask;
 use crate::model::SegvolModel;
@@ -14,7 +15,7 @@ use crate::options::{SegvolOptions, options};
 use crate::prompt::{SegvolPrompt, prompts};
 use crate::result::SegvolResult;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 use crate::volume::SegvolVolume;
 
 /// One scan, ready for prompts. It keeps the image embeddings of the windows that it has met, so that the next prompt costs

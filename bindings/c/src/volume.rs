@@ -8,9 +8,10 @@ use segvol::volume::{Affine, Buffer, Elements};
 use segvol::{Volume, VolumeError};
 
 use crate::arguments::{free, handle, output, text, unknown};
+use crate::failure::{Failure, Named};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, Named, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// A scan: intensities, and where its voxels lie in the patient.
 pub struct SegvolVolume(pub(crate) Volume);

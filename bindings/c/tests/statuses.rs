@@ -9,7 +9,7 @@ use segvol::nifti::NiftiError;
 use segvol::volume::Affine;
 use segvol::{Error, PromptError, Provider, Space, TokenizerError, TruthError, VolumeError};
 use segvol_base::OutOfMemory;
-use segvol_capi::status::Failure;
+use segvol_capi::failure::Failure;
 use segvol_onnx::{BundleError, Precision, Stage};
 
 fn path() -> PathBuf {
@@ -116,6 +116,7 @@ fn machine() -> Vec<(Error, i32)> {
 /// No function of the C interface reads a truth; its errors count as the runtime's own.
 fn truths() -> Vec<(TruthError, i32)> {
     vec![
+        (TruthError::Memory(memory()), 84),
         (TruthError::Volume(VolumeError::Shape { shape_xyz: [0; 3] }), 81),
         (TruthError::Shape { path: path(), expected: [1; 3], found: [2; 3] }, 81),
         (TruthError::Place { path: path(), found_mm: 9.0 }, 81),
@@ -165,6 +166,9 @@ fn errors_of_the_machine_and_of_settings_have_their_status() {
     for (error, expected) in machine() {
         check(error.into(), expected);
     }
+    let (stage, reason) = (Stage::MaskDecoder, reason());
+    let failed = Failure::from(Error::Stage { stage, reason });
+    assert!(failed.message().contains("mask_decoder") && failed.message().contains("a reason"), "{}", failed.message());
 }
 
 /// The C library names what a C program can set, whatever the runtime's own message recommends.
