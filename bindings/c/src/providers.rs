@@ -1,4 +1,4 @@
-//! What the loaded ONNX Runtime offers.
+//! The execution providers of the loaded ONNX Runtime.
 
 use std::ffi::{CStr, CString, c_char};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::fence::{fence, fence_value};
 use crate::model::c_name;
 use crate::status::SegvolStatus;
 
-/// The providers of ONNX Runtime, each tried.
+/// The execution providers of ONNX Runtime, and whether each can be used.
 pub struct SegvolProviders {
     list: Vec<Listed>,
     report: LibraryReport,
@@ -19,14 +19,19 @@ pub struct SegvolProviders {
 
 struct Listed {
     name: &'static CStr,
-    /// Why it cannot be used; none if it can.
+    /// Why it cannot be used; `None` if it can.
     problem: Option<CString>,
 }
 
-/// Loads ONNX Runtime and tries every provider with a small product of matrices. `library`: as in SegvolOptions; NULL for
-/// the one that is loaded, or would be. `*providers` is the caller's, to be freed with segvol_providers_free().
+/// Loads ONNX Runtime, and tries every execution provider with a small matrix product.
 ///
-/// LIBRARY. Any thread.
+/// - `library`: path of the ONNX Runtime library, as in SegvolOptions. NULL for the library that is already loaded, or
+///   that would be loaded by default.
+/// - `providers`: receives the list. The caller owns it and frees it with segvol_providers_free(). Unchanged on
+///   failure.
+///
+/// Errors: LIBRARY.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_new(
     library: *const c_char,
@@ -34,7 +39,7 @@ pub unsafe extern "C" fn segvol_providers_new(
 ) -> SegvolStatus {
     fence(|| {
         let out = output(providers, "providers")?;
-        // SAFETY: NULL or a text.
+        // SAFETY: NULL or a string.
         let library = unsafe { optional_text(library, "library") }?;
         let report = probe::probe_own(library.map(Path::new)).named("library")?;
         let listed = |state: &probe::ProviderState| Listed {
@@ -51,7 +56,7 @@ pub unsafe extern "C" fn segvol_providers_new(
     })
 }
 
-/// How many providers there are, usable or not. 0 for NULL.
+/// Returns the number of providers, including those that cannot be used. 0 if `providers` is NULL.
 ///
 /// Any thread.
 #[unsafe(no_mangle)]
@@ -60,9 +65,12 @@ pub unsafe extern "C" fn segvol_providers_len(providers: *const SegvolProviders)
     fence_value(0, || unsafe { handle(providers, "providers") }.map_or(0, |providers| providers.list.len()))
 }
 
-/// The name of one provider, counted from 0, for `provider` of SegvolOptions; NULL for NULL or an index that is too high.
-/// It lives as long as the list.
+/// Returns the name of a provider, as `provider` of SegvolOptions takes it.
 ///
+/// - `index`: the provider, counted from 0.
+///
+/// The string belongs to the list and is valid until the list is freed. NULL if `providers` is NULL or `index` is too
+/// large.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_name(providers: *const SegvolProviders, index: usize) -> *const c_char {
@@ -74,9 +82,12 @@ pub unsafe extern "C" fn segvol_providers_name(providers: *const SegvolProviders
     })
 }
 
-/// Why one provider cannot be used; NULL if it can, and also for NULL or an index that is too high. It lives as long as the
-/// list.
+/// Returns the reason why a provider cannot be used, or NULL if it can be used.
 ///
+/// - `index`: the provider, counted from 0.
+///
+/// The string belongs to the list and is valid until the list is freed. Also NULL if `providers` is NULL or `index` is
+/// too large.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_problem(providers: *const SegvolProviders, index: usize) -> *const c_char {
@@ -89,8 +100,10 @@ pub unsafe extern "C" fn segvol_providers_problem(providers: *const SegvolProvid
     })
 }
 
-/// All that was found, as JSON text: the library's file, version and build, providers, devices. `*json` is the caller's, to
-/// be freed with segvol_string_free().
+/// Makes a report of the library and its providers, as JSON: the library's file, version and build, providers and
+/// devices.
+///
+/// - `json`: receives the report. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
 ///
 /// Any thread.
 #[unsafe(no_mangle)]
@@ -109,9 +122,9 @@ pub unsafe extern "C" fn segvol_providers_report(
     })
 }
 
-/// Frees a list. NULL is nothing.
+/// Frees a list of providers. NULL is allowed and does nothing.
 ///
-/// Any thread, when no other uses this handle.
+/// Any thread, but not while another thread uses this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_free(providers: *mut SegvolProviders) {
     // SAFETY: NULL or a live list that is not used again.
