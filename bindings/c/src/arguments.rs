@@ -1,9 +1,10 @@
 //! Turns the arguments of a C function into Rust values. Checks them, and names the argument in the error.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
 
 use crate::failure::Failure;
 use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
 fn null(argument: &str) -> Failure {
     Failure::new(SegvolStatus::Null, format!("{argument}: expected a pointer, found NULL"))
@@ -133,9 +134,8 @@ pub(crate) unsafe fn texts<'a>(
 }
 
 /// Makes a string that the caller owns and frees with `segvol_string_free`. Zero bytes in it are left out.
-pub(crate) fn owned_text(mut text: String) -> *mut c_char {
-    text.retain(|c| c != '\0');
-    CString::new(text).unwrap_or_default().into_raw()
+pub(crate) fn owned_text(text: String) -> *mut c_char {
+    c_string(text).into_raw()
 }
 
 /// The failure for a value that is not allowed.

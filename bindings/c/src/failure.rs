@@ -48,8 +48,7 @@ impl<T, E: Into<Failure>> Named<T> for Result<T, E> {
     }
 }
 
-// The kind decides. C has more than one status for some kinds; only there does the error itself matter. A kind that an
-// error does not have today gets the general status of its function (RUN, FILE, WRITE) or its own.
+// The kind of an error decides its status. Where C has several statuses for one kind, the error itself chooses among them.
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {

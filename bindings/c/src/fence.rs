@@ -8,6 +8,7 @@ use std::sync::Once;
 
 use crate::failure::Failure;
 use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
@@ -47,9 +48,8 @@ pub(crate) fn last_error() -> *const c_char {
     message.ok().and_then(Result::ok).unwrap_or(c"".as_ptr())
 }
 
-fn remember(mut message: String) {
-    message.retain(|c| c != '\0');
-    let message = CString::new(message).unwrap_or_default();
+fn remember(message: String) {
+    let message = c_string(message);
     let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = message);
 }
 

@@ -27,6 +27,7 @@ pub mod failure;
 mod fence;
 mod kind;
 mod sized;
+mod strings;
 
 // The order of these modules is the order of the header. The blank lines keep rustfmt from sorting them.
 

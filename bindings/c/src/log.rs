@@ -1,7 +1,7 @@
 //! Log messages of the library and of ONNX Runtime.
 
 use std::cell::Cell;
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Once, PoisonError, RwLock};
@@ -15,6 +15,7 @@ use crate::arguments::unknown;
 use crate::failure::Failure;
 use crate::fence::fence;
 use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
 /// The level of a log message. A program that asks for a level also gets the more severe ones, which have lower
 /// numbers.
@@ -125,8 +126,7 @@ impl Subscriber for Sink {
         }
         let mut line = Line(String::new());
         event.record(&mut line);
-        line.0.retain(|c| c != '\0');
-        let message = CString::new(line.0).unwrap_or_default();
+        let message = c_string(line.0);
         if let Some(target) = &*TARGET.read().unwrap_or_else(PoisonError::into_inner) {
             // SAFETY: the function and the data belong together, and stay valid: replacing them waits for this lock.
             unsafe { (target.function)(number(*event.metadata().level()), message.as_ptr(), target.user_data) };

@@ -10,6 +10,7 @@ use crate::failure::Named;
 use crate::fence::{fence, fence_value};
 use crate::model::c_name;
 use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
 /// The execution providers of ONNX Runtime, and whether each can be used.
 pub struct SegvolProviders {
@@ -46,7 +47,7 @@ pub unsafe extern "C" fn segvol_providers_new(
             name: c_name(state.provider),
             problem: (!state.usable).then(|| {
                 let reason = state.reason.clone().unwrap_or_else(|| "unknown".to_owned());
-                CString::new(reason.replace('\0', "")).unwrap_or_default()
+                c_string(reason)
             }),
         };
         let list = report.providers.iter().map(listed).collect();
