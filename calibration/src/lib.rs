@@ -63,8 +63,8 @@ impl CalibrationError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoScans { .. } => ErrorKind::Input,
-            Self::Scan { source, .. } => kind_of(source),
-            Self::Run(error) => kind_of(error),
+            Self::Scan { source, .. } => source.kind(),
+            Self::Run(error) => error.kind(),
             Self::Convert(error) => error.kind(),
             Self::Work { .. } => ErrorKind::Runtime,
         }
@@ -147,25 +147,6 @@ fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
 }
 
 /// The kind of an error of the runtime.
-// TODO: replace by `segvol::Error::kind`.
-fn kind_of(error: &segvol::Error) -> ErrorKind {
-    use segvol::nifti::NiftiError;
-    use segvol::{Error, TruthError, VolumeError};
-    let memory = |error: &VolumeError| {
-        matches!(error, VolumeError::File { source: NiftiError::Memory { .. }, .. } | VolumeError::Memory { .. })
-    };
-    match error {
-        Error::Bundle(error) => error.kind(),
-        Error::Library { .. } | Error::ProviderMissing { .. } | Error::ProviderFailed { .. } => ErrorKind::Provider,
-        Error::Volume(error) | Error::Truth(TruthError::Volume(error)) if memory(error) => ErrorKind::Memory,
-        Error::Truth(TruthError::Memory { .. }) => ErrorKind::Memory,
-        Error::Volume(_) | Error::Intensity(_) | Error::Prompt(_) | Error::Truth(_) | Error::Tokenizer(_) => {
-            ErrorKind::Input
-        }
-        Error::Setting { .. } => ErrorKind::Usage,
-        _ => ErrorKind::Runtime,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -118,7 +118,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Bundle(_) => ErrorKind::Bundle,
+            Self::Bundle(error) => error.kind(),
             Self::Library { .. } | Self::ProviderMissing { .. } | Self::ProviderFailed { .. } => ErrorKind::Provider,
             Self::Tokenizer(error) => error.kind(),
             Self::Volume(error) => error.kind(),

@@ -1,4 +1,4 @@
-//! The C library, installed for the tests that compile C against it.
+//! Installs the C library, and compiles C programs against it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use crate::command;
 
-/// A compiler: the variable that names it, what it is called else, and what it is to be strict about.
+/// A compiler: the environment variable that can name it, its default name, and the language standard.
 #[derive(Debug, Clone, Copy)]
 pub struct Compiler {
     variable: &'static str,
@@ -14,14 +14,14 @@ pub struct Compiler {
     standard: &'static str,
 }
 
-/// C99 and nothing beyond.
+/// C99 without extensions.
 pub const CC: Compiler = Compiler { variable: "CC", name: "gcc", standard: "-std=c99" };
 
-/// C++17 and nothing beyond.
+/// C++17 without extensions.
 pub const CXX: Compiler = Compiler { variable: "CXX", name: "g++", standard: "-std=c++17" };
 
 impl Compiler {
-    /// The compiler with all its warnings, as errors.
+    /// The command of the compiler, with all warnings as errors.
     #[must_use]
     pub fn command(self) -> Command {
         let mut command = Command::new(std::env::var_os(self.variable).unwrap_or_else(|| self.name.into()));
@@ -39,7 +39,7 @@ impl Compiler {
     }
 }
 
-/// What `scripts/install-c` installs, of the libraries as the tests build them; ONNX Runtime lies elsewhere.
+/// The folder into which `scripts/install-c` has installed the libraries of this build, without ONNX Runtime.
 pub static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = command::SEGVOL.parent().expect("target/PROFILE");
     let prefix = profile.join("c-prefix");
@@ -47,20 +47,20 @@ pub static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
     prefix
 });
 
-/// Runs `scripts/install-c` into `prefix`.
+/// Installs the libraries of this build into `prefix` with `scripts/install-c`.
 ///
 /// # Panics
 ///
-/// If it fails.
+/// If the script fails.
 pub fn install(prefix: &Path, more: &[&str]) {
     installed(prefix, command::SEGVOL.parent().expect("target/PROFILE"), more);
 }
 
-/// Runs `scripts/install-c` into `prefix`, with the libraries that lie in `built`.
+/// Installs the libraries in the folder `built` into `prefix` with `scripts/install-c`.
 ///
 /// # Panics
 ///
-/// If it fails.
+/// If the script fails.
 pub fn installed(prefix: &Path, built: &Path, more: &[&str]) {
     let mut script = Command::new(root().join("scripts/install-c"));
     script.arg("--prefix").arg(prefix).arg("--built").arg(built).args(more);
@@ -73,7 +73,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Compiles a file of `bindings/c` against the installed library, shared, into `DIR/STEM`.
+/// Compiles a file of `bindings/c` against the installed shared library. The program is `dir` and the file's stem.
 ///
 /// # Panics
 ///
@@ -83,7 +83,7 @@ pub fn compiled(compiler: Compiler, source: &str, dir: &Path, more: &[&str]) -> 
     compiled_file(compiler, &root().join("bindings/c").join(source), dir, more)
 }
 
-/// As [`compiled`], of any file.
+/// As [`compiled`], for any file.
 ///
 /// # Panics
 ///
@@ -93,7 +93,7 @@ pub fn compiled_file(compiler: Compiler, source: &Path, dir: &Path, more: &[&str
     compiled_against(&INSTALLED, compiler, source, dir, more)
 }
 
-/// As [`compiled_file`], against what [`installed`] has put into `prefix`.
+/// As [`compiled_file`], against the library that [`installed`] has installed into `prefix`.
 ///
 /// # Panics
 ///
@@ -109,11 +109,11 @@ pub fn compiled_against(prefix: &Path, compiler: Compiler, source: &Path, dir: &
     program
 }
 
-/// Runs a command that must succeed; gives its standard output.
+/// Runs a command that must succeed, and returns its standard output.
 ///
 /// # Panics
 ///
-/// If it cannot be started, or fails: with what it said.
+/// If the command cannot be started or fails; the message contains its output.
 #[track_caller]
 pub fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));

@@ -1,4 +1,4 @@
-//! The C and C++ examples do what they say, on the demo model; and a program finds the library by pkg-config and by CMake.
+//! The C and C++ examples work with the demo model, and programs find the library with pkg-config and with CMake.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use segvol_tests::c::{CC, CXX, compiled, compiled_file, root, succeeds};
 use segvol_tests::{bundle, c, faults};
 use tempfile::TempDir;
 
-/// A folder for programs and what they write, with the demo model's bundle in it.
+/// A folder for programs and their files, with the bundle of the demo model in it.
 fn workplace() -> (TempDir, PathBuf) {
     let folder = segvol_tests::folder!();
     let output = folder.path().join("bundle");
@@ -22,7 +22,7 @@ fn phantom() -> PathBuf {
     root().join("demo/phantom.nii.gz")
 }
 
-/// Whether each voxel of a saved mask has this label.
+/// For each voxel of a saved mask, whether it has this label.
 fn saved(path: &Path, label: f32) -> Vec<bool> {
     let mask = nifti::read(path).expect("a mask");
     mask.voxels.iter().map(|&found| found == label).collect()
@@ -40,7 +40,7 @@ fn segment_gives_the_mask_that_rust_gives() {
     let mask = study.segment(&Prompt::text("liver")).expect("segmented").mask().expect("memory");
     assert!(mask.count(1) > 1000, "the demo model knows the liver");
     assert!(said == format!("liver: {:.2} mL\n", mask.volume_ml(1)), "{said}");
-    assert!(saved(&output, 1.0) == mask.voxels_of(1).expect("memory"), "another mask than Rust's");
+    assert!(saved(&output, 1.0) == mask.voxels_of(1).expect("memory"), "the mask differs from the one in Rust");
 
     let refused = Command::new(&program).args(["/nonexistent", "a", "b", "c"]).output().expect("started");
     let message = String::from_utf8_lossy(&refused.stderr);
@@ -49,7 +49,7 @@ fn segment_gives_the_mask_that_rust_gives() {
 }
 
 #[test]
-fn the_program_of_the_page_runs_as_it_stands() {
+fn the_program_in_the_documentation_runs_unchanged() {
     let (folder, bundle) = workplace();
     let page = std::fs::read_to_string(root().join("docs/c-api.md")).expect("the page");
     let code = page.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a program");
@@ -62,11 +62,11 @@ fn the_program_of_the_page_runs_as_it_stands() {
 }
 
 #[test]
-fn interactive_reuses_embeddings_and_stops_when_told() {
+fn interactive_reuses_embeddings_and_stops_on_request() {
     let (folder, bundle) = workplace();
     let program = compiled(CC, "examples/interactive.c", folder.path(), &[]);
     let said = succeeds(Command::new(program).arg(&bundle));
-    // The windows encoded after each of the three calls: the third encodes none of the second's again.
+    // The windows that were encoded after each of the three calls. The third call encodes no window of the second again.
     let encoded: Vec<usize> =
         said.lines().filter_map(|line| line.trim().strip_prefix("so far ")?.split(' ').next()?.parse().ok()).collect();
     assert_eq!(encoded.len(), 3, "{said}");
@@ -103,11 +103,11 @@ fn embed_writes_both_objects_and_names_the_bad_prompt() {
     };
     for label in 1..=2_u8 {
         let expected: Vec<bool> = expected.iter().map(|&found| found == label).collect();
-        assert!(saved(&output, f32::from(label)) == expected, "label {label}: another mask than Rust's");
+        assert!(saved(&output, f32::from(label)) == expected, "label {label}: the mask differs from the one in Rust");
     }
 }
 
-/// The C++ header under the compiler's checks of memory: handles are freed once, exceptions leak nothing.
+/// Under sanitizers, the C++ header frees every handle once, and exceptions leak no memory.
 #[test]
 fn the_cpp_header_is_clean_under_sanitizers() {
     let (folder, bundle) = workplace();
@@ -120,7 +120,7 @@ fn the_cpp_header_is_clean_under_sanitizers() {
     assert_eq!(said, "wrapper: passed\n");
 }
 
-/// An installed folder that was moved, to show that nothing in it holds its own path.
+/// An installed folder that was moved, to show that no file in it contains the path.
 fn moved(folder: &Path) -> PathBuf {
     let (first, second) = (folder.join("first"), folder.join("second"));
     c::install(&first, &[]);
@@ -135,7 +135,7 @@ fn pkg_config_finds_the_shared_and_the_static_library() {
     builds_through_pkg_config(&moved(folder.path()), folder.path(), &bundle);
 }
 
-/// A program, linked as pkg-config says with the shared and with the static library, segments.
+/// Links a program with the shared and with the static library, with the flags of pkg-config, and segments with it.
 fn builds_through_pkg_config(prefix: &Path, folder: &Path, bundle: &Path) {
     let flags = |more: &[&str]| -> Vec<String> {
         let mut ask = Command::new("pkg-config");
@@ -156,7 +156,7 @@ fn builds_through_pkg_config(prefix: &Path, folder: &Path, bundle: &Path) {
         if shared {
             compile.args(flags(&[])).arg(format!("-Wl,-rpath,{}", prefix.join("lib").display()));
         } else {
-            // As the linker's own way to choose the archive.
+            // The linker's syntax for the archive.
             let flags = flags(&["--static"]).into_iter();
             compile.args(flags.map(|flag| if flag == "-lsegvol" { "-l:libsegvol.a".to_owned() } else { flag }));
         }
@@ -169,7 +169,7 @@ fn builds_through_pkg_config(prefix: &Path, folder: &Path, bundle: &Path) {
     }
 }
 
-/// What a program could notice of an installed library: files, what the loader is told, what is exported.
+/// Everything about an installed library that a program can notice: files, entries for the loader, exported symbols.
 fn noticed(prefix: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for part in ["include", "lib", "lib/pkgconfig"] {
@@ -221,7 +221,7 @@ fn cmake_finds_the_shared_and_the_static_library() {
     for name in ["interactive", "threads", "embed"] {
         assert!(build.join(name).is_file(), "{name}");
     }
-    // Another interface is refused.
+    // CMake refuses a version with another interface.
     let other = folder.path().join("other");
     std::fs::create_dir(&other).expect("a folder");
     let project = "cmake_minimum_required(VERSION 3.16)\nproject(other C)\nfind_package(SegVol 7.3 REQUIRED)\n";
@@ -230,5 +230,5 @@ fn cmake_finds_the_shared_and_the_static_library() {
     configure.arg("-S").arg(&other).arg("-B").arg(other.join("build"));
     configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
     let refused = configure.output().expect("started");
-    assert!(!refused.status.success(), "version 7.3 is not there");
+    assert!(!refused.status.success(), "there is no version 7.3");
 }

@@ -1,4 +1,4 @@
-//! `bindings/c/include/segvol.h` is what cbindgen makes of the crate, and C99 and C++17 take it.
+//! `bindings/c/include/segvol.h` is what cbindgen generates from the crate, and it compiles as C99 and as C++17.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn the_committed_header_is_that_of_the_crate() {
     let at = |text: &str| text.lines().nth(line).unwrap_or("the end").to_owned();
     assert!(
         made == committed,
-        "segvol.h, line {}: the crate has {:?}, the file {:?}; write it again with scripts/c-header",
+        "segvol.h, line {}: the crate has {:?}, the file {:?}; generate it again with scripts/c-header",
         line + 1,
         at(&made),
         at(&committed)
@@ -24,7 +24,7 @@ fn the_committed_header_is_that_of_the_crate() {
 }
 
 #[test]
-fn a_function_s_comment_says_who_owns_what_it_gives_and_which_threads_may_call_it() {
+fn the_comment_of_a_function_names_the_owner_of_its_output_and_the_threads() {
     let header = committed();
     let mut functions = 0;
     for declared in header.split("/**").skip(1) {
@@ -35,7 +35,7 @@ fn a_function_s_comment_says_who_owns_what_it_gives_and_which_threads_may_call_i
         }
         functions += 1;
         assert!(comment.contains("Any thread"), "{declared}");
-        // A handle or a text that is given must have its free named.
+        // The comment must name the function that frees a handle or a string.
         if code.contains(" **") && !code.contains("const uint8_t **") {
             assert!(comment.contains("_free()"), "{declared}");
         }
@@ -44,7 +44,7 @@ fn a_function_s_comment_says_who_owns_what_it_gives_and_which_threads_may_call_i
 }
 
 #[test]
-fn c99_and_cpp17_take_the_headers_alone() {
+fn the_headers_compile_alone_as_c99_and_cpp17() {
     let folder = segvol_tests::folder!();
     let include = c::root().join("bindings/c/include");
     for (name, text, compiler) in [

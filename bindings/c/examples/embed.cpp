@@ -1,4 +1,5 @@
-// embed: the same in C++17. Handles free themselves, failures are exceptions, a callback is a lambda.
+// embed: segments two objects with the C++ wrapper. Handles are freed automatically, failures are exceptions, the callback
+// is a lambda.
 
 #include <segvol.hpp>
 
@@ -23,7 +24,7 @@ int main(int argc, char **argv)
         };
         const segvol::Result result = study.segment(prompts, [](std::size_t done, std::size_t total) {
             std::cout << "window " << done << " of " << total << '\n';
-            return true; // Go on.
+            return true; // Continue.
         });
         for (std::size_t n = 0; n < result.size(); ++n) {
             std::cout << n + 1 << ": " << result.mask(n).statistics(1).volume_ml << " mL\n";
@@ -32,7 +33,7 @@ int main(int argc, char **argv)
 
         try {
             (void)study.segment(segvol::Prompt().point({-1e6, 0, 0}, true));
-            std::cerr << "a point far away was taken\n";
+            std::cerr << "a point far outside the scan was accepted\n";
             return 1;
         } catch (const segvol::Error &error) {
             if (error.status() != SEGVOL_STATUS_OUTSIDE_SCAN) {

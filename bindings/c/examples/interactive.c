@@ -1,6 +1,6 @@
 /*
- * interactive: one study, prompt after prompt, as a viewer does it. The scan lies in the program's own memory; a callback
- * shows how far the call has come, and can stop it; the second prompt reuses the embeddings of the first.
+ * interactive: several prompts on one study, as in a viewer. The scan is in the program's own memory. A callback shows the
+ * progress of a call and can stop it. The second prompt reuses the embeddings of the first.
  */
 
 #include <segvol.h>
@@ -19,14 +19,14 @@ static void check(SegvolStatus status, const char *what)
     }
 }
 
-/* A body of soft tissue in air, with a brighter ball in it, as an image of DICOM's would come: i fastest. */
+/* Draws a body of soft tissue in air with a brighter ball in it, in the order of a DICOM image: i fastest. */
 static int16_t *draw(void)
 {
     int16_t *voxels = malloc(sizeof *voxels * NI * NJ * NK);
     int i, j, k;
 
     if (voxels == NULL) {
-        fprintf(stderr, "no memory\n");
+        fprintf(stderr, "not enough memory\n");
         exit(1);
     }
     for (k = 0; k < NK; k++) {
@@ -55,18 +55,18 @@ static SegvolStudy *prepare(const SegvolModel *model, const int16_t *voxels)
     buffer.shape[0] = NI;
     buffer.shape[1] = NJ;
     buffer.shape[2] = NK;
-    buffer.geometry = SEGVOL_GEOMETRY_PARTS_LPS; /* As DICOM and ITK have it; the direction stays the unit matrix. */
+    buffer.geometry = SEGVOL_GEOMETRY_PARTS_LPS; /* As in DICOM and ITK; the direction stays the identity. */
     for (axis = 0; axis < 3; axis++) {
         buffer.spacing[axis] = axis == 2 ? 3.0 : 1.5;
         buffer.origin[axis] = -72.0;
     }
-    check(segvol_volume_from_buffer(&buffer, &volume), "take the scan");
+    check(segvol_volume_from_buffer(&buffer, &volume), "copy the scan");
     check(segvol_study_new(model, volume, NULL, &study), "prepare the scan");
     segvol_volume_free(volume);
     return study;
 }
 
-/* How far a call may go: a viewer would look at its "stop" button here. */
+/* When to stop a call. A viewer would use the state of its "stop" button instead. */
 typedef struct Patience {
     size_t windows;
 } Patience;
@@ -76,7 +76,7 @@ static int show(size_t done, size_t total, void *user_data)
     const Patience *patience = user_data;
 
     printf("  window %lu of %lu\n", (unsigned long)done, (unsigned long)total);
-    return done >= patience->windows;
+    return done >= patience->windows; /* Not 0: stop. */
 }
 
 static void report_windows(const SegvolStudy *study)
@@ -126,13 +126,13 @@ int main(int argc, char **argv)
     }
     report_windows(study);
 
-    printf("the same, to its end\n");
+    printf("the same box, to the end\n");
     patience.windows = (size_t)-1;
     check(segvol_study_segment_all(study, &prompt, 1, show, &patience, &result), "segment");
     report_windows(study);
     segvol_result_free(result);
 
-    printf("a click more: the windows are known\n");
+    printf("the box and a click: the windows are already encoded\n");
     prompt.points = &click;
     prompt.points_len = 1;
     check(segvol_study_segment_all(study, &prompt, 1, show, &patience, &result), "segment");
@@ -140,7 +140,7 @@ int main(int argc, char **argv)
 
     inside = calloc((size_t)NI * NJ, NK);
     if (inside == NULL) {
-        fprintf(stderr, "no memory\n");
+        fprintf(stderr, "not enough memory\n");
         return 1;
     }
     check(segvol_result_mask(result, 0, &mask), "mask");

@@ -1,11 +1,11 @@
-/* segment: a CT file and the name of an object in, a mask file out. */
+/* segment: reads a CT file and segments the structure with the given name into a mask file. */
 
 #include <segvol.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Ends the program with the message of the call that failed. */
+/* Ends the program if a call failed, with the message of the library. */
 static void check(SegvolStatus status, const char *what)
 {
     if (status != SEGVOL_STATUS_OK) {
@@ -30,7 +30,7 @@ int main(int argc, char **argv)
     check(segvol_model_open(argv[1], NULL, &model), "open the bundle");
     check(segvol_volume_open(argv[2], &volume), "open the scan");
     check(segvol_study_new(model, volume, NULL, &study), "prepare the scan");
-    segvol_volume_free(volume); /* The study has what it needs. */
+    segvol_volume_free(volume); /* The study keeps what it needs. */
 
     segvol_prompt_init(&prompt, sizeof prompt);
     prompt.text = argv[3];

@@ -1,4 +1,4 @@
-/* threads: one model, one study per thread, side by side; the masks are the same bytes. */
+/* threads: one model for several threads, with one study per thread. All masks are equal. */
 
 #include <segvol.h>
 
@@ -14,7 +14,7 @@ typedef struct Task {
     const SegvolVolume *volume; /* shared */
     const char *name;
     SegvolMask *mask;
-    char error[512]; /* segvol_last_error() is the thread's own. */
+    char error[512]; /* Each thread has its own segvol_last_error(). */
 } Task;
 
 static int failed(Task *task, SegvolStatus status)
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
         tasks[n].volume = volume;
         tasks[n].name = argv[3];
         if (pthread_create(&threads[n], NULL, work, &tasks[n]) != 0) {
-            fprintf(stderr, "no thread\n");
+            fprintf(stderr, "cannot start a thread\n");
             return 1;
         }
     }
@@ -81,7 +81,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "thread %d: %s\n", n, tasks[n].error);
             result = 1;
         } else if (memcmp(first, voxels, shape[0] * shape[1] * shape[2]) != 0) {
-            fprintf(stderr, "thread %d: another mask than thread 0\n", n);
+            fprintf(stderr, "thread %d: the mask differs from that of thread 0\n", n);
             result = 1;
         }
     }

@@ -1,7 +1,9 @@
 /*
- * segvol.h: segments anything in a CT that you can name, click or box.
+ * segvol.h: segments anything in a CT scan that you can name, click or box.
  *
- * The short way, from files to a file (error checks left out; examples/segment.c has them):
+ * Research software, not a medical device. Do not use it for diagnosis or treatment.
+ *
+ * From files to a file, without error checks (examples/segment.c has them):
  *
  *     SegvolModel *model;
  *     SegvolVolume *volume;
@@ -22,29 +24,60 @@
  *     segvol_volume_free(volume);
  *     segvol_model_free(model);
  *
- * The rules, for every function here:
+ * These rules hold for every function.
  *
- * Status      A function that can fail gives a SegvolStatus; segvol_last_error() has the message, one per thread. The
- *             statuses that a function's comment names are its own; every function may also give NULL, UTF8 or INTERNAL.
- * Outputs     are written on success only: where a call fails, `*model` and its like are what they were before.
- * Ownership   What the comment calls the caller's is freed once, by the function named there. Every free takes NULL. Handles
- *             may be freed in any order, each keeps what it needs of the others. Nothing keeps a pointer of the caller's
- *             after it has returned, but for segvol_log_set().
- * Structs     that the caller fills (SegvolOptions, SegvolBuffer, SegvolPrompt, and the statistics) begin with `size` and have
- *             an init function, called with sizeof: so they can grow, and a program that was compiled for an older library
- *             runs with a newer one. Fields that are enums are int32_t, so that any number can be told to be wrong.
- * Pointers    must be NULL, where the comment says so, or valid: a handle that was freed, or memory shorter than was said,
- *             cannot be told from good ones.
- * Threads     "Any thread": in any, also several at once, as long as no handle is freed while another thread uses it. Models,
- *             volumes, studies, results and masks may be shared: none changes but for a study's kept embeddings, which are
- *             behind a lock. A process that forks must not use the library in the child if it did in the parent.
- * Texts       are UTF-8 and end in a zero byte; paths too.
- * Axes        i, j, k are the axes of the scan as it was handed over, counted from 0. Lengths are millimetres.
- * Panics      never cross: they become INTERNAL.
- * Memory      that a scan needs is asked for first: where there is not as much, the call gives MEMORY. Other memory that cannot
- *             be had ends the process, as everywhere in Rust.
+ * Errors
+ *     A function that can fail returns a SegvolStatus: SEGVOL_STATUS_OK (0) or the kind of failure. segvol_last_error()
+ *     then returns a message that names the argument, what was expected and what was found. Each thread has its own
+ *     message. The comment of a function lists its statuses without the prefix SEGVOL_STATUS_. Four more can come from
+ *     any function: NULL, UTF8, INTERNAL, and ARGUMENT for a pointer that is not aligned.
  *
- * This file is made from bindings/c/src by cbindgen.
+ * Outputs
+ *     A function writes its outputs only if it succeeds. If it fails, `*model`, `*mask` and so on keep their old values.
+ *
+ * Ownership
+ *     If the caller owns an output, the comment says so and names the function that frees it. Call that function exactly
+ *     once. Every free function accepts NULL. Handles may be freed in any order: each keeps alive what it needs of the
+ *     others. The library keeps no pointer of the caller after a function has returned, except those that were passed to
+ *     segvol_log_set().
+ *
+ * Threads
+ *     "Any thread" means: every thread may call the function, and several threads may call it at the same time, also with
+ *     the same handle. The one exception: do not free a handle while another thread uses it. Models, volumes, results and
+ *     masks never change. A study changes only its cache of image embeddings, which a lock protects. After fork(), the
+ *     child must not use the library if the parent has used it.
+ *
+ * Strings
+ *     Strings and paths are UTF-8 and end with a zero byte.
+ *
+ * Sizes of structs
+ *     SegvolOptions, SegvolBuffer, SegvolPrompt and the statistics begin with `size`. Before you set a field, call the
+ *     struct's init function with its sizeof. Structs can then grow in later versions: a program that was compiled for an
+ *     older library runs with a newer one. Fields that hold an enum have the type int32_t, so that the library can check
+ *     every value.
+ *
+ * Pointers
+ *     A pointer must be valid, or NULL where the comment allows it. The library cannot detect a handle that was already
+ *     freed, or memory that is shorter than the caller says.
+ *
+ * Callbacks
+ *     A callback receives the `user_data` that was passed with it. It must return: it must not call longjmp(), and no C++
+ *     exception may leave it. It may call this library; the one exception is segvol_log_set() inside a SegvolLog. A
+ *     SegvolProgress answers whether the call continues: 0 to continue, any other number to stop. A SegvolLog has no
+ *     answer.
+ *
+ * Axes and units
+ *     i, j, k are the axes of the scan as it is stored, counted from 0. Lengths are millimetres, intensities are
+ *     Hounsfield units. The maximum of a box is inclusive.
+ *
+ * Panics
+ *     A panic inside the library does not reach the caller: the function returns INTERNAL.
+ *
+ * Memory
+ *     Before the library allocates memory for a scan, it checks that there is enough, and returns MEMORY otherwise. If a
+ *     small allocation fails, the process ends, as in every Rust program.
+ *
+ * This file is generated from bindings/c/src with cbindgen.
  */
 
 #ifndef SEGVOL_H
@@ -54,27 +87,28 @@
 #include <stdint.h>
 
 /**
- * The interface that this header describes. A library of another number cannot be used with it.
+ * The version of the binary interface that this header describes. A library with another number does not fit the
+ * header.
  */
 #define SEGVOL_ABI_VERSION 1
 
 /**
- * The version that this header came with.
+ * The major version of the library that this header belongs to.
  */
 #define SEGVOL_VERSION_MAJOR 0
 
 /**
- * The version that this header came with.
+ * The minor version of the library that this header belongs to.
  */
 #define SEGVOL_VERSION_MINOR 1
 
 /**
- * The version that this header came with.
+ * The patch version of the library that this header belongs to.
  */
 #define SEGVOL_VERSION_PATCH 0
 
 /**
- * What came of a call. A number never changes its meaning, and none is used again; later versions may add some.
+ * The result of a call. A number never changes its meaning and is never reused. Later versions may add numbers.
  */
 enum SegvolStatus
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -82,51 +116,51 @@ enum SegvolStatus
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Done; outputs are written.
+     * The call succeeded, and the outputs are written.
      */
     SEGVOL_STATUS_OK = 0,
     /**
-     * A mistake in this library. Nothing was changed; please report the message.
+     * A fault in this library. Outputs are not written. Please report the message.
      */
     SEGVOL_STATUS_INTERNAL = 1,
     /**
-     * A pointer that must not be NULL is.
+     * A pointer is NULL that must not be.
      */
     SEGVOL_STATUS_NULL = 2,
     /**
-     * An argument is none of the values that it may have: a struct's size, a number of an enum, a flag.
+     * An argument has a value that is not allowed, such as the size of a struct, an enum or a flag.
      */
     SEGVOL_STATUS_ARGUMENT = 3,
     /**
-     * A text is not UTF-8.
+     * A string is not UTF-8.
      */
     SEGVOL_STATUS_UTF8 = 4,
     /**
-     * An index is not less than the number of things.
+     * An index is too large: it must be less than the number of objects.
      */
     SEGVOL_STATUS_INDEX = 5,
     /**
-     * A buffer of the caller's is too small, or its elements are.
+     * The caller's buffer is too small, or its elements are too small for the labels.
      */
     SEGVOL_STATUS_BUFFER = 6,
     /**
-     * A callback calls what no callback may call.
+     * A callback called a function that it must not call.
      */
     SEGVOL_STATUS_CALLBACK = 7,
     /**
-     * A setting is outside its range.
+     * An option is outside its range.
      */
     SEGVOL_STATUS_OPTION = 8,
     /**
-     * The bundle is damaged, incomplete, not there, or lacks the precision that was asked for.
+     * The bundle does not exist, is damaged or incomplete, or does not contain the requested precision.
      */
     SEGVOL_STATUS_BUNDLE = 20,
     /**
-     * ONNX Runtime's library is missing, too old, or another one is loaded.
+     * The ONNX Runtime library is missing or too old, or the process has already loaded another one.
      */
     SEGVOL_STATUS_LIBRARY = 21,
     /**
-     * There is no provider, or stage, of that name.
+     * There is no provider, or no stage, with that name.
      */
     SEGVOL_STATUS_PROVIDER_UNKNOWN = 22,
     /**
@@ -134,39 +168,39 @@ enum SegvolStatus
      */
     SEGVOL_STATUS_PROVIDER_MISSING = 23,
     /**
-     * The provider cannot be started, or takes no part of a stage.
+     * The provider cannot be started, or cannot run any part of a stage.
      */
     SEGVOL_STATUS_PROVIDER_FAILED = 24,
     /**
-     * The provider has no such option, or not that value.
+     * The provider does not have that option, or does not accept that value.
      */
     SEGVOL_STATUS_PROVIDER_OPTION = 25,
     /**
-     * A scan's file cannot be read.
+     * The file of a scan cannot be read.
      */
     SEGVOL_STATUS_FILE = 40,
     /**
-     * A shape has an axis without voxels, or too many voxels.
+     * A shape has an axis without voxels, or too many voxels in total.
      */
     SEGVOL_STATUS_SHAPE = 41,
     /**
-     * Strides do not fit the shape or the element type.
+     * The strides do not fit the shape or the element type.
      */
     SEGVOL_STATUS_STRIDE = 42,
     /**
-     * There is no element type of that number, or the buffer is not aligned for it.
+     * There is no element type with that number, or the buffer is not aligned for the type.
      */
     SEGVOL_STATUS_ELEMENT = 43,
     /**
-     * An affine, spacing, direction or origin is missing, not finite, or spans no space.
+     * The affine, spacing, direction or origin is missing or not finite, or the three axes are not independent.
      */
     SEGVOL_STATUS_AFFINE = 44,
     /**
-     * Intensities cannot be normalised: one is not finite, or all are equal.
+     * The intensities cannot be normalised: one is NaN or infinite, or all are equal.
      */
     SEGVOL_STATUS_INTENSITY = 45,
     /**
-     * A prompt is empty, not finite, or its box is inverted.
+     * A prompt is empty, has a coordinate that is NaN or infinite, or has a box whose minimum exceeds its maximum.
      */
     SEGVOL_STATUS_PROMPT = 60,
     /**
@@ -174,27 +208,27 @@ enum SegvolStatus
      */
     SEGVOL_STATUS_OUTSIDE_SCAN = 61,
     /**
-     * A name is blank, too long, or the model's tokenizer refuses it.
+     * The name of an object is blank, too long, or refused by the model's tokenizer.
      */
     SEGVOL_STATUS_TEXT = 62,
     /**
-     * The progress callback asked to stop. The study can be used again.
+     * The progress callback stopped the call. The study can still be used.
      */
     SEGVOL_STATUS_CANCELLED = 80,
     /**
-     * ONNX Runtime failed while running, for want of its own memory for instance.
+     * ONNX Runtime failed while running, for example because it could not allocate memory.
      */
     SEGVOL_STATUS_RUN = 81,
     /**
-     * A stage gave a number that is infinite or none.
+     * A stage's output contains an infinity or NaN.
      */
     SEGVOL_STATUS_NOT_FINITE = 82,
     /**
-     * A mask cannot be written: the folder, the disk, or a name that ends in neither .nii nor .nii.gz.
+     * A mask cannot be written: because of the folder, the disk, or a name that does not end in .nii or .nii.gz.
      */
     SEGVOL_STATUS_WRITE = 83,
     /**
-     * There is not as much memory as a scan needs.
+     * There is not enough memory.
      */
     SEGVOL_STATUS_MEMORY = 84,
 };
@@ -248,8 +282,10 @@ typedef int32_t SegvolElement;
 #endif // __cplusplus
 
 /**
- * How a buffer says where its voxels lie. RAS: millimetres that grow to the patient's right, front (anterior) and head
- * (superior), as in NIfTI; LPS: to the left, back (posterior) and head, as in DICOM and ITK.
+ * How a buffer gives the position of its voxels in the patient, in millimetres.
+ *
+ * RAS: the axes point to the patient's right, front (anterior) and head (superior), as in NIfTI. LPS: they point to
+ * the left, back (posterior) and head, as in DICOM and ITK.
  */
 enum SegvolGeometry
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -257,19 +293,19 @@ enum SegvolGeometry
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * `affine`, to RAS.
+     * In `affine`, as RAS.
      */
     SEGVOL_GEOMETRY_AFFINE_RAS = 1,
     /**
-     * `affine`, to LPS.
+     * In `affine`, as LPS.
      */
     SEGVOL_GEOMETRY_AFFINE_LPS = 2,
     /**
-     * `spacing`, `direction` and `origin` in RAS.
+     * In `spacing`, `direction` and `origin`, as RAS.
      */
     SEGVOL_GEOMETRY_PARTS_RAS = 3,
     /**
-     * `spacing`, `direction` and `origin` in LPS: what DICOM's and ITK's images have.
+     * In `spacing`, `direction` and `origin`, as LPS. DICOM and ITK images have these.
      */
     SEGVOL_GEOMETRY_PARTS_LPS = 4,
 };
@@ -282,7 +318,7 @@ typedef int32_t SegvolGeometry;
 #endif // __cplusplus
 
 /**
- * Which axes the model sees.
+ * The axes in which the model sees a scan.
  */
 enum SegvolOrientation
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -290,11 +326,11 @@ enum SegvolOrientation
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * The patient's: one scan gives one mask, in whatever order it is stored.
+     * The patient's axes: the mask does not depend on the order in which the scan is stored.
      */
     SEGVOL_ORIENTATION_RAS = 0,
     /**
-     * As they are stored: what the released demo does.
+     * The axes as they are stored, as in SegVol's released demo.
      */
     SEGVOL_ORIENTATION_STORED = 1,
 };
@@ -307,7 +343,7 @@ typedef int32_t SegvolOrientation;
 #endif // __cplusplus
 
 /**
- * How windows and prompts of the zoom-in pass are chosen.
+ * How the windows and prompts of the zoom-in pass are chosen.
  */
 enum SegvolProfile
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -315,11 +351,11 @@ enum SegvolProfile
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Objects share windows.
+     * The toolkit's own choice, in which objects share windows.
      */
     SEGVOL_PROFILE_DEFAULT = 0,
     /**
-     * The released code to the letter.
+     * Exactly as in SegVol's released code.
      */
     SEGVOL_PROFILE_RELEASED = 1,
 };
@@ -332,7 +368,7 @@ typedef int32_t SegvolProfile;
 #endif // __cplusplus
 
 /**
- * What the coordinates of a prompt mean.
+ * The coordinate system of a prompt.
  */
 enum SegvolSpace
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -340,19 +376,19 @@ enum SegvolSpace
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Voxels (i, j, k) of the scan as it was handed over, from 0; a voxel's centre is a whole number.
+     * Voxels (i, j, k) of the scan as it is stored, counted from 0. Whole numbers are the centres of voxels.
      */
     SEGVOL_SPACE_VOXEL = 0,
     /**
-     * Millimetres to the patient's right, front and head: NIfTI's world.
+     * Millimetres to the patient's right, front and head: the world coordinates of NIfTI.
      */
     SEGVOL_SPACE_RAS = 1,
     /**
-     * Millimetres to the patient's left, back and head: DICOM's and ITK's world.
+     * Millimetres to the patient's left, back and head: the world coordinates of DICOM and ITK.
      */
     SEGVOL_SPACE_LPS = 2,
     /**
-     * Voxels (d, h, w) of the model's zoom-out window, as the released code takes them.
+     * Voxels (d, h, w) of the model's zoom-out window, as in SegVol's released code.
      */
     SEGVOL_SPACE_WINDOW = 3,
 };
@@ -365,7 +401,8 @@ typedef int32_t SegvolSpace;
 #endif // __cplusplus
 
 /**
- * How much is told: a level and all above it.
+ * The level of a log message. A program that asks for a level also gets the more severe ones, which have lower
+ * numbers.
  */
 enum SegvolLogLevel
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -373,27 +410,27 @@ enum SegvolLogLevel
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Nothing.
+     * No messages.
      */
     SEGVOL_LOG_LEVEL_OFF = 0,
     /**
-     * What went wrong.
+     * Errors.
      */
     SEGVOL_LOG_LEVEL_ERROR = 1,
     /**
-     * What may be wrong.
+     * Possible problems.
      */
     SEGVOL_LOG_LEVEL_WARN = 2,
     /**
-     * What was decided, such as which provider `auto` passed over.
+     * Decisions, such as which providers `auto` skipped.
      */
     SEGVOL_LOG_LEVEL_INFO = 3,
     /**
-     * How it is done.
+     * Details of each step.
      */
     SEGVOL_LOG_LEVEL_DEBUG = 4,
     /**
-     * Everything.
+     * All messages.
      */
     SEGVOL_LOG_LEVEL_TRACE = 5,
 };
@@ -411,33 +448,39 @@ typedef int32_t SegvolLogLevel;
 typedef struct SegvolMask SegvolMask;
 
 /**
- * A bundle, opened on a provider: sessions of ONNX Runtime, made once.
+ * An open bundle: its ONNX Runtime sessions on an execution provider.
  */
 typedef struct SegvolModel SegvolModel;
 
 /**
- * The providers of ONNX Runtime, each tried.
+ * The execution providers of ONNX Runtime, and whether each can be used.
  */
 typedef struct SegvolProviders SegvolProviders;
 
 /**
- * The objects of one call. It shares its study's image and embeddings: memory of both is free when the last of them is.
+ * The objects that one call has segmented.
+ *
+ * A result shares the image and the embeddings of its study. Their memory is freed with the last handle that uses it.
  */
 typedef struct SegvolResult SegvolResult;
 
 /**
- * One scan, ready for prompts. It keeps the image embeddings of the windows that it has met, so that the next prompt costs
- * a small part of the first.
+ * One scan that is ready for prompts.
+ *
+ * A study caches the image embeddings of the windows that it has encoded. A second prompt therefore takes a small part
+ * of the time of the first.
  */
 typedef struct SegvolStudy SegvolStudy;
 
 /**
- * A scan: intensities, and where its voxels lie in the patient.
+ * A scan: its intensities, and the position of its voxels in the patient.
  */
 typedef struct SegvolVolume SegvolVolume;
 
 /**
- * How a bundle is opened and scans are segmented. Set it up with segvol_options_init(): then all are defaults.
+ * Options for opening a bundle and for segmenting scans.
+ *
+ * Initialise it with segvol_options_init(), which sets all defaults.
  */
 typedef struct SegvolOptions {
     /**
@@ -445,59 +488,62 @@ typedef struct SegvolOptions {
      */
     size_t size;
     /**
-     * Where the graphs run: "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml", "rocm", "migraphx", "xnnpack" or
-     * "webgpu"; NULL or "auto": the best that works.
+     * The execution provider: "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml", "rocm", "migraphx",
+     * "xnnpack" or "webgpu". NULL or "auto" for the best one that works.
      */
     const char *provider;
     /**
-     * Which of the bundle's precisions is run: "fp32", "fp16" or "int8"; NULL: what the provider runs best.
+     * The precision to run, which the bundle must contain: "fp32", "fp16" or "int8". NULL for the one that suits the
+     * provider best.
      */
     const char *precision;
     /**
-     * ONNX Runtime's library file. NULL: the one that the process has loaded, else the variable ORT_DYLIB_PATH, else
-     * libonnxruntime.so beside the program, beside libsegvol.so, or where the dynamic loader finds it. A process can load
-     * only one.
+     * Path of the ONNX Runtime library. NULL for the first of these: the library that the process has already loaded;
+     * the path in the environment variable ORT_DYLIB_PATH; libonnxruntime.so beside the program, beside libsegvol.so,
+     * or where the dynamic loader finds it. A process can load only one.
      */
     const char *library;
     /**
-     * Options of the provider, "KEY=VALUE" or "PROVIDER.KEY=VALUE" each, such as "cuda.device=1".
+     * Options of the provider, each "KEY=VALUE" or "PROVIDER.KEY=VALUE", such as "cuda.device=1". May be NULL if there
+     * are none.
      */
     const char *const *provider_options;
     /**
-     * How many there are.
+     * Number of provider options.
      */
     size_t provider_options_len;
     /**
-     * Stages that run elsewhere, "STAGE=PROVIDER" each, such as "mask_decoder=cpu".
+     * Other providers for single stages, each "STAGE=PROVIDER", such as "mask_decoder=cpu". May be NULL if there are
+     * none.
      */
     const char *const *stage_providers;
     /**
-     * How many there are.
+     * Number of stage providers.
      */
     size_t stage_providers_len;
     /**
-     * Threads per graph; 0: as many as there are cores.
+     * Number of threads per graph; 0 for the number of cores.
      */
     size_t threads;
     /**
-     * Most bytes of image embeddings that a study keeps, 2 GiB by default. With less, windows are encoded again; the
-     * result is the same.
+     * Maximum size of a study's cache of image embeddings, in bytes; 2 GiB by default. With a smaller cache, more
+     * windows are encoded again; the result is the same.
      */
     size_t cache_bytes;
     /**
-     * Share of a window that the next one covers too, per axis: 0 to 0.95; 0.5 by default.
+     * Overlap of neighbouring windows along each axis, as a fraction of the window: 0 to 0.95; 0.5 by default.
      */
     double overlap;
     /**
-     * Whether the zoom-in pass runs: 1 (the default), or 0 for a fast and coarse mask.
+     * 1 (the default) to run the zoom-in pass, 0 for a fast but coarse mask.
      */
     int32_t zoom_in;
     /**
-     * Which axes the model sees: a SegvolOrientation.
+     * The axes in which the model sees a scan: a SegvolOrientation.
      */
     int32_t orientation;
     /**
-     * How windows and prompts of the zoom-in pass are chosen: a SegvolProfile.
+     * How the windows and prompts of the zoom-in pass are chosen: a SegvolProfile.
      */
     int32_t profile;
     /**
@@ -507,8 +553,10 @@ typedef struct SegvolOptions {
 } SegvolOptions;
 
 /**
- * A scan in the caller's memory. Set it up with segvol_buffer_init(), then set at least `voxels`, `element`, `shape`,
- * `geometry` and what that needs.
+ * A scan in the caller's memory.
+ *
+ * Initialise it with segvol_buffer_init(). Then set at least `voxels`, `element`, `shape`, `geometry`, and the fields
+ * that the geometry uses.
  */
 typedef struct SegvolBuffer {
     /**
@@ -516,7 +564,8 @@ typedef struct SegvolBuffer {
      */
     size_t size;
     /**
-     * Voxel (0, 0, 0), aligned as its type asks. Read by segvol_volume_from_buffer() alone, and not kept.
+     * Address of voxel (0, 0, 0), aligned for its type. Only segvol_volume_from_buffer() reads it, and does not keep
+     * it.
      */
     const void *voxels;
     /**
@@ -524,54 +573,55 @@ typedef struct SegvolBuffer {
      */
     int32_t element;
     /**
-     * How the geometry is given: a SegvolGeometry. There is no default: a wrong one would mirror the patient.
+     * How the position is given: a SegvolGeometry. There is no default, because a wrong one would mirror the patient.
      */
     int32_t geometry;
     /**
-     * Voxels along the axes i, j, k.
+     * Number of voxels along the axes i, j, k.
      */
     size_t shape[3];
     /**
-     * Bytes from a voxel to its neighbour along i, j, k: whole elements, maybe negative. All 0 (the default): no gaps, i
-     * fastest, then j, k, as NIfTI and ITK store images.
+     * Bytes from a voxel to its neighbour along i, j, k. Multiples of the element's size; they may be negative. All 0
+     * (the default): without gaps, i fastest, then j, then k, as NIfTI and ITK store images.
      */
     ptrdiff_t strides[3];
     /**
-     * Three rows x, y, z of four: `x = a[0] i + a[1] j + a[2] k + a[3]`, and so on. Millimetres.
+     * From the voxel (i, j, k) to millimetres: a 3 x 4 matrix, row by row, with the rows x, y, z.
+     * `x = a[0] i + a[1] j + a[2] k + a[3]`, and so on.
      */
     double affine[12];
     /**
-     * Millimetres between neighbours along i, j, k.
+     * Distance between neighbouring voxels along i, j, k, in millimetres. Must be positive.
      */
     double spacing[3];
     /**
-     * Row by row, the matrix whose columns are the directions of i, j, k; the default is the unit matrix.
+     * A 3 x 3 matrix, row by row, whose columns are the directions of i, j, k. The default is the identity matrix.
      */
     double direction[9];
     /**
-     * Where the centre of voxel (0, 0, 0) is, in millimetres.
+     * Position of the centre of voxel (0, 0, 0), in millimetres.
      */
     double origin[3];
     /**
-     * Hounsfield units are `slope` times the stored value, plus `intercept`; 1 by default.
+     * Hounsfield units per unit of a stored value; 1 by default, and not 0.
      */
     double slope;
     /**
-     * See `slope`; 0 by default.
+     * Hounsfield units of a stored 0; 0 by default. An intensity is `slope` times the stored value, plus `intercept`.
      */
     double intercept;
 } SegvolBuffer;
 
 /**
- * A point in the object, or beside it.
+ * A point inside or outside the object.
  */
 typedef struct SegvolPoint {
     /**
-     * Where, in the prompt's space.
+     * Its coordinates, in the prompt's space.
      */
     double at[3];
     /**
-     * 1: in the object; 0: beside it.
+     * 1: inside the object; 0: outside.
      */
     int32_t label;
     /**
@@ -585,17 +635,19 @@ typedef struct SegvolPoint {
  */
 typedef struct SegvolBox {
     /**
-     * Least coordinates.
+     * The smallest coordinates.
      */
     double min[3];
     /**
-     * Greatest coordinates, inclusive.
+     * The largest coordinates, inclusive.
      */
     double max[3];
 } SegvolBox;
 
 /**
- * One object: any mix of a name, points and a box, but at least one of them. Set it up with segvol_prompt_init().
+ * The prompts for one object: a name, points, a box, or any combination of them, but at least one.
+ *
+ * Initialise it with segvol_prompt_init().
  */
 typedef struct SegvolPrompt {
     /**
@@ -603,27 +655,27 @@ typedef struct SegvolPrompt {
      */
     size_t size;
     /**
-     * The object's name as a text prompt, such as "liver"; NULL: none.
+     * The name of a structure as a text prompt, such as "liver"; NULL for no text prompt.
      */
     const char *text;
     /**
-     * Points; NULL if there are none.
+     * `points_len` points; may be NULL if there are none.
      */
     const struct SegvolPoint *points;
     /**
-     * How many there are.
+     * Number of points.
      */
     size_t points_len;
     /**
-     * A box; NULL: none.
+     * A box around the object; NULL for no box.
      */
     const struct SegvolBox *bounding_box;
     /**
-     * What to call the object in the report; NULL: its text, else "object".
+     * The name of the object in the report. NULL for the text prompt, or "object" if there is none.
      */
     const char *name;
     /**
-     * What the coordinates of points and box mean: a SegvolSpace; voxels by default.
+     * The coordinate system of points and box: a SegvolSpace; voxels by default.
      */
     int32_t space;
     /**
@@ -633,16 +685,23 @@ typedef struct SegvolPrompt {
 } SegvolPrompt;
 
 /**
- * Is told how far a call has come: `done` of `total` windows, the first of them the zoom-out window. Gives 0 to go on;
- * anything else ends the call with CANCELLED. It runs in the thread of the call, after every window.
+ * A callback that receives the progress of a call and can stop it.
  *
- * It must return: no longjmp, and no C++ exception may leave it. It may call this library, and free what the call does
- * not use.
+ * - `done`: number of windows that are done. The first is the zoom-out window.
+ * - `total`: number of all windows of the call.
+ * - `user_data`: the pointer that was passed with the callback.
+ *
+ * Returns 0 to continue. Any other number stops the call, which then returns CANCELLED.
+ *
+ * It is called after every window, in the thread of the call. It must return: it must not call longjmp(), and no C++
+ * exception may leave it. It may call this library, also to free the study.
  */
 typedef int (*SegvolProgress)(size_t done, size_t total, void *user_data);
 
 /**
- * What a study has done since it was made. Set `size` with segvol_study_statistics_init().
+ * What a study has done since it was made.
+ *
+ * Initialise it with segvol_study_statistics_init().
  */
 typedef struct SegvolStudyStatistics {
     /**
@@ -650,17 +709,19 @@ typedef struct SegvolStudyStatistics {
      */
     size_t size;
     /**
-     * Windows that went through the image encoder, which is nearly all of the time.
+     * Number of windows that the image encoder has encoded. Encoding takes nearly all of the time.
      */
     uint64_t windows_encoded;
     /**
-     * Times that a kept embedding served one more object or call instead.
+     * Number of times that a cached embedding was used instead.
      */
     uint64_t windows_reused;
 } SegvolStudyStatistics;
 
 /**
- * What a mask says of one label. Set `size` with segvol_mask_statistics_init().
+ * Measurements of one label of a mask.
+ *
+ * Initialise it with segvol_mask_statistics_init().
  */
 typedef struct SegvolMaskStatistics {
     /**
@@ -668,28 +729,33 @@ typedef struct SegvolMaskStatistics {
      */
     size_t size;
     /**
-     * Voxels that have the label.
+     * Number of voxels with the label.
      */
     uint64_t voxels;
     /**
-     * Their volume in millilitres.
+     * Volume of these voxels, in millilitres.
      */
     double volume_ml;
     /**
-     * Least i, j, k among them; 0 where there are none.
+     * Smallest i, j, k of these voxels; 0 if there are none.
      */
     size_t box_min[3];
     /**
-     * Greatest i, j, k among them, inclusive; 0 where there are none.
+     * Largest i, j, k of these voxels, inclusive; 0 if there are none.
      */
     size_t box_max[3];
 } SegvolMaskStatistics;
 
 /**
- * Is told a message: its SegvolLogLevel, and a line of UTF-8 that lives until it returns.
+ * A callback that receives log messages.
  *
- * It may run in any thread, in several at once, and must return: no longjmp, no C++ exception may leave it. It may call
- * this library, whose messages are then lost, but not segvol_log_set().
+ * - `level`: the level of the message, a SegvolLogLevel.
+ * - `message`: the message in UTF-8. It is valid until the callback returns.
+ * - `user_data`: the pointer that was passed to segvol_log_set().
+ *
+ * It may be called in any thread, and in several threads at the same time. It must return: it must not call longjmp(),
+ * and no C++ exception may leave it. It may call this library, except segvol_log_set(). Messages of such calls are
+ * dropped.
  */
 typedef void (*SegvolLog)(int32_t level, const char *message, void *user_data);
 
@@ -698,150 +764,175 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- * Statuses, versions, messages
- * ----------------------------
+ * Statuses, versions and messages
+ * -------------------------------
  */
 
 /**
- * A status' name, such as `SEGVOL_STATUS_OK`; of any other number `unknown status`. Never NULL, never to be freed.
+ * Returns the name of a status, such as `SEGVOL_STATUS_OK`, or `unknown status` for any other number.
  *
- * Any thread, any time.
+ * The string is static: never NULL, and never to be freed.
+ * Any thread.
  */
 const char *segvol_status_name(int32_t status);
 
 /**
- * The loaded library's version, such as `0.1.0`. Never NULL, never to be freed.
+ * Returns the version of the loaded library, such as `0.1.0`.
  *
- * Any thread, any time.
+ * The string is static: never NULL, and never to be freed.
+ * Any thread.
  */
 const char *segvol_version(void);
 
 /**
- * The loaded library's interface: equal to SEGVOL_ABI_VERSION, or the program was compiled for another library.
+ * Returns the interface version of the loaded library. If it differs from SEGVOL_ABI_VERSION, the program was compiled
+ * for another library.
  *
- * Any thread, any time.
+ * Any thread.
  */
 uint32_t segvol_abi_version(void);
 
 /**
- * What went wrong in this thread's last call that failed: which argument, what was expected, what was found. Empty
- * before the first failure; a call that succeeds leaves it as it is. UTF-8, never NULL, never to be freed; it lives
- * until the next call of this thread that fails.
+ * Returns the message of the last failed call of this thread: which argument, what was expected, what was found.
  *
- * Any thread, any time.
+ * The message is UTF-8, and empty before the first failure. A call that succeeds does not change it. It is never NULL
+ * and never to be freed, and it stays valid until the next failed call of this thread.
+ * Any thread.
  */
 const char *segvol_last_error(void);
 
 /**
- * Frees a text that the caller owns: one that a function gave by a `char **`. NULL is nothing.
+ * Frees a string that the caller owns: one that a function returned through a `char **`. NULL is allowed and does
+ * nothing.
  *
  * Any thread.
  */
 void segvol_string_free(char *text);
 
 /*
- * A bundle, opened
- * ----------------
+ * Models: open bundles
+ * --------------------
  */
 
 /**
- * Opens a bundle, the folder that `segvol convert` makes: checks the hash of every file, then starts ONNX Runtime. Takes
- * from a second to, with TensorRT's engines, minutes.
+ * Opens a bundle, which is the folder that `segvol convert` makes.
  *
- * `bundle`: the folder, UTF-8. `options`: NULL for the defaults. `*model` is the caller's, to be freed with
- * segvol_model_free().
+ * Checks the hash of every file, then creates the ONNX Runtime sessions. This takes about a second, or minutes if
+ * TensorRT has to build its engines.
  *
- * BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT, RUN.
+ * - `bundle`: path of the folder.
+ * - `options`: NULL for the defaults.
+ * - `model`: receives the model. The caller owns it and frees it with segvol_model_free(). Unchanged on failure.
+ *
+ * Errors: BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT,
+ * RUN.
  * Any thread.
  */
-SegvolStatus segvol_model_open(const char *bundle,
-                               const struct SegvolOptions *options,
-                               struct SegvolModel **model);
+SegvolStatus segvol_model_open(const char *bundle, const struct SegvolOptions *options, struct SegvolModel **model);
 
 /**
- * The provider that the model's graphs run on, such as `cpu`; with `auto`, the one that was chosen. NULL for NULL; never
- * to be freed.
+ * Returns the execution provider of the model, such as `cpu`. For a model that was opened with `auto`, this is the
+ * chosen one.
  *
- * Any thread, any time.
+ * The string is static and never to be freed. NULL if `model` is NULL.
+ * Any thread.
  */
 const char *segvol_model_provider(const struct SegvolModel *model);
 
 /**
- * What the bundle holds, as JSON text: its manifest. `*json` is the caller's, to be freed with segvol_string_free().
+ * Gets the manifest of the bundle, as JSON. It describes the content of the bundle.
  *
- * Any thread; side by side with anything but the model's free.
+ * - `json`: receives the manifest. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
+ *
+ * Any thread.
  */
 SegvolStatus segvol_model_manifest(const struct SegvolModel *model, char **json);
 
 /**
- * Frees a model. Studies and results that were made with it stay whole: they share what they need. NULL is nothing.
+ * Frees a model. Studies and results that were made with it stay valid. NULL is allowed and does nothing.
  *
- * Any thread, when no other uses this handle.
+ * Any thread, but not while another thread uses this handle.
  */
 void segvol_model_free(struct SegvolModel *model);
 
 /*
- * A scan, from a file or from memory
- * ----------------------------------
+ * Volumes: scans from a file or from memory
+ * -----------------------------------------
  */
 
 /**
- * Reads a NIfTI file, .nii or .nii.gz. `path`: UTF-8. `*volume` is the caller's, to be freed with segvol_volume_free().
+ * Reads a NIfTI file, .nii or .nii.gz.
  *
- * FILE, MEMORY. Any thread.
+ * - `path`: the file.
+ * - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
+ *
+ * Errors: FILE, MEMORY.
+ * Any thread.
  */
 SegvolStatus segvol_volume_open(const char *path, struct SegvolVolume **volume);
 
 /**
- * Sets defaults. `size`: sizeof(SegvolBuffer).
+ * Sets all fields to their defaults.
  *
- * ARGUMENT. Any thread.
+ * - `size`: sizeof(SegvolBuffer).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
  */
 SegvolStatus segvol_buffer_init(struct SegvolBuffer *buffer, size_t size);
 
 /**
- * Takes a scan from the caller's memory, which is read once (as float32, in the order that is needed) and may be freed as
- * soon as this returns. `*volume` is the caller's, to be freed with segvol_volume_free().
+ * Copies a scan from the caller's memory, as float32.
  *
- * SHAPE, STRIDE, ELEMENT, AFFINE, ARGUMENT, MEMORY. Any thread.
+ * - `buffer`: the scan, initialised with segvol_buffer_init(). Its memory may be freed as soon as this function
+ *   returns.
+ * - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
+ *
+ * Errors: SHAPE, STRIDE, ELEMENT, AFFINE, MEMORY, and ARGUMENT for `size`, `slope` or `intercept`.
+ * Any thread.
  */
-SegvolStatus segvol_volume_from_buffer(const struct SegvolBuffer *buffer,
-                                       struct SegvolVolume **volume);
+SegvolStatus segvol_volume_from_buffer(const struct SegvolBuffer *buffer, struct SegvolVolume **volume);
 
 /**
- * The number of voxels along the file's axes i, j, k.
+ * Gets the number of voxels along the axes i, j, k of the scan.
+ *
+ * - `shape`: receives three numbers. Unchanged on failure.
  *
  * Any thread.
  */
 SegvolStatus segvol_volume_shape(const struct SegvolVolume *volume, size_t shape[3]);
 
 /**
- * From a voxel's index to RAS+ millimetres: three rows of four, as in SegvolBuffer.
+ * Gets the affine from the voxel (i, j, k) to millimetres in RAS.
+ *
+ * - `affine`: receives a 3 x 4 matrix, row by row, as in SegvolBuffer. Unchanged on failure.
  *
  * Any thread.
  */
 SegvolStatus segvol_volume_affine(const struct SegvolVolume *volume, double affine[12]);
 
 /**
- * Frees a volume. Studies of it stay whole. NULL is nothing.
+ * Frees a volume. Studies that were made from it stay valid. NULL is allowed and does nothing.
  *
- * Any thread, when no other uses this handle.
+ * Any thread, but not while another thread uses this handle.
  */
 void segvol_volume_free(struct SegvolVolume *volume);
 
 /*
- * A scan, ready for prompts
- * -------------------------
+ * Studies: scans that are ready for prompts
+ * -----------------------------------------
  */
 
 /**
- * Prepares a scan: turned to the patient's axes, normalised, cropped to the body.
+ * Prepares a scan for prompts: turns it to the patient's axes, normalises its intensities and crops it to the body.
  *
- * `options`: NULL for those that the model was opened with; else zoom_in, overlap, orientation, profile and cache_bytes
- * count for this scan, and the rest stays the model's. The study keeps what it needs of model and volume: both may be
- * freed. `*study` is the caller's, to be freed with segvol_study_free().
+ * - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
+ * - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`,
+ *   `profile` and `cache_bytes` are used for this study, and the other fields are ignored.
+ * - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
  *
- * INTENSITY, OPTION, ARGUMENT, MEMORY. Any thread; one model serves several threads.
+ * Errors: INTENSITY, OPTION, ARGUMENT, MEMORY.
+ * Any thread. Several threads can use one model.
  */
 SegvolStatus segvol_study_new(const struct SegvolModel *model,
                               const struct SegvolVolume *volume,
@@ -849,24 +940,31 @@ SegvolStatus segvol_study_new(const struct SegvolModel *model,
                               struct SegvolStudy **study);
 
 /**
- * Segments one object. `*mask` is the caller's, to be freed with segvol_mask_free(): 1 in the object, 0 elsewhere, on the
- * scan's grid.
+ * Segments one object.
  *
- * PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE where its files were written to since it was
- * opened. Any thread; calls on one study, or on studies of one model, take turns where they need the same graph.
+ * - `prompt`: what to segment, initialised with segvol_prompt_init().
+ * - `mask`: receives the mask, on the scan's grid: 1 inside the object, 0 elsewhere. The caller owns it and frees it
+ *   with segvol_mask_free(). Unchanged on failure.
+ *
+ * Errors: PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE if a file of the bundle was
+ * changed after it was opened.
+ * Any thread. Calls on one study, and on studies of one model, wait for each other while they need the same graph.
  */
 SegvolStatus segvol_study_segment(const struct SegvolStudy *study,
                                   const struct SegvolPrompt *prompt,
                                   struct SegvolMask **mask);
 
 /**
- * Segments several objects: windows that they share are encoded once. The prompts stand one after the other, all of one
- * `size`.
+ * Segments several objects. Windows that they share are encoded once.
  *
- * `progress`: NULL for none; `user_data` is handed to it. `*result` is the caller's, to be freed with
- * segvol_result_free(); it has one object per prompt, in their order.
+ * - `prompts`: `prompts_len` prompts without gaps between them, all with the same `size`.
+ * - `progress`: the callback for progress, or NULL for none.
+ * - `user_data`: a pointer that the callback receives.
+ * - `result`: receives the result, with one object per prompt, in the order of the prompts. The caller owns it and
+ *   frees it with segvol_result_free(). Unchanged on failure.
  *
- * CANCELLED, and as for segvol_study_segment(). Any thread, likewise.
+ * Errors: CANCELLED, and those of segvol_study_segment().
+ * Any thread, as for segvol_study_segment().
  */
 SegvolStatus segvol_study_segment_all(const struct SegvolStudy *study,
                                       const struct SegvolPrompt *prompts,
@@ -876,75 +974,92 @@ SegvolStatus segvol_study_segment_all(const struct SegvolStudy *study,
                                       struct SegvolResult **result);
 
 /**
- * The number of voxels along the scan's axes i, j, k.
+ * Gets the number of voxels along the axes i, j, k of the scan.
+ *
+ * - `shape`: receives three numbers. Unchanged on failure.
  *
  * Any thread.
  */
 SegvolStatus segvol_study_shape(const struct SegvolStudy *study, size_t shape[3]);
 
 /**
- * Sets `size`. `size`: sizeof(SegvolStudyStatistics).
+ * Sets `size` of the struct, and all other fields to 0.
  *
- * ARGUMENT. Any thread.
+ * - `size`: sizeof(SegvolStudyStatistics).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
  */
 SegvolStatus segvol_study_statistics_init(struct SegvolStudyStatistics *statistics, size_t size);
 
 /**
- * What the study has done since it was made.
+ * Gets what a study has done since it was made.
  *
- * ARGUMENT. Any thread, also while another segments.
+ * - `statistics`: receives the numbers. It must be initialised. Unchanged on failure.
+ *
+ * Errors: ARGUMENT if `statistics` is not initialised.
+ * Any thread, also while another thread segments with the study.
  */
 SegvolStatus segvol_study_statistics(const struct SegvolStudy *study, struct SegvolStudyStatistics *statistics);
 
 /**
- * Frees a study. Results of it stay whole. NULL is nothing.
+ * Frees a study. Results that were made with it stay valid. NULL is allowed and does nothing.
  *
- * Any thread, when no other uses this handle.
+ * Any thread, but not while another thread uses this handle.
  */
 void segvol_study_free(struct SegvolStudy *study);
 
 /*
- * The objects of one call
- * -----------------------
+ * Results: the objects of a call
+ * ------------------------------
  */
 
 /**
- * How many objects there are: as many as prompts. 0 for NULL.
+ * Returns the number of objects, which is the number of prompts of the call. 0 if `result` is NULL.
  *
  * Any thread.
  */
 size_t segvol_result_len(const struct SegvolResult *result);
 
 /**
- * The mask of one object, counted from 0: 1 in the object, 0 elsewhere; masks of objects may overlap. `*mask` is the
- * caller's, to be freed with segvol_mask_free().
+ * Makes the mask of one object: 1 inside the object, 0 elsewhere. The masks of several objects can overlap.
  *
- * INDEX, MEMORY. Any thread.
+ * - `index`: the object, counted from 0, in the order of the prompts.
+ * - `mask`: receives the mask. The caller owns it and frees it with segvol_mask_free(). Unchanged on failure.
+ *
+ * Errors: INDEX, MEMORY.
+ * Any thread.
  */
 SegvolStatus segvol_result_mask(const struct SegvolResult *result, size_t index, struct SegvolMask **mask);
 
 /**
- * All objects in one mask: 1 for the first, 2 for the second, and so on, 0 for none; where they overlap, the one that the
- * model is surer of. `*mask` is the caller's, to be freed with segvol_mask_free().
+ * Makes one mask of all objects: 1 for the first object, 2 for the second, and so on, and 0 for the background.
  *
- * MEMORY. Any thread.
+ * Where objects overlap, a voxel gets the label of the object for which the model is more confident.
+ *
+ * - `mask`: receives the mask. The caller owns it and frees it with segvol_mask_free(). Unchanged on failure.
+ *
+ * Errors: MEMORY.
+ * Any thread.
  */
-SegvolStatus segvol_result_label_map(const struct SegvolResult *result,
-                                     struct SegvolMask **mask);
+SegvolStatus segvol_result_label_map(const struct SegvolResult *result, struct SegvolMask **mask);
 
 /**
- * What was done, as JSON text: bundle, provider and precision that ran, windows, times; volume, box and warnings per object,
- * such as that a point in the air was moved to the body. `*json` is the caller's, to be freed with segvol_string_free().
+ * Makes a report of the call, as JSON.
+ *
+ * It contains the bundle, the provider and precision that ran, the numbers of windows and the times. For each object
+ * it contains the volume, the box and the warnings, for example that a point in the air was moved to the body.
+ *
+ * - `json`: receives the report. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
  *
  * Any thread.
  */
-SegvolStatus segvol_result_report(const struct SegvolResult *result,
-                                  char **json);
+SegvolStatus segvol_result_report(const struct SegvolResult *result, char **json);
 
 /**
- * Frees a result. Masks of it stay whole. NULL is nothing.
+ * Frees a result. Masks that were made from it stay valid. NULL is allowed and does nothing.
  *
- * Any thread, when no other uses this handle.
+ * Any thread, but not while another thread uses this handle.
  */
 void segvol_result_free(struct SegvolResult *result);
 
@@ -954,47 +1069,57 @@ void segvol_result_free(struct SegvolResult *result);
  */
 
 /**
- * Writes the mask as NIfTI on the scan's grid, with the affine and codes of the scan's file; .nii or .nii.gz by the name.
- * The file appears whole or not at all. `path`: UTF-8.
+ * Writes the mask to a NIfTI file, with the affine and the coordinate codes of the scan's file.
  *
- * WRITE. Any thread.
+ * - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
+ *
+ * The write is atomic: on failure there is no new file, and an existing file is unchanged.
+ *
+ * Errors: WRITE.
+ * Any thread.
  */
-SegvolStatus segvol_mask_save(const struct SegvolMask *mask,
-                              const char *path);
+SegvolStatus segvol_mask_save(const struct SegvolMask *mask, const char *path);
 
 /**
- * The number of voxels along the scan's axes i, j, k.
+ * Gets the number of voxels along the axes i, j, k of the scan.
+ *
+ * - `shape`: receives three numbers. Unchanged on failure.
  *
  * Any thread.
  */
 SegvolStatus segvol_mask_shape(const struct SegvolMask *mask, size_t shape[3]);
 
 /**
- * The mask where it lies, without a copy: one byte per voxel, i fastest, then j, k. `*voxels` is the mask's, and lives as
- * long as it does.
+ * Gets the labels of a mask without a copy.
  *
- * BUFFER for a mask of more than 255 labels: segvol_mask_copy_u16() has those. Any thread.
+ * - `voxels`: receives the address of the labels: one byte per voxel, without gaps, i fastest, then j, then k. The
+ *   mask owns them, and they are valid until it is freed. Unchanged on failure.
+ *
+ * Errors: BUFFER if the mask has labels above 255; use segvol_mask_copy_u16() then.
+ * Any thread.
  */
-SegvolStatus segvol_mask_voxels(const struct SegvolMask *mask,
-                                const uint8_t **voxels);
+SegvolStatus segvol_mask_voxels(const struct SegvolMask *mask, const uint8_t **voxels);
 
 /**
- * Copies the mask, one byte per voxel.
+ * Copies the labels of a mask, one byte per voxel.
  *
- * `voxels`: where voxel (0, 0, 0) goes. `len`: bytes that may be written from there on. `strides`: bytes from a voxel to its
- * neighbour along i, j, k, all positive; NULL: no gaps, i fastest, then j, k. Bytes between voxels are left as they are.
+ * - `voxels`: the address for voxel (0, 0, 0).
+ * - `len`: number of bytes that may be written, counted from there.
+ * - `strides`: bytes from a voxel to its neighbour along i, j, k, all positive. NULL: without gaps, i fastest, then j,
+ *   then k. Bytes between voxels are not changed.
  *
- * STRIDE; BUFFER if `len` is too small, or for a mask of more than 255 labels. Nothing is written then. Any thread.
+ * Errors: STRIDE, BUFFER if `len` is too small or the mask has labels above 255. On failure nothing is written.
+ * Any thread.
  */
-SegvolStatus segvol_mask_copy(const struct SegvolMask *mask,
-                              uint8_t *voxels,
-                              size_t len,
-                              const ptrdiff_t strides[3]);
+SegvolStatus segvol_mask_copy(const struct SegvolMask *mask, uint8_t *voxels, size_t len, const ptrdiff_t strides[3]);
 
 /**
- * As segvol_mask_copy(), two bytes per voxel; `len` and `strides` count uint16_t, not bytes.
+ * Copies the labels of a mask, two bytes per voxel.
  *
- * STRIDE; BUFFER if `len` is too small. Nothing is written then. Any thread.
+ * As segvol_mask_copy(), but `len` and `strides` count uint16_t, not bytes.
+ *
+ * Errors: STRIDE, BUFFER if `len` is too small. On failure nothing is written.
+ * Any thread.
  */
 SegvolStatus segvol_mask_copy_u16(const struct SegvolMask *mask,
                                   uint16_t *voxels,
@@ -1002,44 +1127,57 @@ SegvolStatus segvol_mask_copy_u16(const struct SegvolMask *mask,
                                   const ptrdiff_t strides[3]);
 
 /**
- * Sets `size`. `size`: sizeof(SegvolMaskStatistics).
+ * Sets `size` of the struct, and all other fields to 0.
  *
- * ARGUMENT. Any thread.
+ * - `size`: sizeof(SegvolMaskStatistics).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
  */
 SegvolStatus segvol_mask_statistics_init(struct SegvolMaskStatistics *statistics, size_t size);
 
 /**
- * Measures one label: 1 for a mask of one object. A label that no voxel has is no error: 0 voxels.
+ * Measures one label of a mask.
  *
- * ARGUMENT. Any thread.
+ * - `label`: the label; 1 in a mask of one object. A label that no voxel has is not an error: it has 0 voxels.
+ * - `statistics`: receives the measurements. It must be initialised. Unchanged on failure.
+ *
+ * Errors: ARGUMENT if `statistics` is not initialised.
+ * Any thread.
  */
 SegvolStatus segvol_mask_statistics(const struct SegvolMask *mask,
                                     uint16_t label,
                                     struct SegvolMaskStatistics *statistics);
 
 /**
- * Frees a mask. NULL is nothing.
+ * Frees a mask. NULL is allowed and does nothing.
  *
- * Any thread, when no other uses this handle.
+ * Any thread, but not while another thread uses this handle.
  */
 void segvol_mask_free(struct SegvolMask *mask);
 
 /*
- * Settings and prompts
- * --------------------
+ * Options and prompts
+ * -------------------
  */
 
 /**
- * Sets defaults. `size`: sizeof(SegvolOptions).
+ * Sets all fields to their defaults.
  *
- * ARGUMENT. Any thread.
+ * - `size`: sizeof(SegvolOptions).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
  */
 SegvolStatus segvol_options_init(struct SegvolOptions *options, size_t size);
 
 /**
- * Sets defaults: a prompt that says nothing yet. `size`: sizeof(SegvolPrompt).
+ * Makes an empty prompt: sets all fields to their defaults.
  *
- * ARGUMENT. Any thread.
+ * - `size`: sizeof(SegvolPrompt).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
  */
 SegvolStatus segvol_prompt_init(struct SegvolPrompt *prompt, size_t size);
 
@@ -1049,52 +1187,61 @@ SegvolStatus segvol_prompt_init(struct SegvolPrompt *prompt, size_t size);
  */
 
 /**
- * Loads ONNX Runtime and tries every provider with a small product of matrices. `library`: as in SegvolOptions; NULL for
- * the one that is loaded, or would be. `*providers` is the caller's, to be freed with segvol_providers_free().
+ * Loads ONNX Runtime, and tries every execution provider with a small matrix product.
  *
- * LIBRARY. Any thread.
+ * - `library`: path of the ONNX Runtime library, as in SegvolOptions. NULL for the library that is already loaded, or
+ *   that would be loaded by default.
+ * - `providers`: receives the list. The caller owns it and frees it with segvol_providers_free(). Unchanged on
+ *   failure.
+ *
+ * Errors: LIBRARY.
+ * Any thread.
  */
-SegvolStatus segvol_providers_new(const char *library,
-                                  struct SegvolProviders **providers);
+SegvolStatus segvol_providers_new(const char *library, struct SegvolProviders **providers);
 
 /**
- * How many providers there are, usable or not. 0 for NULL.
+ * Returns the number of providers, including those that cannot be used. 0 if `providers` is NULL.
  *
  * Any thread.
  */
 size_t segvol_providers_len(const struct SegvolProviders *providers);
 
 /**
- * The name of one provider, counted from 0, for `provider` of SegvolOptions; NULL for NULL or an index that is too high.
- * It lives as long as the list.
+ * Returns the name of a provider, as `provider` of SegvolOptions takes it.
+ *
+ * - `index`: the provider, counted from 0.
+ *
+ * The string belongs to the list and is valid until the list is freed. NULL if `providers` is NULL or `index` is too
+ * large.
+ * Any thread.
+ */
+const char *segvol_providers_name(const struct SegvolProviders *providers, size_t index);
+
+/**
+ * Returns the reason why a provider cannot be used, or NULL if it can be used.
+ *
+ * - `index`: the provider, counted from 0.
+ *
+ * The string belongs to the list and is valid until the list is freed. Also NULL if `providers` is NULL or `index` is
+ * too large.
+ * Any thread.
+ */
+const char *segvol_providers_problem(const struct SegvolProviders *providers, size_t index);
+
+/**
+ * Makes a report of the library and its providers, as JSON: the library's file, version and build, providers and
+ * devices.
+ *
+ * - `json`: receives the report. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
  *
  * Any thread.
  */
-const char *segvol_providers_name(const struct SegvolProviders *providers,
-                                  size_t index);
+SegvolStatus segvol_providers_report(const struct SegvolProviders *providers, char **json);
 
 /**
- * Why one provider cannot be used; NULL if it can, and also for NULL or an index that is too high. It lives as long as the
- * list.
+ * Frees a list of providers. NULL is allowed and does nothing.
  *
- * Any thread.
- */
-const char *segvol_providers_problem(const struct SegvolProviders *providers,
-                                     size_t index);
-
-/**
- * All that was found, as JSON text: the library's file, version and build, providers, devices. `*json` is the caller's, to
- * be freed with segvol_string_free().
- *
- * Any thread.
- */
-SegvolStatus segvol_providers_report(const struct SegvolProviders *providers,
-                                     char **json);
-
-/**
- * Frees a list. NULL is nothing.
- *
- * Any thread, when no other uses this handle.
+ * Any thread, but not while another thread uses this handle.
  */
 void segvol_providers_free(struct SegvolProviders *providers);
 
@@ -1104,14 +1251,19 @@ void segvol_providers_free(struct SegvolProviders *providers);
  */
 
 /**
- * Says where messages go, for the whole process; by default nowhere. `level`: the highest SegvolLogLevel that is told.
- * `log`: NULL for nowhere. When this returns, the function that was set before runs no more: its `user_data` may be freed.
+ * Sets the log callback of the whole process. By default there is none, and messages are dropped.
  *
- * ARGUMENT; CALLBACK when called by a log function. Any thread.
+ * - `level`: a SegvolLogLevel; messages of this level and of all lower numbers are passed on.
+ * - `log`: the callback, or NULL for none.
+ * - `user_data`: a pointer that the callback receives. It must stay valid until another callback is set.
+ *
+ * When this function returns, the previous callback is no longer running and will not be called again, so its
+ * `user_data` may be freed.
+ *
+ * Errors: ARGUMENT, CALLBACK if called from a log callback. On failure the previous callback stays.
+ * Any thread.
  */
-SegvolStatus segvol_log_set(int32_t level,
-                            SegvolLog log,
-                            void *user_data);
+SegvolStatus segvol_log_set(int32_t level, SegvolLog log, void *user_data);
 
 #ifdef __cplusplus
 }  // extern "C"

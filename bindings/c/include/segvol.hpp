@@ -1,5 +1,7 @@
-// segvol.hpp: the C interface in C++17. Handles free themselves and can only be moved, failures are exceptions, a callback is
-// any callable. segvol.h has the manual: what it says of threads, axes and units holds here too.
+// segvol.hpp: a C++17 wrapper of segvol.h, which is the manual: its rules on threads, axes and units also hold here.
+//
+// Classes own their handles, free them, and can be moved but not copied. A failure throws segvol::Error. A callback is any
+// callable object. As with the C interface: research software, not a medical device.
 
 #ifndef SEGVOL_HPP
 #define SEGVOL_HPP
@@ -20,7 +22,7 @@
 
 namespace segvol {
 
-// A call that failed: its status, and the library's message.
+// A failed call: its status and the library's message.
 class Error : public std::runtime_error {
 public:
     Error(SegvolStatus status, const std::string &message) : std::runtime_error(message), status_(status) {}
@@ -58,7 +60,7 @@ inline std::string take(char *text)
     return std::string(owned.get());
 }
 
-// Pointers to the texts, which must not move while they are used.
+// Pointers to the strings, which must neither move nor change while the pointers are used.
 inline std::vector<const char *> pointers(const std::vector<std::string> &texts)
 {
     std::vector<const char *> found;
@@ -79,42 +81,30 @@ inline const char *pointer(const std::optional<std::string> &text)
 using Shape = std::array<std::size_t, 3>;
 using Place = std::array<double, 3>;
 
-// The version of the loaded library.
+// Returns the version of the loaded library.
 inline std::string version()
 {
     return segvol_version();
 }
 
-// Throws unless the loaded library has the interface of this header.
+// Throws if the loaded library does not have the interface of this header.
 inline void check_abi()
 {
     if (segvol_abi_version() != SEGVOL_ABI_VERSION) {
-        throw std::runtime_error("libsegvol " + version() + " has another interface than the header of this program");
+        throw std::runtime_error("libsegvol " + version() + " has a different interface from the header of this program");
     }
 }
 
-// How a bundle is opened and scans are segmented; see SegvolOptions.
+// Options for opening a bundle and for segmenting scans; see SegvolOptions.
 class Options {
 public:
     Options() { detail::check(segvol_options_init(&values_, sizeof values_)); }
 
-    Options &provider(std::string name)
-    {
-        provider_ = std::move(name);
-        return *this;
-    }
+    Options &provider(std::string name) { return set(provider_, std::move(name)); }
 
-    Options &precision(std::string name)
-    {
-        precision_ = std::move(name);
-        return *this;
-    }
+    Options &precision(std::string name) { return set(precision_, std::move(name)); }
 
-    Options &library(std::string path)
-    {
-        library_ = std::move(path);
-        return *this;
-    }
+    Options &library(std::string path) { return set(library_, std::move(path)); }
 
     // "KEY=VALUE" or "PROVIDER.KEY=VALUE".
     Options &provider_option(std::string option)
@@ -130,43 +120,19 @@ public:
         return *this;
     }
 
-    Options &threads(std::size_t threads)
-    {
-        values_.threads = threads;
-        return *this;
-    }
+    Options &threads(std::size_t threads) { return set(values_.threads, threads); }
 
-    Options &cache_bytes(std::size_t bytes)
-    {
-        values_.cache_bytes = bytes;
-        return *this;
-    }
+    Options &cache_bytes(std::size_t bytes) { return set(values_.cache_bytes, bytes); }
 
-    Options &overlap(double share)
-    {
-        values_.overlap = share;
-        return *this;
-    }
+    Options &overlap(double share) { return set(values_.overlap, share); }
 
-    Options &zoom_in(bool on)
-    {
-        values_.zoom_in = on ? 1 : 0;
-        return *this;
-    }
+    Options &zoom_in(bool on) { return set(values_.zoom_in, on ? 1 : 0); }
 
-    Options &orientation(SegvolOrientation orientation)
-    {
-        values_.orientation = orientation;
-        return *this;
-    }
+    Options &orientation(SegvolOrientation orientation) { return set(values_.orientation, orientation); }
 
-    Options &profile(SegvolProfile profile)
-    {
-        values_.profile = profile;
-        return *this;
-    }
+    Options &profile(SegvolProfile profile) { return set(values_.profile, profile); }
 
-    // Calls `use` with the options as C has them, which live until it returns.
+    // Calls `use` with the options as a C struct, which is valid until `use` returns.
     template <typename Use>
     void with(Use &&use) const
     {
@@ -184,6 +150,13 @@ public:
     }
 
 private:
+    template <typename Field, typename Value>
+    Options &set(Field &field, Value value)
+    {
+        field = std::move(value);
+        return *this;
+    }
+
     SegvolOptions values_{};
     std::optional<std::string> provider_;
     std::optional<std::string> precision_;
@@ -192,7 +165,7 @@ private:
     std::vector<std::string> stage_providers_;
 };
 
-// A bundle, opened on a provider.
+// A model: an open bundle.
 class Model {
 public:
     explicit Model(const std::string &bundle, const Options &options = Options())
@@ -207,7 +180,7 @@ public:
 
     [[nodiscard]] std::string provider() const { return segvol_model_provider(handle_.get()); }
 
-    // The bundle's manifest, JSON text.
+    // Returns the manifest of the bundle, as JSON.
     [[nodiscard]] std::string manifest() const
     {
         char *text = nullptr;
@@ -221,7 +194,7 @@ private:
     detail::Handle<SegvolModel, segvol_model_free> handle_;
 };
 
-// Defaults for a scan in the program's memory.
+// Returns a SegvolBuffer with all defaults, for a scan in the program's memory.
 inline SegvolBuffer buffer()
 {
     SegvolBuffer buffer{};
@@ -229,10 +202,10 @@ inline SegvolBuffer buffer()
     return buffer;
 }
 
-// A scan.
+// A scan: its intensities, and the position of its voxels in the patient.
 class Volume {
 public:
-    // Reads a NIfTI file.
+    // Reads a NIfTI file, .nii or .nii.gz.
     [[nodiscard]] static Volume open(const std::string &path)
     {
         SegvolVolume *handle = nullptr;
@@ -240,7 +213,7 @@ public:
         return Volume(handle);
     }
 
-    // Takes a scan from the program's memory, which is not kept.
+    // Copies a scan from the program's memory, which may be freed afterwards.
     [[nodiscard]] static Volume from(const SegvolBuffer &buffer)
     {
         SegvolVolume *handle = nullptr;
@@ -255,7 +228,7 @@ public:
         return shape;
     }
 
-    // From a voxel's index to RAS+ millimetres: three rows of four.
+    // Returns the affine from the voxel (i, j, k) to millimetres in RAS: a 3 x 4 matrix, row by row.
     [[nodiscard]] std::array<double, 12> affine() const
     {
         std::array<double, 12> affine{};
@@ -271,7 +244,7 @@ private:
     detail::Handle<SegvolVolume, segvol_volume_free> handle_;
 };
 
-// What to look for: any mix of a name, points and a box.
+// The prompts for one object: a name, points, a box, or any combination of them.
 class Prompt {
 public:
     Prompt() { detail::check(segvol_prompt_init(&values_, sizeof values_)); }
@@ -301,14 +274,14 @@ public:
         return *this;
     }
 
-    // What the coordinates mean; voxels if this is not called.
+    // Sets the coordinate system of points and box; voxels if this is not called.
     Prompt &space(SegvolSpace space)
     {
         values_.space = space;
         return *this;
     }
 
-    // The prompt as C has it: it lives as long as this does and is not changed.
+    // Returns the prompt as a C struct, which is valid until this object is changed or destroyed.
     [[nodiscard]] SegvolPrompt view() const
     {
         SegvolPrompt values = values_;
@@ -328,7 +301,7 @@ private:
     std::optional<SegvolBox> box_;
 };
 
-// Labels on the scan's grid.
+// A mask: one label per voxel, on the scan's grid.
 class Mask {
 public:
     explicit Mask(SegvolMask *handle) : handle_(handle) {}
@@ -342,7 +315,7 @@ public:
         return shape;
     }
 
-    // One byte per voxel, i fastest, where the mask keeps them.
+    // Returns the labels without a copy: one byte per voxel, i fastest. The mask owns them.
     [[nodiscard]] const std::uint8_t *voxels() const
     {
         const std::uint8_t *voxels = nullptr;
@@ -350,7 +323,7 @@ public:
         return voxels;
     }
 
-    // A copy, two bytes per voxel: for more than 255 labels.
+    // Returns a copy of the labels, two bytes per voxel, which also holds labels above 255.
     [[nodiscard]] std::vector<std::uint16_t> copy() const
     {
         const Shape size = shape();
@@ -373,7 +346,7 @@ private:
     detail::Handle<SegvolMask, segvol_mask_free> handle_;
 };
 
-// The objects of one call.
+// The objects that one call has segmented.
 class Result {
 public:
     explicit Result(SegvolResult *handle) : handle_(handle) {}
@@ -387,7 +360,7 @@ public:
         return Mask(mask);
     }
 
-    // 1 for the first object, 2 for the second, 0 for none.
+    // Returns one mask of all objects: 1 for the first, 2 for the second, and so on, and 0 for the background.
     [[nodiscard]] Mask label_map() const
     {
         SegvolMask *mask = nullptr;
@@ -395,7 +368,7 @@ public:
         return Mask(mask);
     }
 
-    // What was done, JSON text.
+    // Returns the report of the call, as JSON.
     [[nodiscard]] std::string report() const
     {
         char *text = nullptr;
@@ -407,10 +380,11 @@ private:
     detail::Handle<SegvolResult, segvol_result_free> handle_;
 };
 
-// Is told how far a call has come; gives true to go on, false to stop. What it throws leaves the call that it was given to.
+// A callback that receives the progress of a call, in windows. Returns true to continue, false to stop. An exception that it
+// throws also stops the call, which then throws it.
 using Progress = std::function<bool(std::size_t done, std::size_t total)>;
 
-// One scan, ready for prompts.
+// One scan that is ready for prompts.
 class Study {
 public:
     Study(const Model &model, const Volume &volume)
@@ -437,7 +411,7 @@ public:
         return Mask(mask);
     }
 
-    // Throws Error with SEGVOL_STATUS_CANCELLED when `progress` gives false.
+    // Throws Error with SEGVOL_STATUS_CANCELLED if `progress` returns false.
     [[nodiscard]] Result segment(const std::vector<Prompt> &prompts, const Progress &progress = nullptr) const
     {
         std::vector<SegvolPrompt> values;
@@ -477,7 +451,7 @@ private:
         std::exception_ptr thrown;
     };
 
-    // An exception must not go through C: it waits in `call`.
+    // An exception must not leave a callback of C, so it is kept in `call`.
     static int forward(std::size_t done, std::size_t total, void *user_data) noexcept
     {
         Call &call = *static_cast<Call *>(user_data);
@@ -492,13 +466,13 @@ private:
     detail::Handle<SegvolStudy, segvol_study_free> handle_;
 };
 
-// A provider of the loaded ONNX Runtime.
+// An execution provider of the loaded ONNX Runtime.
 struct Provider {
     std::string name;
-    std::optional<std::string> problem; // Why it cannot be used.
+    std::optional<std::string> problem; // Why it cannot be used; empty if it can.
 };
 
-// Every provider, tried. An empty `library` is the one that is loaded, or would be.
+// Tries every execution provider. An empty `library` stands for the library that is already loaded, or would be by default.
 [[nodiscard]] inline std::vector<Provider> providers(const std::string &library = std::string())
 {
     SegvolProviders *list = nullptr;

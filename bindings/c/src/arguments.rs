@@ -1,14 +1,16 @@
-//! What C hands over, as Rust has it: checked, and named in the message if it is wrong.
+//! Turns the arguments of a C function into Rust values. Checks them, and names the argument in the error.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
 
-use crate::status::{Failure, SegvolStatus};
+use crate::failure::Failure;
+use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
 fn null(argument: &str) -> Failure {
     Failure::new(SegvolStatus::Null, format!("{argument}: expected a pointer, found NULL"))
 }
 
-/// Refuses NULL, and what cannot be a `T` for its address alone.
+/// Refuses NULL and addresses that are not aligned for a `T`.
 fn check<T>(pointer: *const T, argument: &str) -> Result<(), Failure> {
     if pointer.is_null() {
         return Err(null(argument));
@@ -16,37 +18,37 @@ fn check<T>(pointer: *const T, argument: &str) -> Result<(), Failure> {
     if !pointer.is_aligned() {
         return Err(unknown(
             argument,
-            &format!("an address that {} divides", align_of::<T>()),
+            &format!("an address that is a multiple of {}", align_of::<T>()),
             format_args!("{pointer:p}"),
         ));
     }
     Ok(())
 }
 
-/// A handle or struct of the caller's.
+/// Borrows the caller's handle or struct.
 ///
 /// # Safety
-/// It is NULL or a live `T`.
+/// The pointer is NULL or points to a live `T`.
 pub(crate) unsafe fn handle<'a, T>(pointer: *const T, argument: &str) -> Result<&'a T, Failure> {
     check(pointer, argument)?;
-    // SAFETY: not NULL; the rest is promised by the caller of this function.
+    // SAFETY: not NULL; the caller of this function promises the rest.
     Ok(unsafe { &*pointer })
 }
 
-/// Where an output goes.
+/// Checks the pointer through which an output is written.
 pub(crate) fn output<T>(pointer: *mut T, argument: &str) -> Result<Output<T>, Failure> {
     check(pointer, argument)?;
     Ok(Output(pointer))
 }
 
-/// Where an output goes: not NULL, and aligned.
+/// A pointer through which an output is written: not NULL, and aligned.
 pub(crate) struct Output<T>(*mut T);
 
 impl<T> Output<T> {
-    /// Writes the output; the last thing that a body does.
+    /// Writes the output. This is the last step of a function.
     ///
     /// # Safety
-    /// The pointer may be written.
+    /// The pointer can be written to.
     pub(crate) unsafe fn write(self, value: T) {
         // SAFETY: the caller of this function promises it.
         unsafe { self.0.write(value) }
@@ -54,20 +56,20 @@ impl<T> Output<T> {
 }
 
 impl<T> Output<*mut T> {
-    /// Writes a handle that the caller must free.
+    /// Writes a new handle, which the caller then owns.
     ///
     /// # Safety
-    /// The pointer may be written.
+    /// The pointer can be written to.
     pub(crate) unsafe fn give(self, value: T) {
         // SAFETY: the caller of this function promises it.
         unsafe { self.0.write(Box::into_raw(Box::new(value))) }
     }
 }
 
-/// Takes a handle back and drops it; NULL is nothing.
+/// Takes a handle back and drops it. Does nothing for NULL.
 ///
 /// # Safety
-/// It is NULL or came from [`Output::give`], and is not used again.
+/// The pointer is NULL or came from [`Output::give`], and is not used again.
 pub(crate) unsafe fn free<T>(pointer: *mut T) {
     if !pointer.is_null() {
         // SAFETY: the caller of this function promises it.
@@ -76,10 +78,10 @@ pub(crate) unsafe fn free<T>(pointer: *mut T) {
     }
 }
 
-/// A text that may be NULL.
+/// Borrows a string that may be NULL.
 ///
 /// # Safety
-/// It is NULL or ends in a zero byte, and lives while it is used.
+/// The string is NULL, or ends with a zero byte and lives as long as the result.
 pub(crate) unsafe fn optional_text<'a>(pointer: *const c_char, argument: &str) -> Result<Option<&'a str>, Failure> {
     if pointer.is_null() {
         return Ok(None);
@@ -90,7 +92,7 @@ pub(crate) unsafe fn optional_text<'a>(pointer: *const c_char, argument: &str) -
         .map_err(|error| Failure::new(SegvolStatus::Utf8, format!("{argument}: expected UTF-8, found {error}")))
 }
 
-/// A text.
+/// Borrows a string.
 ///
 /// # Safety
 /// As for [`optional_text`].
@@ -99,23 +101,23 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, argument: &str) -> Result<
     unsafe { optional_text(pointer, argument) }?.ok_or_else(|| null(argument))
 }
 
-/// `len` elements, which may be NULL if there are none.
+/// Borrows `len` elements. The pointer may be NULL if `len` is 0.
 ///
 /// # Safety
-/// There are that many, aligned, and they live while they are used.
+/// There are that many elements, and they live as long as the result.
 pub(crate) unsafe fn slice<'a, T>(pointer: *const T, len: usize, argument: &str) -> Result<&'a [T], Failure> {
     if len == 0 {
         return Ok(&[]);
     }
     check(pointer, argument)?;
     if len > isize::MAX as usize / size_of::<T>().max(1) {
-        return Err(Failure::new(SegvolStatus::Argument, format!("{argument}: {len} elements fit no memory")));
+        return Err(Failure::new(SegvolStatus::Argument, format!("{argument}: {len} elements do not fit into memory")));
     }
-    // SAFETY: not NULL, not too long; the rest is promised by the caller of this function.
+    // SAFETY: not NULL, aligned and not too long; the caller of this function promises the rest.
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
 }
 
-/// `len` texts.
+/// Borrows `len` strings.
 ///
 /// # Safety
 /// As for [`slice`] and [`text`].
@@ -131,13 +133,12 @@ pub(crate) unsafe fn texts<'a>(
     texts.map(|(index, &pointer)| unsafe { text(pointer, &format!("{argument}[{index}]")) }).collect()
 }
 
-/// A text that the caller must free with `segvol_string_free`.
-pub(crate) fn owned_text(mut text: String) -> *mut c_char {
-    text.retain(|c| c != '\0');
-    CString::new(text).unwrap_or_default().into_raw()
+/// Makes a string that the caller owns and frees with `segvol_string_free`. Zero bytes in it are left out.
+pub(crate) fn owned_text(text: String) -> *mut c_char {
+    c_string(text).into_raw()
 }
 
-/// The text of a number of an enum.
+/// The failure for a value that is not allowed.
 pub(crate) fn unknown(argument: &str, expected: &str, found: impl std::fmt::Display) -> Failure {
     Failure::new(SegvolStatus::Argument, format!("{argument}: expected {expected}, found {found}"))
 }

@@ -1,4 +1,4 @@
-//! The one fence between Rust and C: no panic crosses, and a failure leaves its message for the thread.
+//! The boundary between Rust and C: catches panics, and keeps the message of a failure for the thread.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -6,17 +6,19 @@ use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
-use crate::status::{Failure, SegvolStatus};
+use crate::failure::Failure;
+use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
-    /// How many fences the thread is inside of: a callback may call in again.
+    /// How many calls of `caught` the thread is inside. More than one, if a callback calls the library.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
-    /// Where the thread last panicked.
+    /// Where the thread panicked last.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs the body of a function that C calls.
+/// Runs the body of a function that C calls, and returns its status.
 pub(crate) fn fence(body: impl FnOnce() -> Result<(), Failure>) -> SegvolStatus {
     match caught(body) {
         Ok(Ok(())) => SegvolStatus::Ok,
@@ -31,7 +33,7 @@ pub(crate) fn fence(body: impl FnOnce() -> Result<(), Failure>) -> SegvolStatus 
     }
 }
 
-/// As [`fence`], for a function that gives a value, `otherwise` if its body panics.
+/// As [`fence`], for a function that returns a value; it returns `otherwise` if the body panics.
 pub(crate) fn fence_value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     caught(body).unwrap_or_else(|message| {
         remember(message);
@@ -39,29 +41,28 @@ pub(crate) fn fence_value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     })
 }
 
-/// The message of the thread's last failure.
+/// Returns the message of the thread's last failure.
 pub(crate) fn last_error() -> *const c_char {
-    // A thread that ends has none any more.
+    // A thread that is ending has no message any more.
     let message = LAST_ERROR.try_with(|message| message.try_borrow().map(|message| message.as_ptr()));
     message.ok().and_then(Result::ok).unwrap_or(c"".as_ptr())
 }
 
-fn remember(mut message: String) {
-    message.retain(|c| c != '\0');
-    let message = CString::new(message).unwrap_or_default();
+fn remember(message: String) {
+    let message = c_string(message);
     let _ = LAST_ERROR.try_with(|last| *last.borrow_mut() = message);
 }
 
-/// Gives the body's value, or what its panic said and where.
+/// Returns the value of the body, or the message and the place of its panic.
 fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     quiet();
     DEPTH.with(|depth| depth.set(depth.get() + 1));
-    // A handle whose call panicked is left as whole as the runtime leaves it: its state is behind locks that know.
+    // `AssertUnwindSafe`: the state that a handle shares is behind locks, which notice a panic.
     let result = catch_unwind(AssertUnwindSafe(body));
     DEPTH.with(|depth| depth.set(depth.get() - 1));
     result.map_err(|payload| {
         let place = PLACE.try_with(RefCell::take).unwrap_or_default();
-        format!("a mistake in libsegvol {}: panic{place}: {}", env!("CARGO_PKG_VERSION"), said(&*payload))
+        format!("a fault in libsegvol {}: panic{place}: {}", env!("CARGO_PKG_VERSION"), said(&*payload))
     })
 }
 
@@ -70,7 +71,7 @@ fn said(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
-/// A library does not print: inside a fence a panic's place is kept for the message instead.
+/// Keeps panics inside a fence from being printed, because a library does not print. Their place goes into the message.
 fn quiet() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     fn message() -> String {
-        // SAFETY: the message lives until this thread's next failure.
+        // SAFETY: the message is valid until this thread's next failure.
         unsafe { CStr::from_ptr(last_error()) }.to_string_lossy().into_owned()
     }
 
@@ -106,16 +107,16 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_kept_for_its_thread_alone() {
+    fn each_thread_has_its_own_message() {
         assert_eq!(fence(|| Err(Failure::new(SegvolStatus::Shape, "a\0b"))), SegvolStatus::Shape);
         assert_eq!(message(), "ab");
         std::thread::spawn(|| assert_eq!(message(), "")).join().expect("joined");
         assert_eq!(fence(|| Ok(())), SegvolStatus::Ok);
-        assert_eq!(message(), "ab", "a success leaves it");
+        assert_eq!(message(), "ab", "a success does not change it");
     }
 
     #[test]
-    fn fences_may_stand_inside_one_another() {
+    fn fences_can_be_nested() {
         let outer = fence(|| {
             assert_eq!(fence(|| panic!("inner")), SegvolStatus::Internal);
             Ok(())

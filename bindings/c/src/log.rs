@@ -1,7 +1,7 @@
-//! What the library and ONNX Runtime have to say while they work.
+//! Log messages of the library and of ONNX Runtime.
 
 use std::cell::Cell;
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Once, PoisonError, RwLock};
@@ -12,37 +12,52 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::arguments::unknown;
+use crate::failure::Failure;
 use crate::fence::fence;
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
-/// How much is told: a level and all above it.
+/// The level of a log message. A program that asks for a level also gets the more severe ones, which have lower
+/// numbers.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug)]
 pub enum SegvolLogLevel {
-    /// Nothing.
+    /// No messages.
     Off = 0,
-    /// What went wrong.
+    /// Errors.
     Error = 1,
-    /// What may be wrong.
+    /// Possible problems.
     Warn = 2,
-    /// What was decided, such as which provider `auto` passed over.
+    /// Decisions, such as which providers `auto` skipped.
     Info = 3,
-    /// How it is done.
+    /// Details of each step.
     Debug = 4,
-    /// Everything.
+    /// All messages.
     Trace = 5,
 }
 
-/// Is told a message: its SegvolLogLevel, and a line of UTF-8 that lives until it returns.
+/// A callback that receives log messages.
 ///
-/// It may run in any thread, in several at once, and must return: no longjmp, no C++ exception may leave it. It may call
-/// this library, whose messages are then lost, but not segvol_log_set().
+/// - `level`: the level of the message, a SegvolLogLevel.
+/// - `message`: the message in UTF-8. It is valid until the callback returns.
+/// - `user_data`: the pointer that was passed to segvol_log_set().
+///
+/// It may be called in any thread, and in several threads at the same time. It must return: it must not call longjmp(),
+/// and no C++ exception may leave it. It may call this library, except segvol_log_set(). Messages of such calls are
+/// dropped.
 pub type SegvolLog = Option<unsafe extern "C" fn(level: i32, message: *const c_char, user_data: *mut c_void)>;
 
-/// Says where messages go, for the whole process; by default nowhere. `level`: the highest SegvolLogLevel that is told.
-/// `log`: NULL for nowhere. When this returns, the function that was set before runs no more: its `user_data` may be freed.
+/// Sets the log callback of the whole process. By default there is none, and messages are dropped.
 ///
-/// ARGUMENT; CALLBACK when called by a log function. Any thread.
+/// - `level`: a SegvolLogLevel; messages of this level and of all lower numbers are passed on.
+/// - `log`: the callback, or NULL for none.
+/// - `user_data`: a pointer that the callback receives. It must stay valid until another callback is set.
+///
+/// When this function returns, the previous callback is no longer running and will not be called again, so its
+/// `user_data` may be freed.
+///
+/// Errors: ARGUMENT, CALLBACK if called from a log callback. On failure the previous callback stays.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_log_set(level: i32, log: SegvolLog, user_data: *mut c_void) -> SegvolStatus {
     fence(|| {
@@ -50,17 +65,18 @@ pub unsafe extern "C" fn segvol_log_set(level: i32, log: SegvolLog, user_data: *
             return Err(unknown("level", "one of SegvolLogLevel, 0 to 5", level));
         }
         if LOGGING.get() {
-            let message = "segvol_log_set: a log function must not call it: it would wait for itself";
+            let message =
+                "segvol_log_set: must not be called from a log callback, because it waits for that callback to return";
             return Err(Failure::new(SegvolStatus::Callback, message));
         }
         static INSTALLED: Once = Once::new();
-        // A library of its own: no one else can have set a subscriber for the copy of `tracing` in it.
+        // This cannot fail: the library contains its own copy of `tracing`, for which nothing else sets a subscriber.
         INSTALLED.call_once(|| drop(tracing::subscriber::set_global_default(Sink)));
         let mut target = TARGET.write().unwrap_or_else(PoisonError::into_inner);
         *target = log.map(|function| Target { function, user_data });
         LEVEL.store(if log.is_some() { level } else { 0 }, Ordering::Relaxed);
         drop(target);
-        // `tracing` remembers who asked for nothing.
+        // `tracing` caches which messages were not wanted before.
         tracing::callsite::rebuild_interest_cache();
         Ok(())
     })
@@ -71,7 +87,7 @@ struct Target {
     user_data: *mut c_void,
 }
 
-// SAFETY: `segvol_log_set` asks for a function that may run in any thread, in several at once, with this data.
+// SAFETY: `segvol_log_set` requires a function that may run in any thread, and in several at once, with this data.
 unsafe impl Send for Target {}
 // SAFETY: as above.
 unsafe impl Sync for Target {}
@@ -80,16 +96,16 @@ static TARGET: RwLock<Option<Target>> = RwLock::new(None);
 static LEVEL: AtomicI32 = AtomicI32::new(0);
 
 thread_local! {
-    /// Whether the thread is inside the log function.
+    /// Whether the thread is inside the log callback.
     static LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Hands events to the log function.
+/// Passes events of `tracing` to the log callback.
 struct Sink;
 
 impl Subscriber for Sink {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::sometimes() // The level changes.
+        Interest::sometimes() // The level can change.
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -110,10 +126,9 @@ impl Subscriber for Sink {
         }
         let mut line = Line(String::new());
         event.record(&mut line);
-        line.0.retain(|c| c != '\0');
-        let message = CString::new(line.0).unwrap_or_default();
+        let message = c_string(line.0);
         if let Some(target) = &*TARGET.read().unwrap_or_else(PoisonError::into_inner) {
-            // SAFETY: the caller's function, with the caller's data; a writer waits until it is done.
+            // SAFETY: the function and the data belong together, and stay valid: replacing them waits for this lock.
             unsafe { (target.function)(number(*event.metadata().level()), message.as_ptr(), target.user_data) };
         }
         LOGGING.set(false);
@@ -135,12 +150,12 @@ fn number(level: Level) -> i32 {
     level as i32
 }
 
-/// The message, then what else the event carries, as `name=value`.
+/// The message of an event, followed by its other fields as `name=value`.
 struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => {
                 let rest = std::mem::take(&mut self.0);

@@ -1,4 +1,4 @@
-//! Labels on the scan's grid.
+//! Masks: labels on the scan's grid.
 
 use std::ffi::c_char;
 use std::path::Path;
@@ -7,9 +7,10 @@ use segvol::Mask;
 use segvol::mask::Labels;
 
 use crate::arguments::{free, handle, output, text};
+use crate::failure::{Failure, Named};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, Named, SegvolStatus};
+use crate::status::SegvolStatus;
 
 /// One label per voxel, on the scan's grid; 0 is background.
 pub struct SegvolMask(pub(crate) Mask);
@@ -20,45 +21,53 @@ impl From<Mask> for SegvolMask {
     }
 }
 
-/// What a mask says of one label. Set `size` with segvol_mask_statistics_init().
+/// Measurements of one label of a mask.
+///
+/// Initialise it with segvol_mask_statistics_init().
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SegvolMaskStatistics {
     /// Set by segvol_mask_statistics_init().
     pub size: usize,
-    /// Voxels that have the label.
+    /// Number of voxels with the label.
     pub voxels: u64,
-    /// Their volume in millilitres.
+    /// Volume of these voxels, in millilitres.
     pub volume_ml: f64,
-    /// Least i, j, k among them; 0 where there are none.
+    /// Smallest i, j, k of these voxels; 0 if there are none.
     pub box_min: [usize; 3],
-    /// Greatest i, j, k among them, inclusive; 0 where there are none.
+    /// Largest i, j, k of these voxels, inclusive; 0 if there are none.
     pub box_max: [usize; 3],
 }
 
-// SAFETY: `repr(C)`, the size first, numbers alone, no padding at the end.
+// SAFETY: `repr(C)`, the size comes first, all fields are numbers, no padding at the end.
 unsafe impl Versioned for SegvolMaskStatistics {
     const NAME: &'static str = "SegvolMaskStatistics";
     const FIRST_SIZE: usize = size_of::<Self>();
     const DEFAULT: Self = Self { size: size_of::<Self>(), voxels: 0, volume_ml: 0.0, box_min: [0; 3], box_max: [0; 3] };
 }
 
-/// Writes the mask as NIfTI on the scan's grid, with the affine and codes of the scan's file; .nii or .nii.gz by the name.
-/// The file appears whole or not at all. `path`: UTF-8.
+/// Writes the mask to a NIfTI file, with the affine and the coordinate codes of the scan's file.
 ///
-/// WRITE. Any thread.
+/// - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
+///
+/// The write is atomic: on failure there is no new file, and an existing file is unchanged.
+///
+/// Errors: WRITE.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_save(mask: *const SegvolMask, path: *const c_char) -> SegvolStatus {
     fence(|| {
         // SAFETY: NULL or a live mask.
         let mask = unsafe { handle(mask, "mask") }?;
-        // SAFETY: a text, as the comment above asks.
+        // SAFETY: a string, as the rules of the header require.
         let path = unsafe { text(path, "path") }?;
         mask.0.save(Path::new(path)).named("path")
     })
 }
 
-/// The number of voxels along the scan's axes i, j, k.
+/// Gets the number of voxels along the axes i, j, k of the scan.
+///
+/// - `shape`: receives three numbers. Unchanged on failure.
 ///
 /// Any thread.
 /// cbindgen:ptrs-as-arrays=[[shape;3]]
@@ -74,10 +83,13 @@ pub unsafe extern "C" fn segvol_mask_shape(mask: *const SegvolMask, shape: *mut 
     })
 }
 
-/// The mask where it lies, without a copy: one byte per voxel, i fastest, then j, k. `*voxels` is the mask's, and lives as
-/// long as it does.
+/// Gets the labels of a mask without a copy.
 ///
-/// BUFFER for a mask of more than 255 labels: segvol_mask_copy_u16() has those. Any thread.
+/// - `voxels`: receives the address of the labels: one byte per voxel, without gaps, i fastest, then j, then k. The
+///   mask owns them, and they are valid until it is freed. Unchanged on failure.
+///
+/// Errors: BUFFER if the mask has labels above 255; use segvol_mask_copy_u16() then.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_voxels(mask: *const SegvolMask, voxels: *mut *const u8) -> SegvolStatus {
     fence(|| {
@@ -91,12 +103,15 @@ pub unsafe extern "C" fn segvol_mask_voxels(mask: *const SegvolMask, voxels: *mu
     })
 }
 
-/// Copies the mask, one byte per voxel.
+/// Copies the labels of a mask, one byte per voxel.
 ///
-/// `voxels`: where voxel (0, 0, 0) goes. `len`: bytes that may be written from there on. `strides`: bytes from a voxel to its
-/// neighbour along i, j, k, all positive; NULL: no gaps, i fastest, then j, k. Bytes between voxels are left as they are.
+/// - `voxels`: the address for voxel (0, 0, 0).
+/// - `len`: number of bytes that may be written, counted from there.
+/// - `strides`: bytes from a voxel to its neighbour along i, j, k, all positive. NULL: without gaps, i fastest, then j,
+///   then k. Bytes between voxels are not changed.
 ///
-/// STRIDE; BUFFER if `len` is too small, or for a mask of more than 255 labels. Nothing is written then. Any thread.
+/// Errors: STRIDE, BUFFER if `len` is too small or the mask has labels above 255. On failure nothing is written.
+/// Any thread.
 /// cbindgen:ptrs-as-arrays=[[strides;3]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_copy(
@@ -114,9 +129,12 @@ pub unsafe extern "C" fn segvol_mask_copy(
     })
 }
 
-/// As segvol_mask_copy(), two bytes per voxel; `len` and `strides` count uint16_t, not bytes.
+/// Copies the labels of a mask, two bytes per voxel.
 ///
-/// STRIDE; BUFFER if `len` is too small. Nothing is written then. Any thread.
+/// As segvol_mask_copy(), but `len` and `strides` count uint16_t, not bytes.
+///
+/// Errors: STRIDE, BUFFER if `len` is too small. On failure nothing is written.
+/// Any thread.
 /// cbindgen:ptrs-as-arrays=[[strides;3]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_copy_u16(
@@ -142,14 +160,17 @@ fn bytes(mask: &Mask) -> Result<&[u8], Failure> {
     match mask.labels() {
         Labels::U8(labels) => Ok(labels),
         Labels::U16(_) => {
-            let message = "mask: expected at most 255 labels for one byte per voxel, found more";
+            let message =
+                "mask: expected at most 255 labels for one byte per voxel, found more; use segvol_mask_copy_u16()";
             Err(Failure::new(SegvolStatus::Buffer, message))
         }
     }
 }
 
+/// Copies labels to `to`, with strides in elements.
+///
 /// # Safety
-/// `to` is NULL or `len` elements can be written there; `strides` is NULL or three numbers.
+/// `to` is NULL or `len` elements can be written there; `strides` is NULL or points to three numbers.
 unsafe fn copy<T: Copy, U: From<T>>(
     labels: &[T],
     shape: [usize; 3],
@@ -171,34 +192,41 @@ unsafe fn copy<T: Copy, U: From<T>>(
     let reach =
         (0..3).try_fold(1_usize, |reach, axis| reach.checked_add((shape[axis] - 1).checked_mul(strides[axis])?));
     if reach.is_none_or(|reach| reach > len) {
-        let needed = reach.map_or_else(|| "more than memory has".to_owned(), |reach| reach.to_string());
+        let needed = reach.map_or_else(|| "more than an address can hold".to_owned(), |reach| reach.to_string());
         return Err(Failure::new(SegvolStatus::Buffer, format!("len: expected at least {needed}, found {len}")));
     }
     for (row, labels) in labels.chunks_exact(ni).enumerate() {
         let start = row % nj * strides[1] + row / nj * strides[2];
         for (i, &label) in labels.iter().enumerate() {
-            // SAFETY: at most `reach`, which is at most `len`.
+            // SAFETY: the index is less than `reach`, which is at most `len`.
             unsafe { to.add(start + i * strides[0]).write(U::from(label)) };
         }
     }
     Ok(())
 }
 
-/// Sets `size`. `size`: sizeof(SegvolMaskStatistics).
+/// Sets `size` of the struct, and all other fields to 0.
 ///
-/// ARGUMENT. Any thread.
+/// - `size`: sizeof(SegvolMaskStatistics).
+///
+/// Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_statistics_init(
     statistics: *mut SegvolMaskStatistics,
     size: usize,
 ) -> SegvolStatus {
-    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    // SAFETY: NULL or `size` bytes, as the rules of the header require.
     fence(|| unsafe { sized::init(statistics, size, "statistics") })
 }
 
-/// Measures one label: 1 for a mask of one object. A label that no voxel has is no error: 0 voxels.
+/// Measures one label of a mask.
 ///
-/// ARGUMENT. Any thread.
+/// - `label`: the label; 1 in a mask of one object. A label that no voxel has is not an error: it has 0 voxels.
+/// - `statistics`: receives the measurements. It must be initialised. Unchanged on failure.
+///
+/// Errors: ARGUMENT if `statistics` is not initialised.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_statistics(
     mask: *const SegvolMask,
@@ -222,9 +250,9 @@ pub unsafe extern "C" fn segvol_mask_statistics(
     })
 }
 
-/// Frees a mask. NULL is nothing.
+/// Frees a mask. NULL is allowed and does nothing.
 ///
-/// Any thread, when no other uses this handle.
+/// Any thread, but not while another thread uses this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_free(mask: *mut SegvolMask) {
     // SAFETY: NULL or a live mask that is not used again.
@@ -248,7 +276,7 @@ mod tests {
         let mask = mask((0..12).map(|n| n * 100).collect::<Vec<u16>>());
         let (mut bytes, mut words) = ([7_u8; 12], [7_u16; 12]);
         let mut voxels = std::ptr::null();
-        // SAFETY: live buffers of the length that is said.
+        // SAFETY: live buffers of these lengths.
         unsafe {
             assert_eq!(segvol_mask_copy(&mask, bytes.as_mut_ptr(), 12, std::ptr::null()), SegvolStatus::Buffer);
             assert_eq!(segvol_mask_voxels(&mask, &mut voxels), SegvolStatus::Buffer);
@@ -259,13 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_keeps_the_gaps_and_the_end() {
+    fn a_copy_does_not_change_bytes_between_and_after_voxels() {
         let mask = mask((1..=12).collect::<Vec<u8>>());
         let mut bytes = [0_u8; 31];
         // k fastest, a gap after every voxel, one more after every row.
         let strides = [10, 5, 2];
         let copy = |bytes: &mut [u8]| {
-            // SAFETY: a live buffer of the length that is said.
+            // SAFETY: a live buffer of this length.
             unsafe { segvol_mask_copy(&mask, bytes.as_mut_ptr(), bytes.len(), strides.as_ptr()) }
         };
         assert_eq!(copy(&mut bytes[..27]), SegvolStatus::Buffer);

@@ -1,4 +1,4 @@
-//! A bundle, opened.
+//! A model: an open bundle.
 
 use std::ffi::c_char;
 use std::path::Path;
@@ -6,24 +6,29 @@ use std::path::Path;
 use segvol::{Error, Model, Options, Provider, StudyOptions};
 
 use crate::arguments::{free, handle, output, text};
+use crate::failure::Failure;
 use crate::fence::{fence, fence_value};
 use crate::options::{SegvolOptions, options};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
-/// A bundle, opened on a provider: sessions of ONNX Runtime, made once.
+/// An open bundle: its ONNX Runtime sessions on an execution provider.
 pub struct SegvolModel {
     pub(crate) model: Model,
-    /// How scans are segmented if segvol_study_new() is given no options.
+    /// How scans are segmented if segvol_study_new() gets no options.
     pub(crate) study_options: StudyOptions,
 }
 
-/// Opens a bundle, the folder that `segvol convert` makes: checks the hash of every file, then starts ONNX Runtime. Takes
-/// from a second to, with TensorRT's engines, minutes.
+/// Opens a bundle, which is the folder that `segvol convert` makes.
 ///
-/// `bundle`: the folder, UTF-8. `options`: NULL for the defaults. `*model` is the caller's, to be freed with
-/// segvol_model_free().
+/// Checks the hash of every file, then creates the ONNX Runtime sessions. This takes about a second, or minutes if
+/// TensorRT has to build its engines.
 ///
-/// BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT, RUN.
+/// - `bundle`: path of the folder.
+/// - `options`: NULL for the defaults.
+/// - `model`: receives the model. The caller owns it and frees it with segvol_model_free(). Unchanged on failure.
+///
+/// Errors: BUNDLE, LIBRARY, PROVIDER_UNKNOWN, PROVIDER_MISSING, PROVIDER_FAILED, PROVIDER_OPTION, OPTION, ARGUMENT,
+/// RUN.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_model_open(
@@ -33,9 +38,9 @@ pub unsafe extern "C" fn segvol_model_open(
 ) -> SegvolStatus {
     fence(|| {
         let out = output(model, "model")?;
-        // SAFETY: a text, as the comment above asks.
+        // SAFETY: a string, as the rules of the header require.
         let bundle = unsafe { text(bundle, "bundle") }?;
-        // SAFETY: NULL or initialised options, as the comment above asks.
+        // SAFETY: NULL or initialised options, as the rules of the header require.
         let (options, study_options) = unsafe { self::options(options) }?;
         study_options.check()?;
         let opened = Model::open(Path::new(bundle), &options);
@@ -53,7 +58,7 @@ pub unsafe extern "C" fn segvol_model_open(
     })
 }
 
-/// The argument that an error is about, where its message does not name it.
+/// The argument that an error is about, if the message does not already name it.
 fn argument(error: &Error, options: &Options) -> Option<&'static str> {
     match error {
         Error::Setting { .. } => None,
@@ -66,10 +71,11 @@ fn argument(error: &Error, options: &Options) -> Option<&'static str> {
     }
 }
 
-/// The provider that the model's graphs run on, such as `cpu`; with `auto`, the one that was chosen. NULL for NULL; never
-/// to be freed.
+/// Returns the execution provider of the model, such as `cpu`. For a model that was opened with `auto`, this is the
+/// chosen one.
 ///
-/// Any thread, any time.
+/// The string is static and never to be freed. NULL if `model` is NULL.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_model_provider(model: *const SegvolModel) -> *const c_char {
     fence_value(std::ptr::null(), || {
@@ -95,9 +101,11 @@ pub(crate) fn c_name(provider: Provider) -> &'static std::ffi::CStr {
     }
 }
 
-/// What the bundle holds, as JSON text: its manifest. `*json` is the caller's, to be freed with segvol_string_free().
+/// Gets the manifest of the bundle, as JSON. It describes the content of the bundle.
 ///
-/// Any thread; side by side with anything but the model's free.
+/// - `json`: receives the manifest. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
+///
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_model_manifest(model: *const SegvolModel, json: *mut *mut c_char) -> SegvolStatus {
     fence(|| {
@@ -111,9 +119,9 @@ pub unsafe extern "C" fn segvol_model_manifest(model: *const SegvolModel, json: 
     })
 }
 
-/// Frees a model. Studies and results that were made with it stay whole: they share what they need. NULL is nothing.
+/// Frees a model. Studies and results that were made with it stay valid. NULL is allowed and does nothing.
 ///
-/// Any thread, when no other uses this handle.
+/// Any thread, but not while another thread uses this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_model_free(model: *mut SegvolModel) {
     // SAFETY: NULL or a live model that is not used again.
@@ -129,15 +137,5 @@ mod tests {
         for provider in Provider::ALL {
             assert_eq!(c_name(provider).to_str(), Ok(provider.name()));
         }
-    }
-
-    #[test]
-    fn a_model_may_be_shared_between_threads() {
-        fn shared<T: Send + Sync>() {}
-        shared::<SegvolModel>();
-        shared::<crate::study::SegvolStudy>();
-        shared::<crate::result::SegvolResult>();
-        shared::<crate::mask::SegvolMask>();
-        shared::<crate::volume::SegvolVolume>();
     }
 }

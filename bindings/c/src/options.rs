@@ -1,4 +1,4 @@
-//! How a bundle is opened and scans are segmented.
+//! Options for opening a bundle and for segmenting scans.
 
 use std::ffi::c_char;
 use std::path::PathBuf;
@@ -7,71 +7,77 @@ use segvol::{Options, Orientation, Profile, Provider, StudyOptions};
 use segvol_onnx::Stage;
 
 use crate::arguments::{handle, optional_text, texts, unknown};
+use crate::failure::Failure;
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
-/// Which axes the model sees.
+/// The axes in which the model sees a scan.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug)]
 pub enum SegvolOrientation {
-    /// The patient's: one scan gives one mask, in whatever order it is stored.
+    /// The patient's axes: the mask does not depend on the order in which the scan is stored.
     Ras = 0,
-    /// As they are stored: what the released demo does.
+    /// The axes as they are stored, as in SegVol's released demo.
     Stored = 1,
 }
 
-/// How windows and prompts of the zoom-in pass are chosen.
+/// How the windows and prompts of the zoom-in pass are chosen.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug)]
 pub enum SegvolProfile {
-    /// Objects share windows.
+    /// The toolkit's own choice, in which objects share windows.
     Default = 0,
-    /// The released code to the letter.
+    /// Exactly as in SegVol's released code.
     Released = 1,
 }
 
-/// How a bundle is opened and scans are segmented. Set it up with segvol_options_init(): then all are defaults.
+/// Options for opening a bundle and for segmenting scans.
+///
+/// Initialise it with segvol_options_init(), which sets all defaults.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SegvolOptions {
     /// Set by segvol_options_init().
     pub size: usize,
-    /// Where the graphs run: "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml", "rocm", "migraphx", "xnnpack" or
-    /// "webgpu"; NULL or "auto": the best that works.
+    /// The execution provider: "cpu", "cuda", "tensorrt", "openvino", "coreml", "directml", "rocm", "migraphx",
+    /// "xnnpack" or "webgpu". NULL or "auto" for the best one that works.
     pub provider: *const c_char,
-    /// Which of the bundle's precisions is run: "fp32", "fp16" or "int8"; NULL: what the provider runs best.
+    /// The precision to run, which the bundle must contain: "fp32", "fp16" or "int8". NULL for the one that suits the
+    /// provider best.
     pub precision: *const c_char,
-    /// ONNX Runtime's library file. NULL: the one that the process has loaded, else the variable ORT_DYLIB_PATH, else
-    /// libonnxruntime.so beside the program, beside libsegvol.so, or where the dynamic loader finds it. A process can load
-    /// only one.
+    /// Path of the ONNX Runtime library. NULL for the first of these: the library that the process has already loaded;
+    /// the path in the environment variable ORT_DYLIB_PATH; libonnxruntime.so beside the program, beside libsegvol.so,
+    /// or where the dynamic loader finds it. A process can load only one.
     pub library: *const c_char,
-    /// Options of the provider, "KEY=VALUE" or "PROVIDER.KEY=VALUE" each, such as "cuda.device=1".
+    /// Options of the provider, each "KEY=VALUE" or "PROVIDER.KEY=VALUE", such as "cuda.device=1". May be NULL if there
+    /// are none.
     pub provider_options: *const *const c_char,
-    /// How many there are.
+    /// Number of provider options.
     pub provider_options_len: usize,
-    /// Stages that run elsewhere, "STAGE=PROVIDER" each, such as "mask_decoder=cpu".
+    /// Other providers for single stages, each "STAGE=PROVIDER", such as "mask_decoder=cpu". May be NULL if there are
+    /// none.
     pub stage_providers: *const *const c_char,
-    /// How many there are.
+    /// Number of stage providers.
     pub stage_providers_len: usize,
-    /// Threads per graph; 0: as many as there are cores.
+    /// Number of threads per graph; 0 for the number of cores.
     pub threads: usize,
-    /// Most bytes of image embeddings that a study keeps, 2 GiB by default. With less, windows are encoded again; the
-    /// result is the same.
+    /// Maximum size of a study's cache of image embeddings, in bytes; 2 GiB by default. With a smaller cache, more
+    /// windows are encoded again; the result is the same.
     pub cache_bytes: usize,
-    /// Share of a window that the next one covers too, per axis: 0 to 0.95; 0.5 by default.
+    /// Overlap of neighbouring windows along each axis, as a fraction of the window: 0 to 0.95; 0.5 by default.
     pub overlap: f64,
-    /// Whether the zoom-in pass runs: 1 (the default), or 0 for a fast and coarse mask.
+    /// 1 (the default) to run the zoom-in pass, 0 for a fast but coarse mask.
     pub zoom_in: i32,
-    /// Which axes the model sees: a SegvolOrientation.
+    /// The axes in which the model sees a scan: a SegvolOrientation.
     pub orientation: i32,
-    /// How windows and prompts of the zoom-in pass are chosen: a SegvolProfile.
+    /// How the windows and prompts of the zoom-in pass are chosen: a SegvolProfile.
     pub profile: i32,
     /// Must be 0.
     pub reserved: i32,
 }
 
-// SAFETY: `repr(C)`, the size first, numbers and pointers alone, no padding at the end.
+// SAFETY: `repr(C)`, the size comes first, all fields are numbers or pointers, no padding at the end.
 unsafe impl Versioned for SegvolOptions {
     const NAME: &'static str = "SegvolOptions";
     const FIRST_SIZE: usize = size_of::<Self>();
@@ -94,19 +100,22 @@ unsafe impl Versioned for SegvolOptions {
     };
 }
 
-/// Sets defaults. `size`: sizeof(SegvolOptions).
+/// Sets all fields to their defaults.
 ///
-/// ARGUMENT. Any thread.
+/// - `size`: sizeof(SegvolOptions).
+///
+/// Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_options_init(options: *mut SegvolOptions, size: usize) -> SegvolStatus {
-    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    // SAFETY: NULL or `size` bytes, as the rules of the header require.
     fence(|| unsafe { sized::init(options, size, "options") })
 }
 
-/// The runtime's options; the defaults for NULL.
+/// Reads the options as options of the runtime. NULL gives the defaults.
 ///
 /// # Safety
-/// NULL, or initialised, with texts that live while they are read.
+/// The pointer is NULL or points to initialised options, whose strings are valid.
 pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, StudyOptions), Failure> {
     if pointer.is_null() {
         return Ok((Options::default(), StudyOptions::default()));
@@ -116,7 +125,7 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
     // SAFETY: not NULL, and initialised.
     let given = unsafe { sized::read(pointer, "options") }?;
     let (mut options, mut study) = (Options::default(), StudyOptions::default());
-    // SAFETY: texts or NULL, as promised.
+    // SAFETY: the caller of this function promises strings or NULL.
     let (provider, precision, library) = unsafe {
         (
             optional_text(given.provider, "options.provider")?,
@@ -132,7 +141,7 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
         options.precision = Some(name.parse().map_err(bad)?);
     }
     options.library = library.map(PathBuf::from);
-    // SAFETY: as many texts as promised.
+    // SAFETY: the caller of this function promises as many strings.
     let (provider_options, stage_providers) = unsafe {
         (
             texts(given.provider_options, given.provider_options_len, "options.provider_options")?,

@@ -1,35 +1,36 @@
-//! What the caller says of one object.
+//! The prompts that describe an object.
 
 use std::ffi::c_char;
 
 use segvol::{PointLabel, Prompt, Space};
 
 use crate::arguments::{handle, optional_text, slice, unknown};
+use crate::failure::Failure;
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
-/// What the coordinates of a prompt mean.
+/// The coordinate system of a prompt.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug)]
 pub enum SegvolSpace {
-    /// Voxels (i, j, k) of the scan as it was handed over, from 0; a voxel's centre is a whole number.
+    /// Voxels (i, j, k) of the scan as it is stored, counted from 0. Whole numbers are the centres of voxels.
     Voxel = 0,
-    /// Millimetres to the patient's right, front and head: NIfTI's world.
+    /// Millimetres to the patient's right, front and head: the world coordinates of NIfTI.
     Ras = 1,
-    /// Millimetres to the patient's left, back and head: DICOM's and ITK's world.
+    /// Millimetres to the patient's left, back and head: the world coordinates of DICOM and ITK.
     Lps = 2,
-    /// Voxels (d, h, w) of the model's zoom-out window, as the released code takes them.
+    /// Voxels (d, h, w) of the model's zoom-out window, as in SegVol's released code.
     Window = 3,
 }
 
-/// A point in the object, or beside it.
+/// A point inside or outside the object.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SegvolPoint {
-    /// Where, in the prompt's space.
+    /// Its coordinates, in the prompt's space.
     pub at: [f64; 3],
-    /// 1: in the object; 0: beside it.
+    /// 1: inside the object; 0: outside.
     pub label: i32,
     /// Must be 0.
     pub reserved: i32,
@@ -39,35 +40,37 @@ pub struct SegvolPoint {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SegvolBox {
-    /// Least coordinates.
+    /// The smallest coordinates.
     pub min: [f64; 3],
-    /// Greatest coordinates, inclusive.
+    /// The largest coordinates, inclusive.
     pub max: [f64; 3],
 }
 
-/// One object: any mix of a name, points and a box, but at least one of them. Set it up with segvol_prompt_init().
+/// The prompts for one object: a name, points, a box, or any combination of them, but at least one.
+///
+/// Initialise it with segvol_prompt_init().
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SegvolPrompt {
     /// Set by segvol_prompt_init().
     pub size: usize,
-    /// The object's name as a text prompt, such as "liver"; NULL: none.
+    /// The name of a structure as a text prompt, such as "liver"; NULL for no text prompt.
     pub text: *const c_char,
-    /// Points; NULL if there are none.
+    /// `points_len` points; may be NULL if there are none.
     pub points: *const SegvolPoint,
-    /// How many there are.
+    /// Number of points.
     pub points_len: usize,
-    /// A box; NULL: none.
+    /// A box around the object; NULL for no box.
     pub bounding_box: *const SegvolBox,
-    /// What to call the object in the report; NULL: its text, else "object".
+    /// The name of the object in the report. NULL for the text prompt, or "object" if there is none.
     pub name: *const c_char,
-    /// What the coordinates of points and box mean: a SegvolSpace; voxels by default.
+    /// The coordinate system of points and box: a SegvolSpace; voxels by default.
     pub space: i32,
     /// Must be 0.
     pub reserved: i32,
 }
 
-// SAFETY: `repr(C)`, the size first, numbers and pointers alone, no padding at the end.
+// SAFETY: `repr(C)`, the size comes first, all fields are numbers or pointers, no padding at the end.
 unsafe impl Versioned for SegvolPrompt {
     const NAME: &'static str = "SegvolPrompt";
     const FIRST_SIZE: usize = size_of::<Self>();
@@ -83,50 +86,59 @@ unsafe impl Versioned for SegvolPrompt {
     };
 }
 
-/// Sets defaults: a prompt that says nothing yet. `size`: sizeof(SegvolPrompt).
+/// Makes an empty prompt: sets all fields to their defaults.
 ///
-/// ARGUMENT. Any thread.
+/// - `size`: sizeof(SegvolPrompt).
+///
+/// Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_prompt_init(prompt: *mut SegvolPrompt, size: usize) -> SegvolStatus {
-    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    // SAFETY: NULL or `size` bytes, as the rules of the header require.
     fence(|| unsafe { sized::init(prompt, size, "prompt") })
 }
 
-/// The runtime's prompts, from `len` structs that are as far apart as the first says it is long. What C calls has a study
-/// besides; this is for tests that have none.
+/// Reads `len` structs as prompts of the runtime. The `size` of the first struct is the distance from each struct to
+/// the next.
+///
+/// The functions for C need a study; tests without one call this function.
 ///
 /// # Errors
-/// NULL, ARGUMENT, UTF8, or PROMPT for more objects than there can be labels.
+/// NULL, ARGUMENT, UTF8, or PROMPT for more objects than a mask can have labels.
 ///
 /// # Safety
-/// NULL, or `len` initialised prompts whose texts, points and boxes live while they are read.
+/// The pointer is NULL, or points to `len` initialised prompts whose strings, points and boxes are valid.
 pub unsafe fn prompts(pointer: *const SegvolPrompt, len: usize) -> Result<Vec<Prompt>, Failure> {
-    // SAFETY: NULL or a struct that begins with its size; NULL ends here.
+    // SAFETY: NULL, which is refused here, or a struct that begins with its size.
     let &stride = unsafe { handle(pointer.cast::<usize>(), "prompts") }?;
-    // The runtime has the same limit, but by then they would all have been read.
+    // The runtime has the same limit, but checks it only after all prompts were read.
     if len > usize::from(u16::MAX) {
         return Err(Failure::from(segvol::Error::from(segvol::PromptError::TooMany { found: len })).of("prompts"));
     }
     let mut prompts = Vec::new();
     for index in 0..len {
         let argument = if len == 1 { "prompt".to_owned() } else { format!("prompts[{index}]") };
-        // SAFETY: the structs of an array are as far apart as each is long, and there are `len` of them.
+        // SAFETY: `index` is less than `len`, and the structs of an array follow each other without gaps.
         let at = unsafe { pointer.cast::<u8>().add(index * stride) }.cast::<SegvolPrompt>();
-        // SAFETY: within the array. A size that is no multiple of a word would put the next one askew.
+        // SAFETY: within the array. Refuses a struct that is not aligned because `stride` is not a multiple of a word.
         unsafe { handle(at.cast::<usize>(), &argument) }?;
         // SAFETY: not NULL, and initialised.
         let given = unsafe { sized::read(at, &argument) }?;
         if given.size != stride {
-            return Err(unknown(&format!("{argument}.size"), &format!("{stride}, as the first has"), given.size));
+            return Err(unknown(
+                &format!("{argument}.size"),
+                &format!("{stride}, the size of the first prompt"),
+                given.size,
+            ));
         }
-        // SAFETY: as promised.
+        // SAFETY: the caller of this function promises it.
         prompts.push(unsafe { prompt(&given, &argument) }?);
     }
     Ok(prompts)
 }
 
 /// # Safety
-/// Texts, points and box live while they are read.
+/// Strings, points and box are valid.
 unsafe fn prompt(given: &SegvolPrompt, argument: &str) -> Result<Prompt, Failure> {
     let of = |field: &str| format!("{argument}.{field}");
     let space = match given.space {
@@ -140,7 +152,7 @@ unsafe fn prompt(given: &SegvolPrompt, argument: &str) -> Result<Prompt, Failure
         return Err(unknown(&of("reserved"), "0", given.reserved));
     }
     let mut prompt = Prompt::new().space(space);
-    // SAFETY: as promised.
+    // SAFETY: the caller of this function promises it.
     let (text, name, points) = unsafe {
         (
             optional_text(given.text, &of("text"))?,
@@ -159,7 +171,7 @@ unsafe fn prompt(given: &SegvolPrompt, argument: &str) -> Result<Prompt, Failure
         let label = match point.label {
             1 => PointLabel::Foreground,
             0 => PointLabel::Background,
-            other => return Err(unknown(&of("label"), "1 (in the object) or 0 (beside it)", other)),
+            other => return Err(unknown(&of("label"), "1 (inside the object) or 0 (outside)", other)),
         };
         if point.reserved != 0 {
             return Err(unknown(&of("reserved"), "0", point.reserved));

@@ -1,4 +1,4 @@
-//! What the loaded ONNX Runtime offers.
+//! The execution providers of the loaded ONNX Runtime.
 
 use std::ffi::{CStr, CString, c_char};
 use std::path::Path;
@@ -6,11 +6,13 @@ use std::path::Path;
 use segvol::probe::{self, LibraryReport};
 
 use crate::arguments::{free, handle, optional_text, output, owned_text};
+use crate::failure::Named;
 use crate::fence::{fence, fence_value};
 use crate::model::c_name;
-use crate::status::{Named, SegvolStatus};
+use crate::status::SegvolStatus;
+use crate::strings::c_string;
 
-/// The providers of ONNX Runtime, each tried.
+/// The execution providers of ONNX Runtime, and whether each can be used.
 pub struct SegvolProviders {
     list: Vec<Listed>,
     report: LibraryReport,
@@ -18,14 +20,19 @@ pub struct SegvolProviders {
 
 struct Listed {
     name: &'static CStr,
-    /// Why it cannot be used; none if it can.
+    /// Why it cannot be used; `None` if it can.
     problem: Option<CString>,
 }
 
-/// Loads ONNX Runtime and tries every provider with a small product of matrices. `library`: as in SegvolOptions; NULL for
-/// the one that is loaded, or would be. `*providers` is the caller's, to be freed with segvol_providers_free().
+/// Loads ONNX Runtime, and tries every execution provider with a small matrix product.
 ///
-/// LIBRARY. Any thread.
+/// - `library`: path of the ONNX Runtime library, as in SegvolOptions. NULL for the library that is already loaded, or
+///   that would be loaded by default.
+/// - `providers`: receives the list. The caller owns it and frees it with segvol_providers_free(). Unchanged on
+///   failure.
+///
+/// Errors: LIBRARY.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_new(
     library: *const c_char,
@@ -33,14 +40,14 @@ pub unsafe extern "C" fn segvol_providers_new(
 ) -> SegvolStatus {
     fence(|| {
         let out = output(providers, "providers")?;
-        // SAFETY: NULL or a text.
+        // SAFETY: NULL or a string.
         let library = unsafe { optional_text(library, "library") }?;
         let report = probe::probe_own(library.map(Path::new)).named("library")?;
         let listed = |state: &probe::ProviderState| Listed {
             name: c_name(state.provider),
             problem: (!state.usable).then(|| {
                 let reason = state.reason.clone().unwrap_or_else(|| "unknown".to_owned());
-                CString::new(reason.replace('\0', "")).unwrap_or_default()
+                c_string(reason)
             }),
         };
         let list = report.providers.iter().map(listed).collect();
@@ -50,7 +57,7 @@ pub unsafe extern "C" fn segvol_providers_new(
     })
 }
 
-/// How many providers there are, usable or not. 0 for NULL.
+/// Returns the number of providers, including those that cannot be used. 0 if `providers` is NULL.
 ///
 /// Any thread.
 #[unsafe(no_mangle)]
@@ -59,9 +66,12 @@ pub unsafe extern "C" fn segvol_providers_len(providers: *const SegvolProviders)
     fence_value(0, || unsafe { handle(providers, "providers") }.map_or(0, |providers| providers.list.len()))
 }
 
-/// The name of one provider, counted from 0, for `provider` of SegvolOptions; NULL for NULL or an index that is too high.
-/// It lives as long as the list.
+/// Returns the name of a provider, as `provider` of SegvolOptions takes it.
 ///
+/// - `index`: the provider, counted from 0.
+///
+/// The string belongs to the list and is valid until the list is freed. NULL if `providers` is NULL or `index` is too
+/// large.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_name(providers: *const SegvolProviders, index: usize) -> *const c_char {
@@ -73,9 +83,12 @@ pub unsafe extern "C" fn segvol_providers_name(providers: *const SegvolProviders
     })
 }
 
-/// Why one provider cannot be used; NULL if it can, and also for NULL or an index that is too high. It lives as long as the
-/// list.
+/// Returns the reason why a provider cannot be used, or NULL if it can be used.
 ///
+/// - `index`: the provider, counted from 0.
+///
+/// The string belongs to the list and is valid until the list is freed. Also NULL if `providers` is NULL or `index` is
+/// too large.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_problem(providers: *const SegvolProviders, index: usize) -> *const c_char {
@@ -88,8 +101,10 @@ pub unsafe extern "C" fn segvol_providers_problem(providers: *const SegvolProvid
     })
 }
 
-/// All that was found, as JSON text: the library's file, version and build, providers, devices. `*json` is the caller's, to
-/// be freed with segvol_string_free().
+/// Makes a report of the library and its providers, as JSON: the library's file, version and build, providers and
+/// devices.
+///
+/// - `json`: receives the report. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
 ///
 /// Any thread.
 #[unsafe(no_mangle)]
@@ -108,9 +123,9 @@ pub unsafe extern "C" fn segvol_providers_report(
     })
 }
 
-/// Frees a list. NULL is nothing.
+/// Frees a list of providers. NULL is allowed and does nothing.
 ///
-/// Any thread, when no other uses this handle.
+/// Any thread, but not while another thread uses this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_providers_free(providers: *mut SegvolProviders) {
     // SAFETY: NULL or a live list that is not used again.

@@ -1,4 +1,4 @@
-//! Several objects of one call.
+//! The objects that one call has segmented.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -6,11 +6,14 @@ use std::sync::Arc;
 use segvol::{Model, Prompt, Report, Segmentation, Study};
 
 use crate::arguments::{free, handle, output, owned_text};
+use crate::failure::Failure;
 use crate::fence::{fence, fence_value};
 use crate::mask::SegvolMask;
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 
-/// The objects of one call. It shares its study's image and embeddings: memory of both is free when the last of them is.
+/// The objects that one call has segmented.
+///
+/// A result shares the image and the embeddings of its study. Their memory is freed with the last handle that uses it.
 pub struct SegvolResult {
     pub(crate) study: Arc<Study>,
     pub(crate) model: Model,
@@ -18,7 +21,7 @@ pub struct SegvolResult {
     pub(crate) segmentations: Vec<Segmentation>,
 }
 
-/// How many objects there are: as many as prompts. 0 for NULL.
+/// Returns the number of objects, which is the number of prompts of the call. 0 if `result` is NULL.
 ///
 /// Any thread.
 #[unsafe(no_mangle)]
@@ -27,10 +30,13 @@ pub unsafe extern "C" fn segvol_result_len(result: *const SegvolResult) -> usize
     fence_value(0, || unsafe { handle(result, "result") }.map_or(0, |result| result.segmentations.len()))
 }
 
-/// The mask of one object, counted from 0: 1 in the object, 0 elsewhere; masks of objects may overlap. `*mask` is the
-/// caller's, to be freed with segvol_mask_free().
+/// Makes the mask of one object: 1 inside the object, 0 elsewhere. The masks of several objects can overlap.
 ///
-/// INDEX, MEMORY. Any thread.
+/// - `index`: the object, counted from 0, in the order of the prompts.
+/// - `mask`: receives the mask. The caller owns it and frees it with segvol_mask_free(). Unchanged on failure.
+///
+/// Errors: INDEX, MEMORY.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_result_mask(
     result: *const SegvolResult,
@@ -51,10 +57,14 @@ pub unsafe extern "C" fn segvol_result_mask(
     })
 }
 
-/// All objects in one mask: 1 for the first, 2 for the second, and so on, 0 for none; where they overlap, the one that the
-/// model is surer of. `*mask` is the caller's, to be freed with segvol_mask_free().
+/// Makes one mask of all objects: 1 for the first object, 2 for the second, and so on, and 0 for the background.
 ///
-/// MEMORY. Any thread.
+/// Where objects overlap, a voxel gets the label of the object for which the model is more confident.
+///
+/// - `mask`: receives the mask. The caller owns it and frees it with segvol_mask_free(). Unchanged on failure.
+///
+/// Errors: MEMORY.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_result_label_map(
     result: *const SegvolResult,
@@ -71,8 +81,12 @@ pub unsafe extern "C" fn segvol_result_label_map(
     })
 }
 
-/// What was done, as JSON text: bundle, provider and precision that ran, windows, times; volume, box and warnings per object,
-/// such as that a point in the air was moved to the body. `*json` is the caller's, to be freed with segvol_string_free().
+/// Makes a report of the call, as JSON.
+///
+/// It contains the bundle, the provider and precision that ran, the numbers of windows and the times. For each object
+/// it contains the volume, the box and the warnings, for example that a point in the air was moved to the body.
+///
+/// - `json`: receives the report. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
 ///
 /// Any thread.
 #[unsafe(no_mangle)]
@@ -89,9 +103,9 @@ pub unsafe extern "C" fn segvol_result_report(result: *const SegvolResult, json:
     })
 }
 
-/// Frees a result. Masks of it stay whole. NULL is nothing.
+/// Frees a result. Masks that were made from it stay valid. NULL is allowed and does nothing.
 ///
-/// Any thread, when no other uses this handle.
+/// Any thread, but not while another thread uses this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_result_free(result: *mut SegvolResult) {
     // SAFETY: NULL or a live result that is not used again.

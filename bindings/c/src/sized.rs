@@ -1,23 +1,23 @@
-//! Structs of the caller's that may be older, or newer, than this library's.
+//! Structs that grow from version to version: the caller's may be shorter or longer than this library's.
 //!
-//! Each begins with its own size. What an older program's lacks has its default; what a newer one's has beyond must be zero:
-//! then it asks for nothing that this library does not know.
+//! Each begins with its own size. Fields that an older program does not have get their defaults. Fields of a newer
+//! program that this library does not know must be zero, so that the program asks for nothing that would be ignored.
 
 use std::mem::MaybeUninit;
 
 use crate::arguments::{output, unknown};
-use crate::status::Failure;
+use crate::failure::Failure;
 
-/// A struct that begins with its size, and only grows.
+/// A struct that begins with its size and that later versions only extend.
 ///
-/// # Safety
-/// `repr(C)`, its first field is `size: usize`, every bit pattern is a value, and there is no padding at its end.
+/// # Safety The type is `repr(C)`, its first field is `size: usize`, every bit pattern is a value, and it has no
+/// padding at its end.
 pub(crate) unsafe trait Versioned: Copy {
-    /// Its name in C.
+    /// The name in C.
     const NAME: &'static str;
-    /// Its size in the first version.
+    /// The size in the first version.
     const FIRST_SIZE: usize;
-    /// What a program gets that sets nothing.
+    /// The value for a program that sets no field.
     const DEFAULT: Self;
 }
 
@@ -32,32 +32,33 @@ fn check<T: Versioned>(size: usize, argument: &str) -> Result<(), Failure> {
 /// Reads the caller's struct.
 ///
 /// # Safety
-/// `pointer` is not NULL, and as many bytes can be read as its first field says.
+/// `pointer` is aligned and not NULL, and as many bytes can be read as the first field says.
 pub(crate) unsafe fn read<T: Versioned>(pointer: *const T, argument: &str) -> Result<T, Failure> {
     // SAFETY: a `Versioned` begins with its size.
     let size = unsafe { pointer.cast::<usize>().read() };
     check::<T>(size, argument)?;
     let known = size.min(size_of::<T>());
     let mut value = MaybeUninit::new(T::DEFAULT);
-    // SAFETY: `known` bytes are there to be read, and fit; every bit pattern is a value.
+    // SAFETY: `known` bytes can be read and fit into `value`; every bit pattern is a value.
     let value = unsafe {
         value.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(pointer.cast(), known);
         value.assume_init()
     };
-    // SAFETY: `size` bytes are there to be read.
+    // SAFETY: `size` bytes can be read.
     let beyond = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
     if beyond.iter().any(|&byte| byte != 0) {
-        let expected = format!("only what this version of {} has ({} bytes) to be set", T::NAME, size_of::<T>());
+        let expected = format!("zeros after the {} bytes that this version of {} has", size_of::<T>(), T::NAME);
         return Err(unknown(
             argument,
             &expected,
-            format_args!("more in {size} bytes; the program is newer than libsegvol"),
+            format_args!("a field that is set in {size} bytes; the program is newer than libsegvol"),
         ));
     }
     Ok(value)
 }
 
-/// Writes defaults into the caller's struct of `size` bytes, and the size; what this library does not know becomes zero.
+/// Writes the defaults and `size` into the caller's struct of `size` bytes. Bytes that this library does not know
+/// become zero.
 ///
 /// # Safety
 /// `pointer` is NULL, which is refused, or `size` bytes can be written.
@@ -69,7 +70,7 @@ pub(crate) unsafe fn init<T: Versioned>(pointer: *mut T, size: usize, argument: 
     Ok(())
 }
 
-/// As [`init`], with a value, into a struct that has been initialised.
+/// As [`init`], but writes `value` into a struct that is already initialised.
 ///
 /// # Safety
 /// `pointer` is not NULL, and as many bytes can be written as its first field says.
@@ -87,7 +88,7 @@ pub(crate) unsafe fn fill<T: Versioned>(pointer: *mut T, value: &T, argument: &s
 unsafe fn write<T: Versioned>(pointer: *mut T, size: usize, value: &T) {
     let known = size.min(size_of::<T>());
     let bytes = pointer.cast::<u8>();
-    // SAFETY: `size` bytes can be written, `known` can be read; the first of them are the size.
+    // SAFETY: `size` bytes can be written, and `known` bytes can be read; the first bytes are the size.
     unsafe {
         bytes.copy_from_nonoverlapping(std::ptr::from_ref(value).cast(), known);
         bytes.add(known).write_bytes(0, size - known);
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
     use crate::status::SegvolStatus;
 
-    /// As the library has it, after it has grown by `c`.
+    /// The library's struct, to which `c` was added after the first version.
     #[repr(C)]
     #[derive(Clone, Copy, Debug, PartialEq)]
     struct Grown {
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_older_program_gets_defaults_and_keeps_its_memory() {
-        // The last word is not the struct's.
+        // The last word does not belong to the struct.
         let mut memory = [u64::MAX; 4];
         let pointer = memory.as_mut_ptr().cast::<Grown>();
         // SAFETY: 24 bytes can be read and written.
@@ -136,16 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_program_may_ask_for_nothing_unknown() {
+    fn a_newer_program_must_not_set_unknown_fields() {
         let mut memory = [u64::MAX; 6];
         // SAFETY: 48 bytes can be read and written.
         unsafe { init(memory.as_mut_ptr().cast::<Grown>(), 48, "grown") }.expect("a newer size");
         assert_eq!(memory, [48, 1, 2, 3, 0, 0]);
         // SAFETY: 48 bytes can be read.
-        unsafe { read(memory.as_ptr().cast::<Grown>(), "grown") }.expect("nothing unknown is set");
+        unsafe { read(memory.as_ptr().cast::<Grown>(), "grown") }.expect("unknown fields are zero");
         memory[5] = 1;
         // SAFETY: 48 bytes can be read.
-        let error = unsafe { read(memory.as_ptr().cast::<Grown>(), "grown") }.expect_err("something unknown is set");
+        let error = unsafe { read(memory.as_ptr().cast::<Grown>(), "grown") }.expect_err("an unknown field is set");
         assert_eq!(error.status, SegvolStatus::Argument);
         assert!(error.message.contains("grown") && error.message.contains("newer"), "{}", error.message);
     }

@@ -1,72 +1,68 @@
-//! What came of a call: one number for every kind of failure.
+//! The result of a call: one number for every kind of failure.
 
 use std::ffi::{CStr, c_char};
 
-use segvol::mask::MaskError;
-use segvol::nifti::NiftiError;
-use segvol::{Error, PromptError, TokenizerError, VolumeError};
-
-/// What came of a call. A number never changes its meaning, and none is used again; later versions may add some.
+/// The result of a call. A number never changes its meaning and is never reused. Later versions may add numbers.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegvolStatus {
-    /// Done; outputs are written.
+    /// The call succeeded, and the outputs are written.
     Ok = 0,
-    /// A mistake in this library. Nothing was changed; please report the message.
+    /// A fault in this library. Outputs are not written. Please report the message.
     Internal = 1,
-    /// A pointer that must not be NULL is.
+    /// A pointer is NULL that must not be.
     Null = 2,
-    /// An argument is none of the values that it may have: a struct's size, a number of an enum, a flag.
+    /// An argument has a value that is not allowed, such as the size of a struct, an enum or a flag.
     Argument = 3,
-    /// A text is not UTF-8.
+    /// A string is not UTF-8.
     Utf8 = 4,
-    /// An index is not less than the number of things.
+    /// An index is too large: it must be less than the number of objects.
     Index = 5,
-    /// A buffer of the caller's is too small, or its elements are.
+    /// The caller's buffer is too small, or its elements are too small for the labels.
     Buffer = 6,
-    /// A callback calls what no callback may call.
+    /// A callback called a function that it must not call.
     Callback = 7,
-    /// A setting is outside its range.
+    /// An option is outside its range.
     Option = 8,
-    /// The bundle is damaged, incomplete, not there, or lacks the precision that was asked for.
+    /// The bundle does not exist, is damaged or incomplete, or does not contain the requested precision.
     Bundle = 20,
-    /// ONNX Runtime's library is missing, too old, or another one is loaded.
+    /// The ONNX Runtime library is missing or too old, or the process has already loaded another one.
     Library = 21,
-    /// There is no provider, or stage, of that name.
+    /// There is no provider, or no stage, with that name.
     ProviderUnknown = 22,
     /// The loaded ONNX Runtime was built without the provider.
     ProviderMissing = 23,
-    /// The provider cannot be started, or takes no part of a stage.
+    /// The provider cannot be started, or cannot run any part of a stage.
     ProviderFailed = 24,
-    /// The provider has no such option, or not that value.
+    /// The provider does not have that option, or does not accept that value.
     ProviderOption = 25,
-    /// A scan's file cannot be read.
+    /// The file of a scan cannot be read.
     File = 40,
-    /// A shape has an axis without voxels, or too many voxels.
+    /// A shape has an axis without voxels, or too many voxels in total.
     Shape = 41,
-    /// Strides do not fit the shape or the element type.
+    /// The strides do not fit the shape or the element type.
     Stride = 42,
-    /// There is no element type of that number, or the buffer is not aligned for it.
+    /// There is no element type with that number, or the buffer is not aligned for the type.
     Element = 43,
-    /// An affine, spacing, direction or origin is missing, not finite, or spans no space.
+    /// The affine, spacing, direction or origin is missing or not finite, or the three axes are not independent.
     Affine = 44,
-    /// Intensities cannot be normalised: one is not finite, or all are equal.
+    /// The intensities cannot be normalised: one is NaN or infinite, or all are equal.
     Intensity = 45,
-    /// A prompt is empty, not finite, or its box is inverted.
+    /// A prompt is empty, has a coordinate that is NaN or infinite, or has a box whose minimum exceeds its maximum.
     Prompt = 60,
     /// A point or box lies outside the scan.
     OutsideScan = 61,
-    /// A name is blank, too long, or the model's tokenizer refuses it.
+    /// The name of an object is blank, too long, or refused by the model's tokenizer.
     Text = 62,
-    /// The progress callback asked to stop. The study can be used again.
+    /// The progress callback stopped the call. The study can still be used.
     Cancelled = 80,
-    /// ONNX Runtime failed while running, for want of its own memory for instance.
+    /// ONNX Runtime failed while running, for example because it could not allocate memory.
     Run = 81,
-    /// A stage gave a number that is infinite or none.
+    /// A stage's output contains an infinity or NaN.
     NotFinite = 82,
-    /// A mask cannot be written: the folder, the disk, or a name that ends in neither .nii nor .nii.gz.
+    /// A mask cannot be written: because of the folder, the disk, or a name that does not end in .nii or .nii.gz.
     Write = 83,
-    /// There is not as much memory as a scan needs.
+    /// There is not enough memory.
     Memory = 84,
 }
 
@@ -104,7 +100,7 @@ impl SegvolStatus {
         Self::Memory,
     ];
 
-    /// The status' name in C.
+    /// The name of the status in C.
     #[must_use]
     pub fn name(self) -> &'static CStr {
         match self {
@@ -141,117 +137,10 @@ impl SegvolStatus {
     }
 }
 
-/// Why a call fails: its status, and the message for [`segvol_last_error`](crate::version::segvol_last_error).
-#[derive(Debug)]
-pub struct Failure {
-    pub(crate) status: SegvolStatus,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    /// What C gets.
-    #[must_use]
-    pub fn status(&self) -> SegvolStatus {
-        self.status
-    }
-
-    /// What `segvol_last_error` says.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(crate) fn new(status: SegvolStatus, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
-    }
-
-    /// Puts the argument's name before the message.
-    pub(crate) fn of(self, argument: &str) -> Self {
-        Self { message: format!("{argument}: {}", self.message), ..self }
-    }
-}
-
-/// Names the argument that an error is about.
-pub(crate) trait Named<T> {
-    fn named(self, argument: &str) -> Result<T, Failure>;
-}
-
-impl<T, E: Into<Failure>> Named<T> for Result<T, E> {
-    fn named(self, argument: &str) -> Result<T, Failure> {
-        self.map_err(|error| error.into().of(argument))
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let status = match error {
-            Error::Bundle(_) => SegvolStatus::Bundle,
-            Error::Library { path, reason } => {
-                let message = format!(
-                    "ONNX Runtime `{}`: {reason}; name the library in `library` of SegvolOptions or in ORT_DYLIB_PATH, or \
-                     put it beside libsegvol",
-                    path.display()
-                );
-                return Self::new(SegvolStatus::Library, message);
-            }
-            Error::ProviderMissing { .. } => SegvolStatus::ProviderMissing,
-            Error::ProviderFailed { .. } => SegvolStatus::ProviderFailed,
-            Error::NotFinite { .. } => SegvolStatus::NotFinite,
-            Error::Tokenizer(TokenizerError::BadFile { .. }) => SegvolStatus::Bundle,
-            Error::Tokenizer(_) => SegvolStatus::Text,
-            Error::Volume(error) => return error.into(),
-            Error::Mask(error) => return error.into(),
-            Error::Intensity(_) => SegvolStatus::Intensity,
-            Error::Prompt(PromptError::OutsideScan { .. }) => SegvolStatus::OutsideScan,
-            Error::Prompt(_) => SegvolStatus::Prompt,
-            Error::Setting { name, expected, found } => {
-                let field = if name == "stage provider" { "stage_providers" } else { name };
-                let message = format!("options.{field}: expected {expected}, found {found}");
-                return Self::new(SegvolStatus::Option, message);
-            }
-            Error::Memory { .. } => SegvolStatus::Memory,
-            Error::Cancelled => SegvolStatus::Cancelled,
-            _ => SegvolStatus::Run,
-        };
-        Self::new(status, error.to_string())
-    }
-}
-
-impl From<VolumeError> for Failure {
-    fn from(error: VolumeError) -> Self {
-        let status = match error {
-            VolumeError::Shape { .. } | VolumeError::Length { .. } => SegvolStatus::Shape,
-            VolumeError::Strides { .. } => SegvolStatus::Stride,
-            VolumeError::Scaling { .. } => SegvolStatus::Argument,
-            VolumeError::Affine(_) => SegvolStatus::Affine,
-            VolumeError::Memory { .. } | VolumeError::File { source: NiftiError::Memory { .. }, .. } => {
-                SegvolStatus::Memory
-            }
-            _ => SegvolStatus::File,
-        };
-        Self::new(status, error.to_string())
-    }
-}
-
-impl From<MaskError> for Failure {
-    fn from(error: MaskError) -> Self {
-        let status = match error {
-            MaskError::Memory { .. } => SegvolStatus::Memory,
-            _ => SegvolStatus::Write,
-        };
-        Self::new(status, error.to_string())
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    fn from(error: serde_json::Error) -> Self {
-        Self::new(SegvolStatus::Internal, error.to_string())
-    }
-}
-
-/// A status' name, such as `SEGVOL_STATUS_OK`; of any other number `unknown status`. Never NULL, never to be freed.
+/// Returns the name of a status, such as `SEGVOL_STATUS_OK`, or `unknown status` for any other number.
 ///
-/// Any thread, any time.
+/// The string is static: never NULL, and never to be freed.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn segvol_status_name(status: i32) -> *const c_char {
     let known = SegvolStatus::ALL.into_iter().find(|known| *known as i32 == status);
@@ -260,21 +149,7 @@ pub extern "C" fn segvol_status_name(status: i32) -> *const c_char {
 
 #[cfg(test)]
 mod tests {
-    use segvol::Provider;
-    use segvol_onnx::Stage;
-
     use super::*;
-
-    /// Those that a test in C cannot provoke.
-    #[test]
-    fn failures_of_the_machine_have_a_status_each() {
-        let (provider, stage, reason) = (Provider::Cuda, Stage::MaskDecoder, "no memory".to_owned());
-        let failed = Failure::from(Error::ProviderFailed { provider, stage, reason: reason.clone() });
-        assert_eq!(failed.status, SegvolStatus::ProviderFailed);
-        let failed = Failure::from(Error::Stage { stage, reason });
-        assert_eq!(failed.status, SegvolStatus::Run);
-        assert!(failed.message.contains("mask_decoder") && failed.message.contains("no memory"), "{}", failed.message);
-    }
 
     #[test]
     fn numbers_are_those_of_the_first_version() {

@@ -1,4 +1,4 @@
-//! One scan, ready for prompts.
+//! A study: one scan that is ready for prompts.
 
 use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use segvol::{Error, Model, Progress, Study};
 
 use crate::arguments::{free, handle, output};
+use crate::failure::Failure;
 use crate::fence::fence;
 use crate::mask::SegvolMask;
 use crate::model::SegvolModel;
@@ -14,49 +15,60 @@ use crate::options::{SegvolOptions, options};
 use crate::prompt::{SegvolPrompt, prompts};
 use crate::result::SegvolResult;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, SegvolStatus};
+use crate::status::SegvolStatus;
 use crate::volume::SegvolVolume;
 
-/// One scan, ready for prompts. It keeps the image embeddings of the windows that it has met, so that the next prompt costs
-/// a small part of the first.
+/// One scan that is ready for prompts.
+///
+/// A study caches the image embeddings of the windows that it has encoded. A second prompt therefore takes a small part
+/// of the time of the first.
 pub struct SegvolStudy {
     pub(crate) study: Arc<Study>,
     pub(crate) model: Model,
 }
 
-/// Is told how far a call has come: `done` of `total` windows, the first of them the zoom-out window. Gives 0 to go on;
-/// anything else ends the call with CANCELLED. It runs in the thread of the call, after every window.
+/// A callback that receives the progress of a call and can stop it.
 ///
-/// It must return: no longjmp, and no C++ exception may leave it. It may call this library, and free what the call does
-/// not use.
+/// - `done`: number of windows that are done. The first is the zoom-out window.
+/// - `total`: number of all windows of the call.
+/// - `user_data`: the pointer that was passed with the callback.
+///
+/// Returns 0 to continue. Any other number stops the call, which then returns CANCELLED.
+///
+/// It is called after every window, in the thread of the call. It must return: it must not call longjmp(), and no C++
+/// exception may leave it. It may call this library, also to free the study.
 pub type SegvolProgress = Option<unsafe extern "C" fn(done: usize, total: usize, user_data: *mut c_void) -> c_int>;
 
-/// What a study has done since it was made. Set `size` with segvol_study_statistics_init().
+/// What a study has done since it was made.
+///
+/// Initialise it with segvol_study_statistics_init().
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SegvolStudyStatistics {
     /// Set by segvol_study_statistics_init().
     pub size: usize,
-    /// Windows that went through the image encoder, which is nearly all of the time.
+    /// Number of windows that the image encoder has encoded. Encoding takes nearly all of the time.
     pub windows_encoded: u64,
-    /// Times that a kept embedding served one more object or call instead.
+    /// Number of times that a cached embedding was used instead.
     pub windows_reused: u64,
 }
 
-// SAFETY: `repr(C)`, the size first, numbers alone, no padding at the end.
+// SAFETY: `repr(C)`, the size comes first, all fields are numbers, no padding at the end.
 unsafe impl Versioned for SegvolStudyStatistics {
     const NAME: &'static str = "SegvolStudyStatistics";
     const FIRST_SIZE: usize = size_of::<Self>();
     const DEFAULT: Self = Self { size: size_of::<Self>(), windows_encoded: 0, windows_reused: 0 };
 }
 
-/// Prepares a scan: turned to the patient's axes, normalised, cropped to the body.
+/// Prepares a scan for prompts: turns it to the patient's axes, normalises its intensities and crops it to the body.
 ///
-/// `options`: NULL for those that the model was opened with; else zoom_in, overlap, orientation, profile and cache_bytes
-/// count for this scan, and the rest stays the model's. The study keeps what it needs of model and volume: both may be
-/// freed. `*study` is the caller's, to be freed with segvol_study_free().
+/// - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
+/// - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`,
+///   `profile` and `cache_bytes` are used for this study, and the other fields are ignored.
+/// - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
 ///
-/// INTENSITY, OPTION, ARGUMENT, MEMORY. Any thread; one model serves several threads.
+/// Errors: INTENSITY, OPTION, ARGUMENT, MEMORY.
+/// Any thread. Several threads can use one model.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_new(
     model: *const SegvolModel,
@@ -76,7 +88,7 @@ pub unsafe extern "C" fn segvol_study_new(
             model.model.study_with(&volume.0, &options)
         };
         let made = made.map_err(|error| match error {
-            Error::Setting { .. } => Failure::from(error), // It names the option.
+            Error::Setting { .. } => Failure::from(error), // The message names the option.
             error => Failure::from(error).of("volume"),
         })?;
         // SAFETY: the caller's pointer.
@@ -85,11 +97,15 @@ pub unsafe extern "C" fn segvol_study_new(
     })
 }
 
-/// Segments one object. `*mask` is the caller's, to be freed with segvol_mask_free(): 1 in the object, 0 elsewhere, on the
-/// scan's grid.
+/// Segments one object.
 ///
-/// PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE where its files were written to since it was
-/// opened. Any thread; calls on one study, or on studies of one model, take turns where they need the same graph.
+/// - `prompt`: what to segment, initialised with segvol_prompt_init().
+/// - `mask`: receives the mask, on the scan's grid: 1 inside the object, 0 elsewhere. The caller owns it and frees it
+///   with segvol_mask_free(). Unchanged on failure.
+///
+/// Errors: PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE if a file of the bundle was
+/// changed after it was opened.
+/// Any thread. Calls on one study, and on studies of one model, wait for each other while they need the same graph.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_segment(
     study: *const SegvolStudy,
@@ -116,13 +132,16 @@ fn refused(error: Error, argument: &str) -> Failure {
     if about_prompts { failure.of(argument) } else { failure }
 }
 
-/// Segments several objects: windows that they share are encoded once. The prompts stand one after the other, all of one
-/// `size`.
+/// Segments several objects. Windows that they share are encoded once.
 ///
-/// `progress`: NULL for none; `user_data` is handed to it. `*result` is the caller's, to be freed with
-/// segvol_result_free(); it has one object per prompt, in their order.
+/// - `prompts`: `prompts_len` prompts without gaps between them, all with the same `size`.
+/// - `progress`: the callback for progress, or NULL for none.
+/// - `user_data`: a pointer that the callback receives.
+/// - `result`: receives the result, with one object per prompt, in the order of the prompts. The caller owns it and
+///   frees it with segvol_result_free(). Unchanged on failure.
 ///
-/// CANCELLED, and as for segvol_study_segment(). Any thread, likewise.
+/// Errors: CANCELLED, and those of segvol_study_segment().
+/// Any thread, as for segvol_study_segment().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_segment_all(
     study: *const SegvolStudy,
@@ -136,12 +155,12 @@ pub unsafe extern "C" fn segvol_study_segment_all(
         let out = output(result, "result")?;
         // SAFETY: NULL or a live study.
         let study = unsafe { handle(study, "study") }?;
-        // The callback may free the handle.
+        // The callback may free the handle of the study, so the call has its own share.
         let (study, model) = (Arc::clone(&study.study), study.model.clone());
         // SAFETY: NULL or as many initialised prompts.
         let prompts = unsafe { self::prompts(prompts, prompts_len) }?;
         let segmentations = study.segment_observed(&prompts, &mut |Progress { done, total }| {
-            // SAFETY: the caller's function, with the caller's data.
+            // SAFETY: the caller's callback, with the `user_data` that belongs to it.
             let answer = progress.map_or(0, |progress| unsafe { progress(done, total, user_data) });
             if answer == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
@@ -152,7 +171,9 @@ pub unsafe extern "C" fn segvol_study_segment_all(
     })
 }
 
-/// The number of voxels along the scan's axes i, j, k.
+/// Gets the number of voxels along the axes i, j, k of the scan.
+///
+/// - `shape`: receives three numbers. Unchanged on failure.
 ///
 /// Any thread.
 /// cbindgen:ptrs-as-arrays=[[shape;3]]
@@ -168,21 +189,27 @@ pub unsafe extern "C" fn segvol_study_shape(study: *const SegvolStudy, shape: *m
     })
 }
 
-/// Sets `size`. `size`: sizeof(SegvolStudyStatistics).
+/// Sets `size` of the struct, and all other fields to 0.
 ///
-/// ARGUMENT. Any thread.
+/// - `size`: sizeof(SegvolStudyStatistics).
+///
+/// Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_statistics_init(
     statistics: *mut SegvolStudyStatistics,
     size: usize,
 ) -> SegvolStatus {
-    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    // SAFETY: NULL or `size` bytes, as the rules of the header require.
     fence(|| unsafe { sized::init(statistics, size, "statistics") })
 }
 
-/// What the study has done since it was made.
+/// Gets what a study has done since it was made.
 ///
-/// ARGUMENT. Any thread, also while another segments.
+/// - `statistics`: receives the numbers. It must be initialised. Unchanged on failure.
+///
+/// Errors: ARGUMENT if `statistics` is not initialised.
+/// Any thread, also while another thread segments with the study.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_statistics(
     study: *const SegvolStudy,
@@ -203,9 +230,9 @@ pub unsafe extern "C" fn segvol_study_statistics(
     })
 }
 
-/// Frees a study. Results of it stay whole. NULL is nothing.
+/// Frees a study. Results that were made with it stay valid. NULL is allowed and does nothing.
 ///
-/// Any thread, when no other uses this handle.
+/// Any thread, but not while another thread uses this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_study_free(study: *mut SegvolStudy) {
     // SAFETY: NULL or a live study that is not used again.

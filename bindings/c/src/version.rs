@@ -1,52 +1,56 @@
-//! The library's version, messages, and memory that is handed out.
+//! The version of the library, error messages, and strings that the caller owns.
 
 use std::ffi::{CString, c_char};
 
 use crate::fence::{fence_value, last_error};
 
-/// The interface that this header describes. A library of another number cannot be used with it.
+/// The version of the binary interface that this header describes. A library with another number does not fit the
+/// header.
 pub const SEGVOL_ABI_VERSION: u32 = 1;
 
-/// The version that this header came with.
+/// The major version of the library that this header belongs to.
 pub const SEGVOL_VERSION_MAJOR: u32 = 0;
-/// The version that this header came with.
+/// The minor version of the library that this header belongs to.
 pub const SEGVOL_VERSION_MINOR: u32 = 1;
-/// The version that this header came with.
+/// The patch version of the library that this header belongs to.
 pub const SEGVOL_VERSION_PATCH: u32 = 0;
 
-/// The loaded library's version, such as `0.1.0`. Never NULL, never to be freed.
+/// Returns the version of the loaded library, such as `0.1.0`.
 ///
-/// Any thread, any time.
+/// The string is static: never NULL, and never to be freed.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn segvol_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The loaded library's interface: equal to SEGVOL_ABI_VERSION, or the program was compiled for another library.
+/// Returns the interface version of the loaded library. If it differs from SEGVOL_ABI_VERSION, the program was compiled
+/// for another library.
 ///
-/// Any thread, any time.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn segvol_abi_version() -> u32 {
     SEGVOL_ABI_VERSION
 }
 
-/// What went wrong in this thread's last call that failed: which argument, what was expected, what was found. Empty
-/// before the first failure; a call that succeeds leaves it as it is. UTF-8, never NULL, never to be freed; it lives
-/// until the next call of this thread that fails.
+/// Returns the message of the last failed call of this thread: which argument, what was expected, what was found.
 ///
-/// Any thread, any time.
+/// The message is UTF-8, and empty before the first failure. A call that succeeds does not change it. It is never NULL
+/// and never to be freed, and it stays valid until the next failed call of this thread.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn segvol_last_error() -> *const c_char {
     last_error()
 }
 
-/// Frees a text that the caller owns: one that a function gave by a `char **`. NULL is nothing.
+/// Frees a string that the caller owns: one that a function returned through a `char **`. NULL is allowed and does
+/// nothing.
 ///
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_string_free(text: *mut c_char) {
     if !text.is_null() {
-        // SAFETY: it came from `owned_text`, as this function's comment asks.
+        // SAFETY: the string came from `owned_text`, as this function's documentation requires.
         let text = unsafe { CString::from_raw(text) };
         fence_value((), || drop(text));
     }

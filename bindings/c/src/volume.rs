@@ -1,4 +1,4 @@
-//! A scan: from a file, or from the caller's memory.
+//! A scan, from a file or from the caller's memory.
 
 use std::ffi::{c_char, c_void};
 use std::path::Path;
@@ -8,11 +8,12 @@ use segvol::volume::{Affine, Buffer, Elements};
 use segvol::{Volume, VolumeError};
 
 use crate::arguments::{free, handle, output, text, unknown};
+use crate::failure::{Failure, Named};
 use crate::fence::fence;
 use crate::sized::{self, Versioned};
-use crate::status::{Failure, Named, SegvolStatus};
+use crate::status::SegvolStatus;
 
-/// A scan: intensities, and where its voxels lie in the patient.
+/// A scan: its intensities, and the position of its voxels in the patient.
 pub struct SegvolVolume(pub(crate) Volume);
 
 impl AsRef<Volume> for SegvolVolume {
@@ -39,54 +40,60 @@ pub enum SegvolElement {
     F64 = 6,
 }
 
-/// How a buffer says where its voxels lie. RAS: millimetres that grow to the patient's right, front (anterior) and head
-/// (superior), as in NIfTI; LPS: to the left, back (posterior) and head, as in DICOM and ITK.
+/// How a buffer gives the position of its voxels in the patient, in millimetres.
+///
+/// RAS: the axes point to the patient's right, front (anterior) and head (superior), as in NIfTI. LPS: they point to
+/// the left, back (posterior) and head, as in DICOM and ITK.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug)]
 pub enum SegvolGeometry {
-    /// `affine`, to RAS.
+    /// In `affine`, as RAS.
     AffineRas = 1,
-    /// `affine`, to LPS.
+    /// In `affine`, as LPS.
     AffineLps = 2,
-    /// `spacing`, `direction` and `origin` in RAS.
+    /// In `spacing`, `direction` and `origin`, as RAS.
     PartsRas = 3,
-    /// `spacing`, `direction` and `origin` in LPS: what DICOM's and ITK's images have.
+    /// In `spacing`, `direction` and `origin`, as LPS. DICOM and ITK images have these.
     PartsLps = 4,
 }
 
-/// A scan in the caller's memory. Set it up with segvol_buffer_init(), then set at least `voxels`, `element`, `shape`,
-/// `geometry` and what that needs.
+/// A scan in the caller's memory.
+///
+/// Initialise it with segvol_buffer_init(). Then set at least `voxels`, `element`, `shape`, `geometry`, and the fields
+/// that the geometry uses.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SegvolBuffer {
     /// Set by segvol_buffer_init().
     pub size: usize,
-    /// Voxel (0, 0, 0), aligned as its type asks. Read by segvol_volume_from_buffer() alone, and not kept.
+    /// Address of voxel (0, 0, 0), aligned for its type. Only segvol_volume_from_buffer() reads it, and does not keep
+    /// it.
     pub voxels: *const c_void,
     /// The type of a voxel: a SegvolElement.
     pub element: i32,
-    /// How the geometry is given: a SegvolGeometry. There is no default: a wrong one would mirror the patient.
+    /// How the position is given: a SegvolGeometry. There is no default, because a wrong one would mirror the patient.
     pub geometry: i32,
-    /// Voxels along the axes i, j, k.
+    /// Number of voxels along the axes i, j, k.
     pub shape: [usize; 3],
-    /// Bytes from a voxel to its neighbour along i, j, k: whole elements, maybe negative. All 0 (the default): no gaps, i
-    /// fastest, then j, k, as NIfTI and ITK store images.
+    /// Bytes from a voxel to its neighbour along i, j, k. Multiples of the element's size; they may be negative. All 0
+    /// (the default): without gaps, i fastest, then j, then k, as NIfTI and ITK store images.
     pub strides: [isize; 3],
-    /// Three rows x, y, z of four: `x = a[0] i + a[1] j + a[2] k + a[3]`, and so on. Millimetres.
+    /// From the voxel (i, j, k) to millimetres: a 3 x 4 matrix, row by row, with the rows x, y, z.
+    /// `x = a[0] i + a[1] j + a[2] k + a[3]`, and so on.
     pub affine: [f64; 12],
-    /// Millimetres between neighbours along i, j, k.
+    /// Distance between neighbouring voxels along i, j, k, in millimetres. Must be positive.
     pub spacing: [f64; 3],
-    /// Row by row, the matrix whose columns are the directions of i, j, k; the default is the unit matrix.
+    /// A 3 x 3 matrix, row by row, whose columns are the directions of i, j, k. The default is the identity matrix.
     pub direction: [f64; 9],
-    /// Where the centre of voxel (0, 0, 0) is, in millimetres.
+    /// Position of the centre of voxel (0, 0, 0), in millimetres.
     pub origin: [f64; 3],
-    /// Hounsfield units are `slope` times the stored value, plus `intercept`; 1 by default.
+    /// Hounsfield units per unit of a stored value; 1 by default, and not 0.
     pub slope: f64,
-    /// See `slope`; 0 by default.
+    /// Hounsfield units of a stored 0; 0 by default. An intensity is `slope` times the stored value, plus `intercept`.
     pub intercept: f64,
 }
 
-// SAFETY: `repr(C)`, the size first, numbers and pointers alone, no padding at the end.
+// SAFETY: `repr(C)`, the size comes first, all fields are numbers or pointers, no padding at the end.
 unsafe impl Versioned for SegvolBuffer {
     const NAME: &'static str = "SegvolBuffer";
     const FIRST_SIZE: usize = size_of::<Self>();
@@ -106,14 +113,18 @@ unsafe impl Versioned for SegvolBuffer {
     };
 }
 
-/// Reads a NIfTI file, .nii or .nii.gz. `path`: UTF-8. `*volume` is the caller's, to be freed with segvol_volume_free().
+/// Reads a NIfTI file, .nii or .nii.gz.
 ///
-/// FILE, MEMORY. Any thread.
+/// - `path`: the file.
+/// - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
+///
+/// Errors: FILE, MEMORY.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *mut SegvolVolume) -> SegvolStatus {
     fence(|| {
         let out = output(volume, "volume")?;
-        // SAFETY: a text, as the comment above asks.
+        // SAFETY: a string, as the rules of the header require.
         let path = unsafe { text(path, "path") }?;
         let opened = Volume::open(Path::new(path)).named("path")?;
         // SAFETY: the caller's pointer.
@@ -122,19 +133,26 @@ pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *m
     })
 }
 
-/// Sets defaults. `size`: sizeof(SegvolBuffer).
+/// Sets all fields to their defaults.
 ///
-/// ARGUMENT. Any thread.
+/// - `size`: sizeof(SegvolBuffer).
+///
+/// Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_buffer_init(buffer: *mut SegvolBuffer, size: usize) -> SegvolStatus {
-    // SAFETY: NULL, or `size` bytes, as the header's first page asks.
+    // SAFETY: NULL or `size` bytes, as the rules of the header require.
     fence(|| unsafe { sized::init(buffer, size, "buffer") })
 }
 
-/// Takes a scan from the caller's memory, which is read once (as float32, in the order that is needed) and may be freed as
-/// soon as this returns. `*volume` is the caller's, to be freed with segvol_volume_free().
+/// Copies a scan from the caller's memory, as float32.
 ///
-/// SHAPE, STRIDE, ELEMENT, AFFINE, ARGUMENT, MEMORY. Any thread.
+/// - `buffer`: the scan, initialised with segvol_buffer_init(). Its memory may be freed as soon as this function
+///   returns.
+/// - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
+///
+/// Errors: SHAPE, STRIDE, ELEMENT, AFFINE, MEMORY, and ARGUMENT for `size`, `slope` or `intercept`.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_from_buffer(
     buffer: *const SegvolBuffer,
@@ -142,7 +160,7 @@ pub unsafe extern "C" fn segvol_volume_from_buffer(
 ) -> SegvolStatus {
     fence(|| {
         let out = output(volume, "volume")?;
-        // SAFETY: NULL or an initialised buffer; NULL ends here.
+        // SAFETY: NULL, which is refused here, or an initialised buffer, which begins with its size.
         unsafe { handle(buffer.cast::<usize>(), "buffer") }?;
         // SAFETY: not NULL, and initialised.
         let buffer = unsafe { sized::read(buffer, "buffer") }?;
@@ -155,7 +173,7 @@ pub unsafe extern "C" fn segvol_volume_from_buffer(
 }
 
 /// # Safety
-/// Every voxel that shape and strides name can be read.
+/// Every voxel that shape and strides describe can be read.
 unsafe fn from_buffer(given: &SegvolBuffer) -> Result<Volume, Failure> {
     let affine = affine(given)?;
     if given.voxels.is_null() {
@@ -163,7 +181,7 @@ unsafe fn from_buffer(given: &SegvolBuffer) -> Result<Volume, Failure> {
     }
     macro_rules! take {
         ($type:ty, $variant:ident) => {{
-            // SAFETY: promised by the caller of this function.
+            // SAFETY: the caller of this function promises it.
             let (elements, offset, strides) = unsafe { elements::<$type>(given) }?;
             let (slope, intercept, shape_xyz) = (given.slope, given.intercept, given.shape);
             let elements = Elements::$variant(elements);
@@ -185,7 +203,7 @@ unsafe fn from_buffer(given: &SegvolBuffer) -> Result<Volume, Failure> {
     }
 }
 
-/// Names the field that does not fit, with what the caller put there.
+/// Names the field that is wrong, and the value that the caller put there.
 fn refused(error: VolumeError, buffer: &SegvolBuffer) -> Failure {
     match error {
         VolumeError::Shape { shape_xyz } => {
@@ -204,10 +222,11 @@ fn refused(error: VolumeError, buffer: &SegvolBuffer) -> Failure {
     }
 }
 
-/// The elements from the first to the last voxel in memory, which of them is voxel (0, 0, 0), and the strides in elements.
+/// Borrows the elements from the first to the last voxel in memory. Also returns the index of voxel (0, 0, 0) among
+/// them, and the strides in elements.
 ///
 /// # Safety
-/// Every voxel that shape and strides name can be read as a `T`.
+/// Every voxel that shape and strides describe can be read as a `T`.
 unsafe fn elements<'a, T>(buffer: &SegvolBuffer) -> Result<(&'a [T], usize, [isize; 3]), Failure> {
     let bytes = size_of::<T>() as isize;
     let stride = |message: String| Failure::new(SegvolStatus::Stride, format!("buffer.strides: {message}"));
@@ -217,7 +236,7 @@ unsafe fn elements<'a, T>(buffer: &SegvolBuffer) -> Result<(&'a [T], usize, [isi
     } else {
         if buffer.strides.iter().any(|stride| stride % bytes != 0) {
             let found = buffer.strides;
-            return Err(stride(format!("expected whole elements of {bytes} bytes, found {found:?} bytes")));
+            return Err(stride(format!("expected multiples of the element's {bytes} bytes, found {found:?} bytes")));
         }
         buffer.strides.map(|stride| stride / bytes)
     };
@@ -225,15 +244,15 @@ unsafe fn elements<'a, T>(buffer: &SegvolBuffer) -> Result<(&'a [T], usize, [isi
     let len = last.checked_sub(first).and_then(|len| len.checked_add(1));
     let len = len.filter(|len| len.checked_mul(bytes).is_some());
     let len =
-        len.ok_or_else(|| stride(format!("expected a span that fits the memory, found {:?} bytes", buffer.strides)))?;
+        len.ok_or_else(|| stride(format!("expected voxels that fit into memory, found {:?} bytes", buffer.strides)))?;
     let voxels = buffer.voxels.cast::<T>();
     if !voxels.is_aligned() {
-        let message = format!("buffer.voxels: expected an address that {bytes} divides, found {voxels:p}");
+        let message = format!("buffer.voxels: expected an address that is a multiple of {bytes}, found {voxels:p}");
         return Err(Failure::new(SegvolStatus::Element, message));
     }
-    // SAFETY: the voxel is within the caller's memory; `wrapping` arithmetic would hide a mistake no better.
+    // SAFETY: the first voxel in memory lies within the caller's memory.
     let start = unsafe { voxels.offset(first) };
-    // SAFETY: from the first to the last voxel in memory, all of one allocation of the caller's.
+    // SAFETY: these are the elements from the first to the last voxel in memory, within one allocation of the caller.
     let elements = unsafe { std::slice::from_raw_parts(start, len as usize) };
     Ok((elements, first.unsigned_abs(), strides))
 }
@@ -253,7 +272,7 @@ fn affine(buffer: &SegvolBuffer) -> Result<Affine, Failure> {
         other => return Err(bad(format!("buffer.geometry: expected one of SegvolGeometry, 1 to 4, found {other}"))),
     };
     if given_as == "parts" {
-        // A negative one would mirror the patient, and still span space.
+        // A negative spacing would mirror the patient, but the axes would still be independent.
         if let Some(found) = buffer.spacing.iter().find(|spacing| !(spacing.is_normal() && **spacing > 0.0)) {
             return Err(bad(format!("buffer.spacing: expected three positive numbers, found {found}")));
         }
@@ -272,7 +291,9 @@ fn affine(buffer: &SegvolBuffer) -> Result<Affine, Failure> {
     Err(bad(format!("buffer.direction: expected finite numbers and three independent columns, found {found:?}")))
 }
 
-/// The number of voxels along the file's axes i, j, k.
+/// Gets the number of voxels along the axes i, j, k of the scan.
+///
+/// - `shape`: receives three numbers. Unchanged on failure.
 ///
 /// Any thread.
 /// cbindgen:ptrs-as-arrays=[[shape;3]]
@@ -288,7 +309,9 @@ pub unsafe extern "C" fn segvol_volume_shape(volume: *const SegvolVolume, shape:
     })
 }
 
-/// From a voxel's index to RAS+ millimetres: three rows of four, as in SegvolBuffer.
+/// Gets the affine from the voxel (i, j, k) to millimetres in RAS.
+///
+/// - `affine`: receives a 3 x 4 matrix, row by row, as in SegvolBuffer. Unchanged on failure.
 ///
 /// Any thread.
 /// cbindgen:ptrs-as-arrays=[[affine;12]]
@@ -304,9 +327,9 @@ pub unsafe extern "C" fn segvol_volume_affine(volume: *const SegvolVolume, affin
     })
 }
 
-/// Frees a volume. Studies of it stay whole. NULL is nothing.
+/// Frees a volume. Studies that were made from it stay valid. NULL is allowed and does nothing.
 ///
-/// Any thread, when no other uses this handle.
+/// Any thread, but not while another thread uses this handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_free(volume: *mut SegvolVolume) {
     // SAFETY: NULL or a live volume that is not used again.

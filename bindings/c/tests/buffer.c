@@ -1,13 +1,13 @@
 /*
- * A scan of 512 x 512 x 300 voxels of int16_t is copied once: memory grows by its float32, and by nothing beside it, not
- * even for a moment. Prints the time.
+ * A scan of 512 x 512 x 300 voxels of int16_t is copied exactly once: the peak of memory grows only by the size of its
+ * float32 voxels. Prints the time.
  */
 
 #include "check.h"
 
 #include <time.h>
 
-/* From here on the peak counts anew. */
+/* Resets the peak of memory. */
 static void forget_peak(void)
 {
     FILE *file = fopen("/proc/self/clear_refs", "w");
@@ -15,7 +15,7 @@ static void forget_peak(void)
     CHECK(file != NULL && fputs("5", file) >= 0 && fclose(file) == 0);
 }
 
-/* The most memory that the process has held since then, in KiB. */
+/* The peak of memory since the reset, in KiB. */
 static long peak(void)
 {
     FILE *file = fopen("/proc/self/status", "r");

@@ -1,4 +1,4 @@
-/* What the tests in C share: checks that say where they failed, and a scan that needs no file. */
+/* Shared by the tests in C: checks that report where they failed, and a scan that is made in memory. */
 
 #ifndef CHECK_H
 #define CHECK_H
@@ -21,7 +21,7 @@
 /* The call succeeds. */
 #define OK(call) check_status(call, SEGVOL_STATUS_OK, NULL, #call, __FILE__, __LINE__)
 
-/* The call fails with this status, and its message has this part. */
+/* The call fails with this status, and its message contains this part. */
 #define FAILS(call, status, part) check_status(call, status, part, #call, __FILE__, __LINE__)
 
 static inline void check_status(SegvolStatus found, SegvolStatus expected, const char *part, const char *call, const char *file,
@@ -51,7 +51,7 @@ static inline int hounsfield(int i, int j, int k)
     return x * x + 2 * y * y < 32 * 32 ? 20 + (i * 7 + j * 3 + k) % 23 : -1000;
 }
 
-/* The scan as int16_t, i fastest: the caller's, to be freed with free(). */
+/* Draws the scan as int16_t, i fastest. The caller frees it with free(). */
 static inline int16_t *draw(void)
 {
     int16_t *voxels = malloc(sizeof *voxels * NI * NJ * NK);
@@ -68,7 +68,7 @@ static inline int16_t *draw(void)
     return voxels;
 }
 
-/* The scan's buffer, 1 x 1 x 2 mm, axes to left, back and head. */
+/* Describes the scan: voxels of 1 x 1 x 2 mm, axes to the left, back and head. */
 static inline SegvolBuffer describe(const void *voxels)
 {
     SegvolBuffer buffer;
@@ -109,7 +109,7 @@ static inline SegvolVolume *take_scan(void)
     SegvolVolume *volume = NULL;
 
     OK(segvol_volume_from_buffer(&buffer, &volume));
-    free(voxels); /* Nothing of it is kept. */
+    free(voxels); /* The volume is a copy. */
     return volume;
 }
 

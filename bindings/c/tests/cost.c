@@ -1,6 +1,6 @@
 /*
- * Segments one object for every line that it reads, and says how many milliseconds that took; embeddings are kept, so that
- * nothing is large that could hide the cost of the call. `benches/benches/c_call.rs` has its twin in Rust and compares.
+ * Segments one object for each line that it reads, and prints the time in milliseconds. Embeddings are cached, so that little
+ * other work can hide the cost of the call. `benches/benches/c_call.rs` does the same in Rust and compares the times.
  * Usage: cost BUNDLE SCAN.nii.gz ZOOM_IN
  */
 

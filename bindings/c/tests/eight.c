@@ -1,6 +1,6 @@
 /*
- * Eight threads: on one study, on a study each of one model, and each with a model of its own, while another thread cancels.
- * Every mask is the same. Usage: eight BUNDLE ROUNDS
+ * Eight threads use one study, own studies of one model, and own models, while others cancel their calls or fail. Every mask
+ * of one name is the same. Usage: eight BUNDLE ROUNDS
  */
 
 #include "check.h"
@@ -59,20 +59,20 @@ static void *work(void *argument)
         char part[32];
 
         switch ((task->number + round) % 4) {
-        case 0: /* One study for all. */
+        case 0: /* All threads share a study. */
             expect(shared, shared->study, name);
             break;
-        case 1: /* One model for all. */
+        case 1: /* All threads share a model. */
             study = make_study(shared->model);
             expect(shared, study, name);
             break;
-        case 2: /* Nothing shared. */
+        case 2: /* The thread has its own model. */
             model = open_model(shared->bundle);
             study = make_study(model);
             segvol_model_free(model);
             expect(shared, study, name);
             break;
-        default: /* Failures, of which each thread has its own message. */
+        default: /* Failures: each thread has its own message. */
             FAILS(segvol_study_segment_all(shared->study, &prompt, 1, stop, NULL, &result), SEGVOL_STATUS_CANCELLED, NULL);
             snprintf(part, sizeof part, "/nonexistent/%d", task->number);
             FAILS(segvol_model_open(part, NULL, &model), SEGVOL_STATUS_BUNDLE, part);

@@ -1,5 +1,5 @@
 /*
- * Too little memory for a scan: a status, nothing lost, and the next call goes on. Usage: memory BUNDLE
+ * Too little memory for a scan gives a status, and the next call with enough memory succeeds. Usage: memory BUNDLE
  */
 
 #include "check.h"
@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Leaves the process this much more than it has mapped now; 0: as much as it wants. */
+/* Limits the process to this many bytes more than it has mapped now. 0 removes the limit. */
 static void leave(size_t bytes)
 {
     struct rlimit limit;
@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 
     CHECK(argc == 2 && voxels != NULL);
     model = open_model(argv[1]);
-    segvol_study_free(make_study(model)); /* What the library makes once is there now. */
+    segvol_study_free(make_study(model)); /* Now the library has made everything that it makes once. */
     buffer.element = SEGVOL_ELEMENT_U8;
     for (n = 0; n < 3; n++) {
         buffer.shape[n] = shape[n];
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
         voxels[n] = (uint8_t)(n % 101);
     }
     OK(segvol_volume_from_buffer(&buffer, &volume));
-    leave(20 * mib); /* The turned scan takes 50 MiB. */
+    leave(20 * mib); /* The reoriented scan needs 50 MiB. */
     FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_MEMORY, "volume: ");
     CHECK(study == NULL);
     leave(0);

@@ -1,4 +1,4 @@
-/* NULL in every place where a pointer is taken, one at a time. Usage: null BUNDLE */
+/* Passes NULL for every pointer, one at a time. Usage: null BUNDLE */
 
 #include "check.h"
 
@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 
     CHECK(argc == 2);
 
-    /* Every free takes it, and more than once. */
+    /* Every free function accepts NULL, also several times. */
     for (round = 0; round < 2; round++) {
         segvol_model_free(NULL);
         segvol_volume_free(NULL);
@@ -37,7 +37,7 @@ int main(int argc, char **argv)
         segvol_string_free(NULL);
     }
 
-    /* Functions that give a value. */
+    /* Functions that return a value. */
     CHECK(segvol_model_provider(NULL) == NULL);
     CHECK(segvol_result_len(NULL) == 0);
     CHECK(segvol_providers_len(NULL) == 0);
@@ -81,7 +81,7 @@ int main(int argc, char **argv)
     NULL_IS(segvol_study_new(model, volume, NULL, NULL), "study");
     CHECK(study == NULL);
 
-    /* Wrong order: what was never made is NULL. */
+    /* Wrong order: handles that were never made are NULL. */
     NULL_IS(segvol_study_segment(study, &prompt, &mask), "study");
     NULL_IS(segvol_result_mask(result, 0, &mask), "result");
     NULL_IS(segvol_mask_save(mask, "mask.nii"), "mask");
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
     OK(segvol_log_set(SEGVOL_LOG_LEVEL_OFF, NULL, NULL));
 
     segvol_providers_free(providers);
-    segvol_model_free(model); /* In the order in which they were made: none needs the others' handles. */
+    segvol_model_free(model); /* In the order in which they were made: no handle needs another. */
     segvol_volume_free(volume);
     segvol_study_free(study);
     segvol_result_free(result);

@@ -1,12 +1,13 @@
 /*
- * Opens, segments and closes again and again; memory stays flat after the first fifth. Usage: rounds BUNDLE ROUNDS LIMIT_KIB
+ * Opens, segments and closes many times. After the first fifth of the rounds, memory must not grow by more than a limit.
+ * Usage: rounds BUNDLE ROUNDS LIMIT_KIB
  */
 
 #include "check.h"
 
 #include <unistd.h>
 
-/* Memory that the process holds, in KiB. */
+/* The resident memory of the process, in KiB. */
 static long resident(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");

@@ -1,4 +1,4 @@
-// The C++ header: every class, moves, exceptions through a callback. Usage: wrapper BUNDLE SCAN.nii.gz
+// Tests the C++ header: every class, moves, exceptions from a callback. Usage: wrapper BUNDLE SCAN.nii.gz
 
 #include <segvol.hpp>
 
@@ -69,7 +69,7 @@ int main(int argc, char **argv)
                              .box({8, 8, 8}, {shape[0] - 8.0, shape[1] - 8.0, shape[2] - 8.0})
                              .space(SEGVOL_SPACE_VOXEL));
 
-    // What a callback throws comes out of the call, and the study goes on.
+    // The call throws what the callback has thrown, and the study can still be used.
     const std::vector<segvol::Prompt> prompts = {segvol::Prompt().text("liver"), segvol::Prompt().text("spleen").name("s")};
     bool caught = false;
     try {

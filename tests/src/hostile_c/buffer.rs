@@ -12,7 +12,7 @@ use segvol_capi::volume::{
 
 use super::{Recipe, bytes_of, init, is_good, message, nowhere, put, refused};
 
-/// What is accepted has the voxels that strides and type say, at the place that the geometry says.
+/// An accepted buffer gives the voxels that strides and element type describe, at the position that the geometry describes.
 pub(crate) fn buffer(bytes: &[u8]) {
     let mut recipe = Recipe(bytes);
     init(&mut recipe, segvol_buffer_init);
@@ -56,7 +56,7 @@ pub(crate) fn buffer(bytes: &[u8]) {
     let last: i128 = (0..3).map(|axis| reach(axis).max(0)).sum();
     let (len, voxels) = ((last - first + 1) * width, given.shape.iter().map(|&n| n as f64).product::<f64>());
     if strides != [0; 3] && (len > 1 << 20 || voxels > f64::from(1 << 16)) {
-        return; // So much memory is not lent here; a shorter piece would break the contract.
+        return; // Too much memory for a test. Less memory would break the contract.
     }
     let mut memory: Vec<u64> = Vec::new();
     let fill = if recipe.0.is_empty() { &[0x31, 0x07, 0x44][..] } else { recipe.0 };
@@ -75,7 +75,7 @@ pub(crate) fn buffer(bytes: &[u8]) {
     let mut placed = Vec::new();
     put(&mut placed, 0, &given, said);
     let mut volume: *mut SegvolVolume = nowhere();
-    // SAFETY: the struct is as long as it says, and every voxel of an accepted shape can be read.
+    // SAFETY: the struct is as long as it claims, and every voxel of an accepted shape can be read.
     let status = unsafe { segvol_volume_from_buffer(placed.as_ptr().cast(), &mut volume) };
     let Some(affine) = affine.filter(|_| problems.is_empty()) else {
         assert_eq!(volume, nowhere(), "written by a call that failed");
@@ -83,7 +83,7 @@ pub(crate) fn buffer(bytes: &[u8]) {
     };
     assert_eq!(status, SegvolStatus::Ok, "{}", message());
     let (mut shape, mut rows) = ([0; 3], [0.0; 12]);
-    // SAFETY: a live volume, and room for what is written.
+    // SAFETY: a live volume, and outputs of the right size.
     unsafe {
         assert_eq!(segvol_volume_shape(volume, shape.as_mut_ptr()), SegvolStatus::Ok);
         assert_eq!(segvol_volume_affine(volume, rows.as_mut_ptr()), SegvolStatus::Ok);
@@ -116,7 +116,7 @@ pub(crate) fn buffer(bytes: &[u8]) {
     unsafe { segvol_volume_free(volume) }
 }
 
-/// The affine to RAS that a buffer means; none if it must be refused.
+/// The affine to RAS that a buffer describes; `None` if it must be refused.
 fn affine(given: &SegvolBuffer) -> Option<[f64; 12]> {
     let mut rows = match given.geometry {
         1 | 2 => given.affine,
@@ -139,7 +139,7 @@ fn affine(given: &SegvolBuffer) -> Option<[f64; 12]> {
     affine.is_invertible().then_some(rows)
 }
 
-/// Strides in elements, or why there are none.
+/// The strides in elements, or the status of a layout that must be refused.
 fn layout(given: &SegvolBuffer, width: i128) -> Result<[i128; 3], SegvolStatus> {
     let shape = given.shape.map(|n| n as i128);
     let mut strides = given.strides.map(|stride| stride as i128);

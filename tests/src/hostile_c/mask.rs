@@ -1,4 +1,4 @@
-//! A mask, copied into the caller's memory and measured.
+//! Masks: copies into the caller's memory, and measurements.
 
 use std::ptr;
 
@@ -13,7 +13,7 @@ use segvol_capi::status::SegvolStatus;
 
 use super::{Recipe, bytes_of, init, may_be, message, put, refused};
 
-/// A mask, copied into the caller's memory, and measured.
+/// Copies a mask into the caller's memory, and measures it.
 pub(crate) fn mask(bytes: &[u8]) {
     let mut recipe = Recipe(bytes);
     init(&mut recipe, segvol_mask_statistics_init);
@@ -40,7 +40,7 @@ pub(crate) fn mask(bytes: &[u8]) {
         assert_eq!((status, lent), (SegvolStatus::Buffer, ptr::null()));
     } else {
         assert_eq!(status, SegvolStatus::Ok);
-        // SAFETY: as many as the mask has.
+        // SAFETY: as many bytes as the mask has voxels.
         let lent = unsafe { std::slice::from_raw_parts(lent, voxels) };
         assert!(lent.iter().zip(&labels).all(|(&found, &label)| u16::from(found) == label));
     }
@@ -49,13 +49,13 @@ pub(crate) fn mask(bytes: &[u8]) {
     let mut placed = Vec::new();
     put(&mut placed, 0, &blank, said);
     let before = placed.clone();
-    // SAFETY: a live mask, and a struct as long as it says.
+    // SAFETY: a live mask, and a struct as long as it claims.
     let status = unsafe { segvol_mask_statistics(mask, label, placed.as_mut_ptr().cast()) };
     if may_be::<SegvolMaskStatistics>(said.0) {
         assert_eq!((status, placed[0]), (SegvolStatus::Ok, said.0 as u64));
         let count = labels.iter().filter(|&&found| found == label).count();
         assert_eq!(placed[1], count as u64);
-        // A voxel has 2 mm³; the library may round elsewhere.
+        // A voxel has 2 mm³; the library may round differently.
         let volume_ml = f64::from_bits(placed[2]);
         assert!((volume_ml - count as f64 * 0.002).abs() < 1e-12, "{volume_ml} ml for {count} voxels");
         assert!(bytes_of(&placed)[size_of::<SegvolMaskStatistics>()..said.0].iter().all(|&byte| byte == 0));
@@ -69,7 +69,7 @@ pub(crate) fn mask(bytes: &[u8]) {
 
 type Copying<T> = unsafe extern "C" fn(*const SegvolMask, *mut T, usize, *const isize) -> SegvolStatus;
 
-/// A copy writes every label to its place and nothing else, or nothing at all.
+/// Checks that a copy writes every label to its address and nothing else, or nothing at all.
 fn copy<T: Copy + PartialEq + TryFrom<u16>>(
     function: Copying<T>,
     mask: *const SegvolMask,
@@ -90,13 +90,13 @@ fn copy<T: Copy + PartialEq + TryFrom<u16>>(
         problems.push(SegvolStatus::Buffer);
     }
     let given = strides.as_ref().map_or(ptr::null(), |strides| strides.as_ptr());
-    // SAFETY: a live mask, and memory of the length that is said.
+    // SAFETY: a live mask, and memory of this length.
     let status = unsafe { function(mask, memory.as_mut_ptr(), memory.len(), given) };
     if problems.is_empty() {
         assert_eq!(status, SegvolStatus::Ok, "{}", message());
         for (index, &label) in labels.iter().enumerate() {
             let [i, j, k] = [index % ni, index / ni % nj, index / ni / nj].map(|n| n as i128);
-            // Of voxels that share a place, the last one stays.
+            // If several voxels share an address, the last one counts.
             expected[(i * wide[0] + j * wide[1] + k * wide[2]) as usize] = label.try_into().ok().expect("a byte");
         }
     } else {

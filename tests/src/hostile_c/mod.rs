@@ -1,9 +1,10 @@
-//! What a C program hands over: structs with any numbers in them, whose pointers are NULL or valid, as `segvol.h` asks.
+//! Fuzz targets for the C interface: structs with arbitrary numbers in them. Pointers are NULL or valid, as `segvol.h`
+//! requires.
 //!
-//! Bytes are read as a recipe for one call of `libsegvol`. What must come of it is worked out here once more, in wide
-//! integers; so a target also fails where a call accepts what it should refuse, or gives other voxels.
+//! The bytes of an input are read as a recipe for one call of `libsegvol`. The expected result is computed here a second
+//! time, in wide integers, so a target also fails if a call accepts what it should refuse, or returns other voxels.
 
-#![allow(unsafe_code)] // What is tried here are functions for C.
+#![allow(unsafe_code)] // These targets call functions for C.
 
 mod buffer;
 mod mask;
@@ -21,7 +22,7 @@ pub(crate) use mask::mask;
 pub(crate) use options::options;
 pub(crate) use prompts::prompts;
 
-/// Numbers at the ends of something.
+/// Integers at the limits of types and ranges.
 const ENDS: [u64; 15] = [
     (1 << 8) - 1,
     1 << 8,
@@ -40,14 +41,14 @@ const ENDS: [u64; 15] = [
     u64::MAX - 7,
 ];
 
-/// The same of reals.
+/// Floating-point numbers at the limits of ranges.
 const REAL_ENDS: [f64; 10] =
     [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, 1e-7, 1e20, -0.0];
 
-/// Where a struct may end: the library's own limit.
+/// The largest size of a struct that the library accepts.
 const MAX_STRUCT: usize = 1 << 16;
 
-/// Numbers and texts, read off bytes; zeros where those have ended.
+/// Reads numbers and strings from bytes. Returns zeros when there are no more bytes.
 struct Recipe<'a>(&'a [u8]);
 
 impl Recipe<'_> {
@@ -61,7 +62,7 @@ impl Recipe<'_> {
         std::array::from_fn(|_| self.byte())
     }
 
-    /// Small ones take a byte: 0 to 223, then -16 to -1, then [`ENDS`]; 255 says that eight bytes follow.
+    /// Small numbers take one byte: 0 to 223, then -16 to -1, then [`ENDS`]. After 255, eight bytes follow.
     fn number(&mut self) -> u64 {
         match self.byte() {
             255 => u64::from_le_bytes(self.eight()),
@@ -75,7 +76,7 @@ impl Recipe<'_> {
         self.number() as i32
     }
 
-    /// Small ones take a byte, in quarters; -118 to -127 are [`REAL_ENDS`]; -128 says that eight bytes follow.
+    /// Small numbers take one byte, in quarters. -118 to -127 are [`REAL_ENDS`]. After -128, eight bytes follow.
     fn real(&mut self) -> f64 {
         match i32::from(self.byte() as i8) {
             -128 => f64::from_le_bytes(self.eight()),
@@ -94,7 +95,7 @@ impl Recipe<'_> {
         CString::new(bytes).ok()
     }
 
-    /// How long a struct says it is, and what stands beyond what the library knows.
+    /// The size that a struct claims, and the value of the bytes after those that the library knows.
     fn size<T>(&mut self) -> (usize, u8) {
         let size = match self.byte() {
             0 => size_of::<T>(),
@@ -105,7 +106,7 @@ impl Recipe<'_> {
     }
 }
 
-/// Whether the library takes a struct that says this.
+/// Whether the library accepts a struct that claims this size.
 fn may_be<T>(size: usize) -> bool {
     (size_of::<T>()..=MAX_STRUCT).contains(&size)
 }
@@ -114,17 +115,17 @@ fn is_good<T>((size, beyond): (usize, u8)) -> bool {
     may_be::<T>(size) && (size == size_of::<T>() || beyond == 0)
 }
 
-/// Bytes that the caller has promised to be there; of a struct that must be refused, no more than are needed to see it.
+/// Number of bytes that must exist for a struct of this size. For a size that must be refused: as few as the check needs.
 fn promised<T>(size: usize) -> usize {
     if may_be::<T>(size) { size } else { size.clamp(size_of::<usize>(), size_of::<T>()) }
 }
 
-/// Puts a struct that says `size` into memory that is just as long, `at` bytes behind its begin.
+/// Puts a struct that claims `size` into memory, at the offset `at`, and makes the memory exactly long enough.
 fn put<T: Copy>(memory: &mut Vec<u64>, at: usize, value: &T, (size, beyond): (usize, u8)) {
     let len = promised::<T>(size);
     let words = (at + len).div_ceil(8);
     memory.resize(words.max(memory.len()), 0);
-    // SAFETY: `at + len` bytes are there; a `T` is numbers and pointers without padding, and begins with its size.
+    // SAFETY: there are `at + len` bytes; a `T` has only numbers and pointers, no padding, and begins with its size.
     unsafe {
         let start = memory.as_mut_ptr().cast::<u8>().add(at);
         start.write_bytes(beyond, len);
@@ -137,23 +138,23 @@ fn bytes_of(memory: &[u64]) -> Vec<u8> {
     memory.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
-/// What the last call that failed has said.
+/// The message of the last failed call.
 fn message() -> String {
-    // SAFETY: it lives until this thread's next failure.
+    // SAFETY: the message is valid until this thread's next failure.
     unsafe { CStr::from_ptr(segvol_last_error()) }.to_string_lossy().into_owned()
 }
 
-/// The status is one of those that the input asks for; the message begins with the argument.
+/// Checks that the status is one that the input must cause, and that the message begins with the argument.
 fn refused(status: SegvolStatus, message: &str, problems: &[SegvolStatus], argument: &str) {
     assert!(problems.contains(&status), "{status:?}, not one of {problems:?}: {message}");
     assert!(message.starts_with(argument), "{message:?} does not name `{argument}`");
 }
 
-/// An init function writes as many bytes as it was told, or none.
+/// Checks that an init function writes exactly as many bytes as the size says, or none.
 fn init<T>(recipe: &mut Recipe<'_>, init: unsafe extern "C" fn(*mut T, usize) -> SegvolStatus) {
     let (size, _) = recipe.size::<T>();
     let mut memory = vec![u64::MAX; promised::<T>(size).div_ceil(8) + 1];
-    // SAFETY: as many bytes as the call may write.
+    // SAFETY: there are as many bytes as the call may write.
     let status = unsafe { init(memory.as_mut_ptr().cast(), size) };
     if !may_be::<T>(size) {
         assert_eq!((status, memory.iter().all(|&word| word == u64::MAX)), (SegvolStatus::Argument, true));
@@ -161,16 +162,19 @@ fn init<T>(recipe: &mut Recipe<'_>, init: unsafe extern "C" fn(*mut T, usize) ->
     }
     assert_eq!((status, memory[0]), (SegvolStatus::Ok, size as u64));
     let bytes = bytes_of(&memory);
-    assert!(bytes[size_of::<T>()..size].iter().all(|&byte| byte == 0), "what the library does not know must be 0");
-    assert!(bytes[size..].iter().all(|&byte| byte == u8::MAX), "more was written than was said");
+    assert!(
+        bytes[size_of::<T>()..size].iter().all(|&byte| byte == 0),
+        "bytes that the library does not know must be 0"
+    );
+    assert!(bytes[size..].iter().all(|&byte| byte == u8::MAX), "more bytes were written than the size says");
 }
 
-/// Where a handle is to be written: an address that no handle has.
+/// An address that no handle has, to see whether a handle was written.
 fn nowhere<T>() -> *mut T {
     NonNull::dangling().as_ptr()
 }
 
-/// NULL for none.
+/// A pointer to the string, or NULL.
 fn pointer(text: &Option<CString>) -> *const c_char {
     text.as_ref().map_or(ptr::null(), |text| text.as_ptr())
 }

@@ -1,4 +1,4 @@
-//! How a bundle is to be opened.
+//! Options for opening a bundle.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -11,11 +11,11 @@ use segvol_onnx::{Precision, Stage};
 
 use super::{Recipe, init, is_good, message, nowhere, pointer, put, refused};
 
-/// Texts in an array, and how many there are said to be.
+/// An array of strings, and the length that is claimed for it.
 struct Texts {
     texts: Vec<Option<CString>>,
     pointers: Vec<*const c_char>,
-    /// Not the array but NULL is handed over.
+    /// Whether NULL is passed instead of the array.
     null: bool,
     len: usize,
 }
@@ -47,13 +47,13 @@ impl Texts {
     }
 }
 
-/// Options, with which a bundle that is not there is opened: they are read first.
+/// Opens a bundle that does not exist, because the options are read first.
 pub(crate) fn options(bytes: &[u8]) {
     let mut recipe = Recipe(bytes);
     init(&mut recipe, segvol_options_init);
     let said = recipe.size::<SegvolOptions>();
     let (provider, precision, library) = (recipe.text(), recipe.text(), recipe.text());
-    // No library that is there, whatever the bytes say.
+    // The library never exists, so that none is loaded.
     let library = library.map(|name| [b"/nonexistent/", name.as_bytes()].concat());
     let library = library.and_then(|path| CString::new(path).ok());
     let (options, stages) = (Texts::read(&mut recipe), Texts::read(&mut recipe));
@@ -107,7 +107,7 @@ pub(crate) fn options(bytes: &[u8]) {
     }
     let certain = !problems.is_empty();
     if !options.texts.is_empty() {
-        problems.push(SegvolStatus::ProviderOption); // Perhaps: which options there are is the providers' own.
+        problems.push(SegvolStatus::ProviderOption); // Possible: each provider has its own options.
     }
     if !certain {
         problems.push(SegvolStatus::Bundle);
@@ -117,7 +117,7 @@ pub(crate) fn options(bytes: &[u8]) {
     put(&mut placed, 0, &given, said);
     let mut model: *mut SegvolModel = nowhere();
     let bundle = c"/nonexistent/bundle";
-    // SAFETY: the struct is as long as it says, its texts live above.
+    // SAFETY: the struct is as long as it claims, and its strings live above.
     let status = unsafe { segvol_model_open(bundle.as_ptr(), placed.as_ptr().cast(), &mut model) };
     assert_eq!(model, nowhere(), "written by a call that failed");
     refused(status, &message(), &problems, if status == SegvolStatus::Bundle { "bundle" } else { "options" });

@@ -1,4 +1,4 @@
-//! What the caller says of objects.
+//! The prompts for objects.
 
 use std::ffi::CString;
 use std::ptr;
@@ -9,7 +9,7 @@ use segvol_capi::status::SegvolStatus;
 
 use super::{Recipe, init, is_good, may_be, pointer, put, refused};
 
-/// What the structs of one prompt point to.
+/// The memory that the struct of one prompt points to.
 #[derive(Default)]
 struct Lent {
     text: Option<CString>,
@@ -18,7 +18,7 @@ struct Lent {
     bounding_box: Vec<SegvolBox>,
 }
 
-/// Prompts, one after the other.
+/// Reads an array of prompts.
 pub(crate) fn prompts(bytes: &[u8]) {
     let mut recipe = Recipe(bytes);
     init(&mut recipe, segvol_prompt_init);
@@ -36,7 +36,7 @@ pub(crate) fn prompts(bytes: &[u8]) {
     let mut memory = Vec::new();
     let (mut lent, mut expected) = (Vec::new(), Vec::new());
     for index in 0..len.clamp(1, 4) {
-        // They are as far apart as the first says it is long; another may say otherwise.
+        // The first size is the distance between the structs; a later struct may claim another size.
         let own = if recipe.byte() == 255 && index > 0 { recipe.size::<SegvolPrompt>() } else { said };
         let mut problem = |status: SegvolStatus, there: bool| {
             if there && len > 0 {
@@ -54,18 +54,18 @@ pub(crate) fn prompts(bytes: &[u8]) {
             expected.push(prompt);
         }
     }
-    // SAFETY: structs as far apart as the first says, with texts, points and boxes in `lent`.
+    // SAFETY: the first size is the distance between the structs, whose strings, points and boxes are in `lent`.
     match unsafe { prompt::prompts(memory.as_ptr().cast(), len) } {
         Ok(found) => {
             assert!(problems.is_empty(), "accepted in spite of {problems:?}");
-            // As text: NaN is not equal to itself.
+            // Compared as text, because NaN is not equal to itself.
             assert_eq!(format!("{found:?}"), format!("{expected:?}"));
         }
         Err(failure) => refused(failure.status(), failure.message(), &problems, "prompt"),
     }
 }
 
-/// One prompt in C, what the library must make of it, and what it points to.
+/// Returns one prompt for C, the prompt that the library must read, and the memory that the first points to.
 fn prompt(recipe: &mut Recipe<'_>, problem: &mut dyn FnMut(SegvolStatus, bool)) -> (SegvolPrompt, Prompt, Lent) {
     let (space, reserved) = (recipe.int(), recipe.int());
     problem(SegvolStatus::Argument, reserved != 0 || !(0..=3).contains(&space));

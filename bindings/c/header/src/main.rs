@@ -1,18 +1,18 @@
-//! Writes segvol.h on standard output, from the comments and types of bindings/c/src.
+//! Writes segvol.h to standard output, from the comments and types of bindings/c/src.
 
 use std::error::Error;
 use std::io::Write as _;
 use std::path::Path;
 
-/// The first function of every part of the manual, and the part's name.
+/// The first function of each part of the header, and the title of the part.
 const PARTS: [(&str, &str); 9] = [
-    ("segvol_status_name", "Statuses, versions, messages"),
-    ("segvol_model_open", "A bundle, opened"),
-    ("segvol_volume_open", "A scan, from a file or from memory"),
-    ("segvol_study_new", "A scan, ready for prompts"),
-    ("segvol_result_len", "The objects of one call"),
+    ("segvol_status_name", "Statuses, versions and messages"),
+    ("segvol_model_open", "Models: open bundles"),
+    ("segvol_volume_open", "Volumes: scans from a file or from memory"),
+    ("segvol_study_new", "Studies: scans that are ready for prompts"),
+    ("segvol_result_len", "Results: the objects of a call"),
     ("segvol_mask_save", "Masks"),
-    ("segvol_options_init", "Settings and prompts"),
+    ("segvol_options_init", "Options and prompts"),
     ("segvol_providers_new", "Providers"),
     ("segvol_log_set", "Log"),
 ];
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     bindings.write(&mut bytes);
     let mut header = String::from_utf8(bytes)?;
     for (function, part) in PARTS {
-        // The comment at the top has some of them too.
+        // The comment at the top mentions some of them too, so the search starts after it.
         let functions = header.find("extern \"C\"").ok_or("no functions in the header")?;
         let at =
             header[functions..].find(&format!("{function}(")).ok_or_else(|| format!("no {function} in the header"))?;

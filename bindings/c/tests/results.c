@@ -1,0 +1,285 @@
+/*
+ * Results, masks, progress and bundles that change: every function, and every status that a program can provoke. The message
+ * must name the argument. api.c has the rest. COPY is a copy of the bundle, which is moved and damaged.
+ * Usage: results BUNDLE INFINITE_BUNDLE FOLDER COPY
+ */
+
+#include "check.h"
+
+#include <math.h>
+
+/* One scan, stored in several orders and types, gives the same mask. */
+static void orders(const SegvolModel *model)
+{
+    size_t count = (size_t)NI * NJ * NK;
+    int16_t *packed = draw();
+    double *wide = malloc(count * sizeof *wide);
+    uint16_t *stored = malloc(count * sizeof *stored);
+    uint8_t *first = malloc(count), *again = malloc(count);
+    SegvolPrompt prompt = named("liver");
+    int kind, i, j, k;
+
+    CHECK(wide != NULL && stored != NULL && first != NULL && again != NULL);
+    for (kind = 0; kind < 3; kind++) {
+        SegvolBuffer buffer = describe(packed);
+        SegvolVolume *volume = NULL;
+        SegvolStudy *study = NULL;
+        SegvolMask *mask = NULL;
+
+        if (kind == 1) { /* k fastest, as in a NumPy array [i, j, k] in C order, with i reversed. */
+            for (i = 0; i < NI; i++) {
+                for (j = 0; j < NJ; j++) {
+                    for (k = 0; k < NK; k++) {
+                        wide[((NI - 1 - i) * NJ + j) * NK + k] = hounsfield(i, j, k);
+                    }
+                }
+            }
+            buffer.voxels = &wide[(size_t)(NI - 1) * NJ * NK];
+            buffer.element = SEGVOL_ELEMENT_F64;
+            buffer.strides[0] = -(ptrdiff_t)(NJ * NK * sizeof *wide);
+            buffer.strides[1] = (ptrdiff_t)(NK * sizeof *wide);
+            buffer.strides[2] = sizeof *wide;
+        } else if (kind == 2) { /* Stored values as in DICOM. */
+            for (i = 0; i < (int)count; i++) {
+                stored[i] = (uint16_t)(packed[i] + 1024);
+            }
+            buffer.voxels = stored;
+            buffer.element = SEGVOL_ELEMENT_U16;
+            buffer.intercept = -1024.0;
+        }
+        OK(segvol_volume_from_buffer(&buffer, &volume));
+        OK(segvol_study_new(model, volume, NULL, &study));
+        OK(segvol_study_segment(study, &prompt, &mask));
+        OK(segvol_mask_copy(mask, kind == 0 ? first : again, count, NULL));
+        CHECK(kind == 0 || memcmp(first, again, count) == 0);
+        segvol_mask_free(mask);
+        segvol_study_free(study);
+        segvol_volume_free(volume);
+    }
+    free(packed);
+    free(wide);
+    free(stored);
+    free(first);
+    free(again);
+}
+
+static void masks(const SegvolModel *model, const char *folder)
+{
+    size_t count = (size_t)NI * NJ * NK, shape[3], n, inside = 0;
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt two[2];
+    SegvolResult *result = NULL;
+    SegvolMask *const untouched = (SegvolMask *)(void *)&model;
+    SegvolMask *mask = untouched, *map = NULL;
+    SegvolMaskStatistics statistics;
+    SegvolStudyStatistics done;
+    uint8_t *copy = malloc(count), *spread = malloc(2 * count);
+    uint16_t *words = malloc(count * sizeof *words);
+    const uint8_t *voxels = NULL;
+    ptrdiff_t strides[3] = {2 * NJ * NK, 2 * NK, 2}, bad[3] = {1, NI, -NI * NJ};
+    char path[1024], *report = NULL;
+    FILE *file;
+
+    CHECK(copy != NULL && spread != NULL && words != NULL);
+    two[0] = named("liver");
+    two[1] = named("spleen");
+    two[1].name = "the second";
+    OK(segvol_study_segment_all(study, two, 2, NULL, NULL, &result));
+    CHECK(segvol_result_len(result) == 2);
+    FAILS(segvol_study_statistics_init(&done, 0), SEGVOL_STATUS_ARGUMENT, "statistics");
+    done.size = 0;
+    FAILS(segvol_study_statistics(study, &done), SEGVOL_STATUS_ARGUMENT, "statistics");
+    OK(segvol_study_statistics_init(&done, sizeof done));
+    OK(segvol_study_statistics(study, &done));
+    CHECK(done.size == sizeof done && done.windows_encoded > 0 && done.windows_reused > 0);
+
+    /* A result does not need the handle of its study. */
+    segvol_study_free(study);
+    FAILS(segvol_result_mask(result, 2, &mask), SEGVOL_STATUS_INDEX, "index: expected less than 2");
+    CHECK(mask == untouched);
+    OK(segvol_result_mask(result, 0, &mask));
+    OK(segvol_result_label_map(result, &map));
+    OK(segvol_result_report(result, &report));
+    CHECK(strstr(report, "\"the second\"") != NULL && strstr(report, "windows_encoded") != NULL);
+    segvol_string_free(report);
+    segvol_result_free(result);
+
+    OK(segvol_mask_shape(mask, shape));
+    CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
+    OK(segvol_mask_voxels(mask, &voxels));
+    memset(copy, 9, count);
+    FAILS(segvol_mask_copy(mask, copy, count - 1, NULL), SEGVOL_STATUS_BUFFER, "len: expected at least");
+    FAILS(segvol_mask_copy(mask, copy, count, bad), SEGVOL_STATUS_STRIDE, "strides: expected positive");
+    FAILS(segvol_mask_copy(mask, spread, 2 * count - 2, strides), SEGVOL_STATUS_BUFFER, "len: expected at least");
+    FAILS(segvol_mask_copy_u16(mask, words, count - 1, NULL), SEGVOL_STATUS_BUFFER, "len: expected at least");
+    CHECK(copy[0] == 9);
+    OK(segvol_mask_copy(mask, copy, count, NULL));
+    CHECK(memcmp(copy, voxels, count) == 0);
+    OK(segvol_mask_copy_u16(mask, words, count, NULL));
+    memset(spread, 7, 2 * count);
+    OK(segvol_mask_copy(mask, spread, 2 * count - 1, strides));
+    for (n = 0; n < count; n++) {
+        size_t i = n % NI, j = n / NI % NJ, k = n / NI / NJ;
+        size_t at = i * (2 * NJ * NK) + j * (2 * NK) + k * 2;
+
+        CHECK(voxels[n] <= 1 && words[n] == voxels[n]);
+        CHECK(spread[at] == voxels[n] && spread[at + 1] == 7);
+        inside += voxels[n];
+    }
+
+    FAILS(segvol_mask_statistics_init(&statistics, 0), SEGVOL_STATUS_ARGUMENT, "statistics");
+    statistics.size = 3;
+    FAILS(segvol_mask_statistics(mask, 1, &statistics), SEGVOL_STATUS_ARGUMENT, "statistics");
+    OK(segvol_mask_statistics_init(&statistics, sizeof statistics));
+    OK(segvol_mask_statistics(mask, 1, &statistics));
+    CHECK(inside > 0 && statistics.voxels == inside);
+    CHECK(fabs(statistics.volume_ml - (double)inside * 2.0 / 1000.0) < 1e-9);
+    for (n = 0; n < 3; n++) {
+        CHECK(statistics.box_min[n] <= statistics.box_max[n] && statistics.box_max[n] < shape[n]);
+    }
+    OK(segvol_mask_statistics(mask, 77, &statistics));
+    CHECK(statistics.voxels == 0 && statistics.volume_ml == 0.0 && statistics.box_max[0] == 0);
+
+    FAILS(segvol_mask_save(mask, "mask.png"), SEGVOL_STATUS_WRITE, "path: mask.png");
+    FAILS(segvol_mask_save(mask, "/nonexistent/mask.nii"), SEGVOL_STATUS_WRITE, "path: /nonexistent/mask.nii");
+    FAILS(segvol_mask_save(mask, "\xff"), SEGVOL_STATUS_UTF8, "path: expected UTF-8");
+    snprintf(path, sizeof path, "%s/map.nii", folder);
+    OK(segvol_mask_save(map, path));
+    file = fopen(path, "rb");
+    CHECK(file != NULL && fseek(file, 0, SEEK_END) == 0 && ftell(file) == (long)(352 + count));
+    fclose(file);
+    segvol_mask_free(map);
+    segvol_mask_free(mask);
+    free(copy);
+    free(spread);
+    free(words);
+}
+
+typedef struct Steps {
+    size_t calls, stop_at, total;
+} Steps;
+
+static int step(size_t done, size_t total, void *user_data)
+{
+    Steps *steps = user_data;
+
+    steps->calls++;
+    steps->total = total;
+    CHECK(done == steps->calls && done <= total);
+    return done == steps->stop_at ? 42 : 0;
+}
+
+/* Stops a call in the middle. The next call uses the windows that were already encoded. */
+static void cancel(const SegvolModel *model)
+{
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolResult *result = NULL;
+    SegvolStudyStatistics done;
+    Steps steps = {0, 2, 0};
+    uint64_t encoded;
+
+    OK(segvol_study_statistics_init(&done, sizeof done));
+    FAILS(segvol_study_segment_all(study, &prompt, 1, step, &steps, &result), SEGVOL_STATUS_CANCELLED, "cancelled");
+    CHECK(result == NULL && steps.calls == 2 && steps.total > 3);
+    OK(segvol_study_statistics(study, &done));
+    encoded = done.windows_encoded;
+    CHECK(encoded == 2);
+    steps.calls = 0;
+    steps.stop_at = 0;
+    OK(segvol_study_segment_all(study, &prompt, 1, step, &steps, &result));
+    CHECK(steps.calls == steps.total);
+    OK(segvol_study_statistics(study, &done));
+    CHECK(done.windows_encoded == steps.total); /* No window is encoded twice. */
+    segvol_result_free(result);
+    segvol_study_free(study);
+}
+
+typedef struct Freed {
+    SegvolStudy *study;
+} Freed;
+
+static int free_it(size_t done, size_t total, void *user_data)
+{
+    Freed *freed = user_data;
+    SegvolStudyStatistics statistics;
+
+    (void)done;
+    (void)total;
+    OK(segvol_study_statistics_init(&statistics, sizeof statistics));
+    if (freed->study != NULL) {
+        OK(segvol_study_statistics(freed->study, &statistics)); /* A callback may call the library. */
+        segvol_study_free(freed->study);                        /* Also this: the call keeps the study alive. */
+        freed->study = NULL;
+    }
+    return 0;
+}
+
+static void free_in_callback(const SegvolModel *model)
+{
+    Freed freed;
+    SegvolPrompt prompt = named("liver");
+    SegvolResult *result = NULL;
+
+    freed.study = make_study(model);
+    OK(segvol_study_segment_all(freed.study, &prompt, 1, free_it, &freed, &result));
+    CHECK(segvol_result_len(result) == 1);
+    segvol_result_free(result);
+}
+
+static void infinite(const char *bundle)
+{
+    SegvolModel *model = open_model(bundle);
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolMask *mask = NULL;
+
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_NOT_FINITE, "expected finite numbers");
+    segvol_study_free(study);
+    segvol_model_free(model);
+}
+
+/* An open bundle still works after its folder was moved. It is refused after one of its files was changed. */
+static void vanished(const char *copy)
+{
+    SegvolModel *model = open_model(copy), *again = NULL;
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolMask *mask = NULL;
+    char elsewhere[1024], tokenizer[1024];
+    FILE *file;
+
+    snprintf(elsewhere, sizeof elsewhere, "%s.elsewhere", copy);
+    CHECK(rename(copy, elsewhere) == 0);
+    OK(segvol_study_segment(study, &prompt, &mask));
+    segvol_mask_free(mask);
+    mask = NULL;
+    FAILS(segvol_model_open(copy, NULL, &again), SEGVOL_STATUS_BUNDLE, copy);
+    CHECK(rename(elsewhere, copy) == 0);
+
+    snprintf(tokenizer, sizeof tokenizer, "%s/tokenizer.json", copy);
+    file = fopen(tokenizer, "ab");
+    CHECK(file != NULL && fputc(' ', file) == ' ' && fclose(file) == 0);
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_BUNDLE, tokenizer);
+    FAILS(segvol_model_open(copy, NULL, &again), SEGVOL_STATUS_BUNDLE, tokenizer);
+    CHECK(mask == NULL && again == NULL);
+    segvol_study_free(study);
+    segvol_model_free(model);
+}
+
+int main(int argc, char **argv)
+{
+    SegvolModel *model;
+
+    CHECK(argc == 5);
+    model = open_model(argv[1]);
+    orders(model);
+    masks(model, argv[3]);
+    cancel(model);
+    free_in_callback(model);
+    infinite(argv[2]);
+    vanished(argv[4]);
+    segvol_model_free(model);
+    printf("results: passed\n");
+    return 0;
+}
