@@ -84,6 +84,7 @@ impl CalibrationError {
 /// [`CalibrationError::NoScans`] before any work; [`CalibrationError::Work`] if `work` cannot be written to;
 /// [`CalibrationError::Convert`] if the checkpoint cannot be converted; [`CalibrationError::Run`] if ONNX Runtime is
 /// not available; [`CalibrationError::Scan`] if a scan cannot be used.
+#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn calibrate(
     checkpoint: &Path,
     scans: Option<&Path>,
@@ -145,8 +146,6 @@ fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
     scans.sort();
     Ok(scans)
 }
-
-/// The kind of an error of the runtime.
 
 #[cfg(test)]
 mod tests {
