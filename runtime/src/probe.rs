@@ -15,7 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::provider::{self, Provider, ProviderOptions, Settings};
-use crate::session::{self, LIBRARY_NAME, LIBRARY_VARIABLE, Refused};
+use crate::session::{self, Refused};
+
+pub use crate::session::{LIBRARY_NAME, LIBRARY_VARIABLE};
+
+/// The folder, below the working folder, where `scripts/get-onnxruntime` puts libraries.
+pub const FETCHED_FOLDER: &str = ".onnxruntime";
 
 /// A place where ONNX Runtime may be found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +120,7 @@ pub fn candidates(asked: Option<&Path>) -> Vec<Candidate> {
         add(folder.join(LIBRARY_NAME), "beside this program", true);
     }
     add(PathBuf::from(LIBRARY_NAME), "the dynamic loader", false);
-    let fetched = std::fs::read_dir(".onnxruntime").into_iter().flatten().flatten();
+    let fetched = std::fs::read_dir(FETCHED_FOLDER).into_iter().flatten().flatten();
     let mut fetched: Vec<PathBuf> = fetched.map(|entry| entry.path().join(LIBRARY_NAME)).collect();
     fetched.sort();
     for path in fetched {

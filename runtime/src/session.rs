@@ -13,8 +13,8 @@ use crate::binding::{Bindings, Bound, Place};
 use crate::error::Error;
 use crate::provider::{self, AssignedNode, LeftToCpu, Placement, Provider, Settings};
 
-/// What the library file is called where the operating system looks for it by itself.
-pub(crate) const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
+/// The name of ONNX Runtime's library file on this operating system.
+pub const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
     "onnxruntime.dll"
 } else if cfg!(target_os = "macos") {
     "libonnxruntime.dylib"
@@ -22,8 +22,8 @@ pub(crate) const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
     "libonnxruntime.so"
 };
 
-/// Names the library file when [`crate::Options::library`] does not.
-pub(crate) const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+/// The environment variable that names the library file if [`crate::Options::library`] does not.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// Has ONNX Runtime lay out the weights for its products on all threads; libraries that do not know it ignore it.
 const PARALLEL_PREPACK: &str = "session.prepack.enable_parallel";
