@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use segvol::VolumeError;
+use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
 use segvol_converter::error::TensorFault;
 use segvol_converter::{CheckpointError, ConvertError};
@@ -28,7 +29,7 @@ const RUN_TIME: u8 = 1;
 /// As clap uses it.
 const USAGE: u8 = 2;
 const COMPARISON: u8 = 3;
-pub(crate) const PROVIDER: u8 = 4;
+const PROVIDER: u8 = 4;
 const INPUT: u8 = 5;
 const BUNDLE: u8 = 6;
 
@@ -54,15 +55,6 @@ pub(crate) struct BelowThreshold(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotEqual(pub(crate) String);
-
-/// A process that this one started has failed; its exit code is passed on.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct Child {
-    pub(crate) message: String,
-    /// None if it was ended by a signal, or has no code of its own.
-    pub(crate) code: Option<i32>,
-}
 
 /// Prints an error with its causes on standard error and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -98,9 +90,6 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<BundleError>() {
         return BUNDLE;
     }
-    if let Some(child) = error.downcast_ref::<Child>() {
-        return child.code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0).unwrap_or(RUN_TIME);
-    }
     if let Some(error) = error.downcast_ref::<ConvertError>() {
         return convert_code(error);
     }
@@ -111,15 +100,7 @@ fn code(error: &anyhow::Error) -> u8 {
         None => {}
     }
     if let Some(error) = error.downcast_ref::<segvol_measure::Error>() {
-        return match error {
-            segvol_measure::Error::Run(error) => run_code(error),
-            segvol_measure::Error::Record(error) => record_code(error),
-            segvol_measure::Error::OtherModel { .. } => INPUT,
-            _ => RUN_TIME,
-        };
-    }
-    if let Some(error) = error.downcast_ref::<segvol_measure::RecordError>() {
-        return record_code(error);
+        return kind_code(error.kind());
     }
     if let Some(error) = error.downcast_ref::<CalibrationError>() {
         return match error {
@@ -160,10 +141,13 @@ fn evaluation_code(error: &EvaluationError) -> u8 {
     }
 }
 
-fn record_code(error: &segvol_measure::RecordError) -> u8 {
-    match error {
-        segvol_measure::RecordError::Output { .. } | segvol_measure::RecordError::Memory { .. } => RUN_TIME,
-        _ => INPUT,
+fn kind_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => USAGE,
+        ErrorKind::Input => INPUT,
+        ErrorKind::Bundle => BUNDLE,
+        ErrorKind::Provider => PROVIDER,
+        ErrorKind::Memory | ErrorKind::Cancelled | ErrorKind::Runtime => RUN_TIME,
     }
 }
 

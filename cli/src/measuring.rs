@@ -1,24 +1,70 @@
-//! Options that `verify` and `bench` share.
+//! What `verify`, `bench` and `providers` share.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use segvol::Prompt;
+use segvol_measure::Libraries;
+use segvol_measure::library::NamedLibrary;
+use segvol_onnx::Stage;
 
 use crate::exit::BadInput;
 
-/// The program itself, to be started again: one process can load only one ONNX Runtime.
+/// The bundle of `verify` and `bench`.
+#[derive(Debug, clap::Args)]
+#[group(id = "bundle", multiple = false)]
+pub(crate) struct BundleArgument {
+    /// The bundle that `segvol convert` wrote
+    #[arg(short, long, value_name = "BUNDLE")]
+    model: Option<PathBuf>,
+    /// The same without `--model`: the spelling of earlier versions.
+    #[arg(value_name = "BUNDLE", hide = true)]
+    positional: Option<PathBuf>,
+}
+
+impl BundleArgument {
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.model.as_deref().or(self.positional.as_deref())
+    }
+}
+
+/// The path of this program, which starts itself in other processes.
 pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("the path of this program")
 }
 
-/// Where `.onnxruntime` is looked for.
-pub(crate) fn here() -> PathBuf {
-    std::env::current_dir().unwrap_or_default()
+/// The libraries that were named, and those in `.onnxruntime` of the working folder.
+pub(crate) fn libraries(named: &[NamedLibrary]) -> anyhow::Result<Libraries> {
+    let folder = std::env::current_dir().context("the working folder")?;
+    Ok(Libraries::new(named.to_vec(), folder))
+}
+
+/// A stage. `image-encoder` is the spelling of earlier versions.
+pub(crate) fn parse_stage(text: &str) -> Result<Stage, String> {
+    let name = text.replace('-', "_");
+    let stage = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+    stage.ok_or_else(|| format!("expected one of {}", Stage::ALL.map(Stage::name).join(", ")))
 }
 
 pub(crate) fn read_prompts(path: &Path) -> anyhow::Result<Vec<Prompt>> {
-    let bad = |reason: String| BadInput { path: path.display().to_string(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-    Ok(segvol::parse_prompts(&text).map_err(|error| bad(error.to_string()))?)
+    parse_prompts(path, &read(path)?)
+}
+
+/// The text of a prompts file that has been checked.
+pub(crate) fn prompts_text(path: &Path) -> anyhow::Result<String> {
+    let text = read(path)?;
+    parse_prompts(path, &text)?;
+    Ok(text)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    Ok(std::fs::read_to_string(path).map_err(|error| bad(path, &error))?)
+}
+
+fn parse_prompts(path: &Path, text: &str) -> anyhow::Result<Vec<Prompt>> {
+    Ok(segvol::parse_prompts(text).map_err(|error| bad(path, &error))?)
+}
+
+fn bad(path: &Path, error: &dyn std::error::Error) -> BadInput {
+    BadInput { path: path.display().to_string(), reason: error.to_string() }
 }

@@ -1,119 +1,89 @@
-//! The benchmark: a process per variant, right numbers before times, and variants in turns.
+//! The benchmark: one worker per variant, outputs compared before times are taken, and variants in turns.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::btree_map::Entry;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use segvol::{Provider, ProviderOptions};
-use segvol_onnx::Precision;
-use segvol_onnx::{Architecture, Manifest, Stage};
+use segvol::Provider;
+use segvol_base::TemporaryFolder;
+use segvol_onnx::{Architecture, Manifest, Precision, Stage};
 use serde::{Deserialize, Serialize};
 
-use crate::compare::Difference;
-use crate::library::Libraries;
+use crate::error::Error;
 use crate::noise::{Machine, scatter_warning};
 use crate::options::parse_provider_options;
 use crate::peak::Peak;
+use crate::plan::{Observer, Plan};
 use crate::record::Record;
-use crate::row::{Measured, Outcome, Row, Variant};
-use crate::statistics::Summary;
+use crate::row::{Outcome, Row, Variant};
+use crate::running::{Opened, Running};
 use crate::worker::{Reply, Request, Worker};
-use crate::{Error, flops, load, tolerance};
 
-/// The layout of a benchmark's JSON.
+/// The version of a benchmark's JSON.
 const SCHEMA_VERSION: u32 = 1;
 
-/// How long the processes are left alone before another one's turn: ONNX Runtime's threads look for more work for a while
-/// after a run, and took 30 ms of the next variant's.
+/// The pause before each turn. ONNX Runtime's threads spin for a while after a run, and took 30 ms from the next variant.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// What to measure: every combination of the lists.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The bundle.
-    pub bundle: PathBuf,
-    /// Stages.
-    pub stages: Vec<Stage>,
-    /// Providers.
-    pub providers: Vec<Provider>,
-    /// Their options, `PROVIDER.KEY=VALUE` each.
-    pub provider_options: Vec<String>,
-    /// Precisions.
-    pub precisions: Vec<Precision>,
-    /// Threads per graph; none for as many as there are cores.
-    pub threads: Vec<Option<usize>>,
-    /// Windows, names or prompts per run.
-    pub batches: Vec<usize>,
-    /// Timed runs of each variant.
-    pub runs: usize,
-    /// Runs of each variant before those, the first one among them.
-    pub warm_up: usize,
-    /// Where each provider's library is.
-    pub libraries: Libraries,
-    /// Where `.onnxruntime` is looked for.
-    pub folder: PathBuf,
-    /// The program to start measuring processes from: it must have [`crate::worker::SUBCOMMAND`].
-    pub program: PathBuf,
-}
-
-/// What was measured, and on what.
+/// What was measured, and on which machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Benchmark {
-    /// Version of this layout.
+    /// The version of this layout.
     pub schema_version: u32,
     /// The program that measured, with its version.
     pub tool: String,
-    /// The bundle, as it was named.
+    /// The path of the bundle, as given.
     pub bundle: String,
     /// The model's sizes.
     pub architecture: Architecture,
     /// The machine.
     pub machine: Machine,
-    /// The providers' options that were given.
+    /// The given provider options.
     #[serde(default)]
     pub provider_options: Vec<String>,
-    /// The machine's matrix-product peak per number of threads.
+    /// The machine's matrix-product peak, one entry per number of threads.
     pub peaks: Vec<Peak>,
     /// One entry per variant.
     pub rows: Vec<Row>,
-    /// What makes times doubtful.
+    /// Reasons to doubt the times.
     pub warnings: Vec<String>,
 }
 
-/// What is being done, for a user who waits.
-pub type Observer<'a> = dyn FnMut(&str) + 'a;
-
-impl Plan {
-    /// Every combination, batches fastest.
+impl Benchmark {
+    /// The first row with wrong outputs.
     #[must_use]
-    pub fn variants(&self) -> Vec<Variant> {
-        let mut variants = Vec::new();
-        for &stage in &self.stages {
-            for &provider in &self.providers {
-                for &precision in &self.precisions {
-                    for &threads in &self.threads {
-                        for &batch in &self.batches {
-                            variants.push(Variant { stage, provider, precision, threads, batch });
-                        }
-                    }
-                }
+    pub fn first_wrong(&self) -> Option<&Row> {
+        self.rows.iter().find(|row| matches!(row.outcome, Outcome::Wrong { .. }))
+    }
+
+    /// The failure that matters most: the last row whose provider is not available, or else the first one that failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        let failures = self.rows.iter().filter_map(|row| match &row.outcome {
+            Outcome::Failed { reason, kind, provider_missing } => {
+                let error = Error::Reported { what: row.variant.label(), reason: reason.clone(), kind: *kind };
+                Some((*provider_missing, error))
             }
-        }
-        variants
+            Outcome::Measured(_) | Outcome::Wrong { .. } => None,
+        });
+        let worst = failures.reduce(|worst, next| if next.0 { next } else { worst });
+        worst.map(|(_, error)| error)
     }
 }
 
 /// Measures every variant of a plan.
 ///
-/// Each variant gets a process of its own. Its outputs are compared with those of float32 on the CPU provider, and
-/// only a variant that is right is timed. Timed runs take turns, one of each variant after the other, so that a change
-/// in the machine meets all of them. All variants stay in memory until the end.
+/// Each variant gets a worker. Its outputs are compared with those of float32 on the CPU provider, and only a variant
+/// with the right outputs is timed. Timed runs take turns, one of each variant after the other, so that a change of the
+/// machine's speed affects all of them. All variants stay in memory until the end.
 ///
 /// # Errors
 ///
-/// [`Error::Run`] if the bundle cannot be used; [`Error::Worker`] if a process cannot be started; what the CPU
-/// provider says where the reference cannot be computed. A variant that fails is a row that says why.
+/// [`Error::Run`] if the bundle cannot be used; [`Error::Worker`] if a worker cannot be started or ends too early;
+/// [`Error::Reported`] if the peak or the reference cannot be measured. A variant that fails is not an error, but a row
+/// with the reason.
 pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Error> {
     let provider_options = parse_provider_options(&plan.provider_options)?;
     let machine = Machine::look();
@@ -127,55 +97,23 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
         peaks.push(peak(plan, threads, observer)?);
     }
 
-    let dir = segvol_base::TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let folder = TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let mut references: BTreeMap<(Stage, usize), Record> = BTreeMap::new();
-    let mut rows = Vec::new();
-    let mut running: Vec<(usize, Worker, Measured)> = Vec::new();
+    let mut variants = Vec::new();
     for variant in plan.variants() {
         observer(&format!("opening {}", variant.label()));
-        let key = (variant.stage, variant.batch);
-        if let std::collections::btree_map::Entry::Vacant(place) = references.entry(key) {
-            let cpu = Variant { provider: Provider::Cpu, precision: Precision::Fp32, threads: None, ..variant.clone() };
-            let opened = open(&Plan { provider_options: vec![], ..plan.clone() }, &cpu, dir.path())?;
-            place.insert(opened.map_err(|outcome| Error::Worker { reason: reason(&outcome) })?.outputs);
-        }
-        let outcome = match open(plan, &variant, dir.path())? {
-            Err(outcome) => outcome,
-            Ok(opened) => {
-                let reference = references.get(&key);
-                match opened.checked(&variant, &provider_options, a, reference) {
-                    Err(outcome) => outcome,
-                    Ok((worker, measured)) => {
-                        running.push((rows.len(), worker, measured));
-                        // Replaced when the samples are there.
-                        Outcome::Failed { reason: "not timed".to_owned(), provider_missing: false }
-                    }
-                }
-            }
+        let reference = match references.entry((variant.stage, variant.batch)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(reference(plan, &variant, folder.path())?),
         };
-        let library = plan.libraries.of(variant.provider, &plan.folder);
-        rows.push(Row { variant, library: library.map(|file| file.display().to_string()), outcome });
+        let opened = Opened::open(plan, &variant, folder.path())?;
+        let running = opened.and_then(|opened| opened.checked(&variant, &provider_options, reference));
+        variants.push((variant, running));
     }
 
-    // The first run has been.
-    let warm_up = plan.warm_up.saturating_sub(1);
-    for round in 0..warm_up + plan.runs {
-        let timed = round >= warm_up;
-        observer(&format!("round {}", round + 1));
-        let several = running.len() > 1;
-        for (_, worker, measured) in &mut running {
-            if several {
-                thread::sleep(SETTLE);
-            }
-            match worker.ask(&Request::Run)? {
-                Reply::Ran { ms } if timed => measured.samples_ms.push(ms),
-                Reply::Ran { .. } => {}
-                other => return Err(unexpected(other)),
-            }
-        }
-    }
+    take_turns(plan, variants.iter_mut().filter_map(|(_, running)| running.as_mut().ok()).collect(), observer)?;
 
-    // Once more, and the better counts: at the beginning another program may have been in the way.
+    // Measured again, because another program may have interfered the first time. The better result counts.
     thread::sleep(SETTLE);
     for found in &mut peaks {
         let again = peak(plan, found.threads, observer)?;
@@ -183,17 +121,19 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
             *found = again;
         }
     }
-    for (index, mut worker, mut measured) in running {
-        let variant = &rows[index].variant;
-        if let Reply::Memory { resident_bytes, device_bytes } = worker.ask(&Request::Memory)? {
-            (measured.peak_resident_bytes, measured.device_bytes) = (resident_bytes, device_bytes);
-        }
-        let peak = peaks.iter().find(|peak| peak.threads == variant.threads);
-        let summary = Summary::of(&measured.samples_ms)
-            .ok_or_else(|| Error::Worker { reason: "a plan needs at least one run".to_owned() })?;
-        measured.finish(variant, summary, peak);
-        warnings.extend(scatter_warning(&variant.label(), &summary));
-        rows[index].outcome = Outcome::Measured(Box::new(measured));
+    let mut rows = Vec::new();
+    for (variant, running) in variants {
+        let outcome = match running {
+            Ok(running) => {
+                let peak = peaks.iter().find(|peak| peak.threads == variant.threads);
+                let measured = running.finish(&variant, a, peak)?;
+                warnings.extend(scatter_warning(&variant.label(), &measured.summary_ms));
+                Outcome::Measured(Box::new(measured))
+            }
+            Err(outcome) => outcome,
+        };
+        let library = plan.libraries.of(variant.provider).map(|file| file.display().to_string());
+        rows.push(Row { variant, library, outcome });
     }
     Ok(Benchmark {
         schema_version: SCHEMA_VERSION,
@@ -208,157 +148,87 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
     })
 }
 
+/// Warms up and times: in each round, every variant runs once.
+fn take_turns(plan: &Plan, mut running: Vec<&mut Running>, observer: &mut Observer<'_>) -> Result<(), Error> {
+    // The first run was made when the variant was opened.
+    let warm_up = plan.warm_up.saturating_sub(1);
+    let several = running.len() > 1;
+    for round in 0..warm_up + plan.runs {
+        observer(&format!("round {}", round + 1));
+        for variant in &mut running {
+            if several {
+                thread::sleep(SETTLE);
+            }
+            variant.run(round >= warm_up)?;
+        }
+    }
+    Ok(())
+}
+
+/// The outputs of float32 on the CPU provider.
+fn reference(plan: &Plan, variant: &Variant, folder: &Path) -> Result<Record, Error> {
+    let cpu = Variant { provider: Provider::Cpu, precision: Precision::Fp32, threads: None, ..variant.clone() };
+    match Opened::open(&Plan { provider_options: vec![], ..plan.clone() }, &cpu, folder)? {
+        Ok(opened) => Ok(opened.outputs),
+        Err(Outcome::Failed { reason, kind, .. }) => {
+            Err(Error::Reported { what: "the reference, float32 on the CPU provider".to_owned(), reason, kind })
+        }
+        Err(other) => Err(Error::Worker { reason: format!("unexpected outcome of the reference: {other:?}") }),
+    }
+}
+
 fn peak(plan: &Plan, threads: Option<usize>, observer: &mut Observer<'_>) -> Result<Peak, Error> {
     observer("matrix-product peak");
-    let library = plan.libraries.of(Provider::Cpu, &plan.folder);
+    let library = plan.libraries.of(Provider::Cpu);
     match Worker::start(&plan.program)?.ask(&Request::Peak { threads, library })? {
         Reply::Peak(peak) => Ok(peak),
-        other => Err(unexpected(other)),
+        other => Err(other.into_error("matrix-product peak")),
     }
-}
-
-/// A stage that is open, has run once, and is not yet known to be right.
-struct Opened {
-    worker: Worker,
-    outputs: Record,
-    measured: Measured,
-}
-
-/// Opens and first runs a variant; what it fails with is its outcome, not the benchmark's error.
-fn open(plan: &Plan, variant: &Variant, dir: &Path) -> Result<Result<Opened, Outcome>, Error> {
-    let mut worker = Worker::start(&plan.program)?;
-    let library = plan.libraries.of(variant.provider, &plan.folder);
-    let request = Request::Open {
-        bundle: plan.bundle.clone(),
-        variant: variant.clone(),
-        provider_options: plan.provider_options.clone(),
-        library,
-    };
-    let (used, nodes, onnxruntime, session_ms) = match worker.ask(&request)? {
-        Reply::Opened { used, nodes, onnxruntime, ms } => (used, nodes, onnxruntime, ms),
-        Reply::Failed { reason, provider_missing } => return Ok(Err(Outcome::Failed { reason, provider_missing })),
-        other => return Err(unexpected(other)),
-    };
-    let path = dir.join("outputs.safetensors");
-    let first_run_ms = match worker.ask(&Request::Save { path: path.clone() })? {
-        Reply::Ran { ms } => ms,
-        Reply::Failed { reason, provider_missing } => return Ok(Err(Outcome::Failed { reason, provider_missing })),
-        other => return Err(unexpected(other)),
-    };
-    let outputs = Record::read(&path)?;
-    let measured = Measured {
-        used,
-        nodes,
-        onnxruntime,
-        session_ms,
-        first_run_ms,
-        difference: Difference { max_abs: 0.0, relative_l2: 0.0, cosine: 1.0, dice: None },
-        allowed: 0.0,
-        samples_ms: vec![],
-        summary_ms: Summary { runs: 0, min: 0.0, median: 0.0, p90: 0.0, p99: 0.0, max: 0.0, mean: 0.0, deviation: 0.0 },
-        per_second: 0.0,
-        flops: 0.0,
-        gflops: 0.0,
-        peak_share: None,
-        peak_resident_bytes: None,
-        device_bytes: None,
-    };
-    Ok(Ok(Opened { worker, outputs, measured }))
-}
-
-impl Opened {
-    /// The worker, if its outputs are near enough to the reference's.
-    fn checked(
-        mut self,
-        variant: &Variant,
-        provider_options: &ProviderOptions,
-        a: &Architecture,
-        reference: Option<&Record>,
-    ) -> Result<(Worker, Measured), Outcome> {
-        let own = tolerance::of_stage(variant.stage, variant.precision).relative_l2;
-        let lowered = tolerance::of_options(variant.stage, variant.provider, provider_options);
-        let allowed = lowered.map_or(own, |lowered| own.max(lowered.relative_l2));
-        let difference = worst_difference(&self.outputs, reference.unwrap_or(&Record::default()));
-        (self.measured.difference, self.measured.allowed) = (difference, allowed);
-        if difference.relative_l2 > allowed {
-            return Err(Outcome::Wrong { used: self.measured.used, difference, allowed });
-        }
-        self.measured.flops = flops::of_stage(variant.stage, a, load::load(variant.stage, a, variant.batch));
-        Ok((self.worker, self.measured))
-    }
-}
-
-impl Measured {
-    fn finish(&mut self, variant: &Variant, summary: Summary, peak: Option<&Peak>) {
-        let seconds = summary.median / 1e3;
-        self.summary_ms = summary;
-        self.per_second = variant.batch as f64 / seconds;
-        self.gflops = self.flops / seconds / 1e9;
-        self.peak_share = peak.map(|peak| self.gflops / peak.gflops);
-    }
-}
-
-/// The output that is farthest off. One that the reference lacks is infinitely far.
-fn worst_difference(found: &Record, reference: &Record) -> Difference {
-    let differences = found.tensors.iter().map(|(name, tensor)| {
-        Difference::of(tensor.floats().unwrap_or_default(), reference.floats(name).unwrap_or(&[f32::NAN]))
-    });
-    let worst = differences.max_by(|a, b| a.relative_l2.total_cmp(&b.relative_l2));
-    worst.unwrap_or(Difference::FARTHEST)
-}
-
-fn reason(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Failed { reason, .. } => format!("the reference, float32 on the CPU provider: {reason}"),
-        _ => "the reference, float32 on the CPU provider, gave no numbers".to_owned(),
-    }
-}
-
-fn unexpected(reply: Reply) -> Error {
-    let reason = match reply {
-        Reply::Failed { reason, .. } => reason,
-        other => format!("an unexpected reply: {other:?}"),
-    };
-    Error::Worker { reason }
 }
 
 #[cfg(test)]
 mod tests {
-    use segvol::Tensor;
+    use segvol_base::ErrorKind;
 
     use super::*;
 
     #[test]
-    fn a_plan_is_the_product_of_its_lists() {
-        let plan = Plan {
-            bundle: PathBuf::new(),
-            stages: vec![Stage::ImageEncoder, Stage::MaskDecoder],
-            providers: vec![Provider::Cpu, Provider::OpenVino],
+    fn a_missing_provider_outweighs_other_failures_and_wrong_rows_are_apart() {
+        let row = |batch, outcome| Row {
+            variant: Variant {
+                stage: Stage::TextEncoder,
+                provider: Provider::Cuda,
+                precision: Precision::Fp32,
+                threads: None,
+                batch,
+            },
+            library: None,
+            outcome,
+        };
+        let failed = |batch, kind| row(batch, Outcome::failed("reason".to_owned(), kind));
+        let of = |rows| Benchmark {
+            schema_version: SCHEMA_VERSION,
+            tool: String::new(),
+            bundle: String::new(),
+            architecture: Architecture::RELEASED,
+            machine: Machine::default(),
             provider_options: vec![],
-            precisions: vec![Precision::Fp32],
-            threads: vec![Some(1), None],
-            batches: vec![1, 2, 4],
-            runs: 1,
-            warm_up: 1,
-            libraries: Libraries::default(),
-            folder: PathBuf::new(),
-            program: PathBuf::new(),
+            peaks: vec![],
+            rows,
+            warnings: vec![],
         };
-        let labels: std::collections::BTreeSet<String> = plan.variants().iter().map(Variant::label).collect();
-        assert_eq!(labels.len(), 24);
-        assert!(labels.contains("mask_decoder openvino fp32 x4, all threads"), "{labels:?}");
-    }
+        let found =
+            of(vec![failed(1, ErrorKind::Runtime), failed(2, ErrorKind::Provider), failed(3, ErrorKind::Memory)]);
+        let error = found.failure().expect("a failure");
+        assert_eq!(error.kind(), ErrorKind::Provider);
+        assert!(error.to_string().starts_with("text_encoder cuda fp32 x2,"), "{error}");
+        let two = of(vec![failed(1, ErrorKind::Memory), failed(2, ErrorKind::Runtime)]);
+        assert_eq!(two.failure().map(|error| error.kind()), Some(ErrorKind::Memory));
 
-    #[test]
-    fn the_worst_output_counts_and_a_missing_one_is_never_right() {
-        let record = |values: [f32; 2]| {
-            let tensors = [("a", values[0]), ("b", values[1])];
-            let tensors = tensors.map(|(name, value)| (name.to_owned(), Tensor::float(&[1], vec![value])));
-            Record { tensors: tensors.into_iter().collect(), ..Record::default() }
-        };
-        let found = worst_difference(&record([1.0, 2.5]), &record([1.0, 2.0]));
-        assert_eq!(found.relative_l2, 0.25);
-        assert_eq!(worst_difference(&record([1.0, 1.0]), &Record::default()), Difference::FARTHEST);
-        assert_eq!(worst_difference(&Record::default(), &record([1.0, 1.0])), Difference::FARTHEST);
+        let difference = crate::compare::Difference::FARTHEST;
+        let wrong = Outcome::Wrong { used: Provider::Cuda, difference, allowed: 0.0 };
+        let found = of(vec![row(4, wrong)]);
+        assert!(found.failure().is_none());
+        assert_eq!(found.first_wrong().map(|row| row.variant.batch), Some(4));
     }
 }

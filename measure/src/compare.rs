@@ -1,25 +1,26 @@
-//! How far two lists of numbers are apart.
+//! Distances between two lists of numbers.
 
 use serde::{Deserialize, Serialize};
 
-/// How far numbers are from those that were expected.
+/// Distance of numbers from the expected ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The greatest `|found - expected|`.
+    /// The largest `|found - expected|`.
     pub max_abs: f64,
-    /// `|found - expected| / |expected|`, Euclidean lengths.
+    /// `|found - expected| / |expected|`, with Euclidean norms.
     pub relative_l2: f64,
-    /// Cosine of the angle between both; 1 where they point the same way.
+    /// Cosine of the angle between both; 1 for the same direction.
     pub cosine: f64,
-    /// Dice's coefficient of what is above 0 on both sides, where the numbers are logits.
+    /// Dice coefficient of the values above 0, if the numbers are logits.
     pub dice: Option<f64>,
 }
 
 impl Difference {
-    /// What cannot be compared. Finite, since JSON has no infinity.
+    /// The distance of lists that cannot be compared. It is finite, because JSON has no infinity.
     pub const FARTHEST: Self = Self { max_abs: f64::MAX, relative_l2: f64::MAX, cosine: 0.0, dice: None };
 
-    /// Of numbers that are not logits. A number that is not finite, or another length, is [`Difference::FARTHEST`].
+    /// The difference of numbers that are not logits. [`Difference::FARTHEST`] if a number is NaN or infinite, or if the
+    /// lengths differ.
     #[must_use]
     pub fn of(found: &[f32], expected: &[f32]) -> Self {
         let (relative_l2, max_abs) = (relative_l2(found, expected), max_error(found, expected));
@@ -29,7 +30,7 @@ impl Difference {
         Self { max_abs, relative_l2, cosine: cosine(found, expected), dice: None }
     }
 
-    /// Of logits, whose signs make a mask.
+    /// The difference of logits, whose signs define a mask.
     #[must_use]
     pub fn of_logits(found: &[f32], expected: &[f32]) -> Self {
         let above = |&logit: &f32| logit > 0.0;
@@ -38,7 +39,7 @@ impl Difference {
     }
 }
 
-/// `|found - expected| / |expected|`, both Euclidean lengths; infinite if a value is not finite, or lengths differ.
+/// `|found - expected| / |expected|`, with Euclidean norms. Infinite if a value is NaN or infinite, or if the lengths differ.
 #[must_use]
 pub fn relative_l2(found: &[f32], expected: &[f32]) -> f64 {
     if found.len() != expected.len() || found.iter().any(|x| !x.is_finite()) {
@@ -50,7 +51,7 @@ pub fn relative_l2(found: &[f32], expected: &[f32]) -> f64 {
     (error / scale.max(f64::MIN_POSITIVE)).sqrt()
 }
 
-/// The largest `|found - expected|`; infinite if a value is not finite, or lengths differ.
+/// The largest `|found - expected|`. Infinite if a value is NaN or infinite, or if the lengths differ.
 #[must_use]
 pub fn max_error(found: &[f32], expected: &[f32]) -> f64 {
     if found.len() != expected.len() || found.iter().any(|x| !x.is_finite()) {

@@ -1,12 +1,12 @@
-//! Floating-point operations of each stage, counted from the model's sizes: two (a product and a sum) for every
-//! element pair of a matrix product or convolution, none for what is done element by element.
+//! Floating-point operations of each stage, counted from the model's sizes. Every multiplication in a matrix product or
+//! convolution counts as two operations, because it is followed by an addition. Element-wise operations do not count.
 //!
-//! The counts are those of the graphs that the converter writes, not of the released program, whose mask decoder takes
-//! the image through every projection.
+//! The counts are those of the graphs that the converter writes. The released program needs more, because its mask
+//! decoder projects the image tokens themselves.
 
 use segvol_onnx::{Architecture, Stage};
 
-/// How much goes through a stage in one run.
+/// The size of the inputs of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
     /// Windows, names or prompts.
@@ -26,12 +26,13 @@ pub fn of_stage(stage: Stage, a: &Architecture, load: Load) -> f64 {
     }
 }
 
-/// A product of `[m, k]` and `[k, n]`.
+/// Operations of a product of `[m, k]` and `[k, n]`.
 fn product(m: usize, k: usize, n: usize) -> f64 {
     2.0 * m as f64 * k as f64 * n as f64
 }
 
-/// Scores of `queries` against `keys` and the weighing of values, heads together `width` wide.
+/// Operations of the scores of `queries` against `keys` and of the weighted sum of values. `width` is that of all heads
+/// together.
 fn attention(queries: usize, keys: usize, width: usize) -> f64 {
     2.0 * product(queries, width, keys)
 }
@@ -45,8 +46,8 @@ pub fn image_encoder(a: &Architecture, batch: usize) -> f64 {
     batch as f64 * (patches + a.image_encoder.layers as f64 * block)
 }
 
-/// Per layer: four projections, attention, and the MLP; then `dim_align` and the alignment of every token, and the
-/// choice of the end token's rows, which the graph writes as a product.
+/// Per layer: four projections, attention, and the MLP. Then `dim_align` and the alignment of every token, and the
+/// selection of the end token's rows, which is a product in the graph.
 #[must_use]
 pub fn text_encoder(a: &Architecture, batch: usize, length: usize) -> f64 {
     let (t, text) = (length, &a.text_encoder);
@@ -57,24 +58,24 @@ pub fn text_encoder(a: &Architecture, batch: usize, length: usize) -> f64 {
     batch as f64 * (text.layers as f64 * layer + align + choose)
 }
 
-/// The position code of every token: its coordinates times a matrix of `C / 2` columns.
+/// The position encoding of every token: its coordinates times a matrix of `C / 2` columns.
 #[must_use]
 pub fn prompt_encoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
     batch as f64 * product(tokens, 3, a.channels / 2)
 }
 
 /// The two-way transformer over the prompt's tokens and the model's five, the upscaling of the image, and its product
-/// with the mask token. All of it is done per prompt.
+/// with the mask token, all of it per prompt.
 ///
-/// The few tokens are taken through the image's projections, once per head, instead of the image itself.
+/// The graph multiplies the image's projection matrices with the few tokens, once per head, instead of with the image.
 #[must_use]
 pub fn mask_decoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
     let (n, c, half) = (a.image_tokens(), a.channels, a.channels / 2);
     let t = 5 + tokens;
-    // Tokens of all heads, each as wide as the image's.
+    // Tokens of all heads, each with the width of the image tokens.
     let all = a.mask_decoder.heads * t;
     let project = product(t, c, half);
-    // Through the image's projection and its bias, then against the image.
+    // The product with the image's projection and its bias, then with the image.
     let scores = product(t, half, c) + product(t, half, 1) + product(n, c, all);
     let to_image = project + scores + product(all, n, c) + product(t, c, half) + product(t, half, c);
     let of_image = 2.0 * project + scores + product(t, half, c) + product(n, all, c);
@@ -82,7 +83,7 @@ pub fn mask_decoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
     let block = itself + to_image + 2.0 * product(t, c, a.mask_decoder.mlp) + of_image;
 
     let (quarter, eighth) = (c / 4, a.upscaled_channels());
-    // Each voxel becomes eight, twice; the norm between takes its last mean, of the window's slices, as a product.
+    // Each voxel becomes eight, twice. The norm in between computes its last mean, over the window's slices, as a product.
     let norm = 2.0 * product(1, a.grid_dhw()[0], 1);
     let upscaling = product(n, c, 8 * quarter) + norm + product(8 * n, quarter, 8 * eighth);
     let hypernetwork = 2.0 * product(t, c, c) + product(t, c, eighth);

@@ -1,4 +1,4 @@
-//! A whole segmentation, from the scan's file to the mask's: which share of the time goes where.
+//! A whole segmentation, from the scan's file to the mask's file: how much time each step takes.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use segvol::{Model, Placement, Precision, Prompt, Provider, StudyOptions, Volume
 use segvol_base::machine;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 use crate::options::{options_on, parse_provider_options};
 use crate::statistics::Summary;
 
@@ -18,27 +18,26 @@ pub struct Job {
     pub bundle: PathBuf,
     /// The scan.
     pub scan: PathBuf,
-    /// The objects, as text of an objects file.
-    pub objects: String,
-    /// Where the graphs run.
+    /// The text of a prompts file.
+    pub prompts: String,
+    /// The provider of all graphs.
     pub provider: Provider,
-    /// Options of any provider, `PROVIDER.KEY=VALUE` each.
+    /// Provider options, each as `PROVIDER.KEY=VALUE`.
     pub provider_options: Vec<String>,
-    /// The precision; none for what the provider runs best.
+    /// The precision. `None`: the one that the provider runs best.
     pub precision: Option<Precision>,
-    /// Threads per graph.
+    /// Threads per graph. `None`: as many as there are cores.
     pub threads: Option<usize>,
     /// ONNX Runtime's library.
     pub library: Option<PathBuf>,
-    /// How often, without the warm-up.
+    /// Timed runs.
     pub runs: usize,
-    /// How often before that, not counted.
+    /// Runs before the timed ones.
     pub warm_up: usize,
 }
 
-/// Where the time of a job goes, in the order of the data's way; with the steps of a study that belong there.
-///
-/// `encode`, `text` and `decode` are ONNX Runtime's; all others are not.
+/// The parts into which the time of a job is divided, in the order of the data flow, and the steps of a study that each
+/// consists of.
 const SHARES: [(&str, &[&str]); 9] = [
     ("load", &[]),
     ("normalise", &["orient", "normalise"]),
@@ -51,48 +50,50 @@ const SHARES: [(&str, &[&str]); 9] = [
     ("other", &[]),
 ];
 
-/// The shares that are ONNX Runtime's.
+/// The parts that are spent inside ONNX Runtime.
 const ONNX_RUNTIME: [&str; 3] = ["text", "encode", "decode"];
 
-/// What came of a job.
+/// The measurements of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRun {
     /// The provider that was used.
     pub used: Provider,
     /// Nodes of all graphs per provider.
     pub nodes: Placement,
-    /// Objects that were segmented.
+    /// Number of segmented objects.
     pub objects: usize,
-    /// Windows that went through the image encoder, per run.
+    /// Windows that the image encoder processed per run.
     pub windows: usize,
-    /// Opening the bundle: hashes, sessions; once, and in none of the shares.
+    /// Time to open the bundle: hashes and sessions. It happens once, and is not part of any share.
     pub open_ms: f64,
-    /// Milliseconds of every run from the scan's file to the mask's.
+    /// Milliseconds of every run, from the scan's file to the mask's file.
     pub total_ms: Vec<f64>,
-    /// Milliseconds per share, of every run.
+    /// The shares of every run.
     pub shares: Vec<Share>,
-    /// The most memory that the process held.
+    /// Peak memory of the process, in bytes.
     pub peak_resident_bytes: Option<u64>,
 }
 
 /// One share of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Share {
-    /// What was done.
+    /// The part of the work.
     pub name: String,
     /// Milliseconds of every run.
     pub samples_ms: Vec<f64>,
 }
 
 impl JobRun {
-    /// The median of all runs, in milliseconds.
+    /// The median of all runs, in milliseconds. NaN without runs.
     #[must_use]
     pub fn total(&self) -> f64 {
         Summary::of(&self.total_ms).map_or(f64::NAN, |summary| summary.median)
     }
 
-    /// Per run, what of the time is not ONNX Runtime; the median, as a share of the whole. Steps that run beside each
-    /// other count once: it is what a user waits for beyond ONNX Runtime.
+    /// The share of the time that is not spent inside ONNX Runtime: the median over the runs, in [0, 1]. NaN without runs.
+    ///
+    /// Steps that run at the same time as ONNX Runtime do not count: this is how long a user waits in addition to ONNX
+    /// Runtime.
     #[must_use]
     pub fn outside_onnxruntime(&self) -> f64 {
         let of_run = |(run, total): (usize, &f64)| {
@@ -106,14 +107,13 @@ impl JobRun {
 }
 
 impl Job {
-    /// Opens the bundle and does the job.
+    /// Opens the bundle and runs the job.
     ///
     /// # Errors
     ///
-    /// As for [`Model::open`] and [`segvol::Study::segment_all`]; [`Error::Worker`] if the objects cannot be read.
+    /// As for [`Model::open`] and [`segvol::Study::segment_all`]; [`Error::Prompts`] if the prompts cannot be read.
     pub fn run(&self) -> Result<JobRun, Error> {
-        let prompts =
-            segvol::parse_prompts(&self.objects).map_err(|error| Error::Worker { reason: error.to_string() })?;
+        let prompts = segvol::parse_prompts(&self.prompts)?;
         let start = Instant::now();
         let mut options = options_on(self.provider, self.threads, self.library.clone());
         options.provider_options = parse_provider_options(&self.provider_options)?;

@@ -1,15 +1,10 @@
-//! Which ONNX Runtime library each provider is loaded from: one process can load only one.
+//! Which ONNX Runtime library each provider uses. A process can load only one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use segvol::Provider;
-
-/// Names a library for every provider; the runtime looks there too.
-const VARIABLE: &str = "ORT_DYLIB_PATH";
-
-/// Where `scripts/get-onnxruntime` puts libraries, under the folder that the command is run in.
-const FOLDER: &str = ".onnxruntime";
+use segvol::probe::{FETCHED_FOLDER, LIBRARY_NAME, LIBRARY_VARIABLE};
 
 /// A library, for one provider or for all: `openvino=FILE` or `FILE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,39 +25,48 @@ impl FromStr for NamedLibrary {
     }
 }
 
-/// The libraries that were named.
+/// Finds the library of each provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Libraries(Vec<NamedLibrary>);
+pub struct Libraries {
+    named: Vec<NamedLibrary>,
+    folder: PathBuf,
+}
 
 impl Libraries {
-    /// Of these; a later one takes the place of an earlier one for the same provider.
+    /// The libraries in `named`, of which the last one for a provider counts, and those in `.onnxruntime` of `folder`.
     #[must_use]
-    pub fn new(named: Vec<NamedLibrary>) -> Self {
-        Self(named)
+    pub fn new(named: Vec<NamedLibrary>, folder: PathBuf) -> Self {
+        Self { named, folder }
     }
 
-    /// The library to load for a provider: the one named for it, or else for all; else, for a provider that needs a
-    /// library of its own, `.onnxruntime/FLAVOUR/` under `folder`; else what `ORT_DYLIB_PATH` says; else
-    /// `.onnxruntime/cpu/`. None leaves it to the runtime, which looks at `ORT_DYLIB_PATH`, beside the program, and
-    /// where the system keeps libraries.
+    /// The library for a provider. The first of these that exists:
+    ///
+    /// 1. the library named for this provider;
+    /// 2. the library named for all providers;
+    /// 3. for OpenVINO, CUDA and TensorRT, which need special builds: `.onnxruntime/FLAVOUR/`;
+    /// 4. unless the environment variable `ORT_DYLIB_PATH` is set: `.onnxruntime/cpu/`.
+    ///
+    /// `None` leaves the choice to the runtime, which tries `ORT_DYLIB_PATH`, the program's folder, and the system's
+    /// library folders.
     #[must_use]
-    pub fn of(&self, provider: Provider, folder: &Path) -> Option<PathBuf> {
-        let named = |wanted| self.0.iter().rev().find(|named| named.provider == wanted).map(|named| named.file.clone());
+    pub fn of(&self, provider: Provider) -> Option<PathBuf> {
+        let named =
+            |wanted| self.named.iter().rev().find(|named| named.provider == wanted).map(|named| named.file.clone());
         if let Some(file) = named(Some(provider)).or_else(|| named(None)) {
             return Some(file);
         }
         let fetched = |flavour: &str| {
-            let file = folder.join(FOLDER).join(flavour).join("libonnxruntime.so");
+            let file = self.folder.join(FETCHED_FOLDER).join(flavour).join(LIBRARY_NAME);
             file.is_file().then_some(file)
         };
-        let own = match provider.name() {
-            "openvino" => fetched("openvino"),
-            "cuda" | "tensorrt" => fetched("gpu"),
+        let own = match provider {
+            Provider::OpenVino => fetched("openvino"),
+            Provider::Cuda | Provider::TensorRt => fetched("gpu"),
             _ => None,
         };
         own.or_else(|| {
-            let told = std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty());
-            if told { None } else { fetched("cpu") }
+            let set = std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty());
+            if set { None } else { fetched("cpu") }
         })
     }
 }
@@ -74,10 +78,9 @@ mod tests {
     #[test]
     fn a_library_is_named_for_one_provider_or_for_all() {
         let libraries = ["all.so", "openvino=/a/one.so", "openvino=/b=c/two.so"].map(|text| text.parse().expect(text));
-        let libraries = Libraries::new(libraries.to_vec());
-        let nowhere = Path::new("/nowhere");
-        assert_eq!(libraries.of(Provider::OpenVino, nowhere), Some("/b=c/two.so".into()));
-        assert_eq!(libraries.of(Provider::Cpu, nowhere), Some("all.so".into()));
+        let libraries = Libraries::new(libraries.to_vec(), "/nowhere".into());
+        assert_eq!(libraries.of(Provider::OpenVino), Some("/b=c/two.so".into()));
+        assert_eq!(libraries.of(Provider::Cpu), Some("all.so".into()));
         assert_eq!("./a=b.so".parse::<NamedLibrary>().expect("a path").provider, None);
         assert!("abacus=a.so".parse::<NamedLibrary>().is_err_and(|error| error.contains("abacus")));
     }
@@ -87,9 +90,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let place = dir.path().join(".onnxruntime/openvino");
         std::fs::create_dir_all(&place).expect("a folder");
-        let file = place.join("libonnxruntime.so");
+        let file = place.join(LIBRARY_NAME);
         std::fs::write(&file, "").expect("written");
-        assert_eq!(Libraries::default().of(Provider::OpenVino, dir.path()), Some(file));
-        assert_eq!(Libraries::default().of(Provider::Cuda, dir.path()), None);
+        let libraries = Libraries::new(vec![], dir.path().to_owned());
+        assert_eq!(libraries.of(Provider::OpenVino), Some(file));
+        assert_eq!(libraries.of(Provider::Cuda), None);
     }
 }

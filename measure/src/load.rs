@@ -1,4 +1,4 @@
-//! Inputs of any batch size for a stage, the same on every machine.
+//! Inputs for a stage with any batch size, the same on every machine.
 
 use segvol::Tensor;
 use segvol_converter::seeded::uniform01;
@@ -7,13 +7,13 @@ use segvol_onnx::{Architecture, PromptLabel, Stage};
 use crate::flops::Load;
 use crate::prompts::seeded_ids;
 
-/// Token ids of a name: most names, with the sentence around them, fit into 16.
+/// Token ids of a name. Most names, including the sentence around them, have at most 16.
 const NAME_TOKENS: usize = 16;
 
-/// Tokens of a prompt by box and text, the most usual one: two corners and a text.
+/// Tokens of a prompt with box and text, the most common one: two corners and the text.
 const PROMPT_LABELS: [PromptLabel; 3] = [PromptLabel::BoxMin, PromptLabel::BoxMax, PromptLabel::Text];
 
-/// How much goes through a stage in one run with this batch.
+/// The size of the inputs of one run with this batch.
 #[must_use]
 pub fn load(stage: Stage, a: &Architecture, batch: usize) -> Load {
     let tokens = match stage {
@@ -24,11 +24,11 @@ pub fn load(stage: Stage, a: &Architecture, batch: usize) -> Load {
     Load { batch, tokens }
 }
 
-/// Inputs of one run with this batch: windows in [0, 1], random names, or prompts by box and text.
+/// Inputs of one run with this batch: windows in [0, 1], random names, or prompts with box and text.
 #[must_use]
 pub fn inputs(stage: Stage, a: &Architecture, batch: usize) -> Vec<(String, Tensor)> {
     let load = load(stage, a, batch);
-    // Unit variance, as after a LayerNorm.
+    // Unit variance, like the output of a LayerNorm.
     let normal = |key: &str, shape: &[usize]| {
         let values = uniform01(key).take(shape.iter().product()).map(|u| ((u - 0.5) * 12.0_f64.sqrt()) as f32);
         Tensor::float(shape, values.collect())

@@ -1,11 +1,12 @@
-//! How much memory this process holds on GPUs.
+//! GPU memory of this process.
 
 use nvml_wrapper::Nvml;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 
-/// The bytes that this process holds on NVIDIA's GPUs, as their driver counts them: the context, weights, and what ONNX
-/// Runtime's arena has grown to, which it keeps between runs; `None` without such a driver, or where it does not know
-/// (Windows, containers that hide process numbers).
+/// The bytes that this process holds on NVIDIA GPUs, as their driver counts them: the context, the weights, and ONNX
+/// Runtime's arena, which keeps its size between runs.
+///
+/// `None` without an NVIDIA driver, or if the driver does not know (Windows, containers that hide process ids).
 #[must_use]
 pub fn device_bytes() -> Option<u64> {
     let driver = Nvml::init().ok()?;

@@ -1,8 +1,7 @@
-//! The machine's float32 matrix-product peak, as ONNX Runtime's own CPU kernels reach it: the floor that a stage's time
-//! is measured against.
+//! The machine's float32 matrix-product peak with ONNX Runtime's CPU kernels. It gives a lower limit for a stage's time.
 //!
-//! Measured, not read off a data sheet: a graph of one `MatMul` with a constant right side, on the CPU provider with the
-//! same number of threads. The best of several large shapes and several runs each counts.
+//! It is measured with a graph of one `MatMul`, whose right side is constant, on the CPU provider with the same number of
+//! threads. The best of several large shapes and several runs counts.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,26 +11,26 @@ use segvol_onnx::save::save_model;
 use segvol_onnx::{Dim, Graph, Stage, TensorSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 
-/// `[m, k] x [k, n]`: the released image encoder's own products, and a square one.
+/// `[m, k] x [k, n]`: products of the released image encoder, and a square one.
 const SHAPES: [[usize; 3]; 4] = [[2048, 768, 3072], [2048, 3072, 768], [2048, 768, 2304], [1536, 1536, 1536]];
 
 /// Runs of each shape, the first of which is not counted.
 const RUNS: usize = 8;
 
-/// The best rate that was seen.
+/// The best measured rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Peak {
-    /// Threads that were asked for; none for as many as there are cores.
+    /// The requested threads. `None`: as many as there are cores.
     pub threads: Option<usize>,
-    /// Floating-point operations a second, in thousands of millions.
+    /// Floating-point operations per second, in units of 10^9.
     pub gflops: f64,
-    /// The shape that reached it: `m`, `k`, `n`.
+    /// The shape with the best rate: `m`, `k`, `n`.
     pub shape: [usize; 3],
 }
 
-/// Measures the peak of the CPU provider with these threads and this library.
+/// Measures the peak of the CPU provider with the threads and the library of `options`.
 ///
 /// # Errors
 ///
@@ -58,12 +57,12 @@ pub fn measure(options: &Options) -> Result<Peak, Error> {
     Ok(best)
 }
 
-/// A graph of one product, `[m, k] x [k, n]`, of which all but one number leaves the graph unseen: copying the product
-/// out is not the product's time.
+/// Writes a graph of one product, `[m, k] x [k, n]`. Only one row of the result is an output, so that the time for copying
+/// the whole result is not included.
 fn write_product(dir: &Path, name: &str, [m, k, n]: [usize; 3]) -> std::io::Result<()> {
     let graph = Graph::new("peak");
     let a = graph.input(&TensorSpec::float("a", [Dim::Fixed(m), Dim::Fixed(k)]));
-    // Not zeros, whose products some processors may hurry through.
+    // Not zeros, which some processors multiply faster.
     let b: Vec<f32> = (0..k * n).map(|index| (index % 7) as f32 * 0.125 - 0.375).collect();
     let product = graph.mat_mul(&a, &graph.floats("b", &[k, n], &b));
     let row = graph.gather(0, &product, &graph.ints(&[0]));

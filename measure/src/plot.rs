@@ -1,127 +1,122 @@
-//! A drawing of a benchmark: one box per variant, as SVG.
+//! A plot of a benchmark as SVG: one box per variant.
 //!
-//! A box spans the middle half of the samples, its line is the median, its whiskers the least and the greatest.
+//! A box spans the middle half of the samples. Its line is the median. The whiskers reach to the smallest and the largest
+//! sample.
 
-use std::fmt::Write as _;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::bench::Benchmark;
+use crate::error::Error;
 use crate::row::{Measured, Outcome, Variant};
 use crate::statistics::quantile;
 
-const WIDTH: f64 = 960.0;
-const LABELS: f64 = 330.0;
-const RIGHT: f64 = 110.0;
-const TOP: f64 = 46.0;
-const ROW: f64 = 30.0;
-const AXIS: f64 = 44.0;
+const WIDTH: u32 = 960;
+/// Left margin, for the names of the variants.
+const LABELS: u32 = 330;
+/// Right margin, for the median of the longest variant.
+const RIGHT: u32 = 100;
+const CAPTION: u32 = 36;
+const ROW: u32 = 30;
+const AXIS: u32 = 40;
+/// Half of a box's height, and of a whisker's end, as shares of a row.
+const BOX: f64 = 0.27;
+const WHISKER: f64 = 0.17;
 
-/// Draws the rows that were timed; stages share one axis from 0, in milliseconds.
-#[must_use]
-pub fn svg(benchmark: &Benchmark) -> String {
+const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+const WHISKERS: RGBColor = RGBColor(0x44, 0x44, 0x44);
+const FILL: RGBColor = RGBColor(0x9e, 0xca, 0xe1);
+const EDGE: RGBColor = RGBColor(0x31, 0x82, 0xbd);
+const MEDIAN: RGBColor = RGBColor(0x08, 0x51, 0x9c);
+
+/// Draws the rows that were timed. All share one axis, in milliseconds from 0.
+///
+/// # Errors
+///
+/// [`Error::Plot`] with what the drawing library says.
+pub fn svg(benchmark: &Benchmark) -> Result<String, Error> {
     let rows: Vec<(&Variant, &Measured)> = benchmark
         .rows
         .iter()
         .filter_map(|row| match &row.outcome {
             Outcome::Measured(measured) => Some((&row.variant, measured.as_ref())),
-            _ => None,
+            Outcome::Wrong { .. } | Outcome::Failed { .. } => None,
         })
         .collect();
-    let longest = rows.iter().map(|(_, measured)| measured.summary_ms.max).fold(0.0, f64::max);
-    let step = tick_step(longest);
-    let end = (longest / step).ceil().max(1.0) * step;
-    let x = |ms: f64| LABELS + (WIDTH - LABELS - RIGHT) * ms / end;
-    let bottom = TOP + ROW * rows.len() as f64;
-    let height = bottom + AXIS;
-
+    let height = CAPTION + AXIS + ROW * rows.len() as u32;
     let mut out = String::new();
-    let mut line = |text: String| {
-        out.push_str(&text);
-        out.push('\n');
-    };
-    line(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
-         font-family=\"sans-serif\" font-size=\"12\">"
-    ));
-    line("<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>".to_owned());
-    line(text(12.0, 24.0, "start", &format!("Time of one run, milliseconds ({})", benchmark.bundle)));
-    let mut tick = 0.0;
-    while tick <= end + step / 2.0 {
-        let at = x(tick);
-        line(format!("<line x1=\"{at:.1}\" y1=\"{TOP}\" x2=\"{at:.1}\" y2=\"{bottom:.1}\" stroke=\"#dddddd\"/>"));
-        line(text(at, bottom + 18.0, "middle", &number(tick)));
-        tick += step;
-    }
-    for (index, (variant, measured)) in rows.into_iter().enumerate() {
-        let middle = TOP + ROW * (index as f64 + 0.5);
+    draw(SVGBackend::with_string(&mut out, (WIDTH, height)), &benchmark.bundle, &rows)
+        .map_err(|error| Error::Plot { reason: error.to_string() })?;
+    Ok(out)
+}
+
+fn draw<B: DrawingBackend>(
+    backend: B,
+    bundle: &str,
+    rows: &[(&Variant, &Measured)],
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    // The SVG has 0.8 times this size.
+    let font = |size: u32| ("sans-serif", size).into_font().color(&INK);
+    let area = backend.into_drawing_area();
+    area.fill(&WHITE)?;
+    let area = area.titled(&format!("Time of one run, milliseconds ({bundle})"), font(18))?;
+    let longest = rows.iter().map(|(_, measured)| measured.summary_ms.max).fold(f64::MIN_POSITIVE, f64::max);
+    // Row 0 is at the top.
+    let mut chart = ChartBuilder::on(&area)
+        .x_label_area_size(AXIS)
+        .y_label_area_size(LABELS)
+        .margin_right(RIGHT)
+        .build_cartesian_2d(0.0..longest, rows.len() as f64..0.0)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .disable_y_axis()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(GRID)
+        .label_style(font(15))
+        .x_labels(8)
+        .draw()?;
+
+    for (row, (variant, measured)) in rows.iter().enumerate() {
+        let middle = row as f64 + 0.5;
         let mut sorted = measured.samples_ms.clone();
         sorted.sort_by(f64::total_cmp);
-        let [least, lower, median, upper, greatest] =
-            [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| x(quantile(&sorted, share)));
-        line(text(LABELS - 10.0, middle + 4.0, "end", &variant.label()));
-        line(format!(
-            "<line x1=\"{least:.1}\" y1=\"{middle:.1}\" x2=\"{greatest:.1}\" y2=\"{middle:.1}\" stroke=\"#444444\"/>"
-        ));
-        for end in [least, greatest] {
-            let (above, below) = (middle - 5.0, middle + 5.0);
-            line(format!(
-                "<line x1=\"{end:.1}\" y1=\"{above:.1}\" x2=\"{end:.1}\" y2=\"{below:.1}\" stroke=\"#444444\"/>"
-            ));
-        }
-        // A box of equal samples is still seen.
-        let width = (upper - lower).max(2.0);
-        line(format!(
-            "<rect x=\"{lower:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\" fill=\"#9ecae1\" stroke=\"#3182bd\"/>",
-            middle - 8.0
-        ));
-        let (above, below) = (middle - 8.0, middle + 8.0);
-        line(format!(
-            "<line x1=\"{median:.1}\" y1=\"{above:.1}\" x2=\"{median:.1}\" y2=\"{below:.1}\" stroke=\"#08519c\" stroke-width=\"2\"/>"
-        ));
-        line(text(greatest + 8.0, middle + 4.0, "start", &format!("{} ms", number(measured.summary_ms.median))));
+        let [min, lower, median, upper, max] = [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| quantile(&sorted, share));
+        let line = |from: (f64, f64), to: (f64, f64), style| PathElement::new(vec![from, to], style);
+        let whiskers = ShapeStyle::from(&WHISKERS);
+        chart.draw_series([
+            line((min, middle), (max, middle), whiskers),
+            line((min, middle - WHISKER), (min, middle + WHISKER), whiskers),
+            line((max, middle - WHISKER), (max, middle + WHISKER), whiskers),
+        ])?;
+        let corners = [(lower, middle - BOX), (upper, middle + BOX)];
+        chart
+            .draw_series([Rectangle::new(corners, FILL.filled()), Rectangle::new(corners, ShapeStyle::from(&EDGE))])?;
+        let median_line = MEDIAN.stroke_width(2);
+        chart.draw_series([line((median, middle - BOX), (median, middle + BOX), median_line)])?;
+
+        let text = |x: i32, anchor: HPos, content: String| {
+            let style = font(15).pos(Pos::new(anchor, VPos::Center));
+            Text::new(content, (x, 0), style)
+        };
+        let name = EmptyElement::at((0.0, middle)) + text(-10, HPos::Right, variant.label());
+        let time = EmptyElement::at((max, middle)) + text(8, HPos::Left, format!("{} ms", number(median)));
+        chart.draw_series([name])?;
+        chart.draw_series([time])?;
     }
-    line("</svg>".to_owned());
-    out
+    area.present()
 }
 
-fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
-    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#222222\">{}</text>", escaped(content))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// 1, 2 or 5 times a power of ten, at least a sixth of the length.
-fn tick_step(length: f64) -> f64 {
-    let least = length.max(1e-6) / 6.0;
-    let power = 10.0_f64.powf(least.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|&step| step >= least).unwrap_or(10.0 * power)
-}
-
+/// About three significant digits.
 fn number(value: f64) -> String {
-    let mut text = String::new();
-    let digits = if value >= 100.0 || value == 0.0 {
+    let digits = if value >= 100.0 {
         0
     } else if value >= 1.0 {
         1
     } else {
         3
     };
-    let _ = write!(text, "{value:.digits$}");
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ticks_are_round_and_few() {
-        assert_eq!([2700.0, 31.0, 0.7].map(tick_step), [500.0, 10.0, 0.2]);
-    }
-
-    #[test]
-    fn names_cannot_break_the_drawing() {
-        assert_eq!(escaped("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
-    }
+    format!("{value:.digits$}")
 }

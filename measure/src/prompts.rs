@@ -1,13 +1,13 @@
-//! Windows and prompts that stages are compared on.
+//! The windows and prompts on which stages are compared.
 
 use segvol::{TextEmbedding, WindowPrompt};
 use segvol_converter::seeded::{uniform01, window};
 use segvol_onnx::{Architecture, PromptLabel};
 
-use crate::Error;
+use crate::error::Error;
 use crate::record::Record;
 
-/// What a prompt may be made of.
+/// The combinations of parts that a prompt can consist of.
 pub const MIXES: [&str; 7] = ["text", "box", "points", "text_box", "text_points", "points_box", "all"];
 
 /// Names per comparison.
@@ -16,35 +16,35 @@ const NAMES: usize = 3;
 /// Token ids per name.
 const LENGTH: usize = 16;
 
-/// A window, and the mixes that are decoded over it.
+/// A window, and the mixes that are decoded on it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// Before the names of its outputs: empty for the seeded window, else `CASE/`.
+    /// The start of the names of its outputs: empty for the seeded window, `CASE/` for others.
     pub prefix: String,
     /// `[D, H, W]`, in [0, 1].
     pub window: Vec<f32>,
-    /// Of [`MIXES`].
+    /// Some of [`MIXES`].
     pub mixes: Vec<&'static str>,
 }
 
 impl Case {
-    /// The window of [`segvol_converter::seeded`], with every mix.
+    /// The seeded window of [`segvol_converter::seeded`], with every mix.
     #[must_use]
     pub fn seeded(architecture: &Architecture) -> Self {
         Self { prefix: String::new(), window: window(architecture.window_dhw), mixes: MIXES.to_vec() }
     }
 
-    /// A window of a scan, with one mix: prompts are compared on the seeded window already.
+    /// A window of a scan, with one mix, because all mixes are compared on the seeded window.
     #[must_use]
     pub fn of_scan(prefix: String, window: Vec<f32>) -> Self {
         Self { prefix, window, mixes: vec!["text_box"] }
     }
 
-    /// The cases of a record: the seeded one, and those whose windows it holds.
+    /// The cases of a record: the seeded one, and those whose windows it contains.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherModel`] if a window has another size than the model's.
+    /// [`Error::OtherModel`] if the size of a window is not the model's.
     pub fn of_record(record: &Record, architecture: &Architecture) -> Result<Vec<Self>, Error> {
         let expected = architecture.window_dhw.iter().product();
         let mut cases = Vec::new();
@@ -66,22 +66,22 @@ impl Case {
     }
 }
 
-/// Points, a box and names, from which every mix is made.
+/// Points, a box and names, from which every mix is built.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompts {
     /// Points in voxels of the window, with their labels.
     pub points: Vec<([f32; 3], PromptLabel)>,
     /// Box in voxels of the window, maximum inclusive.
     pub bounding_box: [f32; 6],
-    /// Names and token ids of each.
+    /// The number of names, and the number of token ids per name.
     pub ids_shape: [usize; 2],
     /// Token ids, row by row.
     pub ids: Vec<i64>,
 }
 
 impl Prompts {
-    /// Three points, the middle half of the window, and three names of random tokens: no tokenizer is needed, since
-    /// the text encoder takes any ids below the end token's.
+    /// Three points, the middle half of the window as box, and three names of random tokens. No tokenizer is needed, because
+    /// the text encoder accepts all ids below the end token's.
     #[must_use]
     pub fn seeded(architecture: &Architecture) -> Self {
         let size = architecture.window_dhw.map(|n| n as f32);
@@ -97,7 +97,7 @@ impl Prompts {
         Self { points, bounding_box, ids_shape: [NAMES, length], ids: seeded_ids(end, [NAMES, length]) }
     }
 
-    /// Those that a record holds, the seeded ones where it holds none.
+    /// The prompts of a record. Parts that it does not contain are the seeded ones.
     #[must_use]
     pub fn of_record(record: &Record, architecture: &Architecture) -> Self {
         let mut prompts = Self::seeded(architecture);
@@ -120,7 +120,7 @@ impl Prompts {
         prompts
     }
 
-    /// One mix, with `text` where the mix has one.
+    /// One mix. It contains `text` if the mix has text.
     #[must_use]
     pub fn mix<'a>(&self, mix: &str, text: &'a TextEmbedding) -> WindowPrompt<'a> {
         WindowPrompt {
@@ -131,7 +131,7 @@ impl Prompts {
     }
 }
 
-/// Whether a mix has text, a box or points.
+/// Whether a mix contains a part: `text`, `box` or `points`.
 #[must_use]
 pub fn has(mix: &str, part: &str) -> bool {
     mix == "all" || mix.split('_').any(|found| found == part)

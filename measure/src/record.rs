@@ -1,24 +1,6 @@
-//! What the stages of a model gave, in a file: the form in which programs compare themselves.
+//! A file of stage outputs: how programs compare their results.
 //!
-//! A safetensors file, maybe gzipped. A *case* is a window with prompts; the seeded case has no prefix, others have
-//! `CASE/` before their names. No batch axis. `K` names, `Q` points, `P` tokens of a prompt; `MIX` is what the prompt
-//! is made of: `text`, `box`, `points`, `text_box`, `text_points`, `points_box`, `all` (the text is the first name).
-//!
-//! | name                  | type, shape             | what                                                        |
-//! |-----------------------|-------------------------|-------------------------------------------------------------|
-//! | `window`              | f32 `[D, H, W]`         | the window, in [0, 1]; the seeded one by formula if absent   |
-//! | `input_ids`           | i64 `[K, T]`            | token ids of names, padded with the end token               |
-//! | `points`, `labels`    | f32 `[Q, 3]`, f32 `[Q]` | points in voxels of the window `(d, h, w)`; 1, 0 or -1       |
-//! | `box`                 | f32 `[6]`               | two corners, both inclusive                                 |
-//! | `image_embedding`     | f32 `[N, C]`            | image encoder                                               |
-//! | `text_embedding`      | f32 `[K, C]`            | text encoder                                                |
-//! | `text_alignment`      | f32 `[K, C/8]`          | text encoder: `txt_align_upscaled_embedding` of it          |
-//! | `MIX.sparse`          | f32 `[P, C]`            | prompt encoder                                              |
-//! | `MIX.low_res_logits`  | f32 `[4Gd, 4Gh, 4Gw]`   | mask decoder                                                |
-//! | `CASE/mask.NAME`      | u8 `[x, y, z]`          | a mask from end to end, on the scan's grid, x fastest        |
-//!
-//! A large array may be given at some places alone: `NAME@index` (i64, row-major) and `NAME@value` (f32). Shapes are
-//! not looked at, only the number of values. Outputs that are absent are not compared.
+#![doc = include_str!("../../docs/stage-outputs.md")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -30,9 +12,9 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use segvol::Tensor;
-use segvol_base::OutOfMemory;
+use segvol_base::{ErrorKind, OutOfMemory};
 
-/// Largest file of outputs that is read: those of a full-size model with the masks of many scans take less.
+/// The largest file that is read. The outputs of a full-size model with the masks of many scans are smaller.
 const MAX_BYTES: u64 = 16 << 30;
 
 /// The outputs of a model's stages, by name.
@@ -42,11 +24,11 @@ pub struct Record {
     pub tensors: BTreeMap<String, Tensor>,
     /// Masks, by name: 1 in the mask, 0 outside.
     pub masks: BTreeMap<String, Vec<u8>>,
-    /// What the writer says of itself: `tool`, `provider`, `precision`, `ms.STAGE` and the like.
+    /// How the outputs were made: `tool`, `provider`, `precision`, `ms.STAGE` and others.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Why a file of stage outputs cannot be used.
+/// Why a file of stage outputs cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -69,7 +51,7 @@ pub enum RecordError {
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
-    /// The file is not what [`crate::record`] describes.
+    /// The file does not have the format that [`crate::record`] describes.
     #[error("stage outputs `{}`: {reason}", path.display())]
     Bad {
         /// The file.
@@ -79,13 +61,25 @@ pub enum RecordError {
     },
 }
 
+impl RecordError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } | Self::Bad { .. } => ErrorKind::Input,
+            Self::Output { .. } => ErrorKind::Runtime,
+            Self::Memory(_) => ErrorKind::Memory,
+        }
+    }
+}
+
 impl Record {
     /// Reads a file, gzipped or not.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Io`] if it cannot be read, [`RecordError::Bad`] if it is not safetensors, or has an element type
-    /// that no name of the table has. float16 and bfloat16 are widened.
+    /// [`RecordError::Io`] if it cannot be read; [`RecordError::Bad`] if it is not safetensors, or contains an element type
+    /// that is not supported.
     pub fn read(path: &Path) -> Result<Self, RecordError> {
         let io = |source| RecordError::Io { path: path.to_owned(), source };
         let bad = |reason: String| RecordError::Bad { path: path.to_owned(), reason };
@@ -124,13 +118,13 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`RecordError::Output`] with what the operating system says; [`RecordError::Memory`].
+    /// [`RecordError::Output`] with what the operating system says; [`RecordError::Memory`] if there is not enough memory.
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
         let bad =
             |error: safetensors::SafeTensorError| RecordError::Bad { path: path.to_owned(), reason: error.to_string() };
         let values = self.tensors.values().map(|tensor| tensor.shape().iter().product::<usize>());
         let masks = self.masks.values().map(Vec::len);
-        // All of it as bytes, and those in one piece.
+        // Every tensor as bytes, and then all of them as one file.
         let count = 8 * values.sum::<usize>() + masks.sum::<usize>();
         let what = format!("the stage outputs in `{}`", path.display());
         segvol_base::memory::check_available_if_large::<[u8; 2]>(what, count)?;
@@ -161,14 +155,14 @@ impl Record {
             .map_err(|source| RecordError::Output { path: path.to_owned(), source })
     }
 
-    /// The values of a whole float tensor.
+    /// The values of a float tensor that the file contains completely.
     #[must_use]
     pub fn floats(&self, name: &str) -> Option<&[f32]> {
         self.tensors.get(name)?.floats()
     }
 
-    /// What is known of an output, and the same places of `found`: the whole, or the places that the file has.
-    /// A place beyond the end of `found` is NaN there.
+    /// The values of `found` and of this record that can be compared: all of them, or those at the places that the file
+    /// contains. `found` is NaN at a place beyond its end. `None` if the file does not contain the output.
     #[must_use]
     pub fn matching(&self, name: &str, found: &[f32]) -> Option<(Vec<f32>, Vec<f32>)> {
         if let Some(expected) = self.floats(name) {
@@ -180,7 +174,7 @@ impl Record {
         Some((index.iter().map(at).collect(), value.to_vec()))
     }
 
-    /// The prefixes of the cases: empty for the seeded one, else `CASE/`.
+    /// The prefixes of the cases: empty for the seeded one, `CASE/` for the others.
     #[must_use]
     pub fn prefixes(&self) -> Vec<String> {
         let names = self.tensors.keys().filter_map(|name| name.strip_suffix("window"));

@@ -1,78 +1,82 @@
-//! One line of a benchmark: what was asked, what was used, and what was measured.
+//! One row of a benchmark: what was requested, what was used, and what was measured.
 
 use segvol::{Placement, Provider};
-use segvol_onnx::Precision;
-use segvol_onnx::Stage;
+use segvol_base::ErrorKind;
+use segvol_onnx::{Precision, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::compare::Difference;
 use crate::statistics::Summary;
 
-/// One combination of what is varied.
+/// One combination of the lists in a [`crate::plan::Plan`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variant {
     /// The stage.
     pub stage: Stage,
-    /// The provider that was asked for.
+    /// The requested provider.
     pub provider: Provider,
     /// The precision of the bundle's graphs.
     pub precision: Precision,
-    /// Threads of the graph; none for as many as there are cores.
+    /// Threads of the graph. `None`: as many as there are cores.
     pub threads: Option<usize>,
     /// Windows, names or prompts per run.
     pub batch: usize,
 }
 
 impl Variant {
-    /// The variant in a few words.
+    /// A short description.
     #[must_use]
     pub fn label(&self) -> String {
         let threads = self.threads.map_or_else(|| "all".to_owned(), |threads| threads.to_string());
-        format!("{} {} {} x{}, {threads} threads", self.stage, self.provider, self.precision_name(), self.batch)
-    }
-
-    /// The word for the precision.
-    #[must_use]
-    pub fn precision_name(&self) -> &'static str {
-        self.precision.name()
+        format!("{} {} {} x{}, {threads} threads", self.stage, self.provider, self.precision, self.batch)
     }
 }
 
 /// One variant, measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was asked for.
+    /// What was requested.
     #[serde(flatten)]
     pub variant: Variant,
-    /// The ONNX Runtime library that was named, if one was.
+    /// The ONNX Runtime library, if one was chosen by name.
     pub library: Option<String>,
-    /// What was measured, or why it could not be.
+    /// What was measured, or why nothing was.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What became of a variant.
+/// The result of a variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It ran, and gave the right numbers.
+    /// It ran, and its outputs are right.
     Measured(Box<Measured>),
-    /// It ran, and gave wrong numbers: it was not timed.
+    /// It ran, but its outputs are wrong, so it was not timed.
     Wrong {
         /// The provider that was used.
         used: Provider,
-        /// How far its outputs are from those of float32 on the CPU provider.
+        /// Distance of the outputs from those of float32 on the CPU provider.
         difference: Difference,
-        /// The greatest relative L2 that is allowed.
+        /// The largest allowed relative L2 distance.
         allowed: f64,
     },
-    /// It could not be run.
+    /// It did not run.
     Failed {
         /// Why.
         reason: String,
-        /// Whether the provider or its library is what could not be had.
+        /// What kind of failure.
+        kind: ErrorKind,
+        /// Whether `kind` is [`ErrorKind::Provider`].
         provider_missing: bool,
     },
+}
+
+impl Outcome {
+    /// A variant that did not run.
+    #[must_use]
+    pub fn failed(reason: String, kind: ErrorKind) -> Self {
+        Self::Failed { reason, kind, provider_missing: kind == ErrorKind::Provider }
+    }
 }
 
 /// The measurements of a variant.
@@ -80,33 +84,33 @@ pub enum Outcome {
 pub struct Measured {
     /// The provider that was used.
     pub used: Provider,
-    /// Nodes of the graph per provider, as ONNX Runtime placed them.
+    /// Nodes of the graph per provider, as ONNX Runtime assigned them.
     pub nodes: Placement,
     /// Version and build of ONNX Runtime.
     pub onnxruntime: String,
-    /// Making the session, in milliseconds: reading weights, rewriting the graph; for TensorRT and other compilers,
-    /// building the engine too.
+    /// Time to create the session, in milliseconds: reading weights and optimising the graph. With TensorRT and other
+    /// compilers, this includes building the engine.
     pub session_ms: f64,
     /// The first run, in milliseconds.
     pub first_run_ms: f64,
-    /// How far the outputs are from those of float32 on the CPU provider.
+    /// Distance of the outputs from those of float32 on the CPU provider.
     pub difference: Difference,
-    /// The greatest relative L2 that is allowed.
+    /// The largest allowed relative L2 distance.
     pub allowed: f64,
-    /// Every timed run, in milliseconds, in the order in which they ran.
+    /// Every timed run, in milliseconds, in the order of the runs.
     pub samples_ms: Vec<f64>,
-    /// What they say.
+    /// Statistics of `samples_ms`.
     pub summary_ms: Summary,
-    /// Windows, names or prompts a second, at the median.
+    /// Windows, names or prompts per second, at the median.
     pub per_second: f64,
     /// Floating-point operations of one run, counted from the model's sizes.
     pub flops: f64,
-    /// Operations a second at the median, in thousands of millions.
+    /// Floating-point operations per second at the median, in units of 10^9.
     pub gflops: f64,
-    /// Share of the machine's float32 matrix-product peak at the same number of CPU threads.
+    /// `gflops` as a share of the machine's float32 matrix-product peak with the same number of CPU threads.
     pub peak_share: Option<f64>,
-    /// The most memory that the measuring process held.
+    /// Peak memory of the worker process, in bytes.
     pub peak_resident_bytes: Option<u64>,
-    /// What the process held on GPUs after its runs ([`crate::memory::device_bytes`]).
+    /// Bytes that the process holds on GPUs after its runs ([`crate::memory::device_bytes`]).
     pub device_bytes: Option<u64>,
 }

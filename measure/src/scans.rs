@@ -1,4 +1,4 @@
-//! Scans for a comparison: windows out of them, and masks from end to end.
+//! Scans for a comparison: windows cut from them, and masks from end to end.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -7,26 +7,26 @@ use ndarray::{Array3, ArrayView3, s};
 use segvol::resize::resize_nearest_exact;
 use segvol::{Model, Prompt, Volume};
 
-use crate::Error;
+use crate::error::Error;
 use crate::prompts::Case;
 use crate::record::Record;
 
-/// Scans, and what is segmented in each.
+/// Scans, and what to segment in each.
 #[derive(Debug, Clone, Default)]
 pub struct Scans {
     /// NIfTI files.
     pub files: Vec<PathBuf>,
-    /// What is segmented; empty for a liver by name and the middle of the scan by box.
+    /// What to segment. If empty: "liver" by text, and the middle of the scan by box.
     pub prompts: Vec<Prompt>,
 }
 
 impl Scans {
-    /// Segments every scan; gives masks, the milliseconds that they took, and two windows of each scan: that of the
-    /// zoom-out, and one at full resolution out of the middle.
+    /// Segments every scan. Returns the masks, the time in milliseconds, and two windows per scan: the zoom-out window, and
+    /// one at full resolution from the middle.
     ///
     /// # Errors
     ///
-    /// What [`Volume::open`] and [`segvol::Study::segment_all`] say.
+    /// As for [`Volume::open`] and [`segvol::Study::segment_all`].
     pub fn run(&self, model: &Model) -> Result<(Record, Vec<Case>), Error> {
         let window_dhw = model.stages().architecture().window_dhw;
         let (mut record, mut cases) = (Record::default(), Vec::new());
@@ -65,7 +65,7 @@ fn default_prompts(shape_xyz: [usize; 3]) -> Vec<Prompt> {
     vec![Prompt::text("liver"), Prompt::new().bounding_box(at(1), at(3)).named("box")]
 }
 
-/// The middle of an image, `[D, H, W]` of the window; zeros where the image is smaller.
+/// The middle of an image, with the shape of the window, `[D, H, W]`. Zeros where the image is smaller.
 fn middle(image: ArrayView3<'_, f32>, window_dhw: [usize; 3]) -> Array3<f32> {
     let mut window = Array3::zeros(window_dhw);
     let shape = image.shape();

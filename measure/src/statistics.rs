@@ -1,30 +1,30 @@
-//! What a list of times says.
+//! Statistics of a list of times.
 
 use serde::{Deserialize, Serialize};
 
-/// The spread of some samples, in the samples' unit.
+/// Statistics of samples, in the unit of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Number of samples.
     pub runs: usize,
-    /// Least.
+    /// Smallest sample.
     pub min: f64,
-    /// Half of the samples are below it.
+    /// Half of the samples are below this value.
     pub median: f64,
-    /// Nine tenths of the samples are below it.
+    /// 90 of 100 samples are below this value.
     pub p90: f64,
-    /// 99 of 100 samples are below it; with fewer samples, between the two greatest.
+    /// 99 of 100 samples are below this value. With fewer samples it is between the two largest.
     pub p99: f64,
-    /// Greatest.
+    /// Largest sample.
     pub max: f64,
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation of the sample (divided by the number less one); 0 of one sample.
+    /// Sample standard deviation (with the divisor `runs - 1`); 0 for one sample.
     pub deviation: f64,
 }
 
 impl Summary {
-    /// Of these samples; none of no sample.
+    /// The statistics of these samples. `None` without samples.
     #[must_use]
     pub fn of(samples: &[f64]) -> Option<Self> {
         let mut sorted = samples.to_vec();
@@ -38,15 +38,15 @@ impl Summary {
         Some(Self { runs: sorted.len(), min, median: at(0.5), p90: at(0.9), p99: at(0.99), max, mean, deviation })
     }
 
-    /// Deviation over mean: how much the samples scatter.
+    /// Standard deviation divided by mean.
     #[must_use]
     pub fn variation(&self) -> f64 {
         if self.mean > 0.0 { self.deviation / self.mean } else { 0.0 }
     }
 }
 
-/// The value that a share of sorted samples is below: on the straight line between the two nearest samples, as NumPy's
-/// `percentile` has it by default. NaN of no sample.
+/// The value that a share of the sorted samples is below, linearly interpolated between the two nearest samples like
+/// NumPy's `percentile`. NaN without samples.
 #[must_use]
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };

@@ -1,7 +1,9 @@
-//! Measurements as text: aligned columns, Markdown, or comma-separated values.
+//! Results as tables: aligned columns, Markdown, or CSV.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 
+use comfy_table::presets;
 use segvol::Placement;
 
 use crate::bench::Benchmark;
@@ -10,7 +12,7 @@ use crate::row::{Outcome, Row};
 use crate::statistics::Summary;
 use crate::verify::Verification;
 
-/// Rows of equal length under a header.
+/// Rows of equal length below a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     header: Vec<String>,
@@ -24,62 +26,49 @@ impl Table {
         Self { header: header.iter().map(|&name| name.to_owned()).collect(), rows: vec![] }
     }
 
-    /// Appends a row; cells beyond the header are dropped, missing ones are empty.
+    /// Appends a row. Missing cells become empty, extra cells are dropped.
     pub fn push(&mut self, mut row: Vec<String>) {
         row.resize(self.header.len(), String::new());
         self.rows.push(row);
     }
 
-    /// Columns aligned by blanks.
+    /// Columns aligned with spaces.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let widths = self.widths();
-        let mut text = String::new();
-        for row in std::iter::once(&self.header).chain(&self.rows) {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
-            text.push_str(cells.join("  ").trim_end());
-            text.push('\n');
+        let mut table = comfy_table::Table::new();
+        table.load_preset(presets::NOTHING).set_header(&self.header).add_rows(&self.rows);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
         }
-        text
+        table.trim_fmt() + "\n"
     }
 
     /// A Markdown table.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        let line = |row: &Vec<String>| {
-            let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
-            format!("| {} |\n", cells.join(" | "))
-        };
-        let mut text = line(&self.header);
-        text.push_str(&format!("|{}\n", "---|".repeat(self.header.len())));
-        text.extend(self.rows.iter().map(line));
-        text
+        let escape = |row: &Vec<String>| row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+        let rows: Vec<Vec<String>> = self.rows.iter().map(escape).collect();
+        let mut table = comfy_table::Table::new();
+        table.load_preset(presets::ASCII_MARKDOWN).set_header(escape(&self.header)).add_rows(rows);
+        format!("{table}\n")
     }
 
-    /// Comma-separated values, quoted where RFC 4180 asks for it.
-    #[must_use]
-    pub fn to_csv(&self) -> String {
-        let quote = |cell: &String| match cell.contains([',', '"', '\n', '\r']) {
-            true => format!("\"{}\"", cell.replace('"', "\"\"")),
-            false => cell.clone(),
-        };
-        let mut text = String::new();
-        for row in std::iter::once(&self.header).chain(&self.rows) {
-            let cells: Vec<String> = row.iter().map(quote).collect();
-            let _ = writeln!(text, "{}", cells.join(","));
+    /// Writes comma-separated values.
+    ///
+    /// # Errors
+    ///
+    /// Errors of writing.
+    pub fn write_csv(&self, out: impl Write) -> io::Result<()> {
+        let mut csv = csv::Writer::from_writer(out);
+        csv.write_record(&self.header)?;
+        for row in &self.rows {
+            csv.write_record(row)?;
         }
-        text
-    }
-
-    fn widths(&self) -> Vec<usize> {
-        let rows = || std::iter::once(&self.header).chain(&self.rows);
-        (0..self.header.len())
-            .map(|column| rows().map(|row| row[column].chars().count()).max().unwrap_or_default())
-            .collect()
+        csv.flush()
     }
 }
 
-/// A benchmark's rows.
+/// The rows of a benchmark.
 #[must_use]
 pub fn of_benchmark(benchmark: &Benchmark) -> Table {
     let mut table = Table::new(&[
@@ -115,7 +104,7 @@ pub fn of_benchmark(benchmark: &Benchmark) -> Table {
 fn cells(row: &Row) -> Vec<String> {
     let variant = &row.variant;
     let threads = variant.threads.map_or_else(|| "all".to_owned(), |threads| threads.to_string());
-    let (provider, precision) = (variant.provider.name(), variant.precision_name());
+    let (provider, precision) = (variant.provider.name(), variant.precision.name());
     let asked = |used: &str| {
         [variant.stage.name(), provider, used, precision, &threads, &variant.batch.to_string()]
             .map(str::to_owned)
@@ -128,7 +117,7 @@ fn cells(row: &Row) -> Vec<String> {
             let mut cells = asked(measured.used.name());
             cells.push(nodes(&measured.nodes));
             cells.extend(
-                [measured.session_ms, measured.first_run_ms, min, median, p90, p99, max, deviation].map(milliseconds),
+                [measured.session_ms, measured.first_run_ms, min, median, p90, p99, max, deviation].map(significant),
             );
             cells.push(significant(measured.per_second));
             cells.push(format!("{:.0}", measured.gflops));
@@ -155,7 +144,7 @@ fn cells(row: &Row) -> Vec<String> {
     }
 }
 
-/// A job's shares.
+/// The shares of a job.
 #[must_use]
 pub fn of_job(provider: &str, job: &JobRun) -> Table {
     let mut table = Table::new(&["provider", "used", "share", "median ms", "min ms", "max ms", "%"]);
@@ -163,7 +152,7 @@ pub fn of_job(provider: &str, job: &JobRun) -> Table {
     let mut push = |name: &str, samples: &[f64]| {
         if let Some(summary) = Summary::of(samples) {
             let percent = format!("{:.1}", 100.0 * summary.median / total);
-            let times = [summary.median, summary.min, summary.max].map(milliseconds);
+            let times = [summary.median, summary.min, summary.max].map(significant);
             let [median, min, max] = times;
             table.push(vec![
                 provider.to_owned(),
@@ -185,7 +174,7 @@ pub fn of_job(provider: &str, job: &JobRun) -> Table {
         provider.to_owned(),
         job.used.name().to_owned(),
         "not ONNX Runtime".to_owned(),
-        milliseconds(outside * total),
+        significant(outside * total),
         String::new(),
         String::new(),
         format!("{:.1}", 100.0 * outside),
@@ -193,7 +182,7 @@ pub fn of_job(provider: &str, job: &JobRun) -> Table {
     table
 }
 
-/// A comparison: per stage, the output that is nearest to failing.
+/// A comparison: per stage, the output that comes closest to its limit.
 #[must_use]
 pub fn of_verification(found: &Verification) -> Table {
     let mut table = Table::new(&[
@@ -213,8 +202,8 @@ pub fn of_verification(found: &Verification) -> Table {
         let outputs = found.checks.iter().filter(|other| other.stage == check.stage).count();
         let difference = &check.difference;
         let key = format!("ms.{}", check.stage);
-        let ms = |side: &std::collections::BTreeMap<String, String>| {
-            side.get(&key).and_then(|text| text.parse().ok()).map_or_else(String::new, milliseconds)
+        let ms = |side: &BTreeMap<String, String>| {
+            side.get(&key).and_then(|text| text.parse().ok()).map_or_else(String::new, significant)
         };
         let is_mask = check.stage == crate::verify::MASKS;
         table.push(vec![
@@ -240,12 +229,7 @@ fn nodes(placement: &Placement) -> String {
     counts.join(" + ")
 }
 
-/// Milliseconds with three digits or more.
-fn milliseconds(ms: f64) -> String {
-    significant(ms)
-}
-
-/// A number with three significant digits, and no fewer than those before the point.
+/// A number with three significant digits, but with all digits before the decimal point.
 fn significant(value: f64) -> String {
     let digits = if value.abs() >= 100.0 {
         0
@@ -273,8 +257,14 @@ mod tests {
     #[test]
     fn each_format_keeps_the_cells() {
         assert_eq!(table().to_text(), "a          bc\n1,5        say \"x\" | y\nlong cell\n");
-        assert_eq!(table().to_markdown(), "| a | bc |\n|---|---|\n| 1,5 | say \"x\" \\| y |\n| long cell |  |\n");
-        assert_eq!(table().to_csv(), "a,bc\n\"1,5\",\"say \"\"x\"\" | y\"\nlong cell,\n");
+        let markdown = "| a         | bc           |\n\
+                        |-----------|--------------|\n\
+                        | 1,5       | say \"x\" \\| y |\n\
+                        | long cell |              |\n";
+        assert_eq!(table().to_markdown(), markdown);
+        let mut csv = Vec::new();
+        table().write_csv(&mut csv).expect("written");
+        assert_eq!(String::from_utf8(csv).expect("UTF-8"), "a,bc\n\"1,5\",\"say \"\"x\"\" | y\"\nlong cell,\n");
     }
 
     #[test]

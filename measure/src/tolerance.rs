@@ -1,47 +1,47 @@
-//! How near is near enough, per stage and precision, and why: the one table of tolerances that the product has.
+//! The tolerances per stage and precision, with their reasons. This is the only table of tolerances in the product.
 //!
-//! A stage is fed with the reference's own inputs wherever the reference has them whole, so an allowance is for one
-//! stage's rounding alone. For a comparison across precisions, the coarser one's row holds.
+//! A stage gets the reference's own inputs if the reference contains them completely, so a tolerance covers the rounding of
+//! one stage only. For a comparison between two precisions, the tolerance of the lower one applies.
 
 use segvol::provider::OpenVinoPrecision;
 use segvol::{Provider, ProviderOptions};
-use segvol_onnx::Precision;
-use segvol_onnx::Stage;
+use segvol_onnx::{Precision, Stage};
 
-/// How far the outputs of a stage may be from the reference, as relative L2.
+/// The allowed distance of a stage's outputs from the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
-    /// The greatest relative L2 that passes.
+    /// The largest allowed relative L2 distance.
     pub relative_l2: f64,
-    /// Why this and not another.
+    /// Why this value.
     pub reason: &'static str,
 }
 
-/// The allowance of a stage's outputs.
+/// The tolerance for a stage's outputs.
 #[must_use]
 pub fn of_stage(stage: Stage, precision: Precision) -> Tolerance {
     let (relative_l2, reason) = match (precision, stage) {
         (Precision::Fp32, Stage::ImageEncoder) => (
             5e-6,
-            "few sums stand between it and the window: providers differ by 1e-6 or less, a LayerNorm epsilon of 1e-6 \
+            "rounding errors are small so close to the input: providers differ by 1e-6 or less, a LayerNorm epsilon of 1e-6 \
              instead of 1e-5 by 9e-6",
         ),
         (Precision::Fp32, Stage::TextEncoder) => (
             2e-5,
-            "an independent float32 implementation differs by 6e-6 at most; tanh-GELU for quick-GELU by far more",
+            "an independent float32 implementation differs by 6e-6 at most; tanh-GELU instead of quick-GELU by far more",
         ),
         (Precision::Fp32, Stage::PromptEncoder) => (
             2e-5,
-            "angles reach hundreds of radians, where one rounding of float32 moves a sine by 1e-5; half a voxel moves it \
+            "angles reach hundreds of radians, where rounding to float32 changes a sine by 1e-5; half a voxel changes it \
              by far more",
         ),
-        (Precision::Fp32, Stage::MaskDecoder) => {
-            (2e-5, "an independent float32 implementation differs by 6e-6 at most, tanh-GELU for exact GELU by 3.6e-4")
-        }
+        (Precision::Fp32, Stage::MaskDecoder) => (
+            2e-5,
+            "an independent float32 implementation differs by 6e-6 at most; tanh-GELU instead of exact GELU by 3.6e-4",
+        ),
         (Precision::Fp16, Stage::PromptEncoder) => return of_stage(stage, Precision::Fp32),
         (Precision::Fp16, Stage::ImageEncoder) => (
             1e-3,
-            "float16 weights and products differ by 5e-4 on seeded weights, attention scaled by 0.26 instead of 0.25 by \
+            "float16 weights and products differ by 5e-4 on seeded weights; attention scaled by 0.26 instead of 0.25 by \
              2.4e-3",
         ),
         (Precision::Fp16, Stage::TextEncoder | Stage::MaskDecoder) => {
@@ -49,15 +49,15 @@ pub fn of_stage(stage: Stage, precision: Precision) -> Tolerance {
         }
         (Precision::Int8, Stage::ImageEncoder) => (
             4e-2,
-            "one scale for all activations of a product leaves 256 levels: 9.2e-3 to 1.8e-2 on seeded weights; zero points \
-             six levels off differ by 0.14 and more",
+            "one scale for all activations of a product leaves 256 levels: outputs differ by 9.2e-3 to 1.8e-2 on seeded \
+             weights; zero points that are six levels off by 0.14 and more",
         ),
         (Precision::Int8, _) => return of_stage(stage, Precision::Fp32),
     };
     Tolerance { relative_l2, reason }
 }
 
-/// The allowance of a stage whose provider was told to compute in a lower precision than the graph's; none where it was not.
+/// The tolerance of a stage whose provider was set to compute in a lower precision than the graph's. `None` if it was not.
 #[must_use]
 pub fn of_options(stage: Stage, provider: Provider, options: &ProviderOptions) -> Option<Tolerance> {
     let half = of_stage(stage, Precision::Fp16);
@@ -65,10 +65,10 @@ pub fn of_options(stage: Stage, provider: Provider, options: &ProviderOptions) -
         (Provider::OpenVino, Stage::ImageEncoder) => match options.openvino.precision {
             OpenVinoPrecision::F32 => None,
             OpenVinoPrecision::F16 => Some(half),
-            // One that is added later is held to the coarsest.
+            // bfloat16, and precisions that may be added later.
             _ => Some(Tolerance {
                 relative_l2: 8.0 * half.relative_l2,
-                reason: "bfloat16 keeps eight bits where float16 keeps eleven",
+                reason: "bfloat16 has eight significant bits, float16 eleven",
             }),
         },
         (Provider::TensorRt, _) if options.tensorrt.fp16 => Some(half),
@@ -76,30 +76,31 @@ pub fn of_options(stage: Stage, provider: Provider, options: &ProviderOptions) -
     }
 }
 
-/// How much of a mask must agree, as Dice's coefficient.
+/// How much of a mask must agree.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MaskTolerance {
-    /// The least Dice that passes.
+    /// The smallest allowed Dice coefficient.
     pub dice: f64,
-    /// Why this and not another.
+    /// Why this value.
     pub reason: &'static str,
 }
 
-/// The allowance of masks from end to end.
+/// The tolerance for masks from end to end.
 #[must_use]
 pub fn of_mask(precision: Precision) -> MaskTolerance {
     match precision {
         Precision::Fp32 => MaskTolerance {
             dice: 0.999,
-            reason: "float32 sums in another order move logits by 1e-6 of their size: only voxels on the mask's very edge \
-                     may change sides",
+            reason: "float32 sums in another order change logits by 1e-6 of their size: only voxels on the very edge of the \
+                     mask may change",
         },
-        Precision::Fp16 => {
-            MaskTolerance { dice: 0.995, reason: "the demo model's masks agree by 0.9996 or better on its phantom" }
-        }
+        Precision::Fp16 => MaskTolerance {
+            dice: 0.995,
+            reason: "the demo model's masks have a Dice of 0.9996 or better on its phantom",
+        },
         Precision::Int8 => MaskTolerance {
             dice: 0.99,
-            reason: "the demo model's masks agree by 0.997 in the mean on phantoms it never saw, single small lesions by less",
+            reason: "the demo model's masks have a mean Dice of 0.997 on phantoms it was not trained on, single small lesions less",
         },
     }
 }

@@ -1,34 +1,33 @@
-//! A bundle on a provider against a reference, stage by stage and from end to end.
+//! Compares a bundle on a provider with a reference, stage by stage and from end to end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
 use segvol::{GraphSession, Model, Options, Tensor, TextEmbedding};
-use segvol_onnx::Precision;
-use segvol_onnx::{Architecture, Manifest, Stage};
+use segvol_onnx::{Architecture, Manifest, Precision, Stage};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
 use crate::compare::Difference;
+use crate::error::Error;
 use crate::prompts::{Case, Prompts};
 use crate::record::Record;
 use crate::scans::Scans;
 use crate::tolerance;
 
-/// The word for masks from end to end, where a stage's name stands otherwise.
+/// Used in place of a stage's name for masks from end to end.
 pub const MASKS: &str = "masks";
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
-    /// What was looked at: `bundle`, `provider`, `precision`, `onnxruntime`, and `ms.STAGE`, the least time of a run.
+    /// What was compared: `bundle`, `provider`, `precision`, `onnxruntime`, and `ms.STAGE`, the shortest time of a run.
     pub subject: BTreeMap<String, String>,
-    /// The same of what it was compared with, as far as it tells.
+    /// The same for the reference, as far as its file contains it.
     pub reference: BTreeMap<String, String>,
-    /// One entry per output that both sides have.
+    /// One entry per output that both sides contain.
     pub checks: Vec<Check>,
-    /// What was not compared, and why.
+    /// The outputs that were not compared, and why.
     pub not_compared: Vec<String>,
 }
 
@@ -39,24 +38,24 @@ pub struct Check {
     pub stage: String,
     /// The output's name in the reference.
     pub output: String,
-    /// How far it is.
+    /// The difference from the reference.
     pub difference: Difference,
-    /// What is allowed: the greatest relative L2 of a stage, the least Dice of a mask.
+    /// The limit: the largest relative L2 distance of a stage's output, or the smallest Dice of a mask.
     pub allowed: f64,
-    /// Why that much.
+    /// Why this limit.
     pub reason: String,
-    /// Whether it is near enough.
+    /// Whether the difference is within the limit.
     pub passed: bool,
 }
 
 impl Verification {
-    /// Whether something was compared, and all of it is near enough.
+    /// Whether at least one output was compared, and all of them are within their limits.
     #[must_use]
     pub fn passed(&self) -> bool {
         !self.checks.is_empty() && self.checks.iter().all(|check| check.passed)
     }
 
-    /// The stages, in the order of the data's way, each with the check that is nearest to failing or fails most.
+    /// One check per stage, in the order of the data flow: the one that comes closest to its limit, or exceeds it most.
     #[must_use]
     pub fn worst(&self) -> Vec<&Check> {
         let badness = |check: &Check| match check.stage.as_str() {
@@ -70,18 +69,18 @@ impl Verification {
         Stage::ALL.iter().map(|stage| stage.name()).chain([MASKS]).filter_map(of).collect()
     }
 
-    /// The stages that failed, in the order of the data's way.
+    /// The stages that failed, in the order of the data flow.
     #[must_use]
     pub fn failed(&self) -> Vec<&str> {
         self.worst().into_iter().filter(|check| !check.passed).map(|check| check.stage.as_str()).collect()
     }
 }
 
-/// Runs every stage of a bundle, and the whole way on scans if there are any; gives all that came out.
+/// Runs every stage of a bundle, and segments the scans if there are any. Returns all outputs.
 ///
 /// # Errors
 ///
-/// As for [`Model::open`], and what a stage says.
+/// As for [`Model::open`]; errors of running a stage.
 pub fn dump(bundle: &Path, options: &Options, scans: &Scans) -> Result<Record, Error> {
     let manifest = checked_manifest(bundle)?;
     let (mut record, mut cases) = end_to_end(bundle, options, scans)?;
@@ -105,12 +104,14 @@ pub fn dump(bundle: &Path, options: &Options, scans: &Scans) -> Result<Record, E
     Ok(record)
 }
 
-/// Compares a bundle with `reference`: on the reference's own windows and prompts, each stage fed with the reference's
-/// own inputs where those are whole, so that a stage answers for itself alone.
+/// Compares a bundle with `reference`, on the windows and prompts of the reference.
+///
+/// Each stage gets the reference's outputs of the stages before it, if the reference contains them completely. So an error
+/// in one stage does not show up in the next.
 ///
 /// # Errors
 ///
-/// As for [`dump`], and [`Error::OtherModel`] if the reference is of another model.
+/// As for [`dump`]; [`Error::OtherModel`] if the reference was made with another model.
 pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Record) -> Result<Verification, Error> {
     let manifest = checked_manifest(bundle)?;
     let architecture = &manifest.architecture;
@@ -125,7 +126,7 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
         let values = tensor.floats().unwrap_or_default();
         segvol_base::memory::check_available::<[f32; 2]>("the outputs to compare", values.len())?;
         let Some((found, expected)) = reference.matching(name, values) else {
-            not_compared.push(format!("{name}: the reference does not have it"));
+            not_compared.push(format!("{name}: not in the reference"));
             continue;
         };
         let whole = reference.floats(name).is_some();
@@ -151,7 +152,7 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
     let allowed = tolerance::of_mask(precision);
     for (name, expected) in &reference.masks {
         let Some(mask) = masks.masks.get(name) else {
-            not_compared.push(format!("{name}: its scan was not given, or not at the same place"));
+            not_compared.push(format!("{name}: its scan was not given, or not in the same order"));
             continue;
         };
         segvol_base::memory::check_available::<f32>("the two masks to compare", mask.len() + expected.len())?;
@@ -172,7 +173,7 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
     Ok(Verification { subject, reference: reference.metadata.clone(), checks, not_compared })
 }
 
-/// The precision that is verified, which is fp32 unless told otherwise, and options that ask for it.
+/// The precision to compare, which is fp32 by default, and options that request it.
 fn at(options: &Options) -> (Precision, Options) {
     let precision = options.precision.unwrap_or(Precision::Fp32);
     let mut options = options.clone();
@@ -203,7 +204,7 @@ fn stage_of(output: &str) -> Stage {
     }
 }
 
-/// Runs the stages one after the other, only one of them in memory at a time.
+/// Runs the stages one after the other. Only one of them is in memory at a time.
 fn run_stages(
     bundle: &Path,
     manifest: &Manifest,
@@ -214,7 +215,7 @@ fn run_stages(
 ) -> Result<Record, Error> {
     let mut run = Run { a: &manifest.architecture, reference, record: Record::default() };
     let (precision, options) = &at(options);
-    // A window in the forms that a stage takes and gives.
+    // The largest inputs and outputs of a stage: windows, logits and embeddings.
     let [window, low_res] = [run.a.window_dhw, run.a.low_res_dhw()].map(|dhw| dhw.iter().product::<usize>());
     let floats = 4 * window + 4 * low_res + 4 * run.a.image_tokens() * run.a.channels;
     let held = &manifest.precision(bundle, *precision).map_err(segvol::Error::from)?.stages;
@@ -246,7 +247,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// What a stage is fed with: the reference's own where that is whole and of this model, else what came out here.
+    /// The input of a stage: the reference's output if it is complete and has the right size, or else the output of this
+    /// run.
     fn fed(&self, name: &str, expected: usize) -> Vec<f32> {
         let whole = self.reference.floats(name).filter(|values| values.len() == expected);
         whole.or_else(|| self.record.floats(name)).unwrap_or_default().to_vec()

@@ -16,6 +16,7 @@ const USAGE: i32 = 2;
 const NOT_EQUAL: i32 = 3;
 const PROVIDER: i32 = 4;
 const INPUT: i32 = 5;
+const BUNDLE: i32 = 6;
 
 static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("measuring");
@@ -133,15 +134,18 @@ fn every_combination_is_measured_and_every_sample_is_kept() {
     }
     assert_eq!(found["peaks"].as_array().map(Vec::len), Some(2));
     let drawing = fs::read_to_string(plot).expect("a plot");
-    assert_eq!(drawing.matches("#9ecae1").count(), rows.len(), "a box a row");
+    assert_eq!(drawing.matches("fill=\"#9ECAE1\"").count(), rows.len(), "a box a row");
 }
 
 #[test]
 fn rows_are_printed_in_every_format() {
     let stage = ["--stage", "prompt-encoder", "--runs", "2", "--warm-up", "0"];
-    for (format, first) in [("table", "stage "), ("md", "| stage | "), ("csv", "stage,provider,used,")] {
+    for (format, separator) in [("table", "  "), ("md", "|"), ("csv", ",")] {
         let text = said(bench(&stage).args(["--format", format]).assert());
-        assert!(text.starts_with(first), "{format}: {text}");
+        let header = text.lines().next().expect("a header").trim_start_matches('|');
+        let names: Vec<&str> = header.split(separator).map(str::trim).filter(|name| !name.is_empty()).collect();
+        assert!(names.starts_with(&["stage", "provider", "used"]), "{format}: {text}");
+        assert_eq!(names.len(), 22, "{format}: {text}");
         assert!(text.lines().any(|line| line.contains("prompt_encoder") && line.contains("cpu")), "{format}: {text}");
     }
 }
@@ -164,6 +168,56 @@ fn wrong_numbers_and_missing_providers_are_rows_and_exit_codes() {
     refused(&segvol().arg("bench").assert(), USAGE, &["random-weights"]);
 }
 
+/// Older spellings still work, and mean the same.
+#[test]
+fn old_spellings_are_accepted_and_two_bundles_are_not() {
+    let tiny = TINY.to_str().expect("UTF-8");
+    let run = |arguments: &[&str]| {
+        let mut command = segvol();
+        command.args(["bench", "--runs", "1", "--format", "csv"]).args(arguments);
+        command
+    };
+    let stages = |arguments: &[&str]| {
+        let text = said(run(arguments).assert());
+        text.lines().skip(1).filter_map(|row| row.split(',').next().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let expected = ["text_encoder", "prompt_encoder"];
+    assert_eq!(stages(&["-m", tiny, "--stage", "text_encoder,prompt_encoder"]), expected);
+    assert_eq!(stages(&[tiny, "--stage", "text-encoder", "--stage", "prompt-encoder"]), expected);
+
+    refused(&run(&["-m", tiny, tiny]).assert(), USAGE, &["--model"]);
+    refused(&run(&["-m", tiny, "--random-weights"]).assert(), USAGE, &["--random-weights"]);
+    refused(&run(&["-m", tiny, "--stage", "decoder"]).assert(), USAGE, &["mask_decoder"]);
+    let mut both = segvol();
+    both.args(["verify", tiny, "--model", tiny, "--against-provider", "cuda"]);
+    refused(&both.assert(), USAGE, &["--model"]);
+    refused(&segvol().arg("verify").assert(), USAGE, &["--model"]);
+}
+
+/// The reference and each of several providers run in processes of their own; why one fails is the command's exit code.
+#[test]
+fn failures_of_worker_processes_keep_their_kind() {
+    let dir = segvol_tests::folder!();
+    let reference = dir.path().join("reference.safetensors");
+    said(verify(&TINY).arg("--dump").arg(&reference).assert());
+    let json = said(verify(&TINY).args(["--provider", "cpu,cpu", "--json", "--goldens"]).arg(&reference).assert());
+    let found: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(found.as_array().map(Vec::len), Some(2), "{json}");
+
+    let nowhere = dir.path().join("nowhere");
+    let mut command = verify(&TINY);
+    refused(&command.arg("--against").arg(&nowhere).assert(), BUNDLE, &["the reference, on provider `cpu`", "nowhere"]);
+    let mut command = verify(&TINY);
+    command.args(["--provider", "cpu,tensorrt", "--goldens"]).arg(&reference);
+    refused(&command.assert(), PROVIDER, &["tensorrt"]);
+    let mut command = bench(&["--stage", "text_encoder", "--runs", "1", "--precision", "int8"]);
+    refused(&command.assert(), BUNDLE, &["int8"]);
+    let broken = dir.path().join("broken.so");
+    fs::write(&broken, "not a library").expect("written");
+    let mut command = bench(&["--stage", "text_encoder", "--runs", "1", "--library"]);
+    refused(&command.arg(&broken).assert(), PROVIDER, &["broken.so"]);
+}
+
 #[test]
 fn a_job_s_shares_make_up_its_time() {
     let dir = segvol_tests::folder!();
@@ -171,12 +225,12 @@ fn a_job_s_shares_make_up_its_time() {
     fs::write(&objects, r#"{"schema_version": 1, "objects": [{"text": "liver"}, {"text": "spleen"}]}"#)
         .expect("written");
     let scan = data("tiny/volumes/ras_scaled_odd.nii.gz");
-    let job = |format: &str| {
-        let mut command = bench(&["--runs", "2", "--warm-up", "0", "--format", format, "--job"]);
+    let job = |option: &str, format: &str| {
+        let mut command = bench(&["--runs", "2", "--warm-up", "0", "--format", format, option]);
         command.arg(&objects).arg("-i").arg(&scan);
         said(command.assert())
     };
-    let found: Value = serde_json::from_str(&job("json")).expect("JSON");
+    let found: Value = serde_json::from_str(&job("--prompts", "json")).expect("JSON");
     let run = &found["jobs"]["cpu fp32"];
     assert_eq!((&run["objects"], run["total_ms"].as_array().map(Vec::len)), (&2.into(), Some(2)));
     assert!(run["windows"].as_u64() > Some(0));
@@ -188,7 +242,7 @@ fn a_job_s_shares_make_up_its_time() {
         assert!(sum >= 0.98 * total, "{sum} of {total}: {run:#}");
         assert!(shares.iter().all(|share| share["samples_ms"][index].as_f64() <= Some(total)), "{run:#}");
     }
-    let text = job("table");
+    let text = job("--job", "table");
     for share in ["load", "normalise", "encode", "decode", "stitch", "write", "total", "not ONNX Runtime"] {
         assert!(text.lines().any(|line| line.contains(share)), "{share}: {text}");
     }

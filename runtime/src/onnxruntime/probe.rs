@@ -22,6 +22,9 @@ use crate::provider::Provider;
 
 pub use super::library::{LIBRARY_NAME, LIBRARY_VARIABLE};
 
+/// The folder, below the working folder, where `scripts/get-onnxruntime` puts libraries.
+pub const FETCHED_FOLDER: &str = ".onnxruntime";
+
 /// A place where ONNX Runtime may be found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
@@ -120,7 +123,7 @@ pub fn candidates(asked: Option<&Path>) -> Vec<Candidate> {
         add(folder.join(LIBRARY_NAME), "beside this program", true);
     }
     add(PathBuf::from(LIBRARY_NAME), "the dynamic loader", false);
-    let fetched = std::fs::read_dir(".onnxruntime").into_iter().flatten().flatten();
+    let fetched = std::fs::read_dir(FETCHED_FOLDER).into_iter().flatten().flatten();
     let mut fetched: Vec<PathBuf> = fetched.map(|entry| entry.path().join(LIBRARY_NAME)).collect();
     fetched.sort();
     for path in fetched {
