@@ -16,13 +16,14 @@
 //! - `structures` at the top are the names of all cases that have none of their own. A structure that is only listed
 //!   there MAY be absent from a case; one that the case itself lists MUST be in its label map;
 //! - a value MUST be a whole number from 1 to 65535; values of the label map that have no name are background;
-//! - unknown fields are errors, so that a misspelt one is not passed over.
+//! - unknown fields are errors, so that a misspelt one is not ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use segvol_base::ErrorKind;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,14 @@ pub struct CaseListError {
     pub reason: String,
 }
 
+impl CaseListError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
@@ -80,7 +89,7 @@ struct Entry {
     structures: Option<Names>,
 }
 
-/// Reads a list of cases. Whether the files can be used is looked at case by case, later.
+/// Reads a list of cases. The files that it names are opened later, case by case.
 ///
 /// # Errors
 ///
@@ -116,7 +125,7 @@ pub fn read_list(path: &Path) -> Result<Vec<Case>, CaseListError> {
 /// Lists the cases of two folders whose NIfTI files have the same names, `.nii` or `.nii.gz`, and a JSON file that gives
 /// the value of every structure's name, `{"liver": 1}`.
 ///
-/// A file in one folder alone is a case too: it fails by itself, so that it is not passed over.
+/// A file that is in only one of the folders is a case too: that case fails, so that the file is not ignored.
 ///
 /// # Errors
 ///
@@ -150,7 +159,7 @@ fn nifti_files(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
             && let Some(other) = files.insert(stem(&path), path.clone())
         {
             let [a, b] = [other, path].map(|path| stem_and_extension(&path));
-            return Err(io::Error::other(format!("two files of one name: {a} and {b}")));
+            return Err(io::Error::other(format!("two files with the same name: {a} and {b}")));
         }
     }
     Ok(files)
@@ -167,7 +176,7 @@ fn stem(path: &Path) -> String {
     name[..name.len() - end.map_or(0, str::len)].to_owned()
 }
 
-/// What cases need together.
+/// Checks what holds for all cases together.
 fn check(cases: &[Case]) -> Result<(), String> {
     if cases.is_empty() {
         return Err("expected at least one case, found none".to_owned());
@@ -179,7 +188,7 @@ fn check(cases: &[Case]) -> Result<(), String> {
         }
         if let Some(first) = seen.insert(&case.name, index) {
             return Err(format!(
-                "cases {} and {} have one name, {:?}: expected names that differ",
+                "cases {} and {} have the same name, {:?}: expected different names",
                 first + 1,
                 index + 1,
                 case.name
