@@ -116,3 +116,15 @@ fn main() -> ExitCode {
         Err(error) => exit::report(&error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn options_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -121,3 +121,45 @@ impl From<Profile> for segvol::Profile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings(arguments: &str) -> Result<Settings, clap::Error> {
+        let line = std::iter::once("segvol").chain(arguments.split_whitespace());
+        Line::try_parse_from(line).map(|line| line.settings)
+    }
+
+    #[test]
+    fn the_old_name_of_the_cache_option_is_accepted() {
+        for name in ["--cache-mib", "--cache-mb"] {
+            let options = settings(&format!("{name} 3")).expect("valid").options_of_one_call().expect("valid");
+            assert_eq!(options.cache_bytes, 3 << 20, "{name}");
+        }
+        assert_eq!(settings("").expect("valid").options_of_one_call().expect("valid").cache_bytes, 0);
+    }
+
+    #[test]
+    fn stages_take_both_spellings_in_lists_and_repeats() {
+        let line = "--stage-provider image-encoder=cpu,mask_decoder=cuda --stage-provider text_encoder=openvino";
+        let options = settings(line).expect("valid").options().expect("valid");
+        let expected = [
+            (Stage::ImageEncoder, Provider::Cpu),
+            (Stage::TextEncoder, Provider::OpenVino),
+            (Stage::MaskDecoder, Provider::Cuda),
+        ];
+        assert_eq!(options.stage_providers, expected.into_iter().collect());
+        for wrong in ["decoder=cpu", "image_encoder=gpu", "image_encoder"] {
+            assert!(settings(&format!("--stage-provider {wrong}")).is_err(), "{wrong}");
+        }
+    }
+}

@@ -229,7 +229,10 @@ impl<'de> Visitor<'de> for NamesVisitor {
         let mut names = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value::<u16>();
-            let value = value.map_err(|error| A::Error::custom(format!("structure {name:?}: {error}")))?;
+            let value = value.map_err(|error| {
+                let reason = "expected a whole number from 1 to 65535";
+                A::Error::custom(format!("structure {name:?}: {reason} ({error})"))
+            })?;
             if name.trim().is_empty() || value == 0 {
                 let reason = "expected a name, and a value from 1 to 65535";
                 return Err(A::Error::custom(format!("structure {name:?}: {value}: {reason}")));
