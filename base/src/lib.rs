@@ -10,6 +10,7 @@
 pub mod atomic_file;
 mod atomic_folder;
 mod error_kind;
+pub mod file_names;
 pub mod machine;
 pub mod memory;
 pub mod temporaries;

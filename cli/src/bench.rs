@@ -16,7 +16,8 @@ use segvol_onnx::{Precision, Stage};
 use serde::Serialize;
 
 use crate::exit::{NotEqual, Usage};
-use crate::measuring::{BundleArgument, libraries, parse_stage, prompts_text, this_program};
+use crate::measuring::{BundleArgument, libraries, parse_stage, this_program};
+use crate::prompts::prompts_text;
 
 const EXAMPLES: &str = "\
 Examples:

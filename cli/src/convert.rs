@@ -12,40 +12,41 @@ use crate::inspect::size;
 const EXAMPLES: &str = "\
 Examples:
   segvol convert SegVol_v1.pth -o segvol-bundle
-  Three precisions, int8 with the ranges that your own scans need:
+  Three precisions, int8 calibrated on your own scans:
     segvol convert SegVol_v1.pth -o segvol-bundle --precision fp32,fp16,int8 --calibrate scans/";
 
 /// Convert a SegVol checkpoint to a bundle of ONNX graphs
 ///
-/// Reads SegVol_v1.pth, pytorch_model.bin, model.safetensors and ViT_pretrain.ckpt; the layout is told
-/// from the file. Nothing in the file is executed.
+/// Reads SegVol_v1.pth, pytorch_model.bin, model.safetensors and ViT_pretrain.ckpt. The format is recognised from the file's
+/// content. Nothing in the file is executed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Convert {
     /// Checkpoint: .pth, .bin, .ckpt or .safetensors
     checkpoint: PathBuf,
-    /// Folder for the bundle; it must not exist yet
+    /// Folder for the bundle; it must not exist, unless --force is given
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// fp32, fp16 or int8; several may share a bundle, as in `fp32,fp16`
+    /// fp32, fp16 or int8; for several in one bundle, a list with commas, or repeat the option
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32")]
     precision: Vec<Precision>,
-    /// int8: a NIfTI scan, or a folder with some, to measure ranges on [default: the demo's phantom]
+    /// int8: a NIfTI scan, or a folder of scans, to calibrate on [default: the demo's phantom]
     #[arg(long, value_name = "PATH", conflicts_with = "dynamic")]
     calibrate: Option<PathBuf>,
-    /// int8: measure nothing; ranges are found while running, and no channel is smoothed
+    /// int8: no calibration; ranges are found while the model runs, and no channel is smoothed
     #[arg(long)]
     dynamic: bool,
-    /// int8: ONNX Runtime's library, to measure with; else ORT_DYLIB_PATH, else beside this program, else the system's
+    /// int8: ONNX Runtime's library for the calibration [default: ORT_DYLIB_PATH, else the one beside this program, else the
+    /// system's]
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
-    /// Sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
+    /// File with the sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// tokenizer.json, vocab.json (with merges.txt beside it), or their folder [default: the checkpoint's folder]
+    /// tokenizer.json, or vocab.json with merges.txt beside it, or their folder [default: the checkpoint's folder]
     #[arg(long, value_name = "PATH")]
     tokenizer: Option<PathBuf>,
-    /// Replace the bundle that is at DIR
+    /// Replace the bundle in DIR
     #[arg(long)]
     force: bool,
 }
@@ -84,11 +85,11 @@ impl Convert {
         Ok(())
     }
 
-    /// What int8 is calibrated with, if it is.
+    /// The calibration of int8; `None` if there is none.
     fn calibrated(&self, options: &Options) -> anyhow::Result<Option<Calibrated>> {
         if !options.precisions.contains(&Precision::Int8) {
             if self.calibrate.is_some() || self.dynamic {
-                let message = "--calibrate and --dynamic are for int8: add `--precision int8`";
+                let message = "--calibrate and --dynamic are only for int8: add int8 to --precision";
                 return Err(Usage(message.to_owned()).into());
             }
             return Ok(None);

@@ -1,26 +1,28 @@
 //! `segvol eval`
 
 use std::io::{IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use segvol::{Model, Precision, Provider};
-use segvol_base::atomic_file;
-use segvol_evaluation::{Case, Evaluation, Event, Kind, Results, Run, Settings as Draw, cases, format};
+use segvol_evaluation::{
+    Case, Evaluation, Event, Kind, Pictures, Results, Run, Settings as Draw, cases, format, work_file_beside,
+};
 
 use crate::exit::{BelowThreshold, Usage};
-use crate::picture::{Pictures, ViewArguments};
+use crate::picture::ViewArguments;
 use crate::settings::Settings;
+use crate::text::check_folder_of;
 
 const EXAMPLES: &str = "\
 Examples:
-  Every case of a list, rows kept as CSV; the same command goes on where it was stopped:
+  Every case of a list, with a CSV file of all rows; if it is interrupted, the same command continues:
     segvol eval -m bundle --cases cases.json -o rows.csv
-  Two folders whose files have the same names:
+  Two folders with the same file names:
     segvol eval -m bundle --images scans/ --truth masks/ --names labels.json
-  Do the masks of a bundle on another provider, or of another precision, agree with these?
+  Compare the masks with those of another provider, or of another precision:
     segvol eval -m bundle --cases cases.json --against bundle --against-provider openvino --min-dice 0.99
     segvol eval -m bundle --cases cases.json --against bundle --against-precision int8 --min-dice 0.99
 
@@ -29,13 +31,13 @@ Case list (paths are relative to the file):
     {\"image\": \"a.nii.gz\", \"labels\": \"a_labels.nii.gz\"},
     {\"name\": \"b\", \"image\": \"b.nii.gz\", \"labels\": \"b_labels.nii.gz\", \"structures\": {\"liver\": 6}}]}
 
-A structure that only the list names may be absent from a case; one that the case itself names must be in it.
-A case that cannot be scored is named with its cause; the others go on, and the exit code is 1.";
+A structure that the list names for all cases may be absent from a case; one that the case itself names must be in it.
+If a case cannot be scored, the reason is printed, the other cases continue, and the exit code is 1.";
 
-/// Score a bundle on scans whose masks are known
+/// Score a bundle on scans with known masks
 ///
-/// Every structure of every case is asked for by its name, its box, random points in it, and pairs of these; the masks are
-/// compared with the truth, after the zoom-out pass and at the end.
+/// Every structure of every case is segmented by its name, its box, random points in it, and combinations of these. The masks
+/// are compared with the known ones, after the zoom-out pass and at the end.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Eval {
@@ -43,72 +45,74 @@ pub(crate) struct Eval {
     #[arg(short, long, value_name = "DIR")]
     model: PathBuf,
 
-    /// JSON list of scans, label maps and the names of their values (see below)
+    /// JSON list of scans and label maps, with the names of their values (see below)
     #[arg(short, long, value_name = "FILE", help_heading = "Cases", required_unless_present = "images")]
     cases: Option<PathBuf>,
     /// Folder of scans
     #[arg(long, value_name = "DIR", help_heading = "Cases", conflicts_with = "cases", requires_all = ["truth", "names"])]
     images: Option<PathBuf>,
-    /// Folder of label maps, with the scans' file names
+    /// Folder of label maps with the same file names as the scans
     #[arg(long, value_name = "DIR", help_heading = "Cases", requires = "images")]
     truth: Option<PathBuf>,
-    /// JSON file with the value of every structure's name, as in {"liver": 1}
+    /// JSON file that gives each structure's value in the label maps, for example {"liver": 1}
     #[arg(long, value_name = "FILE", help_heading = "Cases", requires = "images")]
     names: Option<PathBuf>,
 
-    /// How structures are asked for
+    /// Kinds of prompts; a list with commas, or repeat the option
     #[arg(long, value_name = "KIND", value_delimiter = ',', default_values_t = Kind::ALL, help_heading = "Prompts")]
     prompts: Vec<Kind>,
     /// Points per structure
     #[arg(long, value_name = "N", default_value_t = Draw::default().points, help_heading = "Prompts")]
     points: usize,
-    /// Where the draw of points begins
+    /// Seed of the random points
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Prompts")]
     seed: u64,
-    /// Leave out structures with fewer voxels
+    /// Leave out structures that have fewer voxels in a case
     #[arg(long, value_name = "N", default_value_t = Draw::default().min_voxels, help_heading = "Prompts")]
     min_voxels: u64,
-    /// Surfaces this near, in millimetres, count as one for the surface Dice
+    /// Tolerance of the surface Dice in millimetres: closer surfaces count as equal
     #[arg(long, value_name = "MM", default_value_t = Draw::default().tolerance_mm, help_heading = "Prompts")]
     tolerance: f64,
 
-    /// How the means are printed
+    /// Format of the means on standard output
     #[arg(long, value_enum, default_value_t = Format::Md, help_heading = "Output")]
     format: Format,
-    /// File for one row per case, structure and prompt: .csv, .json or .md
+    /// File with one row per case, structure and prompt: .csv, .json or .md
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Rows as they come, to go on from when stopped; kept when done [default: OUTPUT.work.jsonl, removed when done]
+    /// File for finished rows, from which an interrupted run continues. A file named here is kept at the end
+    /// [default: OUTPUT.work.jsonl, removed at the end]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     work: Option<PathBuf>,
     /// No progress bar
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
 
-    /// Folder for pictures, one per case and kind of prompt, the truth as a second contour: DIR/CASE.KIND.png; cases that
-    /// are taken over from an earlier run are not drawn again
+    /// Folder for pictures, one per case and kind of prompt, with the known mask as a second contour: DIR/CASE.KIND.png. Cases
+    /// that an earlier run finished are not drawn again
     #[arg(long, value_name = "DIR", help_heading = "Picture")]
     overlay: Option<PathBuf>,
     #[command(flatten)]
     view: ViewArguments,
 
-    /// Another bundle, or the same: how well do its masks agree with these?
+    /// A bundle (another one, or the same) whose masks are compared with these
     #[arg(long, value_name = "DIR", help_heading = "Comparison")]
     against: Option<PathBuf>,
-    /// Where the other bundle's graphs run, in the same ONNX Runtime library
+    /// Where that bundle's graphs run, in the same ONNX Runtime library [default: as --provider]
     #[arg(long, value_name = "PROVIDER", requires = "against", help_heading = "Comparison")]
     against_provider: Option<Provider>,
-    /// Which of the other bundle's precisions is run [default: as --precision]
+    /// Which of that bundle's precisions to run [default: as --precision]
     #[arg(long, value_name = "PRECISION", requires = "against", help_heading = "Comparison")]
     against_precision: Option<Precision>,
-    /// Fail with exit code 3 if two bundles' masks of one object agree less than this
+    /// Fail with exit code 3 if the Dice between both bundles' masks of an object is below this
     #[arg(long, value_name = "DICE", requires = "against", help_heading = "Comparison")]
     min_dice: Option<f64>,
 
-    /// Cases side by side; graphs run one at a time, reading and scoring beside them
+    /// Cases that are processed at the same time. Graphs still run one at a time; reading and scoring overlap
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Machine")]
     jobs: usize,
-    /// Memory that cases side by side may fill, in MiB, embeddings included [default: three quarters of what is free]
+    /// Memory for cases that are processed at the same time, in MiB, including embeddings [default: three quarters of what is
+    /// free]
     #[arg(long, value_name = "MIB", help_heading = "Machine")]
     memory: Option<u64>,
     #[command(flatten)]
@@ -154,7 +158,7 @@ impl Eval {
         if let Some(pictures) = &pictures {
             evaluation = evaluation.watched_by(pictures);
         }
-        let beside_output = self.output.as_deref().map(work_beside);
+        let beside_output = self.output.as_deref().map(work_file_beside);
         let run = Run {
             jobs: self.jobs,
             memory: self.memory.map(|mib| mib.saturating_mul(1 << 20)),
@@ -162,9 +166,7 @@ impl Eval {
         };
         let results = self.observed(&evaluation, &cases, &run)?;
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
-            let text = format::rows(&results, format);
-            atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
-                .with_context(|| format!("rows `{}`", path.display()))?;
+            format::save_rows(&results, format, path).with_context(|| format!("rows `{}`", path.display()))?;
         }
         out.write_all(format::summary(&results, self.format.into()).as_bytes())?;
         self.judge(&results)?;
@@ -204,30 +206,23 @@ impl Eval {
         }
     }
 
-    /// What can be known to fail is said before the work, not after.
+    /// Reports what cannot work before the work starts, not after it.
     fn check_outputs(&self) -> anyhow::Result<Option<format::Format>> {
         if let Some(least) = self.min_dice.filter(|least| !(0.0..=1.0).contains(least)) {
             return Err(Usage(format!("--min-dice: expected 0 to 1, found {least}")).into());
         }
         for path in [&self.output, &self.work].into_iter().flatten() {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
-                return Err(Usage(format!("`{}`: there is no folder `{}`", path.display(), parent.display())).into());
-            }
+            check_folder_of(path)?;
         }
         if let Some(dir) = &self.overlay {
             std::fs::create_dir_all(dir).with_context(|| format!("folder `{}`", dir.display()))?;
         }
         let Some(path) = &self.output else { return Ok(None) };
-        match path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).as_deref() {
-            Some("md") => Ok(Some(format::Format::Markdown)),
-            Some("csv") => Ok(Some(format::Format::Csv)),
-            Some("json") => Ok(Some(format::Format::Json)),
-            _ => Err(Usage(format!("`{}`: expected a name that ends in .csv, .json or .md", path.display())).into()),
-        }
+        let expected = || Usage(format!("`{}`: expected a name that ends in .csv, .json or .md", path.display()));
+        Ok(Some(format::Format::of_name(path).ok_or_else(expected)?))
     }
 
-    /// The exit code's reasons.
+    /// Fails if masks disagree or cases have no scores.
     fn judge(&self, results: &Results) -> anyhow::Result<()> {
         let failed = results.failures.len();
         let unscored = format!("{failed} of {} cases have no scores", failed + results.cases.len());
@@ -246,13 +241,6 @@ impl Eval {
         }
         Ok(())
     }
-}
-
-/// Where rows are kept until the output is written.
-fn work_beside(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".work.jsonl");
-    name.into()
 }
 
 impl From<Format> for format::Format {

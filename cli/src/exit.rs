@@ -1,32 +1,32 @@
-//! Exit codes: what kind of thing went wrong, for scripts.
+//! Exit codes: which kind of failure it was, for scripts.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use segvol::VolumeError;
 use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
-use segvol_converter::error::TensorFault;
-use segvol_converter::{CheckpointError, ConvertError};
+use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError};
 use segvol_onnx::BundleError;
 use segvol_overlay::OverlayError;
 
+use crate::hints;
+
 /// The exit codes, for the help text.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0    done
-  1    failed while running; of `eval`: some cases have no scores
+  0    success
+  1    failed while running; for `eval`: some cases have no scores
   2    wrong usage
-  3    a comparison failed: too far from the reference (`verify`, `bench`), or below its threshold
+  3    a comparison failed: too far from the reference (`verify`, `bench`), or below the threshold
        (`eval --against --min-dice`)
-  4    the provider, or ONNX Runtime itself, cannot be had
+  4    the provider, or ONNX Runtime itself, is not available
   5    bad input: a checkpoint, scan, prompt or tokenizer that cannot be used
-  6    bad bundle: damaged, incomplete, or not one
-  130  interrupted (143: told to end)";
+  6    bad bundle: damaged, incomplete, or not a bundle
+  130  interrupted (143: terminated)";
 
-const RUN_TIME: u8 = 1;
-/// As clap uses it.
+const RUNTIME: u8 = 1;
+/// The code that clap uses.
 const USAGE: u8 = 2;
 const COMPARISON: u8 = 3;
 const PROVIDER: u8 = 4;
@@ -46,7 +46,7 @@ pub(crate) struct BadInput {
     pub(crate) reason: String,
 }
 
-/// A comparison that fell below its threshold.
+/// A comparison below its threshold.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BelowThreshold(pub(crate) String);
@@ -56,112 +56,63 @@ pub(crate) struct BelowThreshold(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct NotEqual(pub(crate) String);
 
-/// Prints an error with its causes on standard error and gives its exit code.
+/// Prints an error with its causes, and a hint if there is one, on standard error. Returns its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let broken_pipe = error.downcast_ref::<std::io::Error>();
     if broken_pipe.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
-        return ExitCode::SUCCESS; // The reader has what it wanted, as with `segvol inspect | head`.
+        return ExitCode::SUCCESS; // The reader has closed the pipe, as in `segvol inspect | head`.
     }
-    // A cause that the message above it has quoted already is not said twice.
+    // A cause that the message above it already contains is not repeated.
     let mut message = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !message.contains(&cause) {
             message = format!("{message}: {cause}");
         }
     }
-    // Nothing can be done where standard error is closed too.
-    let _ = writeln!(std::io::stderr(), "error: {message}");
+    let hint = hints::of(error).map_or_else(String::new, |hint| format!("hint: {hint}\n"));
+    // If standard error is closed, there is nowhere to report it.
+    let _ = write!(std::io::stderr(), "error: {message}\n{hint}");
     ExitCode::from(code(error))
 }
 
-fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() || error.is::<segvol::ProviderOptionError>() {
-        return USAGE;
-    }
-    if error.is::<BelowThreshold>() || error.is::<NotEqual>() {
-        return COMPARISON;
-    }
-    if error.is::<BadInput>() || error.is::<CaseListError>() {
-        return INPUT;
-    }
-    if let Some(error) = error.downcast_ref::<EvaluationError>() {
-        return evaluation_code(error);
-    }
-    if error.is::<BundleError>() {
-        return BUNDLE;
-    }
-    if let Some(error) = error.downcast_ref::<ConvertError>() {
-        return convert_code(error);
-    }
-    match error.downcast_ref::<OverlayError>() {
-        Some(OverlayError::Io { .. } | OverlayError::Memory { .. }) => return RUN_TIME,
-        Some(OverlayError::Grid { .. }) => return INPUT,
-        Some(_) => return USAGE,
-        None => {}
-    }
-    if let Some(error) = error.downcast_ref::<segvol_measure::Error>() {
-        return kind_code(error.kind());
-    }
-    if let Some(error) = error.downcast_ref::<CalibrationError>() {
-        return match error {
-            CalibrationError::NoScans { .. } => INPUT,
-            CalibrationError::Scan { source, .. } => run_code(source),
-            CalibrationError::Run(error) => run_code(error),
-            CalibrationError::Convert(error) => convert_code(error),
-            _ => RUN_TIME,
-        };
-    }
-    error.downcast_ref::<segvol::Error>().map_or(RUN_TIME, run_code)
-}
-
-fn run_code(error: &segvol::Error) -> u8 {
-    use segvol::{Error, TruthError};
-    match error {
-        Error::Bundle(_) => BUNDLE,
-        Error::Library { .. } | Error::ProviderMissing { .. } | Error::ProviderFailed { .. } => PROVIDER,
-        Error::Volume(error) | Error::Truth(TruthError::Volume(error)) if no_room(error) => RUN_TIME,
-        Error::Truth(TruthError::Memory { .. }) => RUN_TIME,
-        Error::Volume(_) | Error::Intensity(_) | Error::Prompt(_) | Error::Truth(_) | Error::Tokenizer(_) => INPUT,
-        Error::Setting { .. } => USAGE,
-        _ => RUN_TIME,
-    }
-}
-
-/// Whether a file could be used, but there is no memory for it.
-fn no_room(error: &VolumeError) -> bool {
-    use segvol::nifti::NiftiError;
-    matches!(error, VolumeError::File { source: NiftiError::Memory { .. }, .. } | VolumeError::Memory { .. })
-}
-
-fn evaluation_code(error: &EvaluationError) -> u8 {
-    match error {
-        EvaluationError::Setting { .. } | EvaluationError::OtherRun { .. } => USAGE,
-        EvaluationError::Damaged { .. } | EvaluationError::NoObject { .. } => INPUT,
-        _ => RUN_TIME,
-    }
-}
-
-fn kind_code(kind: ErrorKind) -> u8 {
+/// The exit code of each kind of failure.
+fn exit_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Usage => USAGE,
         ErrorKind::Input => INPUT,
         ErrorKind::Bundle => BUNDLE,
         ErrorKind::Provider => PROVIDER,
-        ErrorKind::Memory | ErrorKind::Cancelled | ErrorKind::Runtime => RUN_TIME,
+        ErrorKind::Memory | ErrorKind::Cancelled | ErrorKind::Runtime => RUNTIME,
     }
 }
 
-fn convert_code(error: &ConvertError) -> u8 {
-    match error {
-        ConvertError::OutputExists { .. } | ConvertError::OutputNotABundle { .. } => USAGE,
-        ConvertError::Output { .. } => RUN_TIME,
-        ConvertError::Checkpoint(CheckpointError::Memory { .. }) => RUN_TIME,
-        ConvertError::Checkpoint(CheckpointError::Tensors { faults, .. })
-            if faults.0.iter().any(|fault| matches!(fault, TensorFault::Memory { .. })) =>
-        {
-            RUN_TIME
-        }
-        ConvertError::Bundle(_) => BUNDLE,
-        _ => INPUT,
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<BelowThreshold>() || error.is::<NotEqual>() {
+        return COMPARISON;
     }
+    exit_code(kind(error))
+}
+
+/// The kind of the command's own errors, and of those of every library that it calls. Anything else, such as an error of the
+/// operating system, happens at run time.
+fn kind(error: &anyhow::Error) -> ErrorKind {
+    fn of<E: std::error::Error + Send + Sync + 'static>(
+        error: &anyhow::Error,
+        kind: fn(&E) -> ErrorKind,
+    ) -> Option<ErrorKind> {
+        error.downcast_ref().map(kind)
+    }
+    of(error, |_: &Usage| ErrorKind::Usage)
+        .or_else(|| of(error, |_: &BadInput| ErrorKind::Input))
+        .or_else(|| of(error, CaseListError::kind))
+        .or_else(|| of(error, EvaluationError::kind))
+        .or_else(|| of(error, segvol::Error::kind))
+        .or_else(|| of(error, segvol::ProviderOptionError::kind))
+        .or_else(|| of(error, BundleError::kind))
+        .or_else(|| of(error, ConvertError::kind))
+        .or_else(|| of(error, CalibrationError::kind))
+        .or_else(|| of(error, OverlayError::kind))
+        .or_else(|| of(error, segvol_measure::Error::kind))
+        .or_else(|| of(error, segvol_measure::RecordError::kind))
+        .unwrap_or(ErrorKind::Runtime)
 }

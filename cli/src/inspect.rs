@@ -4,20 +4,27 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use indicatif::DecimalBytes;
 use segvol_converter::{BundleInspection, CheckpointInspection, Inspection};
 use segvol_onnx::manifest::{NotExported, PrecisionFiles};
 use segvol_onnx::{Architecture, Dim, Precision, TensorSpec};
 
+use crate::exit::Usage;
+
 /// Show what a checkpoint or a bundle holds
 ///
-/// A bundle's files are compared with the hashes in its manifest. A checkpoint's names, shapes and element
-/// types are compared with the model's; its numbers are not read. Either fails if something is wrong.
+/// For a bundle, the files are compared with the hashes in the manifest. For a checkpoint, the names, shapes and element types
+/// are compared with those of the model; the numbers are not read. The command fails if something does not match.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  segvol inspect SegVol_v1.pth\n  segvol inspect segvol-bundle --json")]
 pub(crate) struct Inspect {
     /// Checkpoint, or a bundle's folder
-    path: PathBuf,
-    /// Sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
+    #[arg(required_unless_present = "model")]
+    path: Option<PathBuf>,
+    /// A bundle's folder, as in the other commands
+    #[arg(short, long, value_name = "DIR", conflicts_with = "path")]
+    model: Option<PathBuf>,
+    /// File with the sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON
@@ -27,14 +34,16 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let inspection = segvol_converter::inspect(&self.path, self.config.as_deref())?;
+        let path = self.path.as_ref().or(self.model.as_ref());
+        let path = path.ok_or_else(|| Usage("nothing to inspect: name a checkpoint or a bundle".to_owned()))?;
+        let inspection = segvol_converter::inspect(path, self.config.as_deref())?;
         if self.json {
             serde_json::to_writer_pretty(&mut *out, &inspection)?;
             writeln!(out)?;
         } else {
             match &inspection {
-                Inspection::Checkpoint(checkpoint) => show_checkpoint(out, &self.path, checkpoint)?,
-                Inspection::Bundle(bundle) => show_bundle(out, &self.path, bundle)?,
+                Inspection::Checkpoint(checkpoint) => show_checkpoint(out, path, checkpoint)?,
+                Inspection::Bundle(bundle) => show_bundle(out, path, bundle)?,
             }
         }
         let problem = match inspection {
@@ -51,7 +60,7 @@ fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointIns
     writeln!(out, "  layout      {}", checkpoint.layout)?;
     writeln!(out, "  tensors     {}", dtypes(&checkpoint.dtypes))?;
     if checkpoint.training_state > 0 {
-        writeln!(out, "  beside it   {} tensors of training state, passed over", checkpoint.training_state)?;
+        writeln!(out, "  ignored     {} tensors of training state", checkpoint.training_state)?;
     }
     if let Some(architecture) = &checkpoint.architecture {
         show_architecture(out, architecture)?;
@@ -83,7 +92,7 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
         writeln!(out, "  {:<40} {:>10}", tokenizer.file.name, size(tokenizer.file.bytes))?;
     }
     show_not_exported(out, &manifest.not_exported)?;
-    let verdict = if bundle.problem.is_none() { "all as in the manifest" } else { "NOT as in the manifest" };
+    let verdict = if bundle.problem.is_none() { "all match the manifest" } else { "do NOT match the manifest" };
     writeln!(out, "files: {verdict}")
 }
 
@@ -95,7 +104,7 @@ fn show_precision(out: &mut impl Write, precision: Precision, precision_files: &
     }
     for (stage, files) in &precision_files.stages {
         writeln!(out, "  {stage}: {} parameters", files.parameters)?;
-        for (word, specs) in [("takes", &files.inputs), ("gives", &files.outputs)] {
+        for (word, specs) in [("input ", &files.inputs), ("output", &files.outputs)] {
             for spec in specs {
                 writeln!(out, "    {word}  {}", tensor(spec))?;
             }
@@ -155,11 +164,7 @@ fn dtypes(dtypes: &BTreeMap<String, usize>) -> String {
     counts.join(", ")
 }
 
-/// A number of bytes for people: decimal units, as storage is sold.
+/// A number of bytes in decimal units.
 pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
+    DecimalBytes(bytes).to_string()
 }

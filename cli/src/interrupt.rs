@@ -1,8 +1,8 @@
-//! An interrupted command: its temporary files go, then it does.
+//! Interruption: removes temporary files, then ends the process.
 
 use std::io;
 
-/// Exit code of a process that a signal ends, less the signal's number.
+/// Exit code of a process that is ended by a signal, minus the signal's number.
 #[cfg(unix)]
 const BY_SIGNAL: i32 = 128;
 
@@ -17,13 +17,13 @@ mod signals {
     use signal_hook::iterator::Signals;
     use signal_hook::{flag, low_level};
 
-    /// Set in the moment that the first signal arrives.
+    /// Set when the first signal arrives.
     static ARRIVED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
     pub(crate) fn watch(signals: &[i32]) -> io::Result<()> {
         let arrived = ARRIVED.get_or_init(Arc::default);
         for &signal in signals {
-            // A second signal does not wait for files to be removed.
+            // A second signal ends the process at once, without waiting for files to be removed.
             flag::register_conditional_shutdown(signal, super::BY_SIGNAL + signal, Arc::clone(arrived))?;
             flag::register(signal, Arc::clone(arrived))?;
         }
@@ -42,7 +42,7 @@ mod signals {
     }
 
     pub(crate) fn measuring_process() -> io::Result<()> {
-        // A terminal sends SIGINT to both processes; this one then ends with the one that it works for.
+        // A terminal sends SIGINT to both processes. This one ignores it, and ends when its parent does.
         flag::register(SIGINT, Arc::default())?;
         watch(&[SIGTERM])
     }
@@ -50,7 +50,7 @@ mod signals {
     /// No destructors: graphs may be running on other threads.
     pub(crate) fn end(code: i32, message: &str) -> ! {
         let _removed = segvol_base::temporaries::remove_all();
-        // Nothing can be done where standard error is closed.
+        // If standard error is closed, there is nowhere to report it.
         let _ = io::stderr().write_all(message.as_bytes());
         low_level::exit(code)
     }
@@ -62,23 +62,23 @@ mod signals {
     }
 }
 
-/// Ends the process with 128 and the signal's number when SIGINT or SIGTERM comes, without its temporary files.
+/// On SIGINT or SIGTERM, removes temporary files and ends the process with 128 plus the signal's number.
 ///
-/// Elsewhere than on Unix the operating system's own way stands, and temporary files are left.
+/// On systems other than Unix the operating system ends the process, and temporary files are left behind.
 pub(crate) fn watch() -> io::Result<()> {
     #[cfg(unix)]
     signals::command()?;
     Ok(())
 }
 
-/// As [`watch`], of a process that works for another of this program.
+/// As [`watch`], for a process that was started by this program.
 pub(crate) fn watch_measuring_process() -> io::Result<()> {
     #[cfg(unix)]
     signals::measuring_process()?;
     Ok(())
 }
 
-/// Ends a process that works for one that is no more.
+/// Ends a process whose parent has ended.
 pub(crate) fn abandoned() {
     #[cfg(unix)]
     signals::end(BY_SIGNAL + signal_hook::consts::SIGTERM, "");
@@ -89,7 +89,7 @@ pub(crate) fn abandoned() {
     }
 }
 
-/// Waits for the end where a signal has come: that files are gone is no error to report then.
+/// If a signal has arrived, waits for the end of the process: errors about removed files must not be reported then.
 pub(crate) fn settle() {
     #[cfg(unix)]
     signals::settle();

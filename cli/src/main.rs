@@ -1,13 +1,15 @@
-//! The command `segvol`: one file per subcommand, no logic of its own.
+//! The command `segvol`: one file per subcommand. It reads options, calls the libraries, and prints; it computes nothing.
 
 mod bench;
 mod convert;
 mod eval;
 mod exit;
+mod hints;
 mod inspect;
 mod interrupt;
 mod measuring;
 mod picture;
+mod prompts;
 mod providers;
 mod segment;
 mod settings;
@@ -20,11 +22,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-/// SegVol in production: convert a checkpoint to ONNX, segment a CT with text, points and boxes
+/// Segment CT scans with SegVol: convert a checkpoint to ONNX, then segment by name, points and boxes
 #[derive(Parser)]
 #[command(name = "segvol", version, after_help = exit::HELP)]
 struct Arguments {
-    /// Say more on standard error (-v: what is done, -vv: what ONNX Runtime says)
+    /// Print more on standard error (-v: progress of the work, -vv: also messages of ONNX Runtime)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     #[command(subcommand)]
@@ -44,15 +46,15 @@ enum Command {
     MeasureWorker(bench::MeasureWorker),
 }
 
-/// ONNX Runtime's wheels carry a telemetry client since 1.32, which writes a session number before the library's own
-/// switch can be turned. It looks at this variable first.
+/// ONNX Runtime's wheels contain a telemetry client since 1.32, which writes a session number before the library's own
+/// switch can turn it off. It checks this variable first.
 #[allow(unsafe_code, reason = "the standard library has no other way to set a variable of this process")]
 fn turn_telemetry_off() {
     // SAFETY: the first statement of the program: there is no other thread that could read the environment.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
-/// Standard output, whose errors say that it is what they are about.
+/// Standard output; its errors say that they concern standard output.
 struct StandardOutput(std::io::StdoutLock<'static>);
 
 impl StandardOutput {
@@ -71,8 +73,7 @@ impl std::io::Write for StandardOutput {
     }
 }
 
-/// Starts the threads that work is shared between: where there is no memory for them, that is said here, before they are
-/// needed.
+/// Starts the worker threads. If there is not enough memory for them, this fails here, before any work.
 fn start_threads() -> anyhow::Result<()> {
     rayon::ThreadPoolBuilder::new().build_global().context("cannot start threads")
 }
@@ -112,5 +113,17 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn options_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
     }
 }

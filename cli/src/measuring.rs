@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use segvol::Prompt;
 use segvol_measure::Libraries;
 use segvol_measure::library::NamedLibrary;
 use segvol_onnx::Stage;
-
-use crate::exit::BadInput;
 
 /// The bundle of `verify` and `bench`.
 #[derive(Debug, clap::Args)]
@@ -44,27 +41,4 @@ pub(crate) fn parse_stage(text: &str) -> Result<Stage, String> {
     let name = text.replace('-', "_");
     let stage = Stage::ALL.into_iter().find(|stage| stage.name() == name);
     stage.ok_or_else(|| format!("expected one of {}", Stage::ALL.map(Stage::name).join(", ")))
-}
-
-pub(crate) fn read_prompts(path: &Path) -> anyhow::Result<Vec<Prompt>> {
-    parse_prompts(path, &read(path)?)
-}
-
-/// The text of a prompts file that has been checked.
-pub(crate) fn prompts_text(path: &Path) -> anyhow::Result<String> {
-    let text = read(path)?;
-    parse_prompts(path, &text)?;
-    Ok(text)
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    Ok(std::fs::read_to_string(path).map_err(|error| bad(path, &error))?)
-}
-
-fn parse_prompts(path: &Path, text: &str) -> anyhow::Result<Vec<Prompt>> {
-    Ok(segvol::parse_prompts(text).map_err(|error| bad(path, &error))?)
-}
-
-fn bad(path: &Path, error: &dyn std::error::Error) -> BadInput {
-    BadInput { path: path.display().to_string(), reason: error.to_string() }
 }

@@ -1,4 +1,4 @@
-//! Options of every command that runs a bundle on scans.
+//! Options of the commands that run a bundle on scans.
 
 use std::path::PathBuf;
 
@@ -6,61 +6,62 @@ use clap::ValueEnum;
 use segvol::{Options, Precision, Provider, StudyOptions};
 use segvol_onnx::Stage;
 
-/// How scans are segmented, and on what.
+/// How scans are segmented, and on which hardware.
 #[derive(clap::Args)]
 pub(crate) struct Settings {
-    /// Stop after the zoom-out pass: fast and coarse
+    /// Stop after the zoom-out pass: faster, but coarse
     #[arg(long, help_heading = "Method")]
     no_zoom: bool,
-    /// Share of a window that the next one covers too, per axis: 0 to 0.95
+    /// Overlap of neighbouring windows as a share of the window, per axis: 0 to 0.95
     #[arg(long, default_value_t = 0.5, help_heading = "Method")]
     overlap: f64,
-    /// Axes that the model sees: the patient's, or as the file stores them
+    /// Axes in which the model sees the scan
     #[arg(long, value_enum, default_value_t = Orientation::Ras, help_heading = "Method")]
     orientation: Orientation,
-    /// Windows and prompts of the zoom-in pass: `default` shares windows between objects, `released` is the released
-    /// code to the letter
+    /// How the zoom-in pass chooses windows and prompts
     #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
     profile: Profile,
 
-    /// Where the graphs run: auto, cpu, cuda, tensorrt, openvino, coreml, directml, rocm, migraphx, xnnpack, webgpu; one
-    /// that is missing is an error, `auto` may choose. `segvol providers` shows what is there
+    /// Where the graphs run: auto, cpu, cuda, tensorrt, openvino, coreml, directml, rocm, migraphx, xnnpack or webgpu. `auto`
+    /// chooses; any other provider that is not available is an error. `segvol providers` shows which are available
     #[arg(long, default_value_t = Provider::Auto, help_heading = "Machine")]
     provider: Provider,
-    /// Where one stage runs, if elsewhere, as in mask_decoder=cpu; may be given several times
-    #[arg(long, value_name = "STAGE=PROVIDER", value_parser = parse_stage_provider, help_heading = "Machine")]
+    /// Another provider for one stage, for example mask_decoder=cpu; can be repeated, or a list with commas
+    #[arg(long, value_name = "STAGE=PROVIDER", value_delimiter = ',', value_parser = parse_stage_provider, help_heading = "Machine")]
     stage_provider: Vec<(Stage, Provider)>,
-    /// An option of the provider, as in precision=bf16, or of any, as in cuda.device=1; may be given several times. A
-    /// wrong key lists the right ones
+    /// An option of the provider, for example precision=bf16, or of a named one, for example cuda.device=1; can be
+    /// repeated. The error for an unknown key lists the known ones
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Machine")]
     provider_option: Vec<String>,
-    /// Which of the bundle's precisions is run: fp32, fp16 or int8; if not given, fp16 on CUDA and TensorRT, fp32
-    /// elsewhere, and another only where the bundle lacks it
+    /// Which of the bundle's precisions to run: fp32, fp16 or int8 [default: fp16 on CUDA and TensorRT, else fp32; another
+    /// if the bundle does not have it]
     #[arg(long, value_name = "PRECISION", help_heading = "Machine")]
     precision: Option<Precision>,
-    /// Threads per graph; as many as there are cores if not given
+    /// Threads per graph [default: the number of cores]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
-    /// Memory for image embeddings, in MiB; with too little, windows are encoded again, with the same result. 2048 if
-    /// not given, and 0 in `segment`, which meets no window twice
-    #[arg(long, value_name = "MIB", help_heading = "Machine")]
-    cache_mb: Option<usize>,
-    /// ONNX Runtime's library; else ORT_DYLIB_PATH, else beside this program, else the system's
+    /// Memory for image embeddings, in MiB. With less memory some windows are encoded again; the result is the same
+    /// [default: 2048; 0 in `segment`, which needs no window twice]
+    #[arg(long, alias = "cache-mb", value_name = "MIB", help_heading = "Machine")]
+    cache_mib: Option<usize>,
+    /// ONNX Runtime's library [default: ORT_DYLIB_PATH, else the one beside this program, else the system's]
     #[arg(long, value_name = "FILE", help_heading = "Machine")]
     library: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Orientation {
-    /// The nearest of the patient's axes: one patient gives one mask, however the file stores it
+    /// The patient's nearest axes: the mask does not depend on how the file stores the scan
     Ras,
-    /// As the file stores them: what the released demo does
+    /// As the file stores them, like the released demo
     Stored,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Profile {
+    /// Windows are shared between objects
     Default,
+    /// Exactly as the released code
     Released,
 }
 
@@ -85,7 +86,7 @@ impl Settings {
             .profile(self.profile.into())
             .zoom_in(!self.no_zoom)
             .overlap(self.overlap);
-        if let Some(mebibytes) = self.cache_mb {
+        if let Some(mebibytes) = self.cache_mib {
             options.cache_bytes = mebibytes.saturating_mul(1 << 20);
         }
         options.check()?;
@@ -95,7 +96,7 @@ impl Settings {
     /// As [`Settings::study_options`], for a study of one call: it keeps no embeddings unless the user asks for a cache.
     pub(crate) fn study_options_of_one_call(&self) -> anyhow::Result<StudyOptions> {
         let options = self.study_options()?;
-        Ok(if self.cache_mb.is_some() { options } else { options.cache_bytes(0) })
+        Ok(if self.cache_mib.is_some() { options } else { options.cache_bytes(0) })
     }
 }
 
@@ -103,7 +104,8 @@ fn parse_stage_provider(text: &str) -> Result<(Stage, Provider), String> {
     let stages =
         || format!("expected STAGE=PROVIDER, where STAGE is one of {}", Stage::ALL.map(Stage::name).join(", "));
     let (stage, provider) = text.split_once('=').ok_or_else(stages)?;
-    let stage = Stage::ALL.into_iter().find(|known| known.name() == stage).ok_or_else(stages)?;
+    let named = stage.replace('-', "_");
+    let stage = Stage::ALL.into_iter().find(|known| known.name() == named).ok_or_else(stages)?;
     Ok((stage, provider.parse()?))
 }
 
@@ -121,6 +123,48 @@ impl From<Profile> for segvol::Profile {
         match profile {
             Profile::Default => Self::Default,
             Profile::Released => Self::Released,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings(arguments: &str) -> Result<Settings, clap::Error> {
+        let line = std::iter::once("segvol").chain(arguments.split_whitespace());
+        Line::try_parse_from(line).map(|line| line.settings)
+    }
+
+    #[test]
+    fn the_old_name_of_the_cache_option_is_accepted() {
+        for name in ["--cache-mib", "--cache-mb"] {
+            let options = settings(&format!("{name} 3")).expect("valid").options_of_one_call().expect("valid");
+            assert_eq!(options.cache_bytes, 3 << 20, "{name}");
+        }
+        assert_eq!(settings("").expect("valid").options_of_one_call().expect("valid").cache_bytes, 0);
+    }
+
+    #[test]
+    fn stages_take_both_spellings_in_lists_and_repeats() {
+        let line = "--stage-provider image-encoder=cpu,mask_decoder=cuda --stage-provider text_encoder=openvino";
+        let options = settings(line).expect("valid").options().expect("valid");
+        let expected = [
+            (Stage::ImageEncoder, Provider::Cpu),
+            (Stage::TextEncoder, Provider::OpenVino),
+            (Stage::MaskDecoder, Provider::Cuda),
+        ];
+        assert_eq!(options.stage_providers, expected.into_iter().collect());
+        for wrong in ["decoder=cpu", "image_encoder=gpu", "image_encoder"] {
+            assert!(settings(&format!("--stage-provider {wrong}")).is_err(), "{wrong}");
         }
     }
 }

@@ -10,7 +10,8 @@ use segvol_measure::{Comparison, Reference, Verification, table};
 use segvol_onnx::Precision;
 
 use crate::exit::{NotEqual, Usage};
-use crate::measuring::{BundleArgument, libraries, prompts_text, this_program};
+use crate::measuring::{BundleArgument, libraries, this_program};
+use crate::prompts::prompts_text;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -16,7 +16,7 @@
 //! - `structures` at the top are the names of all cases that have none of their own. A structure that is only listed
 //!   there MAY be absent from a case; one that the case itself lists MUST be in its label map;
 //! - a value MUST be a whole number from 1 to 65535; values of the label map that have no name are background;
-//! - unknown fields are errors, so that a misspelt one is not passed over.
+//! - unknown fields are errors, so that a misspelt one is not ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use segvol::volume::Format;
+use segvol_base::ErrorKind;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,14 @@ pub struct CaseListError {
     pub reason: String,
 }
 
+impl CaseListError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
@@ -81,7 +90,7 @@ struct Entry {
     structures: Option<Names>,
 }
 
-/// Reads a list of cases. Whether the files can be used is looked at case by case, later.
+/// Reads a list of cases. The files that it names are opened later, case by case.
 ///
 /// # Errors
 ///
@@ -117,7 +126,7 @@ pub fn read_list(path: &Path) -> Result<Vec<Case>, CaseListError> {
 /// Lists the cases of two folders whose NIfTI files have the same names, `.nii` or `.nii.gz`, and a JSON file that gives
 /// the value of every structure's name, `{"liver": 1}`.
 ///
-/// A file in one folder alone is a case too: it fails by itself, so that it is not passed over.
+/// A file that is in only one of the folders is a case too: that case fails, so that the file is not ignored.
 ///
 /// # Errors
 ///
@@ -151,7 +160,7 @@ fn nifti_files(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
             && let Some(other) = files.insert(stem(&path), path.clone())
         {
             let [a, b] = [other, path].map(|path| stem_and_extension(&path));
-            return Err(io::Error::other(format!("two files of one name: {a} and {b}")));
+            return Err(io::Error::other(format!("two files with the same name: {a} and {b}")));
         }
     }
     Ok(files)
@@ -168,7 +177,7 @@ fn stem(path: &Path) -> String {
     name[..name.len() - end.map_or(0, str::len)].to_owned()
 }
 
-/// What cases need together.
+/// Checks what holds for all cases together.
 fn check(cases: &[Case]) -> Result<(), String> {
     if cases.is_empty() {
         return Err("expected at least one case, found none".to_owned());
@@ -180,7 +189,7 @@ fn check(cases: &[Case]) -> Result<(), String> {
         }
         if let Some(first) = seen.insert(&case.name, index) {
             return Err(format!(
-                "cases {} and {} have one name, {:?}: expected names that differ",
+                "cases {} and {} have the same name, {:?}: expected different names",
                 first + 1,
                 index + 1,
                 case.name
@@ -221,7 +230,10 @@ impl<'de> Visitor<'de> for NamesVisitor {
         let mut names = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value::<u16>();
-            let value = value.map_err(|error| A::Error::custom(format!("structure {name:?}: {error}")))?;
+            let value = value.map_err(|error| {
+                let reason = "expected a whole number from 1 to 65535";
+                A::Error::custom(format!("structure {name:?}: {reason} ({error})"))
+            })?;
             if name.trim().is_empty() || value == 0 {
                 let reason = "expected a name, and a value from 1 to 65535";
                 return Err(A::Error::custom(format!("structure {name:?}: {value}: {reason}")));

@@ -1,4 +1,4 @@
-//! Why a case, or a whole evaluation, came to nothing.
+//! Why a case has no scores, or an evaluation could not be run.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use segvol::intensity::IntensityError;
 use segvol::mask::MaskError;
 use segvol::{TruthError, VolumeError};
+use segvol_base::ErrorKind;
 
-/// Why one case has no scores. Its name is said by whoever reports it.
+/// Why one case has no scores. The message does not repeat the case's name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaseError {
@@ -31,9 +32,24 @@ pub enum CaseError {
     /// Masks could not be compared.
     #[error(transparent)]
     Mask(#[from] MaskError),
-    /// Whoever watched the objects, for pictures of them, failed.
+    /// The watcher, which draws pictures for example, failed.
     #[error("{0}")]
     Watcher(String),
+}
+
+impl CaseError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Volume(error) => error.kind(),
+            Self::Intensity { .. } => ErrorKind::Input,
+            Self::Truth(error) => error.kind(),
+            Self::Segvol(error) => error.kind(),
+            Self::Mask(error) => error.kind(),
+            Self::Watcher(_) => ErrorKind::Runtime,
+        }
+    }
 }
 
 /// Why an evaluation could not be run.
@@ -45,13 +61,13 @@ pub enum EvaluationError {
     Setting {
         /// The setting.
         name: &'static str,
-        /// What it may be.
+        /// Which values are allowed.
         expected: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
     },
     /// The work file cannot be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: cannot read or write the work file: {source}", path = path.display())]
     Io {
         /// The work file.
         path: PathBuf,
@@ -64,7 +80,7 @@ pub enum EvaluationError {
         /// The work file.
         path: PathBuf,
     },
-    /// A line of the work file, not the last, is no record.
+    /// A line of the work file, other than an unfinished last one, is not a record.
     #[error("{path}, line {line}: not a record of an evaluation: {reason}", path = path.display())]
     Damaged {
         /// The work file.
@@ -76,7 +92,7 @@ pub enum EvaluationError {
     },
     /// The work file holds rows of another bundle or other settings.
     #[error(
-        "{path}: rows of another evaluation: {field}: expected {expected}, found {found}; remove the file, or name another work file",
+        "{path}: this work file belongs to another evaluation: {field}: expected {expected}, found {found}; remove the file, or name another one",
         path = path.display()
     )]
     OtherRun {
@@ -84,15 +100,27 @@ pub enum EvaluationError {
         path: PathBuf,
         /// What differs.
         field: String,
-        /// As it is in this run.
+        /// Its value in this run.
         expected: String,
-        /// As it is in the file.
+        /// Its value in the file.
         found: String,
     },
     /// There is nothing to score.
-    #[error("no object in any case: none of these values occurs in a label map (with enough voxels): {structures}")]
+    #[error("no object in any case: no label map contains one of these values (with enough voxels): {structures}")]
     NoObject {
         /// The structures that were looked for, with their values.
         structures: String,
     },
+}
+
+impl EvaluationError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Setting { .. } | Self::OtherRun { .. } => ErrorKind::Usage,
+            Self::Damaged { .. } | Self::NoObject { .. } => ErrorKind::Input,
+            Self::Io { .. } | Self::Busy { .. } => ErrorKind::Runtime,
+        }
+    }
 }

@@ -1,8 +1,13 @@
 //! Results as Markdown, CSV or JSON.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
 
+use comfy_table::Table;
+use comfy_table::presets::ASCII_MARKDOWN;
 use segvol::metrics::Scores;
+use segvol_base::atomic_file;
 use serde::Serialize;
 
 use crate::results::{Results, Row};
@@ -20,6 +25,29 @@ pub enum Format {
     Csv,
     /// Settings, means, rows and failures in one object.
     Json,
+}
+
+impl Format {
+    /// The format that a file's name asks for: `.md`, `.csv` or `.json`, in upper or lower case.
+    #[must_use]
+    pub fn of_name(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "md" => Some(Self::Markdown),
+            "csv" => Some(Self::Csv),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// Writes one line per case, structure and kind of prompt to a file, whole or not at all.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn save_rows(results: &Results, format: Format, path: &Path) -> io::Result<()> {
+    let text = rows(results, format);
+    atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
 }
 
 /// The means, with the cases that failed: tables of one figure each in Markdown, one line per structure and kind of prompt in
@@ -53,8 +81,7 @@ fn json(results: &Results) -> String {
         summary: Vec<Group>,
     }
     let document = Document { schema_version: SCHEMA_VERSION, results, summary: summary::groups(results) };
-    // Every field has a JSON form.
-    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&document).expect("every field has a JSON form");
     text.push('\n');
     text
 }
@@ -205,36 +232,23 @@ fn plain(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{}", (value * 1e6).round() / 1e6 + 0.0))
 }
 
-/// A Markdown table whose columns are as wide as their widest cell, so that it reads on a terminal, too.
+/// A Markdown table whose columns are as wide as their widest cell, so that it also reads well on a terminal.
 fn markdown(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
-    let escape = |cells: Vec<String>| -> Vec<String> { cells.iter().map(|cell| cell.replace('|', "\\|")).collect() };
-    let lines: Vec<Vec<String>> = std::iter::once(names.to_vec()).chain(lines).map(escape).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..names.len()).map(width).collect();
-    let mut text = String::new();
-    for (index, line) in lines.iter().enumerate() {
-        for (cell, &width) in line.iter().zip(&widths) {
-            let _ = write!(text, "| {cell:<width$} ");
-        }
-        text.push_str("|\n");
-        if index == 0 {
-            widths.iter().for_each(|width| text.push_str(&format!("|{}", "-".repeat(width + 2))));
-            text.push_str("|\n");
-        }
-    }
-    text
+    // A `|` or a line break inside a cell would end it.
+    let escape = |cell: &String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
+    let mut table = Table::new();
+    table.load_preset(ASCII_MARKDOWN).set_header(names.iter().map(escape));
+    table.add_rows(lines.map(|line| line.iter().map(escape).collect::<Vec<_>>()));
+    format!("{table}\n")
 }
 
 fn csv(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
-    let quote = |cell: &String| {
-        if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.clone() }
-    };
-    let mut text = String::new();
+    let mut writer = csv::Writer::from_writer(Vec::new());
     for line in std::iter::once(names.to_vec()).chain(lines) {
-        text.push_str(&line.iter().map(quote).collect::<Vec<_>>().join(","));
-        text.push('\n');
+        writer.write_record(&line).expect("writing to memory does not fail, and all lines have equally many cells");
     }
-    text
+    let bytes = writer.into_inner().expect("writing to memory does not fail");
+    String::from_utf8(bytes).expect("the cells are UTF-8")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! How well a SegVol bundle segments scans whose masks are known.
 //!
-//! The flow: [`cases`] lists scans with their label maps, [`prompts`] draws what a user who knows the truth would say,
-//! [`Evaluation::run`] segments and scores, case by case, and goes on where it was stopped; [`Results`] holds the rows,
-//! [`summary`] their means, [`format`](mod@format) writes both.
+//! The steps: [`cases`] lists scans with their label maps. [`prompts`] draws what a user who knows the truth would say.
+//! [`Evaluation::run`] segments and scores case by case, and continues where it was stopped. [`Results`] holds the rows,
+//! [`summary`] their means, and [`format`](mod@format) writes both. [`Pictures`] draws every case.
 //!
 //! `docs/evaluation.md` defines every figure.
 
@@ -10,6 +10,7 @@ pub mod cases;
 mod error;
 pub mod format;
 mod memory;
+mod pictures;
 pub mod prompts;
 mod results;
 mod run;
@@ -20,9 +21,11 @@ mod work_file;
 
 pub use cases::{Case, CaseListError, Structure};
 pub use error::{CaseError, EvaluationError};
+pub use pictures::Pictures;
 pub use prompts::Kind;
 pub use results::{Agreement, CaseResult, Failure, Header, ModelHeader, Results, Row, Settings};
 pub use run::{Evaluation, Event, Run};
 pub use score::{Found, Watcher};
 #[doc(hidden)]
 pub use work_file::kept_in_work_file;
+pub use work_file::work_file_beside;

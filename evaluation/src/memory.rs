@@ -1,4 +1,4 @@
-//! How many cases fit side by side.
+//! How many cases fit into memory at the same time.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -10,26 +10,26 @@ use crate::cases::Case;
 /// an object's sums, counts and logits (10), its masks (6), surfaces and distances (8).
 const BYTES_PER_VOXEL: u64 = 40;
 
-/// What a second bundle adds: another crop, another object's logits and masks.
+/// What a second bundle adds per voxel: another crop, another object's logits and masks.
 const BYTES_PER_VOXEL_AGAINST: u64 = 20;
 
-/// The share of the machine's free memory that cases may fill, in percent: the rest is for what grows elsewhere.
+/// The share of the machine's free memory that cases may fill, in percent. The rest is a reserve for everything else.
 const SHARE_PERCENT: u64 = 75;
 
-/// An upper bound of the bytes that a case needs, embeddings aside; 0 if its scan's header cannot be read, in which case
-/// it needs none.
+/// An upper bound of the bytes that a case needs, without embeddings. 0 if its scan's header cannot be read: such a case fails
+/// before it allocates anything.
 pub(crate) fn case_bytes(case: &Case, against: bool) -> u64 {
     let voxels = segvol::nifti::read_header(&case.image).map_or(0, |header| header.voxels() as u64);
     voxels * (BYTES_PER_VOXEL + if against { BYTES_PER_VOXEL_AGAINST } else { 0 })
 }
 
-/// Bytes that cases may fill by default: three quarters of the memory that this process may still take; `None` where that
+/// Bytes that cases may fill by default: three quarters of the memory that this process may still allocate; `None` where that
 /// is not known (outside Linux).
 pub(crate) fn free() -> Option<u64> {
     machine::free_memory_bytes().map(|free| free / 100 * SHARE_PERCENT)
 }
 
-/// Lets cases in as long as their bytes fit; one that does not fit beside others waits until it is alone.
+/// Lets cases start as long as their bytes fit. A case that does not fit beside others waits until it is alone.
 pub(crate) struct Gate {
     budget: Option<u64>,
     inside: Mutex<Inside>,
@@ -42,19 +42,19 @@ struct Inside {
     bytes: u64,
 }
 
-/// A case's place; given back when it is dropped.
+/// The memory reserved for a case, released when it is dropped.
 pub(crate) struct Place<'a> {
     gate: &'a Gate,
     bytes: u64,
 }
 
 impl Gate {
-    /// A gate for this many bytes; none lets everyone in.
+    /// A gate for this many bytes; `None` is no limit.
     pub(crate) fn new(budget: Option<u64>) -> Self {
         Self { budget, inside: Mutex::default(), left: Condvar::new() }
     }
 
-    /// Waits until there is room.
+    /// Waits until this many bytes are available.
     pub(crate) fn enter(&self, bytes: u64) -> Place<'_> {
         let fits = |inside: &Inside| {
             inside.cases == 0 || self.budget.is_none_or(|budget| inside.bytes.saturating_add(bytes) <= budget)

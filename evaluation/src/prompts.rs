@@ -1,4 +1,4 @@
-//! What a user who knows the truth would say: the structure's name, its exact box, random points in it.
+//! Prompts that a user who knows the truth would give: the structure's name, its exact box, random points in it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use segvol::{PointLabel, Prompt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Which prompts go together.
+/// A kind of prompt: name, box, points, or two of these together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// The structure's name.

@@ -1,4 +1,4 @@
-//! What an evaluation found, object by object.
+//! The results of an evaluation, object by object.
 
 use segvol::metrics::Scores;
 use segvol::{Orientation, Precision, Profile};
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use crate::error::EvaluationError;
 use crate::prompts::Kind;
 
-/// What decides the prompts and the figures.
+/// What the prompts and the figures depend on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
     /// Prompts that every structure is asked for with.
     pub prompts: Vec<Kind>,
     /// Points per structure.
     pub points: usize,
-    /// Where their draws begin.
+    /// Seed of the random points.
     pub seed: u64,
     /// Tolerance of the surface Dice, in millimetres.
     pub tolerance_mm: f64,
-    /// A structure with fewer voxels (but not none) is left out.
+    /// A structure with fewer voxels, but at least one, is left out.
     pub min_voxels: u64,
 }
 
@@ -44,14 +44,14 @@ impl Settings {
     }
 }
 
-/// All that the rows depend on but the cases: a work file's rows are taken over only if it is the same.
+/// Everything that the rows depend on except the cases. A work file's rows are used only if its header is the same.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Header {
-    /// The program that made the rows, with its version.
+    /// The program that computed the rows, with its version.
     pub tool: String,
     /// The bundle.
     pub model: ModelHeader,
-    /// The other bundle, whose masks are compared with the first one's.
+    /// The bundle that the first one's masks are compared with.
     pub against: Option<ModelHeader>,
     /// Which axes the model saw.
     pub orientation: Orientation,
@@ -65,7 +65,7 @@ pub struct Header {
     pub settings: Settings,
 }
 
-/// A bundle on a provider, at a precision.
+/// A bundle with its provider and precision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelHeader {
     /// SHA-256 of its manifest, which holds the hashes of all its files.
@@ -84,7 +84,7 @@ pub struct Row {
     pub structure: String,
     /// Its value in the label map.
     pub value: u16,
-    /// How it was asked for.
+    /// The kind of prompt.
     pub prompt: Kind,
     /// Voxels of the truth; with 0, the structure is absent from the case and was asked for by text alone.
     pub truth_voxels: u64,
@@ -94,7 +94,7 @@ pub struct Row {
     pub zoom_in: Scores,
     /// How the other bundle's masks agree with these.
     pub against: Option<Agreement>,
-    /// What the pipeline says of the prompt, such as that it was moved.
+    /// Warnings of the pipeline about this prompt, for example that a point was moved.
     pub warnings: Vec<String>,
 }
 
@@ -118,9 +118,9 @@ pub struct CaseResult {
     pub case: String,
     /// Its rows: structures by value, kinds in their order.
     pub rows: Vec<Row>,
-    /// Structures that have fewer voxels than the settings ask for.
+    /// Structures with fewer voxels than the settings require.
     pub too_small: Vec<String>,
-    /// What is unusual about the scan.
+    /// Warnings about the scan.
     pub warnings: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ pub struct Failure {
 /// All cases, in the order of their list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Results {
-    /// What the rows depend on.
+    /// Everything that the rows depend on except the cases.
     pub header: Header,
     /// Cases with scores.
     pub cases: Vec<CaseResult>,

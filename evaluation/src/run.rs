@@ -1,4 +1,4 @@
-//! All cases: side by side within memory, in the list's order however they end.
+//! Runs all cases, several at a time as far as memory allows; the results are in the order of the list.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::results::{CaseResult, Failure, Header, ModelHeader, Results, Settings
 use crate::score::{Scorer, Watcher};
 use crate::work_file::{self, WorkFile};
 
-/// A model, perhaps another to compare it with, and how both are put to the test.
+/// A model to evaluate, optionally another to compare it with, and the settings.
 pub struct Evaluation<'a> {
     model: &'a Model,
     options: StudyOptions,
@@ -23,26 +23,27 @@ pub struct Evaluation<'a> {
     watcher: Option<&'a dyn Watcher>,
 }
 
-/// How an evaluation goes about its work; none of it changes a figure.
+/// How the work is organised. None of this changes a figure.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    /// Cases side by side; 0 counts as 1. The graphs themselves run one at a time: what goes on beside them is reading,
-    /// resizing and scoring.
+    /// Cases that are processed at the same time; 0 counts as 1. The graphs themselves run one at a time: what overlaps is
+    /// reading, resizing and scoring.
     pub jobs: usize,
-    /// Bytes that cases may fill; three quarters of what is free if none. A case that needs more runs alone.
+    /// Bytes that all running cases together may fill; `None` is three quarters of what is free. A case that needs more runs
+    /// alone.
     pub memory: Option<u64>,
-    /// Where rows are kept as they come, and taken over from if the run was stopped.
+    /// Where finished rows are stored. If the file exists, the run continues from it.
     pub work: Option<PathBuf>,
 }
 
-/// What an observer is told, in the order in which it happens.
+/// What has happened to a case.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
-    /// A case was taken over from the work file.
+    /// Its result was taken from the work file.
     Resumed(&'a CaseResult),
-    /// A case is done.
+    /// It is done.
     Done(&'a CaseResult),
-    /// A case has no scores.
+    /// It has no scores.
     Failed(&'a Failure),
 }
 
@@ -50,21 +51,21 @@ impl<'a> Evaluation<'a> {
     /// An evaluation of `model`; scans are prepared with `options`, whose cache is what all cases share.
     #[must_use]
     pub fn new(model: &'a Model, options: StudyOptions, mut settings: Settings) -> Self {
-        // The order in which kinds are named changes nothing, and need not keep a work file from being taken over.
+        // The order of the kinds changes no row, so a work file with another order can still be used.
         settings.prompts.sort_unstable();
         settings.prompts.dedup();
         Self { model, options, settings, against: None, watcher: None }
     }
 
-    /// Puts the same prompts to another model, too, and compares the masks.
+    /// Runs the same prompts on another model too, and compares the masks.
     #[must_use]
     pub fn against(mut self, other: &'a Model) -> Self {
         self.against = Some(other);
         self
     }
 
-    /// Shows every object to `watcher` when it has been segmented, on the thread that did it; an error fails the case.
-    /// Cases that are taken over from a work file are not shown.
+    /// Shows every segmented object to `watcher`, on the thread that segmented it; an error fails the case.
+    /// Cases that are taken from a work file are not shown.
     #[must_use]
     pub fn watched_by(mut self, watcher: &'a dyn Watcher) -> Self {
         self.watcher = Some(watcher);
@@ -91,12 +92,12 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Segments and scores every case. One that fails is recorded, and the others go on.
+    /// Segments and scores every case. A case that fails is recorded, and the others continue.
     ///
     /// # Errors
     ///
-    /// [`EvaluationError`] for a setting out of range, for the work file, or if all cases went well but held none of
-    /// their structures.
+    /// [`EvaluationError`] for a setting out of range, for the work file, or if no case failed but none contains any of its
+    /// structures.
     pub fn run(
         &self,
         cases: &[Case],
@@ -107,7 +108,7 @@ impl<'a> Evaluation<'a> {
         let header = self.header();
         let work = run.work.as_deref().map(|path| WorkFile::open(path, &header)).transpose()?;
         let jobs = run.jobs.clamp(1, cases.len().max(1));
-        // What is kept of embeddings changes no figure, so all cases can share one allowance.
+        // How many embeddings are kept changes no figure, so all cases share one limit.
         let studies = jobs * if self.against.is_some() { 2 } else { 1 };
         let options = self.options.clone().cache_bytes(self.options.cache_bytes / studies);
         let budget = run.memory.or_else(memory::free);
@@ -137,7 +138,7 @@ impl<'a> Evaluation<'a> {
         };
         std::thread::scope(|scope| {
             for _ in 1..jobs {
-                // Where there is no thread to be had, those that there are do all cases.
+                // If no more threads can be started, those that exist process all cases.
                 if std::thread::Builder::new().spawn_scoped(scope, work_through).is_err() {
                     break;
                 }
@@ -179,7 +180,7 @@ impl Outcome {
 }
 
 fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -> Result<Outcome, EvaluationError> {
-    // Files that cannot be read are named when the case is opened.
+    // A file that cannot be read is reported when the case is opened.
     let input = work.and_then(|work| Some((work, work_file::input_sha256(case).ok()?)));
     if let Some(done) = input.as_ref().and_then(|(work, input)| work.done(input)) {
         return Ok(Outcome::Resumed(done.clone()));
@@ -195,7 +196,7 @@ fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -
             Ok(Outcome::Done(result))
         }
         Err(error) => {
-            // One line, whatever a library put into its message.
+            // One line, even if a library's message has several.
             let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
             Ok(Outcome::Failed(Failure { case: case.name.clone(), reason }))
         }

@@ -12,17 +12,17 @@ use crate::prompts::{self, Draw, Kind, Target};
 use crate::results::{Agreement, CaseResult, Row, Settings};
 use crate::truth;
 
-/// What is at hand when an object has been segmented: for pictures and the like.
+/// A segmented object with everything that belongs to it, for pictures for example.
 pub struct Found<'a> {
     /// The case.
     pub case: &'a Case,
     /// The scan, in Hounsfield units.
     pub volume: &'a Volume,
-    /// The label map; the structure is where it has the structure's value.
+    /// The label map; the structure is where the voxels have its value.
     pub truth: &'a Mask,
-    /// What was asked for.
+    /// The structure that was asked for.
     pub structure: &'a Structure,
-    /// How.
+    /// The kind of prompt.
     pub kind: Kind,
     /// Where the prompt's points and box lie, in voxels of the file.
     pub marks: Marks,
@@ -32,27 +32,27 @@ pub struct Found<'a> {
     pub zoom_in: &'a Mask,
 }
 
-/// Sees what is segmented, on the thread that did it; an error fails the case.
+/// Is shown every segmented object, on the thread that segmented it; an error fails the case.
 pub trait Watcher: Sync {
     /// An object has been segmented.
     ///
     /// # Errors
     ///
-    /// What the case's failure says.
+    /// The reason, which becomes the reason of the case's failure.
     fn object(&self, found: &Found<'_>) -> Result<(), String>;
 
-    /// All objects of a case have been.
+    /// All objects of a case have been segmented.
     ///
     /// # Errors
     ///
-    /// What the case's failure says.
+    /// The reason, which becomes the reason of the case's failure.
     fn case(&self, case: &Case, volume: &Volume) -> Result<(), String>;
 }
 
 /// The label of an object in its own mask.
 const INSIDE: u16 = 1;
 
-/// What every case is put to.
+/// Segments and scores cases.
 pub(crate) struct Scorer<'a> {
     pub(crate) model: &'a Model,
     pub(crate) against: Option<&'a Model>,
@@ -94,7 +94,7 @@ impl Scorer<'_> {
                         let (seed, points) = (self.settings.seed, self.settings.points);
                         prompts::prompt(kind, &target, &Draw { seed, case: &case.name, points })
                     }
-                    // Nothing can be boxed or clicked where nothing is.
+                    // A structure that is absent has no box and no points.
                     None if kind == Kind::Text => Prompt::text(&structure.name),
                     None => continue,
                 };
@@ -170,7 +170,7 @@ struct Masks {
 }
 
 impl Masks {
-    /// Objects are segmented one at a time, so that no more than one's logits are held; the study keeps the windows.
+    /// Objects are segmented one at a time, so that only one's logits are in memory; the study keeps the windows.
     fn of(study: &Study, prompt: &Prompt) -> Result<Self, Error> {
         let found: Segmentation = study.segment(prompt)?;
         Ok(Self {

@@ -6,40 +6,40 @@ use serde::Serialize;
 use crate::prompts::Kind;
 use crate::results::{Results, Row};
 
-/// What all objects of a structure, or of all structures, have in common under one kind of prompt.
+/// Means over all objects of one structure, or of all structures, with one kind of prompt.
 ///
-/// An object is a structure of a case in whose label map it is. Where it is absent there is nothing to agree with: such
-/// rows are counted, and are in no mean.
+/// An object is a structure that is in the label map of a case. Where a structure is absent there is nothing to agree with: such
+/// rows are counted, but are in no mean.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
-    /// The structure; none for all together.
+    /// The structure; `None` for all together.
     pub structure: Option<String>,
     /// How it was asked for.
     pub prompt: Kind,
-    /// Objects, of which the means are taken.
+    /// The objects that the means are taken over.
     pub objects: usize,
     /// Cases in which the structure is absent.
     pub absent: usize,
-    /// Of these, cases in which something was found all the same.
+    /// Of these, cases in which something was found anyway.
     pub found_though_absent: usize,
     /// After the zoom-out pass.
     pub zoom_out: Means,
     /// Of the final masks.
     pub zoom_in: Means,
-    /// How well another bundle's masks agree, absent structures included; none if there was no other.
+    /// How well another bundle's masks agree, including absent structures; `None` if there was no other bundle.
     pub against: Option<Agreements>,
 }
 
-/// Means over objects; none where there is no object to take one of.
+/// Means over objects; `None` where there is no object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Means {
-    /// Objects of which nothing was found. Their Dice of 0 is in the mean, their distance is not: it has no number.
+    /// Objects for which the mask is empty. Their Dice of 0 is in the mean; their distance is not, since it is undefined.
     pub empty: usize,
     /// Dice's coefficient.
     pub dice: Option<f64>,
     /// Normalised surface Dice.
     pub surface_dice: Option<f64>,
-    /// 95 % Hausdorff distance in millimetres, of those objects that were found.
+    /// 95 % Hausdorff distance in millimetres, over the objects that were found.
     pub hausdorff95_mm: Option<f64>,
     /// Volume found minus the truth's, in millilitres.
     pub volume_error_ml: Option<f64>,
@@ -58,7 +58,7 @@ pub struct Agreements {
     pub truth_dice: Option<f64>,
 }
 
-/// Every structure by value, then all together; of each, every kind of prompt.
+/// One group per structure (ordered by value) and kind of prompt, then one per kind of prompt for all structures together.
 #[must_use]
 pub fn groups(results: &Results) -> Vec<Group> {
     let rows: Vec<&Row> = results.rows().map(|(_, row)| row).collect();
@@ -128,7 +128,7 @@ impl Agreements {
     }
 }
 
-/// The mean of values in their order; none of none.
+/// The mean, summed in order; `None` if there are no values.
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0_u64, 0.0), |(count, sum), value| (count + 1, sum + value));
     (count > 0).then(|| sum / count as f64)

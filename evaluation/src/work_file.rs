@@ -1,7 +1,7 @@
-//! Rows that are done, kept as they come: what a stopped evaluation goes on from.
+//! Finished rows, stored as they are computed, so that a stopped evaluation can continue.
 //!
-//! One JSON object a line: first the header, then one record per case. A last line that was cut off, because the program
-//! was killed while it wrote, is dropped. Records of cases whose files or names have changed since are passed over.
+//! One JSON object per line: first the header, then one record per case. An incomplete last line, left by a program that was
+//! killed while it wrote, is dropped. Records of cases whose files or names have changed since are ignored.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -18,10 +18,18 @@ use crate::cases::Case;
 use crate::error::EvaluationError;
 use crate::results::{CaseResult, Header};
 
+/// The work file that belongs to an output file if no other is named: `OUTPUT.work.jsonl`.
+#[must_use]
+pub fn work_file_beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".work.jsonl");
+    name.into()
+}
+
 /// The layout of a work file.
 const SCHEMA_VERSION: u32 = 1;
 
-/// A case that is done, and what it was computed from.
+/// A finished case, and the hash of its input.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -37,7 +45,7 @@ pub(crate) struct WorkFile {
 }
 
 impl WorkFile {
-    /// Opens the work file of an evaluation, or makes it.
+    /// Opens the work file of an evaluation, or creates it.
     pub(crate) fn open(path: &Path, header: &Header) -> Result<Self, EvaluationError> {
         let io = |source| EvaluationError::Io { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
@@ -78,12 +86,12 @@ impl WorkFile {
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), done })
     }
 
-    /// What an earlier run found for exactly this input.
+    /// The result of an earlier run for exactly this input.
     pub(crate) fn done(&self, input_sha256: &str) -> Option<&CaseResult> {
         self.done.get(input_sha256)
     }
 
-    /// Keeps what was found for a case.
+    /// Stores the result of a case.
     pub(crate) fn keep(&self, input_sha256: String, result: &CaseResult) -> Result<(), EvaluationError> {
         let record = Record { input_sha256, result: result.clone() };
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,8 +99,8 @@ impl WorkFile {
     }
 }
 
-/// What an evaluation with this header would take over from a work file, by the hash of what it was computed from. For tests
-/// of files from anywhere.
+/// The results that an evaluation with this header would take from a work file, by the hash of their input. For tests with
+/// hostile files.
 ///
 /// # Errors
 ///
@@ -109,7 +117,7 @@ pub(crate) fn input_sha256(case: &Case) -> io::Result<String> {
     Ok(hex(&Sha256::digest(input)))
 }
 
-/// One line, in one write, on the disk before it counts.
+/// Writes one line at once, and waits until it is on the disk.
 fn append(file: &mut File, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');

@@ -24,7 +24,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("runtime", &["base", "onnx", "volume"]),
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
-    ("evaluation", &["base", "onnx", "volume", "runtime"]),
+    ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
     ("measure", &["base", "onnx", "volume", "converter", "runtime"]),
     ("cli", &["base", "onnx", "volume", "converter", "runtime", "calibration", "overlay", "evaluation", "measure"]),
     ("bindings/c", &["base", "onnx", "volume", "runtime"]),

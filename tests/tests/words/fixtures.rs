@@ -1,0 +1,251 @@
+//! The files that the command lines of the pages name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use assert_cmd::Command;
+use segvol::nifti::{Datatype, Header};
+use segvol::volume::Affine;
+use segvol::{Mask, Volume};
+use segvol_onnx::manifest::MANIFEST_FILE;
+use segvol_tests::command::SEGVOL;
+use segvol_tests::golden::data;
+use segvol_tests::seeded::{uniform01, write_tokenizer};
+use segvol_tests::{bundle, models};
+use serde_json::json;
+
+/// A folder with all of them, made once for all pages.
+pub(crate) static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("words");
+    // The bundle of the tiny model: FOLDER/bundle.
+    let _bundle = bundle::seeded(&folder, &models::tiny(), &BTreeMap::new());
+    scans(&folder);
+    odd_scans(&folder);
+    objects(&folder);
+    bundles(&folder);
+    checkpoints(&folder);
+    cases(&folder);
+    work_files(&folder);
+    folder
+});
+
+const SHAPE: [usize; 3] = [40, 30, 20];
+
+fn write(path: PathBuf, contents: impl AsRef<[u8]>) {
+    fs::write(&path, contents).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// A ball of tissue in air, with some noise.
+fn ball([x, y, z]: [usize; 3]) -> Vec<f32> {
+    let at = |n: usize, size: usize| (n as f64 + 0.5) / size as f64 * 2.0 - 1.0;
+    let inside = |index: usize| {
+        let (i, j, k) = (index % x, index / x % y, index / (x * y));
+        at(i, x).powi(2) + at(j, y).powi(2) + at(k, z).powi(2) < 0.8
+    };
+    let noise = uniform01("ball");
+    (0..x * y * z).zip(noise).map(|(n, noise)| (if inside(n) { 40.0 } else { -1000.0 } + 50.0 * noise) as f32).collect()
+}
+
+fn volume(shape: [usize; 3], voxels: Vec<f32>) -> Volume {
+    Volume::new(shape, voxels, Affine::from_spacing([0.8, 0.8, 2.5])).expect("a volume")
+}
+
+fn save(path: PathBuf, volume: &Volume) {
+    segvol::mask::save_logits(path, volume.voxels(), volume.grid()).expect("saved");
+}
+
+/// The ball as a file of 16 bits, with another header.
+fn encoded(change: impl FnOnce(&mut Header)) -> Vec<u8> {
+    let volume = volume(SHAPE, ball(SHAPE));
+    let mut header = volume.grid().nifti_header().into_owned();
+    (header.datatype, header.bitpix) = (Datatype::I16, 16);
+    change(&mut header);
+    let mut bytes = header.encode(0, "");
+    bytes.extend(volume.voxels().iter().flat_map(|&voxel| (voxel as i16).to_le_bytes()));
+    bytes
+}
+
+/// The ball as a file with other bytes in its header.
+fn patched(patches: &[(usize, &[u8])]) -> Vec<u8> {
+    let mut bytes = encoded(|_| ());
+    for (offset, patch) in patches {
+        bytes[*offset..][..patch.len()].copy_from_slice(patch);
+    }
+    bytes
+}
+
+/// Scans and label maps that can be used, and files that cannot.
+fn scans(folder: &Path) {
+    let here = |name: &str| folder.join(name);
+    fs::copy(data("tiny/volumes/ras_scaled_odd.nii.gz"), here("scan.nii.gz")).expect("copied");
+    fs::copy(data("tiny/volumes/lps_int16.nii.gz"), here("other_shape.nii.gz")).expect("copied");
+    let scan = Volume::open(here("scan.nii.gz")).expect("a scan");
+    let [ni, nj, nk] = scan.shape_xyz();
+    let block = |at: usize, n: usize| (n / 3..2 * n / 3).contains(&at);
+    let label = |n: usize| u8::from(block(n % ni, ni) && block(n / ni % nj, nj) && block(n / (ni * nj), nk));
+    let labels: Vec<u8> = (0..ni * nj * nk).map(label).collect();
+    let halves = labels.iter().map(|&label| f32::from(label) / 2.0).collect();
+    let affine = Affine::new(scan.grid().affine().rows());
+    save(here("halves.nii"), &Volume::new(scan.shape_xyz(), halves, affine).expect("a volume"));
+    let [[a, b, c, d], y, z] = scan.grid().affine().rows();
+    let ones = labels.iter().map(|&label| f32::from(label)).collect();
+    let moved = Affine::new([[a, b, c, d + 1.0], y, z]);
+    save(here("moved.nii"), &Volume::new(scan.shape_xyz(), ones, moved).expect("a volume"));
+    let constant = vec![7.0; labels.len()];
+    save(here("flat_scan.nii"), &Volume::new(scan.shape_xyz(), constant, affine).expect("a volume"));
+    Mask::from_labels(labels, Arc::clone(scan.grid())).expect("a mask").save(here("labels.nii.gz")).expect("saved");
+
+    write(here("text.nii.gz"), "not a scan");
+    write(here("slice.dcm"), [&[0; 128], b"DICM".as_slice(), &[0; 400]].concat());
+    write(here("short_header.nii"), &encoded(|_| ())[..100]);
+    write(here("short_voxels.nii"), &encoded(|_| ())[..2000]);
+    let packed = fs::read(here("scan.nii.gz")).expect("read");
+    write(here("cut.nii.gz"), &packed[..packed.len() / 2]);
+    // The checksum comes before the length, in the last eight bytes.
+    let mut damaged = packed;
+    let checksum = damaged.len() - 8;
+    damaged[checksum] ^= 1;
+    write(here("damaged.nii.gz"), damaged);
+    write(here("pair.hdr"), patched(&[(344, b"ni1\0")]));
+    write(here("colour.nii"), patched(&[(70, &128_i16.to_le_bytes()), (72, &24_i16.to_le_bytes())]));
+    write(here("vectors.nii"), patched(&[(40, &5_i16.to_le_bytes()), (50, &3_i16.to_le_bytes())]));
+    write(here("singular.nii"), encoded(|header| header.srow[2] = [0.0; 4]));
+    let mut voxels = ball(SHAPE);
+    voxels[(7 * 30 + 5) * 40 + 3] = f32::NAN;
+    save(here("nan.nii"), &volume(SHAPE, voxels));
+    save(here("flat.nii"), &volume(SHAPE, vec![7.0; SHAPE.iter().product()]));
+}
+
+/// Scans that are segmented with a warning.
+fn odd_scans(folder: &Path) {
+    let with = |name: &str, change: &dyn Fn(&mut Header)| write(folder.join(name), encoded(change));
+    let scale = |header: &mut Header, factor: f64| header.srow = header.srow.map(|row| row.map(|value| value * factor));
+    with("metres.nii", &|header| {
+        scale(header, 1e-3);
+        header.xyzt_units = 1;
+    });
+    with("micrometres.nii", &|header| {
+        scale(header, 1e3);
+        header.xyzt_units = 3;
+    });
+    with("silent_metres.nii", &|header| scale(header, 1e-3));
+    with("unknown_unit.nii", &|header| header.xyzt_units = 5);
+    with("no_forms.nii", &|header| (header.sform_code, header.qform_code) = (0, 0));
+    with("negative_spacing.nii", &|header| {
+        (header.sform_code, header.qform_code) = (0, 0);
+        header.pixdim = [1.0, 0.8, 0.8, -2.5, 0.0, 0.0, 0.0, 0.0];
+    });
+    with("sheared.nii", &|header| header.srow[0][1] = 0.1);
+    with("slope.nii", &|header| header.scl_slope = f64::NAN);
+    write(folder.join("trailing.nii"), [encoded(|_| ()), b"more".to_vec()].concat());
+    let not_hu = ball(SHAPE).into_iter().map(|voxel| (voxel + 1000.0) * 1.7).collect();
+    save(folder.join("not_hu.nii"), &volume(SHAPE, not_hu));
+    save(folder.join("one_slice.nii"), &volume([40, 30, 1], ball([40, 30, 1])));
+    save(folder.join("body.nii"), &volume(SHAPE, ball(SHAPE)));
+}
+
+/// Objects files.
+fn objects(folder: &Path) {
+    for (name, version, objects) in [
+        ("objects.json", 1, json!([{"text": "liver"}])),
+        ("version.json", 2, json!([{"text": "liver"}])),
+        ("unknown_field.json", 1, json!([{"txt": "liver"}])),
+        ("empty_object.json", 1, json!([{"name": "liver"}])),
+        ("no_objects.json", 1, json!([])),
+        ("short_point.json", 1, json!([{"points": [[1, 2]]}])),
+    ] {
+        write(folder.join(name), json!({"schema_version": version, "objects": objects}).to_string());
+    }
+}
+
+/// Copies of the bundle with something wrong.
+fn bundles(folder: &Path) {
+    let copy = |name: &str| {
+        fs::create_dir(folder.join(name)).expect("a folder");
+        for entry in fs::read_dir(folder.join("bundle")).expect("a folder") {
+            let entry = entry.expect("an entry");
+            fs::copy(entry.path(), folder.join(name).join(entry.file_name())).expect("copied");
+        }
+        folder.join(name)
+    };
+    let weights = "segvol_mask_decoder.weights";
+    let damaged = copy("damaged").join(weights);
+    let mut bytes = fs::read(&damaged).expect("read");
+    bytes[0] ^= 1;
+    write(damaged, bytes);
+    fs::remove_file(copy("incomplete").join(weights)).expect("removed");
+    write(copy("not_json").join(MANIFEST_FILE), "{");
+    let version = copy("version").join(MANIFEST_FILE);
+    let text = fs::read_to_string(&version).expect("read");
+    write(version, text.replacen("\"schema_version\": ", "\"schema_version\": 9", 1));
+}
+
+/// Checkpoints of the smallest model, whole and not.
+fn checkpoints(folder: &Path) {
+    for name in ["micro", "no_tokenizer"] {
+        let here = folder.join(name);
+        fs::create_dir(&here).expect("a folder");
+        write(here.join("config.json"), models::config_json(&models::micro()));
+        fs::copy(data("checkpoints/github.pth"), here.join("SegVol_v1.pth")).expect("copied");
+    }
+    fs::create_dir(folder.join("occupied")).expect("a folder");
+    write(folder.join("occupied").join("notes.txt"), "not a bundle");
+    write_tokenizer(&folder.join("micro"), &models::micro()).expect("written");
+    write(folder.join("released.json"), models::config_json(&models::full()));
+    let header = r#"{"weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let parts = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]];
+    write(folder.join("other.safetensors"), parts.concat());
+}
+
+/// Case lists: FOLDER/cases/NAME.json.
+fn cases(folder: &Path) {
+    fs::create_dir(folder.join("cases")).expect("a folder");
+    let list = |name: &str, text: String| write(folder.join("cases").join(name), text);
+    let with = |name: &str, structures: serde_json::Value, cases: serde_json::Value| {
+        list(name, json!({"schema_version": 1, "structures": structures, "cases": cases}).to_string());
+    };
+    let case = |image: &str, labels: &str| json!({"image": format!("../{image}"), "labels": format!("../{labels}")});
+    let named = |name: &str, image: &str, labels: &str| {
+        let mut case = case(image, labels);
+        case["name"] = name.into();
+        case
+    };
+    let (good, liver) = (case("scan.nii.gz", "labels.nii.gz"), json!({"liver": 1}));
+    with("good.json", liver.clone(), json!([good]));
+    with("no_cases.json", liver.clone(), json!([]));
+    with("misspelt.json", liver.clone(), json!([{"image": "a.nii", "label": "b.nii"}]));
+    with("same_name.json", liver.clone(), json!([good, good]));
+    with("value.json", json!({"liver": 70000}), json!([good]));
+    with("absent.json", json!({"left kidney": 3}), json!([good]));
+    list("version.json", json!({"schema_version": 2, "cases": [good]}).to_string());
+    list("no_structures.json", json!({"schema_version": 1, "cases": [good]}).to_string());
+    let twice = r#"{"schema_version": 1, "structures": {"liver": 1, "liver": 2}, "cases": []}"#;
+    list("twice.json", twice.to_owned());
+    let mut spleen = named("structure", "scan.nii.gz", "labels.nii.gz");
+    spleen["structures"] = json!({"spleen": 9});
+    with(
+        "bad_cases.json",
+        liver,
+        json!([
+            named("no scan", "missing.nii.gz", "labels.nii.gz"),
+            named("no label map", "scan.nii.gz", "text.nii.gz"),
+            named("shape", "scan.nii.gz", "other_shape.nii.gz"),
+            named("place", "scan.nii.gz", "moved.nii"),
+            named("values", "scan.nii.gz", "halves.nii"),
+            named("flat", "flat_scan.nii", "labels.nii.gz"),
+            spleen,
+        ]),
+    );
+}
+
+/// A work file of `eval`, and a damaged one.
+fn work_files(folder: &Path) {
+    let mut eval = Command::new(&*SEGVOL);
+    eval.args(["eval", "--provider", "cpu", "-m", "bundle", "--cases", "cases/good.json", "--prompts", "text"]);
+    eval.args(["--no-zoom", "--work", "other.jsonl"]).current_dir(folder).assert().success();
+    let text = fs::read_to_string(folder.join("other.jsonl")).expect("read");
+    let header = text.lines().next().expect("a header");
+    write(folder.join("damaged.jsonl"), format!("{header}\nnot a record\n"));
+}

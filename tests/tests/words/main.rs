@@ -1,0 +1,396 @@
+//! What the command says to its users: help texts, errors and warnings. Each page of `tests/words/` is compared with what the
+//! command prints now.
+//!
+//! After a change of wording, write the pages again, and read the difference:
+//!
+//! ```sh
+//! SNAPSHOTS=overwrite scripts/test --test words
+//! ```
+
+mod fixtures;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use segvol::mask::MaskError;
+use segvol::{Error, Provider};
+use segvol_base::OutOfMemory;
+use segvol_converter::{CheckpointError, ConvertError};
+use segvol_evaluation::EvaluationError;
+use segvol_onnx::{BundleError, Precision, Stage};
+use segvol_tests::command::SEGVOL;
+use snapbox::Data;
+use snapbox::data::DataFormat;
+
+use crate::fixtures::FOLDER;
+
+/// The subcommands, in the order of the help.
+const COMMANDS: [&str; 7] = ["convert", "inspect", "providers", "segment", "eval", "verify", "bench"];
+
+/// The pages of errors and warnings.
+const PAGES: [&str; 11] = [
+    "01-usage.txt",
+    "02-scans.txt",
+    "03-prompts.txt",
+    "04-truth-and-pictures.txt",
+    "05-onnxruntime.txt",
+    "06-bundles.txt",
+    "07-eval.txt",
+    "08-convert-and-inspect.txt",
+    "09-verify-and-bench.txt",
+    "10-warnings.txt",
+    "11-libraries.txt",
+];
+
+fn words() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("words")
+}
+
+fn compare(path: &str, found: String) {
+    let expected = Data::read_from(&words().join(path), Some(DataFormat::Text)).raw();
+    snapbox::assert_data_eq!(found, expected);
+}
+
+/// What each command line prints, one after the other.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    /// Runs `segvol LINE`, which must fail, and adds what it prints on standard error.
+    #[track_caller]
+    fn error(&mut self, about: &str, line: &str) {
+        let (code, _, errors) = run(line);
+        assert!(code != 0, "{line}: expected an error");
+        self.add(about, line, &format!("{errors}[exit code {code}]\n"));
+    }
+
+    /// Runs `segvol LINE`, which must succeed, and adds its warnings.
+    #[track_caller]
+    fn warnings(&mut self, about: &str, line: &str) {
+        let (code, output, errors) = run(line);
+        assert_eq!((code, errors.as_str()), (0, ""), "{line}");
+        let warnings: String =
+            output.lines().filter(|line| line.starts_with("warning:")).map(|line| format!("{line}\n")).collect();
+        assert!(!warnings.is_empty(), "{line}: expected a warning");
+        self.add(about, line, &warnings);
+    }
+
+    fn add(&mut self, about: &str, line: &str, found: &str) {
+        let _ = write!(self.0, "# {about}\n$ segvol {line}\n{found}\n");
+    }
+
+    fn compare(self, name: &str) {
+        assert!(PAGES.contains(&name), "{name}");
+        compare(&format!("errors/{name}"), self.0);
+    }
+}
+
+/// Exit code, standard output and standard error of `segvol LINE` in the folder of the fixtures. What depends on the machine is
+/// replaced.
+fn run(line: &str) -> (i32, String, String) {
+    let output = Command::new(&*SEGVOL)
+        .args(line.split_whitespace())
+        .current_dir(&*FOLDER)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the command runs");
+    let text = |bytes: Vec<u8>| portable(String::from_utf8(bytes).expect("UTF-8"));
+    let errors = text(output.stderr);
+    assert!(!errors.contains("panicked"), "{errors}");
+    (output.status.code().expect("a code"), text(output.stdout), errors)
+}
+
+fn portable(text: String) -> String {
+    let text = text.replace(&FOLDER.display().to_string(), "[FOLDER]");
+    let is_sha256 = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let line = |line: &str| {
+        // What is offered depends on the library.
+        let line = match line.split_once("which offers: ") {
+            Some((before, _)) => format!("{before}which offers: [PROVIDERS]"),
+            None => line.to_owned(),
+        };
+        let hashes = line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| is_sha256(word));
+        hashes.fold(line.clone(), |line, hash| line.replace(hash, "[SHA256]")) + "\n"
+    };
+    text.lines().map(line).collect()
+}
+
+/// `--help` of the command and its subcommands.
+#[test]
+fn help() {
+    let (code, text, errors) = run("--help");
+    assert_eq!((code, errors.as_str()), (0, ""));
+    compare("help/segvol.txt", text);
+    for command in COMMANDS {
+        let (code, text, errors) = run(&format!("{command} --help"));
+        assert_eq!((code, errors.as_str()), (0, ""), "{command}");
+        compare(&format!("help/segvol-{command}.txt"), text);
+    }
+}
+
+/// A page that no test compares would go on saying what the command no longer says.
+#[test]
+fn every_page_is_compared() {
+    let names = |folder: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(words().join(folder)).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    };
+    let help = COMMANDS.iter().map(|command| format!("segvol-{command}.txt"));
+    assert_eq!(names("help"), help.chain(["segvol.txt".to_owned()]).collect());
+    assert_eq!(names("errors"), PAGES.iter().map(ToString::to_string).collect());
+    let (_, text, _) = run("--help");
+    for command in COMMANDS {
+        assert!(text.contains(&format!("\n  {command} ")), "{command}");
+    }
+}
+
+#[test]
+fn usage() {
+    let mut page = Page::default();
+    let segment = "segment -i scan.nii.gz -m bundle";
+    page.error("An unknown command", "dissect");
+    page.error("An unknown option", &format!("{segment} --txt liver -o mask.nii.gz"));
+    page.error("Nothing to segment", &format!("{segment} -o mask.nii.gz"));
+    page.error("No output", &format!("{segment} --text liver"));
+    page.error(
+        "A point for several objects",
+        &format!("{segment} --text liver --text spleen --point 1,2,3 -o m.nii.gz"),
+    );
+    page.error("A point with two numbers", &format!("{segment} --point 1,2 -o mask.nii.gz"));
+    page.error("A point with an unknown label", &format!("{segment} --point 1,2,3,7 -o mask.nii.gz"));
+    page.error("A box with three numbers", &format!("{segment} --box 1,2,3 -o mask.nii.gz"));
+    page.error("A mask that is not NIfTI", &format!("{segment} --text liver -o mask.png"));
+    page.error("A mask in a folder that does not exist", &format!("{segment} --text liver -o missing/mask.nii"));
+    page.error("Logits of several objects", &format!("{segment} --text a --text b -o m.nii.gz --logits l.nii.gz"));
+    page.error("An overlap out of range", &format!("{segment} --text liver --overlap 1 -o mask.nii.gz"));
+    page.error("No thread", &format!("{segment} --text liver --threads 0 -o mask.nii.gz"));
+    page.error("An unknown precision", &format!("{segment} --text liver --precision fp8 -o mask.nii.gz"));
+    page.error("An unknown stage", &format!("{segment} --text liver --stage-provider decoder=cpu -o mask.nii.gz"));
+    page.compare("01-usage.txt");
+}
+
+#[test]
+fn scans() {
+    let mut page = Page::default();
+    let mut segment = |about: &str, scan: &str| {
+        page.error(about, &format!("segment -i {scan} -m bundle --text liver -o mask.nii.gz"));
+    };
+    segment("A scan that does not exist", "missing.nii.gz");
+    segment("A folder", "bundle");
+    segment("A text file with the name of a scan", "text.nii.gz");
+    segment("A DICOM file", "slice.dcm");
+    segment("A file that ends in its header", "short_header.nii");
+    segment("A file that ends before its last voxel", "short_voxels.nii");
+    segment("A gzip stream that ends early", "cut.nii.gz");
+    segment("A damaged gzip stream", "damaged.nii.gz");
+    segment("Header and voxels in two files", "pair.hdr");
+    segment("A colour image", "colour.nii");
+    segment("A vector per voxel", "vectors.nii");
+    segment("A voxel that is NaN", "nan.nii");
+    segment("The same intensity everywhere", "flat.nii");
+    segment("An affine that is singular", "singular.nii");
+    page.compare("02-scans.txt");
+}
+
+#[test]
+fn prompts() {
+    let mut page = Page::default();
+    let mut segment = |about: &str, prompts: &str| {
+        page.error(about, &format!("segment -i scan.nii.gz -m bundle {prompts} -o mask.nii.gz"));
+    };
+    segment("A point outside the scan", "--point 1,2,1000");
+    segment("A point outside the scan, in millimetres", "--space ras --point 1,2,9000");
+    segment("A box whose corners are swapped", "--box 9,9,9,1,1,1");
+    segment("A point that is NaN", "--point NaN,2,3");
+    segment("An objects file that does not exist", "--prompts missing.json");
+    segment("An objects file that is not JSON", "--prompts text.nii.gz");
+    segment("An objects file of another version", "--prompts version.json");
+    segment("An unknown field in an objects file", "--prompts unknown_field.json");
+    segment("An object without a prompt", "--prompts empty_object.json");
+    segment("An objects file without objects", "--prompts no_objects.json");
+    segment("A point with two numbers in an objects file", "--prompts short_point.json");
+    page.compare("03-prompts.txt");
+}
+
+#[test]
+fn truth_and_pictures() {
+    let mut page = Page::default();
+    let mut segment = |about: &str, options: &str| {
+        page.error(about, &format!("segment -i scan.nii.gz -m bundle --text liver -o mask.nii.gz {options}"));
+    };
+    segment("A label map without labels", "--truth labels.nii.gz");
+    segment("A label for an object that is not asked for", "--truth labels.nii.gz --truth-label lung=1");
+    segment("Two labels for one object", "--truth labels.nii.gz --truth-label liver=1 --truth-label liver=2");
+    segment("The label 0", "--truth labels.nii.gz --truth-label liver=0");
+    segment("A label that does not occur", "--truth labels.nii.gz --truth-label liver=9");
+    segment("A label map of another shape", "--truth other_shape.nii.gz --truth-label liver=1");
+    segment("A scan as label map", "--truth scan.nii.gz --truth-label liver=1");
+    segment("A picture that is not PNG", "--overlay picture.jpg");
+    segment("A CT window without width", "--overlay picture.png --window 40,0");
+    segment("A CT window with one number", "--overlay picture.png --window 40");
+    page.compare("04-truth-and-pictures.txt");
+}
+
+#[test]
+fn onnxruntime() {
+    let mut page = Page::default();
+    let mut segment = |about: &str, options: &str| {
+        page.error(about, &format!("segment -i scan.nii.gz -m bundle --text liver -o mask.nii.gz {options}"));
+    };
+    segment("A library that does not exist", "--library ./missing.so");
+    segment("A library that is something else", "--library ./text.nii.gz");
+    segment("A provider that the library does not have", "--provider rocm");
+    segment("An unknown provider", "--provider abacus");
+    segment("An unknown provider option", "--provider cpu --provider-option speed=high");
+    segment("A provider option without a value", "--provider cpu --provider-option speed");
+    segment("A provider option for `auto`", "--provider-option device=1");
+    segment("A provider option with a wrong value", "--provider-option cuda.device=first");
+    page.compare("05-onnxruntime.txt");
+}
+
+#[test]
+fn bundles() {
+    let mut page = Page::default();
+    let mut segment = |about: &str, bundle: &str| {
+        page.error(about, &format!("segment -i scan.nii.gz -m {bundle} --text liver -o mask.nii.gz"));
+    };
+    segment("A bundle that does not exist", "missing");
+    segment("A folder that is not a bundle", "cases");
+    segment("A manifest that is not JSON", "not_json");
+    segment("A manifest of another version", "version");
+    segment("A damaged weights file", "damaged");
+    segment("A weights file that is missing", "incomplete");
+    segment("A precision that the bundle does not have", "bundle --precision fp16");
+    page.compare("06-bundles.txt");
+}
+
+#[test]
+fn eval() {
+    let mut page = Page::default();
+    page.error("No cases", "eval -m bundle");
+    page.error("A folder of scans alone", "eval -m bundle --images cases");
+    page.error("Rows in an unknown format", "eval -m bundle --cases cases/good.json -o rows.txt");
+    page.error("An unknown kind of prompt", "eval -m bundle --cases cases/good.json --prompts click");
+    page.error("A threshold out of range", "eval -m bundle --cases cases/good.json --against bundle --min-dice 2");
+    page.error("A tolerance below 0", "eval -m bundle --cases cases/good.json --tolerance=-1");
+    page.error("No point", "eval -m bundle --cases cases/good.json --points 0");
+    let mut list = |about: &str, name: &str| {
+        page.error(about, &format!("eval --provider cpu -m bundle --prompts text --cases cases/{name}"));
+    };
+    list("A list that does not exist", "missing.json");
+    list("A list of another version", "version.json");
+    list("A list without cases", "no_cases.json");
+    list("A misspelt field", "misspelt.json");
+    list("Two cases with the same name", "same_name.json");
+    list("A case without structures", "no_structures.json");
+    list("A value out of range", "value.json");
+    list("A structure that is listed twice", "twice.json");
+    list("No structure in any case", "absent.json");
+    list("Cases that cannot be scored", "bad_cases.json");
+    page.error("Files for names that do not exist", "eval -m bundle --images cases --truth cases --names missing.json");
+    page.error(
+        "A work file of other settings",
+        "eval --provider cpu -m bundle --cases cases/good.json --prompts text --no-zoom --seed 1 --work other.jsonl",
+    );
+    page.error(
+        "A damaged work file",
+        "eval --provider cpu -m bundle --cases cases/good.json --prompts text --no-zoom --work damaged.jsonl",
+    );
+    page.compare("07-eval.txt");
+}
+
+#[test]
+fn convert_and_inspect() {
+    let mut page = Page::default();
+    page.error("A checkpoint that does not exist", "convert missing.pth -o new");
+    page.error("A text file", "convert text.nii.gz -o new");
+    page.error("A checkpoint of another model", "convert other.safetensors -o new");
+    page.error("A bundle that exists", "convert micro/SegVol_v1.pth -o bundle");
+    page.error("A folder that is not a bundle", "convert micro/SegVol_v1.pth -o occupied --force");
+    page.error("No tokenizer", "convert no_tokenizer/SegVol_v1.pth -o new");
+    page.error("Sizes that do not match", "convert micro/SegVol_v1.pth --config released.json -o new");
+    page.error("A configuration that is not JSON", "convert micro/SegVol_v1.pth --config text.nii.gz -o new");
+    page.error("A tokenizer that is not one", "convert micro/SegVol_v1.pth --tokenizer text.nii.gz -o new");
+    page.error("Calibration without int8", "convert micro/SegVol_v1.pth -o new --dynamic");
+    page.error("Calibration without scans", "convert micro/SegVol_v1.pth -o new --precision int8 --calibrate occupied");
+    page.error("An unknown precision", "convert micro/SegVol_v1.pth -o new --precision fp8");
+    page.error("Nothing to inspect", "inspect");
+    page.error("A file that does not exist", "inspect missing.pth");
+    page.error("A folder that is not a bundle", "inspect cases");
+    page.error("A damaged bundle", "inspect damaged");
+    page.compare("08-convert-and-inspect.txt");
+}
+
+#[test]
+fn verify_and_bench() {
+    let mut page = Page::default();
+    page.error("No bundle", "verify");
+    page.error("A bundle that does not exist", "verify missing");
+    page.error("Goldens that are not safetensors", "verify bundle --goldens text.nii.gz");
+    page.error("Prompts without a scan", "verify bundle --prompts objects.json");
+    page.error("No bundle", "bench");
+    page.error("No run", "bench bundle --runs 0");
+    page.error("An unknown stage", "bench bundle --stage decoder");
+    page.compare("09-verify-and-bench.txt");
+}
+
+#[test]
+fn warnings() {
+    let mut page = Page::default();
+    let mut segment = |about: &str, options: &str| {
+        page.warnings(about, &format!("segment {options} -m bundle --provider cpu --no-zoom -o warned.nii.gz"));
+    };
+    segment("Lengths in metres", "-i metres.nii --text liver");
+    segment("Lengths in micrometres", "-i micrometres.nii --text liver");
+    segment("An unknown unit", "-i unknown_unit.nii --text liver");
+    segment("No place in the patient", "-i no_forms.nii --text liver");
+    segment("Lengths that look like metres", "-i silent_metres.nii --text liver");
+    segment("A spacing below 0", "-i negative_spacing.nii --text liver");
+    segment("Axes that are not perpendicular", "-i sheared.nii --text liver");
+    segment("Not Hounsfield units", "-i not_hu.nii --text liver");
+    segment("A scan of one slice", "-i one_slice.nii --text liver");
+    segment("Bytes after the last voxel", "-i trailing.nii --text liver");
+    segment("A slope that is not a number", "-i slope.nii --text liver");
+    segment("A point in the air around the patient", "-i body.nii --point 1,1,1");
+    segment("A box in the air around the patient", "-i body.nii --box 0,0,0,1,1,0");
+    page.compare("10-warnings.txt");
+}
+
+/// Errors of the libraries that no command line causes on every machine.
+#[test]
+fn libraries() {
+    let file = || PathBuf::from("liver.nii.gz");
+    let io = || io::Error::other("no space left on device");
+    let memory = || OutOfMemory { what: "the mask".into(), bytes: 123_456_789, reserve_bytes: 32 << 20 };
+    let (stage, provider) = (Stage::ImageEncoder, Provider::OpenVino);
+    let mut text = String::new();
+    let mut add = |about: &str, error: &dyn std::error::Error| {
+        let cause = error.source().map(|cause| format!("\ncaused by: {cause}")).unwrap_or_default();
+        let _ = write!(text, "# {about}\n{error}{cause}\n\n");
+    };
+    add("Not enough memory", &Error::Memory(memory()));
+    add("A stage fails", &Error::Stage { stage, reason: "the reason that ONNX Runtime gives".to_owned() });
+    for (about, precision) in [("A result that is not finite", Precision::Fp32), ("The same at fp16", Precision::Fp16)]
+    {
+        let output = "image_embedding";
+        add(about, &Error::NotFinite { stage, output, index: 7, found: f32::INFINITY, precision });
+    }
+    let reason = || "the reason that the provider gives".to_owned();
+    add("A provider cannot run a stage", &Error::ProviderFailed { provider, stage, reason: reason() });
+    add("No thread", &Error::Thread(io::Error::other("resource temporarily unavailable")));
+    add("Stopped by the observer", &Error::Cancelled);
+    add("A mask cannot be written", &MaskError::Io { path: file(), source: io() });
+    add("A mask without a name for a format", &MaskError::Name { path: "mask.png".into() });
+    add("A mask of another length", &MaskError::Length { shape_xyz: [4, 3, 2], expected: 24, found: 23 });
+    add("A bundle file cannot be read", &BundleError::Io { path: "bundle/manifest.json".into(), source: io() });
+    add("A bundle without a stage", &BundleError::MissingStage { path: "bundle".into(), stage: Stage::TextEncoder });
+    add("A bundle cannot be written", &ConvertError::Output { path: "bundle".into(), source: io() });
+    add("A checkpoint cannot be read", &CheckpointError::Io { path: "SegVol_v1.pth".into(), source: io() });
+    add("A work file cannot be written", &EvaluationError::Io { path: "rows.csv.work.jsonl".into(), source: io() });
+    add("Two evaluations with one work file", &EvaluationError::Busy { path: "rows.csv.work.jsonl".into() });
+    compare("errors/11-libraries.txt", text);
+}
