@@ -147,10 +147,10 @@ mod tests {
     #[test]
     fn the_old_name_of_the_cache_option_is_accepted() {
         for name in ["--cache-mib", "--cache-mb"] {
-            let options = settings(&format!("{name} 3")).expect("valid").options_of_one_call().expect("valid");
+            let options = settings(&format!("{name} 3")).expect("valid").study_options_of_one_call().expect("valid");
             assert_eq!(options.cache_bytes, 3 << 20, "{name}");
         }
-        assert_eq!(settings("").expect("valid").options_of_one_call().expect("valid").cache_bytes, 0);
+        assert_eq!(settings("").expect("valid").study_options_of_one_call().expect("valid").cache_bytes, 0);
     }
 
     #[test]
