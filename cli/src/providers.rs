@@ -41,7 +41,11 @@ impl Providers {
             serde_json::to_writer(&mut *out, &report)?;
             return Ok(writeln!(out)?);
         }
-        let libraries = probe::candidates(self.library.as_deref()).into_iter().map(in_own_process).collect();
+        let mut candidates = probe::candidates(self.library.as_deref());
+        if let (Some(_), Some(requested)) = (&self.library, candidates.first_mut()) {
+            requested.found_by = "--library".to_owned();
+        }
+        let libraries = candidates.into_iter().map(in_own_process).collect();
         let machine = Machine { processor: probe::processor(), libraries };
         if self.json {
             serde_json::to_writer_pretty(&mut *out, &machine)?;
