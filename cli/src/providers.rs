@@ -35,7 +35,12 @@ struct Machine {
 
 impl Providers {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let libraries = probing::libraries(&this_program()?, self.library.as_deref());
+        let mut libraries = probing::libraries(&this_program()?, self.library.as_deref());
+        for library in &mut libraries {
+            if library.candidate.found_by == probe::REQUESTED {
+                "--library".clone_into(&mut library.candidate.found_by);
+            }
+        }
         let machine = Machine { processor: probe::processor(), libraries };
         if self.json {
             serde_json::to_writer_pretty(&mut *out, &machine)?;

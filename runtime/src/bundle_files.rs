@@ -1,4 +1,4 @@
-//! The files of an open bundle, which ONNX Runtime may read as long as the model is open.
+//! The files of an open bundle. ONNX Runtime may read them as long as the model is open.
 
 use std::fs::File;
 use std::io;
@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use segvol_onnx::{BundleError, Manifest};
 
-/// Handles of a bundle's files, by which a change in place is noticed.
+/// Open handles of a bundle's files. They detect files that were modified in place.
 ///
-/// A bundle that is replaced or removed goes on as it was opened: its files live as long as their handles.
+/// If the bundle's folder is replaced or removed, an open model still works: its files exist as long as their handles.
 #[derive(Debug)]
 pub(crate) struct BundleFiles(Vec<OpenFile>);
 
@@ -25,7 +25,7 @@ impl BundleFiles {
     ///
     /// # Errors
     ///
-    /// [`BundleError::Io`] for one that cannot be opened.
+    /// [`BundleError::Io`] with the first file that cannot be opened.
     pub(crate) fn open(dir: &Path, manifest: &Manifest) -> Result<Self, BundleError> {
         let open = |path: PathBuf| {
             let opened = File::open(&path).and_then(|file| Ok((stamp(&file)?, file)));
@@ -37,17 +37,17 @@ impl BundleFiles {
         manifest.files().map(|entry| open(dir.join(&entry.name))).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Refuses files that were written to since they were opened: of those, ONNX Runtime may see either state.
+    /// Checks that no file was modified since it was opened: ONNX Runtime might read its old or its new content.
     ///
     /// # Errors
     ///
-    /// [`BundleError::Changed`] for the first of them.
+    /// [`BundleError::Changed`] with the first modified file; [`BundleError::Io`] if a file's metadata cannot be read.
     pub(crate) fn check(&self) -> Result<(), BundleError> {
         for OpenFile { path, file, opened } in &self.0 {
             let found = stamp(file).map_err(|source| BundleError::Io { path: path.clone(), source })?;
             if found != *opened {
-                let expected = format!("{} bytes, untouched while the model is open", opened.0);
-                let found = format!("{} bytes, written to since", found.0);
+                let expected = format!("{} bytes, not modified while the model is open", opened.0);
+                let found = format!("{} bytes, modified since the model was opened", found.0);
                 return Err(BundleError::Changed { path: path.clone(), expected, found });
             }
         }
@@ -55,7 +55,7 @@ impl BundleFiles {
     }
 }
 
-/// Size, and time of the last change where the file system has one.
+/// A file's size in bytes, and the time of its last modification if the file system records it.
 fn stamp(file: &File) -> io::Result<(u64, Option<SystemTime>)> {
     let metadata = file.metadata()?;
     Ok((metadata.len(), metadata.modified().ok()))

@@ -1,4 +1,5 @@
-//! What the image encoder's linear layers take, seen on windows of scans: what int8 is calibrated with.
+//! Ranges of the inputs of the image encoder's linear layers, measured on windows of scans. int8 quantization is
+//! calibrated with them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,10 +19,10 @@ use crate::scan::resize::resize_nearest_exact;
 use crate::study::plan::frames_of_lattice;
 use crate::study::{Region, StudyOptions};
 
-/// Windows at full resolution that are looked at per scan, beside its zoom-out window.
+/// Number of windows at full resolution that are measured per scan, in addition to its zoom-out window.
 const ZOOM_IN_WINDOWS: usize = 4;
 
-/// Runs an image encoder that tells what its linear layers take, and keeps the extremes.
+/// Runs an image encoder whose graph also outputs the range of each linear layer's input, and keeps the extremes.
 pub struct Calibrator {
     session: GraphSession,
     window_dhw: [usize; 3],
@@ -32,12 +33,13 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
-    /// Opens the image encoder of a bundle that was made for a calibration, on the CPU.
+    /// Opens the image encoder of a bundle that was made for calibration, on the CPU.
     ///
     /// # Errors
     ///
-    /// [`Error::Bundle`] if the bundle is damaged, or has no graph for a calibration; [`Error::Library`] if ONNX Runtime
-    /// cannot be loaded; [`Error::Setting`] if an option is out of range.
+    /// [`Error::Setting`] if an option is out of range; [`Error::Bundle`] if the bundle is damaged, or has no graph for
+    /// calibration; [`Error::Library`] if ONNX Runtime cannot be loaded; [`Error::Stage`] if it rejects the graph;
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn open(bundle: &Path, options: &Options, study: &StudyOptions) -> Result<Self, Error> {
         options.check()?;
         study.check()?;
@@ -57,11 +59,12 @@ impl Calibrator {
         })
     }
 
-    /// Looks at a scan as a study does: at its zoom-out window, and at a few zoom-in windows spread over the crop.
+    /// Prepares a scan as a study does, then measures its zoom-out window and up to 4 zoom-in windows spread over the crop.
     ///
     /// # Errors
     ///
-    /// [`Error::Intensity`] if a voxel is not finite or all are equal, [`Error::Stage`] if ONNX Runtime fails.
+    /// [`Error::Intensity`] if a voxel is NaN or infinite, or the scan has no contrast or too large a range of intensities;
+    /// [`Error::Memory`] if there is not enough memory; [`Error::Stage`] if ONNX Runtime fails, or the graph lacks an output.
     pub fn observe(&mut self, volume: Volume) -> Result<(), Error> {
         let window = self.window_dhw;
         let (scan, image) = Scan::prepare(volume, self.orientation, window, &mut |_| ())?;
@@ -83,15 +86,19 @@ impl Calibrator {
         let outputs: BTreeMap<String, Tensor> = self.session.run(&[("image".to_owned(), image)])?.into_iter().collect();
         for layer in outputs.keys().filter_map(|output| Observation::Min.layer(output)) {
             let floats = |observation: Observation| outputs.get(&observation.output(layer)).and_then(Tensor::floats);
-            let take = |observation| floats(observation).unwrap_or_default().to_vec();
-            let seen = Activation { min: take(Observation::Min), max: take(Observation::Max) };
+            let take = |observation: Observation| {
+                let reason = || format!("the graph has no float32 output `{}`", observation.output(layer));
+                let missing = || Error::Stage { stage: Stage::ImageEncoder, reason: reason() };
+                floats(observation).map(<[f32]>::to_vec).ok_or_else(missing)
+            };
+            let seen = Activation { min: take(Observation::Min)?, max: take(Observation::Max)? };
             self.activations.entry(layer.to_owned()).and_modify(|known| known.merge(&seen)).or_insert(seen);
         }
         self.windows += 1;
         Ok(())
     }
 
-    /// What was seen, and on how many windows.
+    /// The minimum and maximum of each layer's input per channel, and the number of windows that were measured.
     #[must_use]
     pub fn finish(self) -> (Activations, usize) {
         (self.activations, self.windows)

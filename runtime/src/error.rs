@@ -1,4 +1,4 @@
-//! Why a bundle could not be opened, or a scan not be segmented.
+//! Why a bundle could not be opened or a scan could not be segmented.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,11 +13,11 @@ use crate::provider::Provider;
 use crate::scan::intensity::IntensityError;
 use crate::stages::tokenizer::TokenizerError;
 
-/// Why a bundle could not be opened, or a scan not be segmented.
+/// Why a bundle could not be opened or a scan could not be segmented.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bundle is damaged, incomplete, or not one.
+    /// The folder is not a bundle, or the bundle is damaged or incomplete.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// ONNX Runtime could not be loaded.
@@ -26,35 +26,35 @@ pub enum Error {
         path.display()
     )]
     Library {
-        /// The file, or its bare name where the dynamic loader was to find it.
+        /// The library file, or only its name if the dynamic loader was to find it.
         path: PathBuf,
-        /// What is wrong.
+        /// Why it could not be loaded.
         reason: String,
     },
-    /// The loaded library was not compiled with the provider that was asked for.
+    /// The loaded library was built without the requested provider.
     #[error("provider `{provider}` is not in the loaded ONNX Runtime, which offers: {}", names(offered))]
     ProviderMissing {
-        /// The provider that was asked for.
+        /// The requested provider.
         provider: Provider,
-        /// What the library has.
+        /// The providers that the library has.
         offered: Vec<Provider>,
     },
     /// The provider is in the library but cannot be used.
     #[error("provider `{provider}`, stage `{stage}`: {reason}")]
     ProviderFailed {
-        /// The provider that was asked for.
+        /// The requested provider.
         provider: Provider,
-        /// The stage that it was asked for.
+        /// The stage that was to run on it.
         stage: Stage,
-        /// What it said.
+        /// Why it cannot be used, mostly in ONNX Runtime's words.
         reason: String,
     },
-    /// ONNX Runtime refused or failed to run a stage.
+    /// ONNX Runtime could not open or run a stage, or an input does not fit the stage.
     #[error("stage `{stage}`: {reason}")]
     Stage {
         /// The stage.
         stage: Stage,
-        /// What is wrong.
+        /// What went wrong.
         reason: String,
     },
     /// A stage's output contains an infinity or NaN.
@@ -65,22 +65,22 @@ pub enum Error {
     NotFinite {
         /// The stage.
         stage: Stage,
-        /// The output.
+        /// The output's name.
         output: &'static str,
         /// Row-major index of the element.
         index: usize,
-        /// The element.
+        /// The element: an infinity or NaN.
         found: f32,
-        /// The precision of the stage.
+        /// The precision that the stage runs at.
         precision: Precision,
     },
-    /// The tokenizer cannot be used, or refuses a name.
+    /// The tokenizer cannot be used, or it rejects a name.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// A scan could not be read.
     #[error(transparent)]
     Volume(#[from] VolumeError),
-    /// A label map cannot serve as truth.
+    /// A label map cannot be used as ground truth.
     #[error(transparent)]
     Truth(#[from] TruthError),
     /// A mask could not be written.
@@ -95,26 +95,26 @@ pub enum Error {
     /// A setting is outside its range.
     #[error("{name}: expected {expected}, found {found}")]
     Setting {
-        /// The setting.
+        /// The name of the setting.
         name: &'static str,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
-        /// What it is.
+        /// The given value.
         found: String,
     },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
-    /// The operating system gives no thread.
+    /// The operating system could not start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
-    /// The observer asked to stop.
+    /// The observer stopped the call.
     #[error("cancelled")]
     Cancelled,
 }
 
 impl Error {
-    /// What kind of failure this is.
+    /// The kind of failure, which says what the caller can change.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -136,7 +136,7 @@ impl Error {
 
 fn range_note(precision: &Precision) -> &'static str {
     match precision {
-        Precision::Fp16 => " (precision fp16: the largest float16 is 65504; fp32 has a larger range)",
+        Precision::Fp16 => " (precision fp16: the largest float16 is 65504; try fp32, which has a larger range)",
         Precision::Fp32 | Precision::Int8 => "",
     }
 }

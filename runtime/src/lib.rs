@@ -1,12 +1,12 @@
-//! SegVol on ONNX Runtime: from a bundle, a CT and prompts to a mask.
+//! Segments a CT scan with SegVol on ONNX Runtime: reads a bundle, a scan and prompts, and returns a mask.
 //!
 //! Research software, not a medical device.
 //!
-//! # Open, ask, save
+//! # Open, segment, save
 //!
-//! [`Model::open`] checks a bundle and makes one ONNX Runtime session per stage. [`Model::study`] prepares a scan: it is
-//! oriented, normalised and cropped once. [`Study::segment`] answers a [`Prompt`] with a [`Segmentation`], whose
-//! [`mask`](Segmentation::mask) lies on the scan's own grid.
+//! [`Model::open`] checks a bundle and opens its stages in ONNX Runtime. [`Model::study`] prepares a scan: it orients,
+//! normalises and crops it once. [`Study::segment`] takes a [`Prompt`] and returns a [`Segmentation`]. Its
+//! [`mask`](Segmentation::mask) has the shape and the affine of the scan's file.
 //!
 //! ```no_run
 //! use segvol::{Model, Options, Prompt, Provider, Volume};
@@ -21,9 +21,9 @@
 //!
 //! # Prompts
 //!
-//! A [`Prompt`] is any mix of a name, points and one box. Coordinates are voxels of the file unless
-//! [`Prompt::space`] says otherwise: see [`Space`]. A study keeps the image embeddings of its windows, so the next prompt
-//! for the same scan costs little. Several objects in one call share their windows:
+//! A [`Prompt`] combines a name, points and one box; one of them is enough. Coordinates are voxels of the file unless
+//! [`Prompt::space`] sets another [`Space`]. A study keeps the image embeddings of its windows, so the next prompt
+//! for the same scan is faster. Several objects in one call share their windows:
 //!
 //! ```no_run
 //! # use segvol::{Model, Options, PointLabel, Prompt, Volume};
@@ -38,8 +38,8 @@
 //!
 //! # Settings
 //!
-//! [`Options`] say how a bundle is opened: provider, precision, threads. [`StudyOptions`] say how a scan is segmented:
-//! orientation, profile, zoom-in, overlap, cache.
+//! [`Options`] configure how a bundle is opened: provider, precision, threads. [`StudyOptions`] configure how a scan is
+//! segmented: orientation, profile, zoom-in, overlap, cache.
 //!
 //! ```no_run
 //! use segvol::{Model, Options, Profile, StudyOptions, Volume};
@@ -52,8 +52,9 @@
 //!
 //! # Progress and cancelling
 //!
-//! [`Study::segment_observed`] calls an [`Observer`] after every window, on the caller's thread. If it breaks, the call ends
-//! with [`Error::Cancelled`]. The study can be used again.
+//! [`Study::segment_observed`] calls an [`Observer`] after every window, on the caller's thread. If the observer returns
+//! [`ControlFlow::Break`](std::ops::ControlFlow::Break), the call ends with [`Error::Cancelled`]. The study can still be
+//! used.
 //!
 //! ```no_run
 //! # use segvol::{Model, Options, Prompt, Volume};
@@ -73,8 +74,8 @@
 //!
 //! # Threads
 //!
-//! A [`Model`] is cheap to clone, and clones share the sessions. Models and studies may be used from any number of threads
-//! at once; calls wait for each other where they need the same session, and results do not depend on it.
+//! A [`Model`] is cheap to clone, and clones share the sessions. Any number of threads may use models and studies at the
+//! same time. Calls that need the same session wait for each other. Results do not depend on the order of the calls.
 //!
 //! ```no_run
 //! use segvol::{Model, Options, Prompt, Volume};
@@ -94,12 +95,13 @@
 //!
 //! # Errors
 //!
-//! Every error has a [`kind`](Error::kind): what the caller can change. Libraries never print, never fall back silently and
-//! never panic on input; what the user should know of a scan or an object is in its `warnings()`.
+//! [`Error::kind`] gives the kind of an error, which says what the caller can change. The library never prints, never
+//! replaces a requested provider or precision by another, and never panics on input. Problems that do not stop the work are
+//! in the `warnings()` of the scan, the study or the object.
 //!
 //! # Arrays
 //!
-//! Arrays are `[D, H, W]`, depth first, unless a name ends in `_xyz` or `_ijk`: those follow the file's axes. Lengths are
+//! Arrays are `[D, H, W]`, depth first. Only names that end in `_xyz` or `_ijk` follow the file's axes. Lengths are in
 //! millimetres. The maximum of a box is inclusive.
 
 mod bundle_files;

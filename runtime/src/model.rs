@@ -1,4 +1,4 @@
-//! A bundle, opened: sessions made once, shared by every study.
+//! An open bundle: its sessions are made once and shared by all studies.
 
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::provider::{PassedOver, Provider};
 use crate::stages::Stages;
 use crate::study::{Study, StudyOptions};
 
-/// A bundle, opened on a provider. Cheap to clone; clones share the sessions.
+/// An open bundle. It is cheap to clone, and clones share the sessions.
 ///
 /// # Example
 ///
@@ -45,14 +45,19 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a bundle: checks the hash of every file, then makes one session per stage.
+    /// Opens a bundle: checks the hash of every file, then opens every stage in ONNX Runtime.
     ///
     /// # Errors
     ///
-    /// [`Error::Bundle`] if the bundle is damaged, incomplete, not one, or without the precision that was asked for;
-    /// [`Error::Library`] if ONNX Runtime cannot be loaded; [`Error::ProviderMissing`] and [`Error::ProviderFailed`] if
-    /// the provider is not available; [`Error::Setting`] if an option is out of range; [`Error::Memory`] if there is not
-    /// enough memory.
+    /// - [`Error::Setting`] if an option is out of range.
+    /// - [`Error::Bundle`] if the folder is not a bundle, or the bundle is damaged, incomplete or lacks the requested
+    ///   precision.
+    /// - [`Error::Tokenizer`] if the bundle's tokenizer cannot be used.
+    /// - [`Error::Library`] if ONNX Runtime cannot be loaded.
+    /// - [`Error::ProviderMissing`] if the loaded library lacks the provider.
+    /// - [`Error::ProviderFailed`] if the provider cannot be started, or takes no node of a stage.
+    /// - [`Error::Stage`] if ONNX Runtime rejects a graph.
+    /// - [`Error::Memory`] if there is not enough memory.
     pub fn open(bundle: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         options.check()?;
         memory::check_available::<u8>("opening a bundle", 1 << 20)?;
@@ -88,17 +93,20 @@ impl Model {
         })
     }
 
-    /// Prepares a scan: orients, normalises and crops it. A volume may be given (`Volume`), so that its memory is free as soon
-    /// as it can be, or lent (`&Volume`), so that other studies can be made of it.
+    /// Prepares a scan: orients, normalises and crops it.
+    ///
+    /// A volume that is passed by value (`Volume`) is freed as soon as it has been oriented. A volume that is passed by
+    /// reference (`&Volume`) can be used for other studies too.
     ///
     /// # Errors
     ///
-    /// [`Error::Intensity`] if a voxel is not finite or all are equal; [`Error::Memory`] if there is not enough memory.
+    /// [`Error::Intensity`] if a voxel is NaN or infinite, or the scan has no contrast or too large a range of intensities;
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn study(&self, volume: impl Borrow<Volume>) -> Result<Study, Error> {
         self.study_with(volume, &StudyOptions::default())
     }
 
-    /// As [`Model::study`], with settings for this scan.
+    /// As [`Model::study`], with options for this scan.
     ///
     /// # Errors
     ///
@@ -113,25 +121,25 @@ impl Model {
         &self.options
     }
 
-    /// The stages, to be called one by one.
+    /// The stages, for callers that run them one by one.
     #[must_use]
     pub fn stages(&self) -> &Stages {
         &self.stages
     }
 
-    /// What the bundle holds.
+    /// The bundle's manifest, which describes its contents.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// SHA-256 of the bundle's manifest, which holds the hashes of all its files.
+    /// SHA-256 of the bundle's manifest, in hexadecimal. The manifest contains the hashes of all files of the bundle.
     #[must_use]
     pub fn manifest_sha256(&self) -> &str {
         &self.manifest_sha256
     }
 
-    /// The providers that [`Provider::Auto`] did not take, each with the reason; empty if another was asked for.
+    /// The providers that [`Provider::Auto`] did not choose, each with the reason. Empty if a provider was requested by name.
     #[must_use]
     pub fn passed_over(&self) -> &[PassedOver] {
         &self.passed_over

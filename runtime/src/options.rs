@@ -1,4 +1,4 @@
-//! How a bundle is opened.
+//! Options for opening a bundle.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,22 +9,23 @@ use crate::error::Error;
 use crate::onnxruntime::provider::ProviderOptions;
 use crate::provider::Provider;
 
-/// How a bundle is opened. See [`StudyOptions`](crate::StudyOptions) for how a scan is segmented.
+/// Options for opening a bundle. [`StudyOptions`](crate::StudyOptions) has the options for segmenting a scan.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Where the graphs run.
+    /// The provider that runs the graphs.
     pub provider: Provider,
-    /// Stages that run elsewhere. A provider here is never [`Provider::Auto`].
+    /// Stages that run on another provider than [`provider`](Self::provider). [`Provider::Auto`] is not allowed here.
     pub stage_providers: BTreeMap<Stage, Provider>,
-    /// How the providers are set up.
+    /// The options of the providers.
     pub provider_options: ProviderOptions,
-    /// Which of the bundle's precisions is run. If `None`: float16 on a GPU with float16 arithmetic, float32 elsewhere;
-    /// another one only if the bundle lacks it, and int8 last.
+    /// The precision to run, one of the bundle's. If `None`: float16 on CUDA and TensorRT, float32 on other providers. If
+    /// the bundle lacks that one, another one is chosen, int8 last.
     pub precision: Option<Precision>,
-    /// Threads per graph; if `None`, as many as there are cores.
+    /// Number of threads per graph. If `None`, one per core.
     pub threads: Option<usize>,
-    /// ONNX Runtime's library file; if `None`, it is searched for.
+    /// ONNX Runtime's library file. If `None`: the file that the environment variable `ORT_DYLIB_PATH` names, else the file
+    /// beside the running program, else the file that the dynamic loader finds.
     pub library: Option<PathBuf>,
 }
 
@@ -36,7 +37,7 @@ impl Options {
         self
     }
 
-    /// Runs one stage on a provider of its own.
+    /// Runs one stage on another provider.
     #[must_use]
     pub fn stage_provider(mut self, stage: Stage, provider: Provider) -> Self {
         self.stage_providers.insert(stage, provider);
@@ -76,7 +77,7 @@ impl Options {
             return Err(Error::Setting { name: "threads", expected: "at least 1", found: "0".to_owned() });
         }
         if self.stage_providers.values().any(|&provider| provider == Provider::Auto) {
-            let expected = "the provider's name: only all stages together can be left to `auto`";
+            let expected = "the name of a provider (`auto` can only choose for all stages together)";
             return Err(Error::Setting { name: "stage provider", expected, found: "auto".to_owned() });
         }
         Ok(())

@@ -1,7 +1,7 @@
-//! Execution providers by name: where the graphs run.
+//! Execution providers by name. A provider is a part of ONNX Runtime that runs graphs on some hardware.
 //!
-//! A provider that was requested and is missing is an error; so is one that takes no node of a stage it was requested for.
-//! Only [`Provider::Auto`] may choose; the report says what it chose and why it passed over the others.
+//! It is an error if a requested provider is missing, or if it takes no node of a stage it was requested for. Only
+//! [`Provider::Auto`] may choose; the report says what it chose and why it did not choose the others.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub use crate::onnxruntime::provider::{
     TensorRtOptions, WebGpuOptions, WebGpuValidation, XnnpackOptions,
 };
 
-/// Where the graphs run.
+/// The part of ONNX Runtime that runs the graphs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
@@ -25,9 +25,9 @@ pub enum Provider {
     Cpu,
     /// NVIDIA GPUs through CUDA.
     Cuda,
-    /// NVIDIA GPUs through TensorRT, CUDA taking what TensorRT leaves.
+    /// NVIDIA GPUs through TensorRT. Nodes that TensorRT does not take run on CUDA.
     TensorRt,
-    /// Intel's OpenVINO; on processors of other makers too.
+    /// Intel's OpenVINO, which also runs on processors of other makers.
     OpenVino,
     /// Apple's Core ML.
     CoreMl,
@@ -44,7 +44,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Every provider that can be asked for.
+    /// Every provider that can be requested.
     pub const ALL: [Self; 11] = [
         Self::Auto,
         Self::Cpu,
@@ -59,23 +59,24 @@ impl Provider {
         Self::WebGpu,
     ];
 
-    /// What [`Provider::Auto`] tries, in this order: those that run a float32 graph as it stands, at once.
+    /// The providers that [`Provider::Auto`] tries, in this order: those that run a float32 graph unchanged, without minutes
+    /// of compilation.
     pub const AUTO: [Self; 5] = [Self::Cuda, Self::Rocm, Self::DirectMl, Self::OpenVino, Self::Cpu];
 
-    /// Why [`Provider::Auto`] leaves a provider out; nothing for those of [`Provider::AUTO`].
+    /// Why [`Provider::Auto`] never tries a provider; `None` for those of [`Provider::AUTO`] and for `Auto` itself.
     #[must_use]
     pub fn left_out_of_auto(self) -> Option<&'static str> {
         match self {
-            Self::TensorRt => Some("builds engines for minutes"),
-            Self::MigraphX => Some("compiles for minutes"),
+            Self::TensorRt => Some("takes minutes to build its engines"),
+            Self::MigraphX => Some("takes minutes to compile the graphs"),
             Self::CoreMl => Some("may compute in float16"),
-            Self::Xnnpack => Some("has few of the operators"),
-            Self::WebGpu => Some("young, and never run with this model"),
+            Self::Xnnpack => Some("supports few of the operators"),
+            Self::WebGpu => Some("new, and never tested with this model"),
             _ => None,
         }
     }
 
-    /// The word for it on the command line and in reports.
+    /// The provider's name on the command line and in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -111,20 +112,20 @@ impl std::str::FromStr for Provider {
     }
 }
 
-/// How many nodes of a stage's graph each provider took, by ONNX Runtime's name for the provider.
+/// Number of nodes of a stage's graph that each provider took, by ONNX Runtime's name for the provider.
 ///
-/// Counted in the graph as ONNX Runtime runs it, after its own fusions.
+/// The nodes are those of the graph that ONNX Runtime runs, after its own fusions.
 pub type Placement = BTreeMap<String, usize>;
 
-/// Nodes that went to the CPU though another provider was asked for: their names, by operator.
+/// Nodes that run on the CPU although another provider was requested: their names, by operator.
 pub type LeftToCpu = BTreeMap<String, Vec<String>>;
 
-/// A provider that [`Provider::Auto`] did not take.
+/// A provider that [`Provider::Auto`] did not choose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PassedOver {
     /// The provider.
     pub provider: Provider,
-    /// Why not.
+    /// Why it was not chosen.
     pub reason: String,
 }
 
@@ -137,7 +138,7 @@ mod tests {
         for provider in Provider::ALL.into_iter().filter(|&provider| provider != Provider::Auto) {
             assert_ne!(Provider::AUTO.contains(&provider), provider.left_out_of_auto().is_some(), "{provider}");
         }
-        assert_eq!(Provider::AUTO.last(), Some(&Provider::Cpu), "the CPU is always there");
+        assert_eq!(Provider::AUTO.last(), Some(&Provider::Cpu), "the CPU is always available");
     }
 
     #[test]
@@ -146,6 +147,6 @@ mod tests {
             assert_eq!(provider.name().parse(), Ok(provider));
             assert_eq!(serde_json::to_string(&provider).expect("JSON"), format!("{:?}", provider.name()));
         }
-        assert!("gpu".parse::<Provider>().expect_err("no provider").contains("tensorrt"));
+        assert!("gpu".parse::<Provider>().expect_err("not a provider").contains("tensorrt"));
     }
 }

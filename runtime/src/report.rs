@@ -1,4 +1,4 @@
-//! What was done, for a record: objects, windows, times, provider, warnings.
+//! The report of a segmentation: objects, windows, times, provider, warnings.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -17,64 +17,65 @@ use crate::prompt::Prompt;
 use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
 use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, WindowCounts};
 
-/// The layout of a report.
+/// The version of the report's layout.
 const SCHEMA_VERSION: u32 = 1;
 
-/// What a segmentation did.
+/// The report of one call to a study, written as JSON.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Version of this layout.
     pub schema_version: u32,
     /// The program that made the mask, with its version.
     pub tool: String,
-    /// The bundle.
+    /// The bundle that was used.
     pub bundle: BundleReport,
-    /// Where the graphs ran.
+    /// The provider that ran the graphs.
     pub provider: ProviderReport,
     /// The scan.
     pub image: ImageReport,
     /// The settings that the result depends on.
     pub settings: SettingsReport,
-    /// One entry per object, in the prompts' order; the label of the first is 1.
+    /// One entry per object, in the order of the prompts. The first object has label 1.
     pub objects: Vec<ObjectReport>,
-    /// Windows and times of the whole call.
+    /// Windows and times of the study, since it was made.
     #[serde(flatten)]
     pub statistics: Statistics,
-    /// What the user should know.
+    /// Warnings about the scan and the precision.
     pub warnings: Vec<String>,
 }
 
-/// Which bundle made the mask.
+/// The bundle that made the mask.
 #[derive(Debug, Clone, Serialize)]
 pub struct BundleReport {
     /// The bundle's folder.
     pub path: String,
-    /// SHA-256 of its manifest, which holds the hashes of all its files.
+    /// SHA-256 of the manifest, in hexadecimal. The manifest contains the hashes of all files of the bundle.
     pub manifest_sha256: String,
-    /// The checkpoint that it was made from.
+    /// The checkpoint that the bundle was made from.
     pub source: Source,
 }
 
-/// Where the graphs ran.
+/// The provider that ran the graphs.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProviderReport {
-    /// The provider that was asked for.
+    /// The requested provider, `auto` included.
     pub asked: &'static str,
-    /// The provider that the sessions were opened on.
+    /// The provider that the sessions were opened on, except those of stages with another provider.
     pub used: &'static str,
-    /// The provider of every stage: `used`, but where the stage was put elsewhere.
+    /// The provider of each stage: `used`, or the one that the options set for the stage.
     pub stages: BTreeMap<Stage, Provider>,
-    /// The providers that `auto` did not take, each with the reason.
+    /// The providers that `auto` did not choose, each with the reason.
     pub passed_over: Vec<PassedOver>,
-    /// The bundle's precision that was asked for; none if it was left to the provider.
+    /// The requested precision; `None` if it was chosen by the provider.
     pub precision_asked: Option<Precision>,
     /// The precision that the sessions were opened at.
     pub precision: Precision,
-    /// The element type of the image encoder's matrix products: a provider may have none for the precision.
+    /// The element type of the image encoder's matrix products: `float32`, `float16` or `int8`. It differs from `precision` if
+    /// the provider has no arithmetic for that precision.
     pub arithmetic: &'static str,
-    /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
+    /// Number of graph nodes that each provider took, per stage, as ONNX Runtime recorded it.
     pub nodes: BTreeMap<Stage, Placement>,
-    /// Nodes that were left to the CPU in stages that another provider was asked for: names by operator.
+    /// Nodes that run on the CPU although another provider was requested, per stage: their names, by operator.
     pub left_to_cpu: BTreeMap<Stage, LeftToCpu>,
     /// Version and build of ONNX Runtime.
     pub onnxruntime: String,
@@ -83,26 +84,26 @@ pub struct ProviderReport {
 /// The scan.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageReport {
-    /// Voxels per axis of the file.
+    /// Voxels per axis of the file, `(i, j, k)`.
     pub shape_xyz: [usize; 3],
-    /// Distance between voxels, in millimetres.
+    /// Distance between voxel centres per axis of the file, in millimetres.
     pub spacing_mm: [f64; 3],
     /// First voxel of the crop in the oriented scan, `(d, h, w)`.
     pub crop_start_dhw: [usize; 3],
-    /// Voxels of the crop.
+    /// Voxels per axis of the crop, `(d, h, w)`.
     pub crop_shape_dhw: [usize; 3],
 }
 
-/// The settings that a result depends on.
+/// The settings that the result depends on.
 #[derive(Debug, Clone, Serialize)]
 pub struct SettingsReport {
-    /// Which axes the model saw.
+    /// The axes that the model saw.
     pub orientation: Orientation,
-    /// How windows and prompts of the zoom-in pass were chosen.
+    /// How the windows and prompts of the zoom-in pass were chosen.
     pub profile: Profile,
     /// Whether the zoom-in pass ran.
     pub zoom_in: bool,
-    /// Share of a window that the next one covers too.
+    /// The overlap of neighbouring windows, as a fraction of the window per axis.
     pub overlap: f64,
 }
 
@@ -111,29 +112,32 @@ pub struct SettingsReport {
 pub struct ObjectReport {
     /// The object's name.
     pub name: String,
-    /// Its value in the label map.
+    /// The object's value in the label map.
     pub label: usize,
-    /// Its prompt, as given.
+    /// The object's prompt, as given.
     pub prompt: Prompt,
-    /// Voxels of its own mask, before overlaps are settled.
+    /// Number of voxels in the object's own mask, which may overlap with other objects' masks.
     pub voxels: VoxelCounts,
-    /// Volume of its own mask, in millilitres.
+    /// Volume of the object's own mask, in millilitres.
     pub volume_ml: f64,
-    /// Bounding box of its own mask in voxels of the file, least and greatest (inclusive); none if it is empty.
+    /// Bounding box of the object's own mask in voxels of the file, minimum and maximum, both inclusive. `None` if the mask is
+    /// empty.
     pub bounding_box_ijk: Option<[[usize; 3]; 2]>,
-    /// Where the zoom-in pass looked, in voxels of the crop, `(d, h, w)`, least and greatest (inclusive).
+    /// The region of the zoom-in pass in voxels of the crop, `(d, h, w)`, minimum and maximum, both inclusive. `None` if there
+    /// was no zoom-in pass, or no voxel was positive after the zoom-out pass.
     pub region_dhw: Option<[[usize; 3]; 2]>,
-    /// What became of its zoom-in windows.
+    /// Number of windows of the zoom-in pass.
     pub windows: WindowCounts,
-    /// How much its own mask and the truth share; absent where there is no truth.
+    /// Dice score of the object's own mask and the ground truth, in [0, 1]. `None`, and absent from the JSON, if there is no
+    /// ground truth for the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dice: Option<f64>,
-    /// What the user should know of it.
+    /// Warnings about the object.
     pub warnings: Vec<String>,
 }
 
 impl Report {
-    /// The record of one call to a study.
+    /// The report of one call to `study`. `prompts` and `segmentations` are those of the call, in the same order.
     #[must_use]
     pub fn new(model: &Model, study: &Study, prompts: &[Prompt], segmentations: &[Segmentation]) -> Self {
         let (options, settings) = (model.options(), study.options());
@@ -179,7 +183,8 @@ impl Report {
         }
     }
 
-    /// Scores the objects that the truth knows by name.
+    /// Sets [`ObjectReport::dice`] of the objects whose names the ground truth contains. `segmentations` are those that the
+    /// report was made from, in the same order.
     ///
     /// # Errors
     ///
@@ -191,11 +196,11 @@ impl Report {
         Ok(())
     }
 
-    /// Writes the report as JSON. The file appears whole or not at all.
+    /// Writes the report as JSON. The write is atomic: the file appears complete or not at all.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// The operating system's [`io::Error`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let json = self.to_json()?;
         atomic_file::write(path, |mut file| file.write_all(json.as_bytes()))
@@ -205,7 +210,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// Never in practice: every field has a JSON form.
+    /// [`serde_json::Error`], but never in practice: every field can be written as JSON.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');

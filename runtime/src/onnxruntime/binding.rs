@@ -1,8 +1,8 @@
-//! Tensors that stay where they are computed: bound to the output of one session and the input of the next.
+//! Tensors that stay where they are computed: they are bound to the output of one session and the input of the next.
 //!
-//! A GPU's image embedding (2048 × 768 values for the released model) goes from encoder to decoder without a way
-//! through the host; the decoder's low-resolution logits are all that comes back. The same code runs with the
-//! processor's memory, where tests compare it with runs that bind nothing.
+//! On a GPU, the image embedding (2048 × 768 values for the released model) goes from encoder to decoder without a copy to
+//! the host; only the decoder's low-resolution logits are copied back. The same code also runs in the processor's memory,
+//! where tests compare it with runs that bind no tensors.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session, SessionInputValue};
 use ort::value::{DynTensor, Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, TensorRef};
 
-/// Where bound tensors lie. `fixed` keeps those of the image encoder at one address in every run.
+/// The memory of bound tensors. `fixed` keeps the tensors of the image encoder at the same address in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In the processor's memory.
@@ -22,7 +22,7 @@ pub(crate) enum Place {
     },
     /// In the memory of an NVIDIA GPU.
     Cuda {
-        /// Which one, counted from 0.
+        /// The number of the GPU, counted from 0.
         device: u16,
         /// See [`Place`].
         fixed: bool,
@@ -36,7 +36,7 @@ impl Place {
         }
     }
 
-    /// Memory of the place.
+    /// An allocator for this memory.
     fn device(self, session: &Session) -> ort::Result<Allocator> {
         match self {
             Self::Cpu { .. } => Ok(Allocator::default()),
@@ -48,7 +48,7 @@ impl Place {
         }
     }
 
-    /// The host's memory, of the kind that is copied to from the place the fastest.
+    /// An allocator for the kind of host memory that is fastest to copy to from this memory.
     fn host(self, session: &Session) -> ort::Result<Allocator> {
         match self {
             Self::Cpu { .. } => Ok(Allocator::default()),
@@ -66,7 +66,7 @@ impl Place {
 pub(crate) struct DeviceTensor(Arc<DynTensor>);
 
 impl DeviceTensor {
-    /// Its values, copied to the host and widened to float32.
+    /// Copies the values to the host, and converts them to float32.
     pub(crate) fn to_f32(&self) -> ort::Result<Vec<f32>> {
         let host = self.0.to(AllocationDevice::CPU, 0)?;
         if *host.data_type() == TensorElementType::Float16 {
@@ -77,14 +77,14 @@ impl DeviceTensor {
         Ok(values.to_vec())
     }
 
-    /// Bytes that it holds on its device.
+    /// Size of the values on the device, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let elements = self.0.shape().num_elements();
-        self.0.data_type().byte_size(elements).expect("an embedding is of float32 or float16, whose size is known")
+        self.0.data_type().byte_size(elements).expect("an embedding is float32 or float16, whose size is known")
     }
 }
 
-/// A tensor that enters a graph: its shape, and its values in row-major order.
+/// An input tensor of a graph: its shape, and its values in row-major order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Input<'a> {
     /// float32 on the host.
@@ -93,12 +93,12 @@ pub(crate) enum Input<'a> {
     F16(&'a [usize], &'a [f16]),
     /// int64 on the host.
     I64(&'a [usize], &'a [i64]),
-    /// A tensor that lies where the session's tensors are bound.
+    /// A tensor in the memory where the session's tensors are bound.
     Device(&'a DeviceTensor),
 }
 
 impl<'a> Input<'a> {
-    /// The tensor as a session takes it, without a copy.
+    /// The tensor as an input of a session, without a copy.
     pub(super) fn borrowed(self) -> ort::Result<SessionInputValue<'a>> {
         Ok(match self {
             Self::F32(shape, values) => TensorRef::from_array_view((shape, values))?.into(),
@@ -109,7 +109,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The bindings of one session, made once and kept: every new one would take memory of its own.
+/// The bindings of one session. They are made once and kept, because each new binding would use more memory.
 #[derive(Debug)]
 pub(crate) struct Bindings {
     place: Place,
@@ -122,7 +122,7 @@ impl Bindings {
         Ok(Self { place, binding: session.create_binding()?, buffers: None })
     }
 
-    /// Runs a graph of one input; its output stays in the place.
+    /// Runs a graph with one input and one output. The output stays in the place.
     pub(crate) fn run_to_device(
         &mut self,
         session: &mut Session,
@@ -135,7 +135,7 @@ impl Bindings {
         let mut result = DynTensor::new(&device, element, output_shape)?;
         if !self.place.fixed() {
             self.binding.bind_input(input, &values)?;
-            // One tensor per run: a binding to the device alone would hand out the same memory again and again.
+            // One tensor per run: if only the device were bound, every run would use the same memory.
             self.binding.bind_output(output, &mut result)?;
             self.run(session)?;
             self.binding.clear();
@@ -158,14 +158,15 @@ impl Bindings {
         Ok(DeviceTensor(Arc::new(result)))
     }
 
-    /// Copies between host and device may still be under way when a call that asked for them returns.
+    /// Runs a bound graph. Copies between host and device may continue after the call that started them has returned, so the
+    /// inputs and outputs are synchronized.
     fn run(&self, session: &mut Session) -> ort::Result<()> {
         self.binding.synchronize_inputs()?;
         session.run_binding(&self.binding)?;
         self.binding.synchronize_outputs()
     }
 
-    /// Runs a graph; its one output comes back to the host.
+    /// Runs a graph with one output, and copies the output to the host.
     pub(crate) fn run_to_host(
         &mut self,
         session: &mut Session,
@@ -190,8 +191,8 @@ impl Bindings {
     }
 }
 
-/// A tensor of its own on the host. Binding a borrowed one where it lies makes `ort` 2.0.0-rc.15 wait for itself for ever:
-/// it copies the tensor through a session under a lock, and binds the same borrowed tensor to that session first.
+/// A tensor on the host that owns its values. Binding a borrowed tensor makes `ort` 2.0.0-rc.15 deadlock: it copies the
+/// tensor through a session under a lock, and first binds the same borrowed tensor to that session.
 fn owned<T: PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(
     shape: &[usize],
     values: &[T],
@@ -199,7 +200,7 @@ fn owned<T: PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(
     Tensor::from_array((shape, values.to_vec()))
 }
 
-/// The element type of an output; float32 if the graph has no such output, which the run then says.
+/// The element type of an output. It is float32 if the graph has no such output; the run then fails and names it.
 fn element_type(outputs: &[Outlet], name: &str) -> TensorElementType {
     let output = outputs.iter().find(|output| output.name() == name);
     output.and_then(|output| output.dtype().tensor_type()).unwrap_or(TensorElementType::Float32)

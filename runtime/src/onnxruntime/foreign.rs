@@ -1,28 +1,29 @@
-//! What libraries say of themselves before, or without, ONNX Runtime's help: a version, a GPU's kind.
+//! Reads versions of libraries, and a GPU's compute capability, without ONNX Runtime.
 //!
-//! Every call here goes through a symbol that the library has had, with this signature, since its first release.
+//! Every function that is called here has had the same name and signature since the library's first release.
 
 use std::ffi::{CStr, c_int};
 use std::path::Path;
 
 use libloading::Library;
 
-/// The version that an ONNX Runtime library gives, such as `1.32.0`.
+/// The version of an ONNX Runtime library, such as `1.32.0`.
 pub(crate) fn onnxruntime_version(path: &Path) -> Result<String, libloading::Error> {
-    // SAFETY: loading runs the library's constructors; it is the one that the user named or the system has, and is
-    // loaded by `ort` all the same.
+    // SAFETY: loading runs the library's constructors. The library is the one that the user named or the system has, and
+    // `ort` loads the same file.
     let library = unsafe { Library::new(path) }?;
     // SAFETY: the symbol's type since ONNX Runtime 1.0: `const OrtApiBase* OrtGetApiBase(void)`.
     let base = unsafe { library.get::<unsafe extern "system" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }?;
-    // SAFETY: it gives a pointer to a static struct, whose function gives a static zero-terminated string.
+    // SAFETY: it returns a pointer to a static struct, whose function returns a static zero-terminated string.
     let version = unsafe { CStr::from_ptr(((*base()).GetVersionString)()) };
     let version = version.to_string_lossy().into_owned();
-    // ONNX Runtime starts threads that must not lose their code.
+    // ONNX Runtime starts threads, whose code must not be unloaded.
     std::mem::forget(library);
     Ok(version)
 }
 
-/// The version of TensorRT that the dynamic loader finds: major, minor, patch.
+/// The version of the TensorRT library that the dynamic loader finds: major, minor, patch. `None` if there is none, or its
+/// version cannot be read.
 pub(super) fn tensorrt_version() -> Option<[u32; 3]> {
     let names = if cfg!(target_os = "windows") { ["nvinfer_10.dll"; 1] } else { ["libnvinfer.so.10"; 1] };
     names.into_iter().find_map(|name| {
@@ -37,7 +38,8 @@ pub(super) fn tensorrt_version() -> Option<[u32; 3]> {
     })
 }
 
-/// TensorRT 10 and later count 10000, 100, 1; earlier ones 1000, 100, 1.
+/// TensorRT 10 and later encode a version as `10000 * major + 100 * minor + patch`, earlier versions as
+/// `1000 * major + 100 * minor + patch`.
 fn decode_tensorrt_version(number: u32) -> Option<[u32; 3]> {
     match number {
         10_0000.. => Some([number / 10_000, number / 100 % 100, number % 100]),
@@ -46,10 +48,10 @@ fn decode_tensorrt_version(number: u32) -> Option<[u32; 3]> {
     }
 }
 
-/// CUDA's names for what is asked of a device (cuda.h, `CUdevice_attribute`).
+/// CUDA's numbers for the attributes major and minor compute capability (cuda.h, `CUdevice_attribute`).
 const COMPUTE_CAPABILITY: [c_int; 2] = [75, 76];
 
-/// A GPU's compute capability, major and minor.
+/// A GPU's compute capability, major and minor. `None` if there is no driver or no such GPU.
 pub(super) fn compute_capability(device: u16) -> Option<[u32; 2]> {
     let name = if cfg!(target_os = "windows") { "nvcuda.dll" } else { "libcuda.so.1" };
     // SAFETY: loading runs the driver's constructors; ONNX Runtime's CUDA provider loads the same file.
@@ -86,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tensorrts_two_ways_to_count_are_told_apart() {
+    fn both_encodings_of_tensorrts_version_are_decoded() {
         assert_eq!(decode_tensorrt_version(101_401), Some([10, 14, 1]));
         assert_eq!(decode_tensorrt_version(8601), Some([8, 6, 1]));
         assert_eq!(decode_tensorrt_version(7), None);
     }
 
     #[test]
-    fn a_file_that_is_no_library_has_no_version() {
+    fn a_missing_library_has_no_version() {
         assert!(onnxruntime_version(Path::new("/nonexistent/libonnxruntime.so")).is_err());
     }
 }

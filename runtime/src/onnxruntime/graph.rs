@@ -1,4 +1,4 @@
-//! One graph by itself, fed with tensors by name: what a measurement, or a comparison stage by stage, needs.
+//! Runs a single graph with named tensors, for measurements and for comparisons of single stages.
 
 use std::path::Path;
 
@@ -16,21 +16,21 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::provider::{Placement, Provider};
 
-/// A tensor that enters or leaves a graph, row by row.
+/// An input or output tensor of a graph, with values in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tensor {
-    /// float32; what a graph has in float16 is narrowed on the way in and widened on the way out.
+    /// float32. If the graph's tensor is float16, inputs are rounded to float16 and outputs are converted to float32.
     Float {
         /// Elements per axis.
         shape: Vec<usize>,
-        /// As many values as the product of the axes.
+        /// The values; their number is the product of `shape`.
         values: Vec<f32>,
     },
     /// int64.
     Int {
         /// Elements per axis.
         shape: Vec<usize>,
-        /// As many values as the product of the axes.
+        /// The values; their number is the product of `shape`.
         values: Vec<i64>,
     },
 }
@@ -56,7 +56,7 @@ impl Tensor {
         }
     }
 
-    /// The values of a float32 tensor; none of another.
+    /// The values of a float32 tensor; `None` for other types.
     #[must_use]
     pub fn floats(&self) -> Option<&[f32]> {
         match self {
@@ -65,7 +65,7 @@ impl Tensor {
         }
     }
 
-    /// The values of an int64 tensor; none of another.
+    /// The values of an int64 tensor; `None` for other types.
     #[must_use]
     pub fn ints(&self) -> Option<&[i64]> {
         match self {
@@ -75,7 +75,7 @@ impl Tensor {
     }
 }
 
-/// One graph, opened on a provider.
+/// A single graph, opened on a provider.
 pub struct GraphSession {
     stage: Stage,
     provider: Provider,
@@ -83,13 +83,17 @@ pub struct GraphSession {
 }
 
 impl GraphSession {
-    /// Opens one stage of the bundle in `dir`, and no other. The files' hashes are not looked at.
+    /// Opens a single stage of the bundle in `dir`. The hashes of its files are not checked.
     ///
     /// # Errors
     ///
-    /// [`Error::Bundle`] if the bundle lacks the stage; [`Error::Library`], [`Error::ProviderMissing`] and
-    /// [`Error::ProviderFailed`] as for [`crate::Model::open`], the last also if the provider takes no node of this
-    /// stage; [`Error::Stage`] if ONNX Runtime refuses the graph.
+    /// - [`Error::Setting`] if an option is out of range.
+    /// - [`Error::Bundle`] if the bundle lacks the stage or the requested precision.
+    /// - [`Error::Library`] if ONNX Runtime cannot be loaded.
+    /// - [`Error::ProviderMissing`] if the loaded library lacks the provider.
+    /// - [`Error::ProviderFailed`] if the provider cannot be started, or takes no node of this stage.
+    /// - [`Error::Stage`] if ONNX Runtime rejects the graph.
+    /// - [`Error::Memory`] if there is not enough memory.
     pub fn open_stage(dir: &Path, manifest: &Manifest, stage: Stage, options: &Options) -> Result<Self, Error> {
         open_by(options, stage, |provider| {
             let precision = precision::choose(manifest, dir, options.precision, provider)?;
@@ -98,7 +102,7 @@ impl GraphSession {
         })
     }
 
-    /// Opens any graph, whose failures are told under the name of `stage`.
+    /// Opens any graph. Its errors name `stage`.
     ///
     /// # Errors
     ///
@@ -107,7 +111,7 @@ impl GraphSession {
         open_by(options, stage, |provider| Self::open_on(file, stage, provider, options, &[]))
     }
 
-    /// As [`GraphSession::open`], on one provider, for a graph that takes `inputs`.
+    /// As [`GraphSession::open`], on the given provider, for a graph with the inputs `inputs`.
     pub(crate) fn open_on(
         file: &Path,
         stage: Stage,
@@ -137,7 +141,7 @@ impl GraphSession {
         self.provider
     }
 
-    /// Nodes of the graph per provider, as ONNX Runtime placed them.
+    /// Number of graph nodes that each provider took, as ONNX Runtime recorded it.
     #[must_use]
     pub fn placement(&self) -> Placement {
         self.session.placement()
@@ -149,11 +153,11 @@ impl GraphSession {
         library::library_info()
     }
 
-    /// Runs the graph; gives its outputs with their names, in the graph's order.
+    /// Runs the graph with named inputs. Returns its outputs with their names, in the graph's order.
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if a tensor's values do not fill its shape, or with what ONNX Runtime said.
+    /// [`Error::Stage`] if the number of a tensor's values does not match its shape, or if ONNX Runtime fails.
     pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
         let stage = self.stage;
         let failed = |error: ort::Error| Error::Stage { stage, reason: error.to_string() };
@@ -187,7 +191,8 @@ impl GraphSession {
 }
 
 fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
-    let sizes = |shape: &ort::value::Shape| shape.iter().map(|&n| usize::try_from(n).unwrap_or_default()).collect();
+    let size = |&n: &i64| usize::try_from(n).expect("a tensor that was computed has no unknown axis");
+    let sizes = |shape: &ort::value::Shape| shape.iter().map(size).collect();
     if let Ok((shape, values)) = value.try_extract_tensor::<f16>() {
         return Ok(Tensor::Float { shape: sizes(shape), values: values.iter().map(|value| value.to_f32()).collect() });
     }
@@ -198,7 +203,7 @@ fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
     Ok(Tensor::Float { shape: sizes(shape), values: values.to_vec() })
 }
 
-/// What the provider of the stage opens; of `auto`, the first that can be used.
+/// Opens on the provider of the stage; with `auto`, on the first provider that can be used.
 fn open_by<T>(options: &Options, stage: Stage, open: impl Fn(Provider) -> Result<T, Error>) -> Result<T, Error> {
     options.check()?;
     library::environment(options.library.as_deref())?;

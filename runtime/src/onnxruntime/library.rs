@@ -1,4 +1,4 @@
-//! ONNX Runtime's library, and the one environment that a process has of it.
+//! Loads ONNX Runtime's library, and makes its environment. A process has one of each.
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ pub(crate) use ort::environment::Environment;
 use super::foreign::onnxruntime_version;
 use crate::error::Error;
 
-/// What the library file is called where the operating system looks for it by itself.
+/// The name of the library file that the operating system's dynamic loader searches for.
 pub const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
     "onnxruntime.dll"
 } else if cfg!(target_os = "macos") {
@@ -18,30 +18,30 @@ pub const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
     "libonnxruntime.so"
 };
 
-/// Names the library file when [`crate::Options::library`] does not.
+/// The environment variable that names the library file if [`crate::Options::library`] is `None`.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
-/// ONNX Runtime allows one environment per process, and one library: the first that is opened stays.
+/// ONNX Runtime allows one environment and one library per process: the first that is opened is kept.
 static ENVIRONMENT: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
-/// The process's environment, made from `library` at the first call.
+/// The environment of this process. The first call makes it from `library`.
 ///
-/// Where no `library` is given: the file that `ORT_DYLIB_PATH` names, else `libonnxruntime.so` beside the running
-/// program, else wherever the dynamic loader finds it.
+/// If `library` is `None`: from the file that `ORT_DYLIB_PATH` names, else from `libonnxruntime.so` beside the running
+/// program, else from the file that the dynamic loader finds.
 ///
 /// # Errors
 ///
-/// [`Error::Library`] if the library cannot be loaded, is too old, or another one is loaded already.
+/// [`Error::Library`] if the library cannot be loaded or is too old, or another one is already loaded.
 pub(crate) fn environment(library: Option<&Path>) -> Result<Environment, Error> {
     load(library_path(library)?, library.is_some())
 }
 
-/// `asked` is false where any library will do.
+/// `asked` is true if the caller requested this library, so that no other one may be used.
 fn load(path: PathBuf, asked: bool) -> Result<Environment, Error> {
     let mut current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((loaded, environment)) = &*current {
         if asked && *loaded != path {
-            let reason = format!("this process has loaded `{}` already, and can load only one", loaded.display());
+            let reason = format!("this process has already loaded `{}`, and can load only one", loaded.display());
             return Err(Error::Library { path, reason });
         }
         return Ok(environment.clone());
@@ -57,7 +57,7 @@ fn load(path: PathBuf, asked: bool) -> Result<Environment, Error> {
     Ok(environment)
 }
 
-/// As [`environment`], of a candidate: a file, or a bare name that the dynamic loader is to find.
+/// As [`environment`], for a candidate: a path, or only a file name that the dynamic loader searches for.
 pub(crate) fn environment_of(candidate: &Path) -> Result<Environment, Error> {
     if candidate.components().count() > 1 { environment(Some(candidate)) } else { load(candidate.to_owned(), true) }
 }
@@ -75,7 +75,7 @@ fn library_path(asked: Option<&Path>) -> Result<PathBuf, Error> {
     Ok(beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from(LIBRARY_NAME)))
 }
 
-/// What the dynamic loader said, which `ort` keeps one level down.
+/// The dynamic loader's message, which is the source of `ort`'s error.
 fn load_reason(error: &ort::LoadDynamicError) -> String {
     let detail = match error {
         ort::LoadDynamicError::Dlopen { error, .. } => error.source().map(ToString::to_string),
@@ -84,18 +84,18 @@ fn load_reason(error: &ort::LoadDynamicError) -> String {
     detail.unwrap_or_else(|| error.to_string())
 }
 
-/// What the loaded library says of itself: version, commit and build flags.
+/// Version, commit and build flags of the loaded library.
 pub(crate) fn library_info() -> String {
     ort::info().to_owned()
 }
 
-/// The library that this process has loaded; none before one is.
+/// The library that this process has loaded; `None` if it has not loaded one.
 pub(crate) fn loaded_path() -> Option<PathBuf> {
     let current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     current.as_ref().map(|(path, _)| path.clone())
 }
 
-/// The loaded library's version, such as `1.32.0`; `unknown` before one is loaded.
+/// The loaded library's version, such as `1.32.0`; `unknown` if no library is loaded, or it cannot be read.
 pub(crate) fn library_version() -> String {
     let version = loaded_path().and_then(|path| onnxruntime_version(&path).ok());
     version.unwrap_or_else(|| "unknown".to_owned())

@@ -1,7 +1,7 @@
-//! Everything that names `ort`, and all `unsafe` code of the runtime: the library, sessions, tensors, providers.
+//! All code that uses `ort`, and all `unsafe` code of the runtime: the library, sessions, tensors, providers.
 
 pub(crate) mod binding;
-#[allow(unsafe_code)] // Asks libraries for their version before ONNX Runtime can, and a GPU for its kind.
+#[allow(unsafe_code)] // Reads versions of libraries before ONNX Runtime is loaded, and a GPU's compute capability.
 mod foreign;
 pub(crate) mod graph;
 pub(crate) mod library;

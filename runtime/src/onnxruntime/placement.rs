@@ -1,7 +1,7 @@
-//! Which provider took which node: ONNX Runtime's graph-assignment record.
+//! Reads ONNX Runtime's graph-assignment record: which provider took which node.
 //!
 //! The record exists if the session was opened with the configuration entry [`RECORD`]. `ort` has the C functions but
-//! no safe wrapper for them, hence the `unsafe`.
+//! no safe wrapper for them, so this module needs `unsafe`.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -18,9 +18,9 @@ pub(crate) const RECORD: &str = "session.record_ep_graph_assignment_info";
 pub(crate) struct AssignedNode {
     /// ONNX Runtime's name for the provider.
     pub(crate) provider: String,
-    /// The node's name; ONNX Runtime's own fusions give new ones, or none.
+    /// The node's name. Nodes that ONNX Runtime has fused have a new name, or an empty one.
     pub(crate) name: String,
-    /// Its operator.
+    /// The node's operator.
     pub(crate) op: String,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn assigned_nodes(session: &Session) -> Vec<AssignedNode> {
     assigned
 }
 
-/// A string that the session owns; empty if there is none.
+/// A copy of a string that the session owns; empty if there is none.
 fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> String {
     let mut found = ptr::null();
     if !released_ok(get(&raw mut found)) || found.is_null() {
@@ -72,7 +72,7 @@ fn text(get: impl FnOnce(*mut *const c_char) -> OrtStatusPtr) -> String {
     unsafe { CStr::from_ptr(found) }.to_string_lossy().into_owned()
 }
 
-/// Frees a status; true if it meant success.
+/// Frees a status. Returns true if it means success.
 fn released_ok(status: OrtStatusPtr) -> bool {
     // SAFETY: the status came from a call to ONNX Runtime and is converted, hence freed, once.
     unsafe { ort::Error::result_from_status(status) }.is_ok()

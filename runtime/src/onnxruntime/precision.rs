@@ -1,4 +1,4 @@
-//! Which of a bundle's precisions a provider runs, by which graph, and in which arithmetic.
+//! Chooses the precision and the graph that a provider runs, and names the arithmetic that it uses.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,19 @@ use segvol_onnx::{BundleError, Manifest, Precision, Stage, Variant};
 use super::provider::{OpenVinoPrecision, ProviderOptions};
 use crate::provider::Provider;
 
-/// Whether the provider multiplies float16 matrices as such. The others would make float32 of each, node by node:
+/// Whether the provider multiplies float16 matrices directly. The others would convert them to float32 at every node:
 /// ONNX Runtime has no float16 products for x86 processors, and OpenVINO computes in float32 there.
 fn has_half(provider: Provider) -> bool {
     matches!(provider, Provider::Cuda | Provider::TensorRt)
 }
 
-/// The precision that was asked for, or of those of the bundle in `dir`: float16 where the image encoder's `provider`
-/// multiplies it, else the most exact. int8 is the last resort: a mask is the released model's unless the user says
-/// otherwise.
+/// The requested precision. Without a request, the best one that the bundle in `dir` has: float16 if the image encoder's
+/// `provider` multiplies float16 matrices, else the most exact. int8 is chosen last, because its masks may differ from
+/// those of the released model, which the user must request.
 ///
 /// # Errors
 ///
-/// [`BundleError::MissingPrecision`] if the bundle lacks the one that was asked for.
+/// [`BundleError::MissingPrecision`] if the bundle lacks the requested precision, or has none.
 pub(crate) fn choose(
     manifest: &Manifest,
     dir: &Path,
@@ -28,6 +28,7 @@ pub(crate) fn choose(
     provider: Provider,
 ) -> Result<Precision, BundleError> {
     let best = best_first(provider).into_iter().find(|precision| manifest.precisions.contains_key(precision));
+    // A bundle without any precision fails at the next check.
     let precision = asked.or(best).unwrap_or(Precision::Fp32);
     manifest.precision(dir, precision).map(|_| precision)
 }
@@ -39,11 +40,12 @@ fn best_first(provider: Provider) -> [Precision; 3] {
     }
 }
 
-/// A stage's files at a precision, and of its graphs the one that serves the provider best.
+/// The files of a stage at a precision, and the path of the graph that the provider runs best.
 ///
 /// # Errors
 ///
-/// [`BundleError::MissingPrecision`] and [`BundleError::MissingStage`] if the bundle in `dir` lacks it.
+/// [`BundleError::MissingPrecision`] if the bundle in `dir` lacks the precision, [`BundleError::MissingStage`] if it lacks
+/// the stage or a graph that the provider can run.
 pub(crate) fn graph<'m>(
     manifest: &'m Manifest,
     dir: &Path,
@@ -57,7 +59,7 @@ pub(crate) fn graph<'m>(
     Ok((files, dir.join(&graph.name)))
 }
 
-/// The graphs of a stage that serve the provider, the best first.
+/// The graphs of a stage that the provider can run, the best first.
 fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
     let fused = provider.preferred_variant() == Variant::Fused;
     match (precision == Precision::Fp16 && !has_half(provider), fused) {
@@ -68,10 +70,10 @@ fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
     }
 }
 
-/// The provider's options for a float32 image encoder beside one that computes in less; none where the encoder is exact
-/// already, or the bundle has no float32.
+/// The provider's options for a float32 image encoder in addition to one with a lower precision. `None` if the encoder is
+/// already exact enough, or the bundle has no float32.
 ///
-/// float16 is exact enough: its masks agree by 0.9996 or better.
+/// float16 is exact enough: the Dice score of its masks with those of float32 is at least 0.9996.
 pub(crate) fn exact_zoom_out(
     manifest: &Manifest,
     precision: Precision,
@@ -87,7 +89,7 @@ pub(crate) fn exact_zoom_out(
     })
 }
 
-/// The element type of matrix products, for the report.
+/// The element type of matrix products, for the report: `float32`, `float16` or `int8`.
 pub(crate) fn arithmetic(provider: Provider, precision: Precision) -> &'static str {
     match precision {
         Precision::Fp16 if has_half(provider) => "float16",
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_gpu_with_float16_takes_anything_but_float32_unasked() {
+    fn only_a_gpu_with_float16_prefers_another_precision_than_float32() {
         for provider in Provider::ALL {
             let [best, .., last] = best_first(provider);
             let gpu = matches!(provider, Provider::Cuda | Provider::TensorRt);

@@ -1,6 +1,6 @@
-//! What this machine offers: ONNX Runtime libraries, their providers, devices, the processor.
+//! Lists what this machine has to run graphs: ONNX Runtime libraries, their providers, devices, the processor.
 //!
-//! A process can load one library. To look at several, [`probe`] each in a process of its own.
+//! A process can load only one library. To probe several, call [`probe`] for each in its own process.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,30 +25,33 @@ pub use super::library::{LIBRARY_NAME, LIBRARY_VARIABLE};
 /// The folder, below the working folder, where `scripts/get-onnxruntime` puts libraries.
 pub const FETCHED_FOLDER: &str = ".onnxruntime";
 
-/// A place where ONNX Runtime may be found.
+/// [`Candidate::found_by`] of the library that the caller of [`candidates`] requested.
+pub const REQUESTED: &str = "requested";
+
+/// A library file that may be ONNX Runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// The file, or its bare name where the dynamic loader is to find it.
+    /// The library file, or only its name if the dynamic loader searches for it.
     pub path: PathBuf,
-    /// Why it is looked at.
+    /// How it was found: `requested`, a name of a variable, or a description in words.
     pub found_by: String,
 }
 
-/// What a library offers.
+/// The providers and devices of a library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LibraryReport {
     /// The library.
     #[serde(flatten)]
     pub candidate: Candidate,
-    /// Its version; none if it could not be loaded.
+    /// The library's version; `None` if it could not be loaded.
     pub version: Option<String>,
-    /// What it says of its build.
+    /// Version, commit and build flags, as the library states them; `None` if it cannot be used.
     pub build: Option<String>,
-    /// Why it cannot be used; none if it can.
+    /// Why the library cannot be used; `None` if it can.
     pub problem: Option<String>,
-    /// What became of every provider.
+    /// Every provider, with the result of its test; empty if the library cannot be used.
     pub providers: Vec<ProviderState>,
-    /// The devices that it sees.
+    /// The devices that the library has found.
     pub devices: Vec<Device>,
 }
 
@@ -57,51 +60,52 @@ pub struct LibraryReport {
 pub struct ProviderState {
     /// The provider.
     pub provider: Provider,
-    /// Whether the library was compiled with it.
+    /// Whether the library was built with the provider.
     pub compiled_in: bool,
-    /// Whether it ran a product of matrices, with the right result.
+    /// Whether the provider computed a matrix product correctly.
     pub usable: bool,
-    /// Why not.
+    /// Why it cannot be used; `None` if it can.
     pub reason: Option<String>,
 }
 
-/// A device that a library sees.
+/// A device that a library has found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// ONNX Runtime's name for the provider that would use it.
+    /// ONNX Runtime's name for the provider that would use the device; empty if it is not readable as text.
     pub provider: String,
     /// `cpu`, `gpu`, `npu` or `fpga`.
     pub kind: String,
-    /// Its maker.
+    /// The maker of the device; empty if it is not readable as text.
     pub vendor: String,
-    /// Its maker's number for it, 0 if unknown.
+    /// The maker's number for the device; 0 if unknown.
     pub id: u32,
 }
 
 /// The processor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processor {
-    /// Its name; none if the system does not tell.
+    /// The processor's name; `None` if the system does not provide it.
     pub model: Option<String>,
-    /// Threads that may run at once.
+    /// Number of cores that this process may use.
     pub threads: usize,
-    /// Instructions that decide how fast a precision is, and whether it has them.
+    /// Instruction sets that decide how fast a precision is, each with whether the processor has it.
     pub features: Vec<Feature>,
 }
 
-/// Instructions of a processor.
+/// An instruction set of a processor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feature {
-    /// Their name.
+    /// Its name.
     pub name: String,
-    /// Whether the processor has them.
+    /// Whether the processor has it.
     pub present: bool,
-    /// What they are good for here.
+    /// What ONNX Runtime uses it for.
     pub meaning: String,
 }
 
-/// Where ONNX Runtime is looked for, best first: the first that [`crate::Options::library`] = `asked` would load is the
-/// first here. Libraries under `.onnxruntime/` of the working folder are only shown.
+/// The places where ONNX Runtime may be, in order. The first that can be loaded is the one that [`crate::Model::open`] uses
+/// if [`crate::Options::library`] is `asked`. Libraries under `.onnxruntime/` in the working folder are listed last;
+/// [`crate::Model::open`] does not search there.
 #[must_use]
 pub fn candidates(asked: Option<&Path>) -> Vec<Candidate> {
     let mut candidates = Vec::new();
@@ -114,7 +118,7 @@ pub fn candidates(asked: Option<&Path>) -> Vec<Candidate> {
         }
     };
     if let Some(asked) = asked {
-        add(Path::new(".").join(asked), "--library", false);
+        add(Path::new(".").join(asked), REQUESTED, false);
     }
     if let Some(named) = std::env::var_os(LIBRARY_VARIABLE).filter(|value| !value.is_empty()) {
         add(Path::new(".").join(named), LIBRARY_VARIABLE, false);
@@ -132,7 +136,7 @@ pub fn candidates(asked: Option<&Path>) -> Vec<Candidate> {
     candidates
 }
 
-/// Loads a library and tries all its providers. The library stays loaded: only one can be probed per process.
+/// Loads a library and tests all its providers. The library stays loaded, so a process can probe only one.
 #[must_use]
 pub fn probe(candidate: Candidate) -> LibraryReport {
     let mut report = LibraryReport {
@@ -143,7 +147,7 @@ pub fn probe(candidate: Candidate) -> LibraryReport {
         providers: Vec::new(),
         devices: Vec::new(),
     };
-    // Before ONNX Runtime is asked, so that one that is too old is named too.
+    // Read before ONNX Runtime is initialised, so that the version of a library that is too old is known too.
     report.version = foreign::onnxruntime_version(&report.candidate.path).ok();
     match library::environment_of(&report.candidate.path) {
         Ok(environment) => {
@@ -157,15 +161,16 @@ pub fn probe(candidate: Candidate) -> LibraryReport {
     report
 }
 
-/// As [`probe`], of the library that [`crate::Model::open`] would use: the one that this process has loaded already, else
-/// `library`, else the one that is found by itself.
+/// As [`probe`], for the library that [`crate::Model::open`] would use: the one that this process has already loaded, else
+/// `library`, else the one that is found without it.
 ///
 /// # Errors
 ///
-/// [`Error::Library`] if it cannot be loaded, or `library` is another than the loaded one.
+/// [`Error::Library`] if the library cannot be loaded, or if this process has loaded another one than `library`.
+#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn probe_own(library: Option<&Path>) -> Result<LibraryReport, Error> {
     let environment = library::environment(library)?;
-    let path = library::loaded_path().unwrap_or_else(|| PathBuf::from(LIBRARY_NAME));
+    let path = library::loaded_path().expect("an environment has a loaded library");
     Ok(LibraryReport {
         version: foreign::onnxruntime_version(&path).ok(),
         candidate: Candidate { path, found_by: "loaded by this process".to_owned() },
@@ -200,23 +205,23 @@ fn providers(environment: &Environment) -> Vec<ProviderState> {
     let state = |provider: Provider| {
         let compiled_in = provider.is_compiled_in();
         let result = match &trial {
-            _ if !compiled_in => Err("not compiled into this library".to_owned()),
+            _ if !compiled_in => Err("the library was built without it".to_owned()),
             Ok(trial) => trial.run(environment, provider),
-            Err(error) => Err(format!("no file for a trial: {error}")),
+            Err(error) => Err(format!("cannot write the test graph: {error}")),
         };
         ProviderState { provider, compiled_in, usable: result.is_ok(), reason: result.err() }
     };
     Provider::ALL.into_iter().filter(|&provider| provider != Provider::Auto).map(state).collect()
 }
 
-/// A graph of one node that every provider takes: the product of two matrices.
+/// A graph with one node that every provider should take: the product of two matrices.
 struct Trial {
     folder: segvol_base::TemporaryFolder,
     input: TensorSpec,
 }
 
 impl Trial {
-    /// Rows and columns.
+    /// Number of rows and of columns.
     const SIZE: usize = 8;
     const FILE: &str = "trial.onnx";
 
@@ -232,7 +237,7 @@ impl Trial {
         Ok(Self { folder, input })
     }
 
-    /// Twice the numbers, columns backwards: nothing that a provider could leave out.
+    /// A matrix that doubles values and reverses columns, so that a provider cannot skip the product.
     fn weight() -> Vec<f32> {
         let mut weight = vec![0.0; Self::SIZE * Self::SIZE];
         for row in 0..Self::SIZE {
@@ -241,7 +246,7 @@ impl Trial {
         weight
     }
 
-    /// Runs the graph on a provider; says why that did not give the product.
+    /// Runs the graph on a provider. The error says why there is no correct product.
     fn run(&self, environment: &Environment, provider: Provider) -> Result<(), String> {
         let settings = Settings {
             stage: None,
@@ -256,14 +261,14 @@ impl Trial {
         let mut session = opened.map_err(|(Refused::Provider(reason) | Refused::Graph(reason))| reason)?;
         let name = provider.onnxruntime_name();
         if !placement::assigned_nodes(&session).iter().any(|node| node.provider == name) {
-            return Err("it takes no matrix product".to_owned());
+            return Err("it took no node of the test graph, a matrix product".to_owned());
         }
         let found = product(&mut session).map_err(|error| error.to_string())?;
         let right = found.chunks_exact(Self::SIZE).enumerate().all(|(row, found)| {
             let expected = (0..Self::SIZE).rev().map(|column| 2.0 * input(row, column));
             found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-3)
         });
-        if right { Ok(()) } else { Err(format!("a product of matrices came out wrong: {found:?}")) }
+        if right { Ok(()) } else { Err(format!("the matrix product of the test graph is wrong: {found:?}")) }
     }
 }
 
@@ -281,7 +286,7 @@ fn product(session: &mut Session) -> ort::Result<Vec<f32>> {
     Ok(found.to_vec())
 }
 
-/// The processor that this runs on.
+/// The processor that this program runs on.
 #[must_use]
 pub fn processor() -> Processor {
     let flags = machine::processor_features();
@@ -293,11 +298,11 @@ pub fn processor() -> Processor {
     Processor { model: machine::processor_name(), threads: machine::usable_cores(), features: features.collect() }
 }
 
-/// Name, Linux' name, and what it is good for.
+/// Name, name in Linux, and use.
 #[cfg(target_arch = "x86_64")]
 const FEATURES: &[(&str, &str, &str)] = &[
     ("avx2", "avx2", "float32 kernels"),
-    ("avx512f", "avx512f", "float32 kernels of twice the width"),
+    ("avx512f", "avx512f", "float32 kernels with twice the width"),
     ("avx512_vnni", "avx512_vnni", "int8 products"),
     ("avx_vnni", "avx_vnni", "int8 products"),
     ("avx512_bf16", "avx512_bf16", "bfloat16 products (OpenVINO)"),
@@ -317,7 +322,7 @@ const FEATURES: &[(&str, &str, &str)] = &[
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const FEATURES: &[(&str, &str, &str)] = &[];
 
-/// Where the system has no `/proc/cpuinfo`.
+/// Whether the processor has an instruction set, for systems without `/proc/cpuinfo`.
 #[cfg(target_arch = "x86_64")]
 fn detected(name: &str) -> bool {
     match name {
@@ -352,10 +357,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_that_was_asked_for_comes_first_even_if_it_is_not_there() {
+    fn a_requested_library_comes_first_even_if_it_does_not_exist() {
         let asked = Path::new("/nonexistent/libonnxruntime.so");
         let found = candidates(Some(asked));
-        assert_eq!(found[0], Candidate { path: asked.to_owned(), found_by: "--library".to_owned() });
+        assert_eq!(found[0], Candidate { path: asked.to_owned(), found_by: REQUESTED.to_owned() });
         assert!(found.iter().any(|candidate| candidate.path == Path::new(LIBRARY_NAME)), "the loader's own");
     }
 

@@ -1,4 +1,4 @@
-//! One session per graph.
+//! Sessions of ONNX Runtime, one per graph.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -14,16 +14,16 @@ use super::provider::Settings;
 use crate::error::Error;
 use crate::provider::{LeftToCpu, Placement, Provider};
 
-/// Has ONNX Runtime lay out the weights for its products on all threads; libraries that do not know it ignore it.
+/// Configuration entry that lets ONNX Runtime prepack the weights on all threads. Libraries that do not know it ignore it.
 const PARALLEL_PREPACK: &str = "session.prepack.enable_parallel";
 
-/// Room that a session is opened with: its threads end the process where they find none for what the dynamic loader gives
-/// each thread.
+/// Bytes of memory that must be free before a session is opened. Its threads end the process if there is no memory for the
+/// thread-local data that the dynamic loader allocates.
 const SESSION: usize = 32 << 20;
 
 /// One graph, ready to run.
 ///
-/// A run takes the session for itself: ONNX Runtime's allocators are not safe to share between runs.
+/// Only one run at a time uses the session, because runs cannot share ONNX Runtime's allocators safely.
 pub(crate) struct StageSession {
     stage: Stage,
     provider: Provider,
@@ -32,18 +32,18 @@ pub(crate) struct StageSession {
 }
 
 struct Opened {
-    // Before the session, so that they are dropped before it.
+    // Declared before the session, so that they are dropped before it.
     bindings: Option<Bindings>,
     session: Session,
 }
 
 impl StageSession {
-    /// Opens the graph `file` on `provider`, for runs that bind their tensors in `place` if there is one.
+    /// Opens the graph `file` on `provider`. If there is a `place`, runs bind their tensors there.
     ///
     /// # Errors
     ///
     /// [`Error::ProviderFailed`] if the provider cannot be started or takes no node, [`Error::Stage`] if ONNX Runtime
-    /// refuses the graph, [`Error::Memory`] if there is hardly any room.
+    /// rejects the graph on the CPU, [`Error::Memory`] if there is not enough memory.
     pub(crate) fn open(
         environment: &Environment,
         stage: Stage,
@@ -62,7 +62,7 @@ impl StageSession {
         let name = provider.onnxruntime_name();
         if provider != Provider::Cpu && !nodes.iter().any(|node| node.provider == name) {
             return Err(provider_failed(
-                "it was registered but took no node; run this stage on another provider".to_owned(),
+                "it was registered but took no node of the graph; run this stage on another provider".to_owned(),
             ));
         }
         let bindings = place.map(|place| Bindings::new(&session, place)).transpose();
@@ -75,7 +75,7 @@ impl StageSession {
         self.provider
     }
 
-    /// Nodes of the graph per provider.
+    /// Number of graph nodes that each provider took.
     pub(crate) fn placement(&self) -> Placement {
         let mut placement = Placement::new();
         for node in &self.nodes {
@@ -84,7 +84,7 @@ impl StageSession {
         placement
     }
 
-    /// Nodes that went to the CPU though another provider was asked for.
+    /// Nodes that run on the CPU although another provider was requested.
     pub(crate) fn left_to_cpu(&self) -> LeftToCpu {
         let mut left = LeftToCpu::new();
         let cpu = Provider::Cpu.onnxruntime_name();
@@ -94,11 +94,12 @@ impl StageSession {
         left
     }
 
-    /// Runs a graph of one input and leaves its output where the session's tensors are bound; `None` if none are bound.
+    /// Runs a graph with one input and leaves its output in the memory where the session's tensors are bound. `None` if no
+    /// tensors are bound.
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] with what ONNX Runtime said.
+    /// [`Error::Stage`] if ONNX Runtime fails, with its message.
     pub(crate) fn run_to_device(
         &self,
         input: (&str, &[usize], &[f32]),
@@ -110,11 +111,11 @@ impl StageSession {
         result.map_err(|error| self.failed(&error))
     }
 
-    /// Runs a graph on bound tensors and copies its one output; `None` if no tensors are bound.
+    /// Runs a graph on bound tensors and copies its only output to the host. `None` if no tensors are bound.
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] with what ONNX Runtime said.
+    /// [`Error::Stage`] if ONNX Runtime fails, with its message.
     pub(crate) fn run_to_host(
         &self,
         inputs: &[(&str, Input<'_>)],
@@ -135,11 +136,11 @@ impl StageSession {
         work(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner).session)
     }
 
-    /// Runs the graph and copies its outputs, in the order of `outputs`.
+    /// Runs the graph and returns its outputs, in the order of `outputs`.
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] with what ONNX Runtime said.
+    /// [`Error::Stage`] if ONNX Runtime fails, with its message, or if the graph lacks an output.
     pub(crate) fn run<T: PrimitiveTensorElementType + Clone, const N: usize>(
         &self,
         inputs: &[(&'static str, Input<'_>)],
@@ -163,7 +164,7 @@ impl StageSession {
     }
 }
 
-/// Why a session could not be opened.
+/// Why a session could not be opened, with ONNX Runtime's message.
 pub(crate) enum Refused {
     /// The provider could not be registered.
     Provider(String),
@@ -171,7 +172,11 @@ pub(crate) enum Refused {
     Graph(String),
 }
 
-/// Opens a graph on a provider, with a record of which provider took which node.
+/// Opens a graph on a provider. ONNX Runtime records which provider took which node.
+///
+/// # Errors
+///
+/// [`Refused::Provider`] if the provider cannot be registered, [`Refused::Graph`] if the graph cannot be opened.
 pub(crate) fn open(
     environment: &Environment,
     file: &Path,

@@ -1,4 +1,4 @@
-//! `prompts.json`: several objects, each with any mix of text, points and a box.
+//! `prompts.json`: several objects, each with a text, points and a box in any combination.
 //!
 //! ```json
 //! {
@@ -12,12 +12,12 @@
 //! }
 //! ```
 //!
-//! - `space` MUST be `voxel`, `ras`, `lps` or `window`; it MAY stand at the top for all objects and at an object for
-//!   its own points and box. `voxel` where it stands nowhere.
-//! - an object MUST have a `text`, a `box` or at least one point.
-//! - a point is `[i, j, k]` or `[i, j, k, label]`, label 1 inside (the default) and 0 outside the object.
-//! - a box is `[i0, j0, k0, i1, j1, k1]`, both corners inclusive.
-//! - unknown fields are errors, so that a misspelt one is not passed over.
+//! - `space` MUST be `voxel`, `ras`, `lps` or `window`. It MAY be set at the top level for all objects, and in an object for
+//!   its own points and box. The default is `voxel`.
+//! - An object MUST have a `text`, a `box` or at least one point.
+//! - A point is `[i, j, k]` or `[i, j, k, label]`. The label is 1 inside the object (the default) and 0 outside it.
+//! - A box is `[i0, j0, k0, i1, j1, k1]`, both corners inclusive.
+//! - Unknown fields are errors, so that a misspelt field is not ignored.
 
 use segvol_base::ErrorKind;
 use serde::Deserialize;
@@ -26,23 +26,23 @@ use segvol_volume::PointLabel;
 
 use super::{Prompt, Space};
 
-/// The layout of `prompts.json` that this version reads.
+/// The version of the layout of `prompts.json` that this program reads.
 const SCHEMA_VERSION: u32 = 1;
 
 /// Why a prompts file could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PromptFileError {
-    /// Not JSON, or not of this layout.
+    /// The text is not JSON, or has another layout.
     #[error("prompts file: {0}")]
     Syntax(#[from] serde_json::Error),
-    /// Another version of the layout.
+    /// The file has another version of the layout.
     #[error("prompts file: expected schema_version {SCHEMA_VERSION}, found {0}")]
     Version(u32),
-    /// No object in the file.
+    /// The file has no object.
     #[error("prompts file: expected at least one object, found none")]
     NoObjects,
-    /// A point with a wrong number of values or another label.
+    /// A point has a wrong number of values, or a label other than 0 and 1.
     #[error(
         "prompts file: object {object}, point {point}: expected [i, j, k] or [i, j, k, label] with label 0 or 1, found {found:?}"
     )]
@@ -51,13 +51,13 @@ pub enum PromptFileError {
         object: usize,
         /// Index of the point, from 0.
         point: usize,
-        /// The values.
+        /// The values of the point.
         found: Vec<f64>,
     },
 }
 
 impl PromptFileError {
-    /// What kind of failure this is.
+    /// The kind of failure, which says what the caller can change.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -89,9 +89,14 @@ struct Object {
 
 /// Reads the text of a prompts file.
 ///
+/// [`Study::segment`](crate::Study::segment) checks later whether a prompt fits a scan.
+///
 /// # Errors
 ///
-/// [`PromptFileError`], naming the object or the line. Whether a prompt fits a scan is looked at later.
+/// - [`PromptFileError::Syntax`] if the text is not JSON or has another layout, with the line.
+/// - [`PromptFileError::Version`] if the layout has another version.
+/// - [`PromptFileError::NoObjects`] if there is no object.
+/// - [`PromptFileError::BadPoint`] if a point has a wrong number of values or a wrong label, with the object.
 pub fn parse_prompts(text: &str) -> Result<Vec<Prompt>, PromptFileError> {
     let file: File = serde_json::from_str(text)?;
     if file.schema_version != SCHEMA_VERSION {

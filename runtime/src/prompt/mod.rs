@@ -1,4 +1,4 @@
-//! What the user says about one object: its name, points, a box.
+//! Prompts: a text, points or a box that tell the model which object to segment.
 
 mod file;
 mod place;
@@ -10,23 +10,23 @@ use serde::{Deserialize, Serialize};
 pub use file::{PromptFileError, parse_prompts};
 pub(crate) use place::{PlacedPrompt, Placer};
 
-/// What the coordinates of a prompt mean.
+/// The coordinate system of a prompt's points and box.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Space {
-    /// Voxels of the input file, `(i, j, k)`, counted from 0 in the order the file stores them.
+    /// Voxels of the input file, `(i, j, k)`, counted from 0 in the order in which the file stores them.
     #[default]
     Voxel,
-    /// Millimetres, growing to the patient's right, front (anterior) and head (superior): NIfTI's world.
+    /// Millimetres that increase towards the patient's right, front (anterior) and head (superior): NIfTI's world coordinates.
     Ras,
-    /// Millimetres, growing to the patient's left, back (posterior) and head: DICOM's and ITK's world.
+    /// Millimetres that increase towards the patient's left, back (posterior) and head: world coordinates of DICOM and ITK.
     Lps,
-    /// Voxels of the zoom-out window, `(d, h, w)`, as the released code takes them.
+    /// Voxels of the zoom-out window, `(d, h, w)`, as in the released code.
     Window,
 }
 
 impl Space {
-    /// The word for it on the command line and in reports.
+    /// The name of the space on the command line and in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Space {
     }
 }
 
-/// What the user says of one object: any mix of a name, points and a box.
+/// A prompt for one object: a text, points and a box in any combination. One of them is enough.
 ///
 /// # Example
 ///
@@ -61,7 +61,7 @@ pub struct Prompt {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PromptError {
-    /// There is no prompt at all.
+    /// A call without any prompt.
     #[error("no prompt: expected at least one text, box or point")]
     Nothing,
     /// More objects than a label map has labels.
@@ -76,38 +76,40 @@ pub enum PromptError {
         /// The object's name.
         object: String,
     },
-    /// A coordinate is not a number.
-    #[error("object {object:?}: {what}: expected finite numbers")]
+    /// A coordinate is NaN or infinite.
+    #[error("object {object:?}: {what}: expected finite coordinates")]
     NotFinite {
         /// The object's name.
         object: String,
-        /// The point or box as given.
+        /// The point or box, as given.
         what: String,
     },
-    /// A point, or a corner of a box, lies outside the scan.
+    /// A point, or a corner of a box, is outside the scan.
     #[error("object {object:?}: {what} in space `{}` is outside the scan, which is {scan}", space.name())]
     OutsideScan {
         /// The object's name.
         object: String,
-        /// The point or box as given.
+        /// The point or box, as given.
         what: String,
-        /// The space that it was given in.
+        /// The space of the point or box.
         space: Space,
-        /// Where the scan is, in that space.
+        /// The extent of the scan in that space.
         scan: String,
     },
-    /// A box whose minimum lies above its maximum.
-    #[error("object {object:?}: {what}: expected the first corner at most the second on every axis")]
+    /// A box whose minimum is larger than its maximum on some axis.
+    #[error(
+        "object {object:?}: {what}: expected no coordinate of the first corner to be larger than that of the second corner"
+    )]
     Inverted {
         /// The object's name.
         object: String,
-        /// The box as given.
+        /// The box, as given.
         what: String,
     },
 }
 
 impl PromptError {
-    /// What kind of failure this is.
+    /// The kind of failure, which says what the caller can change.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -122,19 +124,19 @@ impl PromptError {
 }
 
 impl Prompt {
-    /// A prompt that says nothing yet.
+    /// An empty prompt. It needs a text, a point or a box before it can be used.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The object that is called `text`.
+    /// A text prompt: the name of the object, such as `liver`.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::new().with_text(text)
     }
 
-    /// Adds the object's name as a text prompt.
+    /// Sets the text prompt: the name of the object, such as `liver`.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
@@ -148,34 +150,34 @@ impl Prompt {
         self
     }
 
-    /// Sets the box around the object, in the prompt's [`Space`]; `max` is inclusive.
+    /// Sets the box around the object, in the prompt's [`Space`]. `max` is inclusive.
     #[must_use]
     pub fn bounding_box(mut self, min: [f64; 3], max: [f64; 3]) -> Self {
         self.bounding_box = Some(BoundingBox { min, max });
         self
     }
 
-    /// Says what the coordinates of points and box mean; voxels of the file if never called.
+    /// Sets the coordinate system of the points and the box. The default is voxels of the file.
     #[must_use]
     pub fn space(mut self, space: Space) -> Self {
         self.space = space;
         self
     }
 
-    /// What to call the object in reports and file names; its text if never called.
+    /// Sets the object's name in reports and file names. The default is the text prompt.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The object's name: as [named](Self::named), else its text, else `object`.
+    /// The object's name: the one set by [`named`](Self::named), else the text prompt, else `object`.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_deref().or(self.text.as_deref()).unwrap_or("object")
     }
 
-    /// The text prompt.
+    /// The text prompt; `None` if there is none.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         self.text.as_deref()

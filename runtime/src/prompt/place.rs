@@ -1,4 +1,4 @@
-//! Where a prompt lies: in the zoom-out window, and in the file.
+//! Converts the coordinates of a prompt to voxels of the zoom-out window, and to voxels of the file.
 
 use segvol_volume::grid::{bounds, corners};
 use segvol_volume::{AxisMap, BoundingBox, Grid, Marks, PointLabel};
@@ -11,11 +11,11 @@ use crate::scan::resize::{nearest_exact_index, nearest_index};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PlacedPrompt {
     pub(crate) points: Vec<([usize; 3], PointLabel)>,
-    /// Least and greatest voxel, inclusive.
+    /// The smallest and the largest voxel, both inclusive.
     pub(crate) bounding_box: Option<[[usize; 3]; 2]>,
 }
 
-/// The way from a user's coordinates to the zoom-out window.
+/// Converts the user's coordinates to voxels of the zoom-out window.
 pub(crate) struct Placer<'a> {
     grid: &'a Grid,
     pub(crate) axes: &'a AxisMap,
@@ -28,13 +28,14 @@ impl<'a> Placer<'a> {
         Self { grid, axes, crop, window_dhw }
     }
 
-    /// Where a prompt's points and box lie in the zoom-out window.
+    /// Converts a prompt's points and box to voxels of the zoom-out window.
     ///
-    /// A point or box inside the scan but outside the crop (air) is moved to the crop's border, and `warnings` says so.
+    /// A point or box that is inside the scan but outside the crop (in the air) is moved to the border of the crop, and
+    /// `warnings` gets a message.
     ///
     /// # Errors
     ///
-    /// Every [`PromptError`].
+    /// [`PromptError::Empty`], [`PromptError::NotFinite`], [`PromptError::OutsideScan`] or [`PromptError::Inverted`].
     pub(crate) fn place(&self, prompt: &Prompt, warnings: &mut Vec<String>) -> Result<PlacedPrompt, PromptError> {
         if prompt.text.is_none() && prompt.points.is_empty() && prompt.bounding_box.is_none() {
             return Err(PromptError::Empty { object: prompt.name().to_owned() });
@@ -64,7 +65,7 @@ impl<'a> Placer<'a> {
         });
         if (0..3).any(|axis| crop_voxel[axis] + self.crop.start_dhw[axis] != voxel_dhw[axis]) {
             warnings.push(format!(
-                "object {:?}: {what} in space `{}` lies in the air around the body; moved to the nearest voxel that is looked at",
+                "object {:?}: {what} in space `{}` is in the air around the body; it was moved to the nearest voxel of the body's bounding box",
                 prompt.name(),
                 prompt.space.name()
             ));
@@ -87,7 +88,7 @@ impl<'a> Placer<'a> {
         if prompt.space == Space::Window {
             return Ok([given.min.map(nearest_voxel), given.max.map(nearest_voxel)]);
         }
-        // The axes of the space and of the scan may differ by any rotation: all eight corners count.
+        // The axes of the space and of the scan may differ by any rotation, so all eight corners are needed.
         let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
         for corner in corners(given.min, given.max) {
             let voxel = self.scan_voxel_dhw(prompt.space, corner);
@@ -102,7 +103,7 @@ impl<'a> Placer<'a> {
         let (crop_low, crop_high) = (into_crop(low), into_crop(high));
         if (0..3).any(|axis| high[axis] < start[axis] || low[axis] >= start[axis] + crop_shape[axis]) {
             warnings.push(format!(
-                "object {:?}: {what} in space `{}` lies in the air around the body; moved to the nearest voxels that are looked at",
+                "object {:?}: {what} in space `{}` is in the air around the body; it was moved to the nearest voxels of the body's bounding box",
                 prompt.name(),
                 prompt.space.name()
             ));
@@ -113,7 +114,7 @@ impl<'a> Placer<'a> {
         Ok([spans.map(|span| span[0]), spans.map(|span| span[1])])
     }
 
-    /// The scan's voxel that holds a coordinate, in the model's axes; coordinates outside are moved to the border.
+    /// The scan's voxel that contains a coordinate, in the model's axes. Coordinates outside the scan are moved to its border.
     fn scan_voxel_dhw(&self, space: Space, at: [f64; 3]) -> [usize; 3] {
         let ijk = self.to_ijk(space, at);
         let shape = self.grid.shape_xyz();
@@ -130,12 +131,12 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// Where a prompt lies in the file. One that the scan refuses may lie outside.
+    /// Converts a prompt's points and box to voxels of the file. They are not checked, and may be outside the scan.
     pub(crate) fn marks(&self, prompt: &Prompt) -> Marks {
         let voxel = |at| self.to_file(prompt.space, at);
         let points = prompt.points.iter().map(|&(at, label)| (voxel(at), label)).collect();
         let bounding_box = prompt.bounding_box.map(|given| {
-            // The axes of the space and of the file may differ by any rotation: all eight corners count.
+            // The axes of the space and of the file may differ by any rotation, so all eight corners are needed.
             let corners = corners(given.min, given.max).map(|at| voxel(at).map(|index| (index + 0.5).floor()));
             let (min, max) = bounds(corners);
             BoundingBox { min, max }
@@ -147,7 +148,7 @@ impl<'a> Placer<'a> {
         if space != Space::Window {
             return self.to_ijk(space, at);
         }
-        // The middle of the window's voxel, in voxels of the crop, then of the oriented scan.
+        // The centre of the window's voxel, first in voxels of the crop, then of the oriented scan.
         let crop = self.crop.shape_dhw();
         self.axes.to_ijk(std::array::from_fn(|axis| {
             let scale = crop[axis] as f64 / self.window_dhw[axis] as f64;
@@ -162,7 +163,7 @@ impl<'a> Placer<'a> {
         }
         let shape = if prompt.space == Space::Window { self.window_dhw } else { self.grid.shape_xyz() };
         let ijk = self.to_ijk(prompt.space, at);
-        // A voxel reaches half its size around its centre; a hair more, for coordinates that went through text.
+        // A voxel extends half its size around its centre. The tolerance is for coordinates that were rounded as text.
         let inside = |axis: usize| (-0.5 - 1e-6..=shape[axis] as f64 - 0.5 + 1e-6).contains(&ijk[axis]);
         if (0..3).all(inside) {
             return Ok(());
@@ -171,7 +172,7 @@ impl<'a> Placer<'a> {
         Err(PromptError::OutsideScan { object: object(), what, space, scan: self.describe_scan(space) })
     }
 
-    /// Where the scan is, in words: what a user who missed it needs.
+    /// The extent of the scan in words, for users whose prompt is outside.
     fn describe_scan(&self, space: Space) -> String {
         let last = |shape: [usize; 3]| tuple(&shape.map(|n| n as f64 - 1.0));
         match space {
@@ -196,10 +197,10 @@ fn window_voxel(v: usize, crop: usize, window: usize) -> usize {
     ((2 * v + 1) * window / (2 * crop)).min(window - 1)
 }
 
-/// The window voxels, first and last, that hold the crop voxels `low..=high`.
+/// The first and the last window voxel of the crop voxels `low..=high`.
 ///
-/// The span is the least that holds every crop voxel both ways that the pipeline resizes: down into the window
-/// (`nearest-exact`) and back (`nearest`).
+/// It is the smallest span that contains every one of these crop voxels in both directions of resizing: from the crop to
+/// the window (`nearest-exact`) and back (`nearest`).
 fn window_span(low: usize, high: usize, crop: usize, window: usize) -> [usize; 2] {
     let shown = |w: &usize| (low..=high).contains(&nearest_exact_index(*w, crop, window));
     let first = (0..window).find(shown);
@@ -210,7 +211,7 @@ fn window_span(low: usize, high: usize, crop: usize, window: usize) -> [usize; 2
     [low, high]
 }
 
-/// The voxel that a finite, non-negative coordinate lies in.
+/// The voxel that contains a finite coordinate of at least -0.5.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn nearest_voxel(c: f64) -> usize {
     (c + 0.5).floor().max(0.0) as usize
@@ -229,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// 40 x 30 x 20 voxels of 2 x 2 x 3 mm, stored left-posterior-superior; the body is voxels 5..35, 4..24, 2..18.
+    /// 40 x 30 x 20 voxels of 2 x 2 x 3 mm, stored left-posterior-superior. The body is voxels 5..35, 4..24, 2..18.
     fn scan() -> (Volume, AxisMap, Crop) {
         let shape = [40, 30, 20];
         let affine = Affine::new([[-2.0, 0.0, 0.0, 39.0], [0.0, -2.0, 0.0, 58.0], [0.0, 0.0, 3.0, -30.0]]);
@@ -353,7 +354,7 @@ mod tests {
             let placed = place(ijk, Space::Voxel);
             prop_assert_eq!(place(mm, Space::Ras), placed);
             prop_assert_eq!(place([-mm[0], -mm[1], mm[2]], Space::Lps), placed);
-            // A window's voxel stays where it is; what it shows lies no further from the point than voxels are apart.
+            // A voxel of the window keeps its position. It shows a crop voxel that is at most one step away from the point.
             prop_assert_eq!(place(placed.map(|c| c as f64), Space::Window), placed);
             let dhw = axes.to_dhw(ijk);
             for axis in 0..3 {
@@ -383,7 +384,7 @@ mod tests {
             let (a, b) = (affine.apply(corner(0)), affine.apply(corner(3)));
             let low: [f64; 3] = std::array::from_fn(|axis| a[axis].min(b[axis]));
             let high: [f64; 3] = std::array::from_fn(|axis| a[axis].max(b[axis]));
-            // Corners of a turned box may lie outside the scan, which is an error; the voxels in it count where it is none.
+            // A corner of a rotated box may be outside the scan, which is an error. Only boxes without that error are checked.
             let prompt = Prompt::new().bounding_box(low, high).space(Space::Ras);
             let Ok(placed) = placer.place(&prompt, &mut Vec::new()) else { return Ok(()) };
             let [first, last] = placed.bounding_box.expect("a box");

@@ -1,36 +1,38 @@
-//! The box around the patient: air around it is left out.
+//! Finds the bounding box of the body, so that the air around it can be cropped off.
 
 use ndarray::{Array3, ArrayView3, s};
 use rayon::prelude::*;
 
-/// The part of the oriented, normalised volume that is looked at: the bounding box of every voxel above 0.
+/// The part of the oriented, normalised volume that is segmented: the bounding box of all voxels above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crop {
     /// The first voxel, in the oriented volume.
     pub start_dhw: [usize; 3],
     /// One past the last voxel, in the oriented volume.
     pub end_dhw: [usize; 3],
-    /// How many zeros the released code puts before each axis, to reach the window's size, before it crops them off
-    /// again. Nothing but recorded crops counts from there.
+    /// Number of zeros that the released code adds before each axis to reach the window's size, before it crops them off
+    /// again. It is needed only to compare with crops that were recorded with the released code.
     pub padded_offset_dhw: [usize; 3],
 }
 
 impl Crop {
-    /// Finds the box of voxels above 0 of `image`, `[D, H, W]`; `None` where there is no such voxel.
+    /// Finds the bounding box of the voxels above 0 in `image`, `[D, H, W]`; `None` if there is no such voxel.
     ///
     /// # Source
     /// BAAI-DCAI/SegVol@5768c97, `data_process/demo_data_process.py`: MONAI's `SpatialPadd(method="symmetric")`, then
     /// `CropForegroundd`.
+    #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
     pub fn find(image: ArrayView3<'_, f32>, window_dhw: [usize; 3]) -> Option<Self> {
         let (depth, height, width) = image.dim();
-        // Each slice gives its own bounds of height and width; none where it is all air.
+        // Bounds of height and width for each slice; `None` if the slice is all air.
         let slices: Vec<Option<[(usize, usize); 2]>> = (0..depth)
             .into_par_iter()
             .map(|d| {
                 let mut bounds: Option<[(usize, usize); 2]> = None;
                 for (h, row) in image.index_axis(ndarray::Axis(0), d).rows().into_iter().enumerate() {
                     let Some(first) = row.iter().position(|&value| value > 0.0) else { continue };
-                    let last = width - 1 - row.iter().rev().position(|&value| value > 0.0).unwrap_or(0);
+                    let from_end = row.iter().rev().position(|&value| value > 0.0);
+                    let last = width - 1 - from_end.expect("the row has a voxel above 0");
                     bounds = Some(match bounds {
                         None => [(h, h), (first, last)],
                         Some([(top, _), (left, right)]) => [(top, h), (left.min(first), right.max(last))],
@@ -53,25 +55,25 @@ impl Crop {
         })
     }
 
-    /// The box's `[D, H, W]`.
+    /// Voxels per axis of the box, `[D, H, W]`.
     pub fn shape_dhw(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.end_dhw[axis] - self.start_dhw[axis])
     }
 
-    /// The first voxel where the released code counts from: in the volume padded to the window.
+    /// The first voxel as the released code counts it: in the volume that is padded to the window.
     pub fn padded_start_dhw(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.start_dhw[axis] + self.padded_offset_dhw[axis])
     }
 
-    /// One past the last voxel where the released code counts from: in the volume padded to the window.
+    /// One past the last voxel as the released code counts it: in the volume that is padded to the window.
     pub fn padded_end_dhw(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.end_dhw[axis] + self.padded_offset_dhw[axis])
     }
 
-    /// The part of `image` inside the box.
+    /// A view of the part of `image` inside the box.
     ///
     /// # Panics
-    /// If the box does not lie inside `image`.
+    /// If the box is not inside `image`.
     pub fn view<'a, T>(&self, image: ArrayView3<'a, T>) -> ArrayView3<'a, T> {
         let ([d0, h0, w0], [d1, h1, w1]) = (self.start_dhw, self.end_dhw);
         image.slice_move(s![d0..d1, h0..h1, w0..w1])
@@ -80,15 +82,15 @@ impl Crop {
     /// A copy of the part of `image` inside the box, in standard layout.
     ///
     /// # Panics
-    /// If the box does not lie inside `image`.
+    /// If the box is not inside `image`.
     pub fn extract<T: Copy>(&self, image: ArrayView3<'_, T>) -> Array3<T> {
         self.view(image).as_standard_layout().into_owned()
     }
 
-    /// A volume of `shape_dhw` that is `outside` everywhere but in the box: undoes [`extract`](Self::extract).
+    /// A volume of `shape_dhw` with `inside` in the box and `outside` everywhere else. It undoes [`extract`](Self::extract).
     ///
     /// # Panics
-    /// If `inside` is not of the box's shape, or the box does not lie inside `shape_dhw`.
+    /// If `inside` does not have the shape of the box, or the box is not inside `shape_dhw`.
     pub fn embed<T: Copy>(&self, inside: ArrayView3<'_, T>, shape_dhw: [usize; 3], outside: T) -> Array3<T> {
         let mut volume = Array3::from_elem(shape_dhw, outside);
         let ([d0, h0, w0], [d1, h1, w1]) = (self.start_dhw, self.end_dhw);

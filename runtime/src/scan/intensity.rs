@@ -1,4 +1,4 @@
-//! From Hounsfield units to the numbers that SegVol was trained on.
+//! Normalises intensities: from Hounsfield units to the values that SegVol was trained on.
 
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -13,23 +13,23 @@ pub enum IntensityError {
     NotFinite {
         /// The first such voxel, `[D, H, W]` of the oriented volume.
         index_dhw: [usize; 3],
-        /// What it holds.
+        /// Its value.
         value: f32,
     },
-    /// No contrast is left: the volume is constant, or its foreground is, to which every voxel is then clipped.
+    /// There is no contrast: all voxels are equal, or all foreground voxels are, to which the others are clipped.
     #[error(
-        "intensities: expected contrast, found {value} everywhere (after clipping to the foreground's percentiles)"
+        "intensities: expected contrast, found only the value {value} after clipping to the foreground's percentiles"
     )]
     Constant {
-        /// The one intensity.
+        /// The only intensity.
         value: f32,
     },
-    /// The intensities differ by more than float32 can hold.
-    #[error("intensities: expected a spread that float32 can hold, found {minimum} to {maximum}")]
+    /// The range of the intensities is too large for float32 arithmetic.
+    #[error("intensities: expected a range that float32 arithmetic can represent, found {minimum} to {maximum}")]
     Spread {
-        /// The lowest.
+        /// The smallest intensity.
         minimum: f32,
-        /// The highest.
+        /// The largest intensity.
         maximum: f32,
     },
     /// There are no voxels.
@@ -38,7 +38,7 @@ pub enum IntensityError {
 }
 
 impl IntensityError {
-    /// What kind of failure this is.
+    /// The kind of failure, which says what the caller can change.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -47,33 +47,36 @@ impl IntensityError {
     }
 }
 
-/// Voxels that one partial sum covers. Fixed, so that sums do not depend on the number of threads.
+/// Number of voxels per partial sum. It is fixed, so that sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 16;
 
-/// The foreground's percentiles that intensities are clipped to.
+/// The percentiles of the foreground that all intensities are clipped to.
 const PERCENTILES: [f64; 2] = [0.05, 99.95];
 
 /// Scales CT intensities, in place, the way SegVol was trained.
 ///
-/// Foreground is every voxel brighter than the mean of the whole volume. In this order: clip all voxels to the
-/// foreground's 0.05 and 99.95 percentiles (linear interpolation), subtract the foreground's mean, divide by its
-/// population deviation (mean and deviation are those before clipping), subtract the minimum, divide by the maximum.
+/// The foreground is every voxel that is brighter than the mean of the whole volume. The steps, in this order:
+///
+/// 1. Clip all voxels to the foreground's 0.05 and 99.95 percentiles (linear interpolation).
+/// 2. Subtract the foreground's mean, and divide by its population standard deviation. Both are computed before clipping.
+/// 3. Subtract the minimum, and divide by the maximum.
 ///
 /// | value    | shape       | unit             |
 /// |----------|-------------|------------------|
 /// | `volume` | `[D, H, W]` | Hounsfield units |
 /// | result   | `[D, H, W]` | none, in [0, 1]  |
 ///
-/// Sums are float64 over chunks of fixed size: same input, same bytes, whatever the number of threads.
-/// Beside the volume itself this takes a few megabytes.
+/// Sums are float64 over chunks of fixed size, so the result has the same bytes with any number of threads.
+/// A few megabytes of memory are needed in addition to the volume.
 ///
 /// # Errors
 /// [`IntensityError::NotFinite`] if a voxel is NaN or infinite, with its index; [`IntensityError::Constant`] if there
-/// is no contrast; [`IntensityError::Spread`] if there is too much; [`IntensityError::Empty`] if there are no voxels.
-/// The volume is unchanged then.
+/// is no contrast; [`IntensityError::Spread`] if the range of intensities is too large for float32;
+/// [`IntensityError::Empty`] if there are no voxels. After an error the voxels are unchanged.
 ///
 /// # Source
 /// BAAI-DCAI/SegVol@5768c97, `data_process/demo_data_process.py`, `ForegroundNormalization` and `MinMaxNormalization`.
+#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
     let (_, height, width) = volume.dim();
     if !volume.is_standard_layout() {
@@ -85,12 +88,13 @@ pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
     }
     let whole = Sums::of(voxels, f32::NEG_INFINITY, 0.0);
     if !whole.finite {
-        let index = voxels.par_iter().position_first(|value| !value.is_finite()).unwrap_or(0);
+        let index = voxels.par_iter().position_first(|value| !value.is_finite());
+        let index = index.expect("the sums have found a voxel that is not finite");
         let index_dhw = [index / (height * width), index / width % height, index % width];
         return Err(IntensityError::NotFinite { index_dhw, value: voxels[index] });
     }
 
-    let threshold = (whole.sum / voxels.len() as f64) as f32; // NumPy's mean of float32 is float32
+    let threshold = (whole.sum / voxels.len() as f64) as f32; // NumPy's mean of float32 is float32.
     let foreground = Sums::of(voxels, threshold, f64::from(threshold));
     let count = foreground.count;
     if count == 0 {
@@ -104,7 +108,7 @@ pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
 
     let (mean, deviation) = (mean as f32, deviation as f32);
     let scale = move |value: f32| (value.max(lower).min(upper) - mean) / deviation;
-    // `scale` grows with its argument, so the extremes stay the extremes.
+    // `scale` never decreases, so the extremes of its argument give the extremes of its result.
     let minimum = scale(whole.minimum);
     let maximum = scale(whole.maximum) - minimum;
     if !(minimum.is_finite() && maximum.is_finite() && deviation.is_finite()) {
@@ -122,21 +126,21 @@ pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
     Ok(())
 }
 
-/// What one pass over the voxels finds out.
+/// The results of one pass over the voxels.
 #[derive(Clone, Copy)]
 struct Sums {
     /// Whether every voxel is finite.
     finite: bool,
     minimum: f32,
     maximum: f32,
-    /// Voxels above the threshold; the sums are theirs, less the shift.
+    /// Number of voxels above the threshold. `sum` and `squares` are over these voxels, minus the shift.
     count: u64,
     sum: f64,
     squares: f64,
 }
 
 impl Sums {
-    /// Sums over the voxels above `threshold`, each less `shift`: near the mean, it keeps the squares from cancelling.
+    /// Sums over the voxels above `threshold`, minus `shift`. A `shift` near the mean avoids cancellation in the squares.
     fn of(voxels: &[f32], threshold: f32, shift: f64) -> Self {
         let chunks: Vec<Self> = voxels.par_chunks(CHUNK).map(|chunk| Self::of_chunk(chunk, threshold, shift)).collect();
         let start = Self { finite: true, minimum: f32::MAX, maximum: f32::MIN, count: 0, sum: 0.0, squares: 0.0 };
@@ -150,7 +154,7 @@ impl Sums {
         })
     }
 
-    /// Eight sums side by side, so that the compiler may use vectors; added up in a fixed order.
+    /// Computes eight sums side by side, so that the compiler can use vector instructions, and adds them in a fixed order.
     fn of_chunk(chunk: &[f32], threshold: f32, shift: f64) -> Self {
         const LANES: usize = 8;
         let (mut sums, mut squares, mut counts) = ([0.0_f64; LANES], [0.0_f64; LANES], [0_u32; LANES]);
@@ -181,9 +185,9 @@ impl Sums {
     }
 }
 
-/// Percentiles of the chosen voxels, of which there are `count`, interpolated linearly as NumPy does.
+/// Percentiles of the `count` chosen voxels, interpolated linearly as in NumPy.
 ///
-/// Order statistics are found by counting the upper and then the lower halves of the float's bits, so nothing is copied
+/// Order statistics are found by counting the upper and then the lower halves of the floats' bits, so nothing is copied
 /// or sorted.
 fn percentiles<const N: usize>(
     voxels: &[f32],
@@ -197,7 +201,7 @@ fn percentiles<const N: usize>(
     ranks.dedup();
 
     let upper = histogram(voxels, 1, |value| chosen(value).then(|| (ordered_bits(value) >> 16) as usize));
-    // For each rank: its bucket of upper bits, and its rank inside that bucket.
+    // For each rank: the bucket of its upper bits, and its rank in that bucket.
     let located: Vec<(usize, u64)> = ranks.iter().map(|&rank| locate(&upper, rank)).collect();
     let mut buckets: Vec<usize> = located.iter().map(|&(bucket, _)| bucket).collect();
     buckets.dedup();
@@ -219,10 +223,10 @@ fn percentiles<const N: usize>(
     })
 }
 
-/// Keys of one half of a float's bits.
+/// Number of values of one half of a float's bits.
 const KEYS: usize = 1 << 16;
 
-/// How often each of `tables * KEYS` keys occurs.
+/// Counts how often each of `tables * KEYS` keys occurs.
 fn histogram(voxels: &[f32], tables: usize, key: impl Fn(f32) -> Option<usize> + Sync) -> Vec<u64> {
     let none = || vec![0_u64; tables * KEYS];
     let count = |mut counts: Vec<u64>, chunk: &[f32]| {
@@ -235,7 +239,9 @@ fn histogram(voxels: &[f32], tables: usize, key: impl Fn(f32) -> Option<usize> +
     })
 }
 
-/// The key that holds the element of this rank (from 0), and the rank among that key's elements.
+/// The key of the element with this rank (from 0), and its rank among the elements with that key.
+///
+/// `rank` must be less than the sum of `counts`.
 fn locate(counts: &[u64], mut rank: u64) -> (usize, u64) {
     for (key, &count) in counts.iter().enumerate() {
         if rank < count {
@@ -243,10 +249,10 @@ fn locate(counts: &[u64], mut rank: u64) -> (usize, u64) {
         }
         rank -= count;
     }
-    (counts.len().saturating_sub(1), 0)
+    unreachable!("the rank is less than the number of elements")
 }
 
-/// Bits that compare as the floats do (-0.0 below 0.0).
+/// Bits that compare like the floats, with -0.0 below 0.0.
 fn ordered_bits(value: f32) -> u32 {
     let bits = value.to_bits();
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }

@@ -1,4 +1,4 @@
-//! Where a scan's crop lies, from the file's voxels to the zoom-out window's.
+//! Prepares a scan: orients, normalises and crops it, and maps the crop to the zoom-out window.
 
 pub mod crop;
 pub mod intensity;
@@ -16,19 +16,23 @@ use crop::Crop;
 use intensity::IntensityError;
 use resize::{IndexTables, nearest_table};
 
-/// Where a scan's crop lies: what a segmentation needs to become a mask.
+/// The position of a scan's crop in the file and in the zoom-out window. A segmentation needs it to make a mask.
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) grid: Arc<Grid>,
     pub(crate) axes: AxisMap,
     pub(crate) crop: Crop,
-    /// From crop voxels to the zoom-out window's.
+    /// For every crop voxel, the voxel of the zoom-out window that shows it.
     pub(crate) tables: IndexTables,
 }
 
 impl Scan {
-    /// Orients, normalises and crops a scan: what it is, and the crop's image. `done` is told each step's name. A volume
-    /// that is given, not lent, is gone as soon as it is oriented.
+    /// Orients, normalises and crops a scan. Returns the crop's position and its image, `[D, H, W]`, in [0, 1]. `done` is
+    /// called with the name of each finished step. A volume that is passed by value is freed as soon as it is oriented.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is not enough memory, [`Error::Intensity`] if the intensities cannot be normalised.
     pub(crate) fn prepare(
         volume: impl Borrow<Volume>,
         orientation: Orientation,

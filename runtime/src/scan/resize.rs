@@ -1,4 +1,4 @@
-//! The three resizes of the pipeline, as torch computes them.
+//! The three resizing methods of the pipeline, as torch computes them.
 //!
 //! | function                 | where                                            | torch's `interpolate` mode         |
 //! |--------------------------|--------------------------------------------------|------------------------------------|
@@ -6,16 +6,16 @@
 //! | [`resize_nearest`]       | zoom-out logits, prompt maps to the crop's shape | `nearest`                          |
 //! | [`Trilinear`]            | low-resolution logits to the window              | `trilinear`, `align_corners=False` |
 //!
-//! Arrays are `[D, H, W]`; every result is the same whatever the number of threads.
+//! Arrays are `[D, H, W]`. Results do not depend on the number of threads.
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3};
 use rayon::prelude::*;
 
-/// The input index that torch's `nearest` takes for output index `i`, of an axis resized from `n_in` to `n_out`.
+/// The input index that torch's `nearest` uses for output index `i`, for an axis that is resized from `n_in` to `n_out`.
 ///
 /// # Quirk
-/// The scale and the product are float32, which rounds across an integer at some sizes (from 8 to 82, for example),
-/// where integer arithmetic gives the neighbour.
+/// The scale and the product are float32. At some sizes (from 8 to 82, for example) the product is rounded across an
+/// integer, where integer arithmetic gives the neighbouring index.
 ///
 /// # Source
 /// pytorch, `aten/src/ATen/native/UpSample.h`, `nearest_neighbor_compute_source_index`.
@@ -24,10 +24,11 @@ pub fn nearest_index(i: usize, n_in: usize, n_out: usize) -> usize {
     ((i as f32 * scale).floor() as usize).min(n_in.saturating_sub(1))
 }
 
-/// The input index that torch's `nearest-exact` takes for output index `i`, of an axis resized from `n_in` to `n_out`.
+/// The input index that torch's `nearest-exact` uses for output index `i`, for an axis that is resized from `n_in` to
+/// `n_out`.
 ///
 /// # Quirk
-/// As for [`nearest_index`]: float32, on purpose.
+/// As for [`nearest_index`], the arithmetic is float32.
 ///
 /// # Source
 /// pytorch, `aten/src/ATen/native/UpSample.h`, `nearest_neighbor_exact_compute_source_index`.
@@ -36,8 +37,8 @@ pub fn nearest_exact_index(i: usize, n_in: usize, n_out: usize) -> usize {
     (((i as f32 + 0.5) * scale).floor() as usize).min(n_in.saturating_sub(1))
 }
 
-/// For every crop voxel along each axis, the voxel of the zoom-out window that `nearest` resizing takes it from. Never
-/// decreasing.
+/// For every crop voxel along each axis, the voxel of the zoom-out window that `nearest` resizing takes its value from.
+/// The indices never decrease.
 pub(crate) type IndexTables = [Vec<usize>; 3];
 
 /// [`nearest_index`] of every output index.
@@ -50,12 +51,12 @@ pub fn nearest_exact_table(n_in: usize, n_out: usize) -> Vec<usize> {
     (0..n_out).map(|i| nearest_exact_index(i, n_in, n_out)).collect()
 }
 
-/// Resizes `[D, H, W]` to `shape_dhw` by torch's `nearest`. An empty input gives zeros.
+/// Resizes `[D, H, W]` to `shape_dhw` like torch's `nearest`. An empty input gives zeros.
 pub fn resize_nearest<T: Copy + Default + Send + Sync>(input: ArrayView3<'_, T>, shape_dhw: [usize; 3]) -> Array3<T> {
     gather(input, shape_dhw, nearest_table)
 }
 
-/// Resizes `[D, H, W]` to `shape_dhw` by torch's `nearest-exact`. An empty input gives zeros.
+/// Resizes `[D, H, W]` to `shape_dhw` like torch's `nearest-exact`. An empty input gives zeros.
 pub fn resize_nearest_exact<T: Copy + Default + Send + Sync>(
     input: ArrayView3<'_, T>,
     shape_dhw: [usize; 3],
@@ -80,7 +81,7 @@ fn gather<T: Copy + Default + Send + Sync>(
             let (done, rest) = slice.split_at_mut(h * width);
             let row = &mut rest[..width];
             if h > 0 && from_h[h - 1] == from_row {
-                row.copy_from_slice(&done[(h - 1) * width..]); // enlarging repeats rows
+                row.copy_from_slice(&done[(h - 1) * width..]); // Enlarging repeats rows.
                 continue;
             }
             let source = input.slice(ndarray::s![from_d[d], from_row, ..]);
@@ -107,10 +108,10 @@ fn slices_mut<T: Copy + Send>(output: &mut ArrayViewMut3<'_, T>, fill: impl Fn(u
     }
 }
 
-/// Trilinear interpolation with `align_corners=False` from one shape to another: the weights, computed once.
+/// Trilinear interpolation with `align_corners=False` from one shape to another. The weights are computed once.
 ///
 /// # Source
-/// pytorch, `aten/src/ATen/native/cpu/UpSampleKernel.cpp`: along W first, then H, then D, in float32.
+/// pytorch, `aten/src/ATen/native/cpu/UpSampleKernel.cpp`. It interpolates along W first, then H, then D, in float32.
 #[derive(Clone, Debug)]
 pub struct Trilinear {
     input_dhw: [usize; 3],
@@ -137,7 +138,7 @@ impl Trilinear {
         self.input_dhw
     }
 
-    /// The shape that [`apply`](Self::apply) gives.
+    /// The shape of the result of [`apply`](Self::apply).
     pub fn output_dhw(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.axes[axis].len())
     }
@@ -145,17 +146,18 @@ impl Trilinear {
     /// The interpolated array, `[D, H, W]` of [`output_dhw`](Self::output_dhw).
     ///
     /// # Panics
-    /// If `input` has another shape than [`input_dhw`](Self::input_dhw).
+    /// If `input` does not have the shape [`input_dhw`](Self::input_dhw).
     pub fn apply(&self, input: ArrayView3<'_, f32>) -> Array3<f32> {
         let mut output = Array3::zeros(self.output_dhw());
         self.apply_into(input, output.view_mut());
         output
     }
 
-    /// [`apply`](Self::apply) into an array that is already there.
+    /// As [`apply`](Self::apply), but writes the result into an existing array.
     ///
     /// # Panics
-    /// If `input` or `output` has another shape than the one that the weights were made for.
+    /// If `input` does not have the shape [`input_dhw`](Self::input_dhw), or `output` the shape
+    /// [`output_dhw`](Self::output_dhw).
     pub fn apply_into(&self, input: ArrayView3<'_, f32>, mut output: ArrayViewMut3<'_, f32>) {
         assert_eq!(input.shape(), self.input_dhw, "shape of the input");
         assert_eq!(output.shape(), self.output_dhw(), "shape of the output");
@@ -166,7 +168,7 @@ impl Trilinear {
         let [in_depth, in_height, _] = self.input_dhw;
         let width = widths.len();
 
-        // [D_in, H_in, W]: the only gather, on the small array.
+        // [D_in, H_in, W]: the only gather. It works on the small array.
         let mut wide = vec![0.0_f32; in_depth * in_height * width];
         wide.par_chunks_mut(in_height * width).enumerate().for_each(|(d, slice)| {
             for (h, row) in slice.chunks_exact_mut(width).enumerate() {
@@ -208,7 +210,7 @@ impl Trilinear {
     }
 }
 
-/// Interpolates `[d, h, w]` to `shape_dhw`; [`Trilinear`] keeps the weights for many arrays of one shape.
+/// Interpolates `[D, H, W]` to `shape_dhw`. [`Trilinear`] reuses the weights for many arrays of the same shape.
 pub fn resize_trilinear(input: ArrayView3<'_, f32>, shape_dhw: [usize; 3]) -> Array3<f32> {
     let (d, h, w) = input.dim();
     Trilinear::new([d, h, w], shape_dhw).apply(input)
@@ -241,7 +243,10 @@ mod tests {
             let differs = (0..n_out).any(|i| nearest_index(i, n_in, n_out) != i * n_in / n_out);
             let differs_exact = (0..n_out)
                 .any(|i| nearest_exact_index(i, n_in, n_out) != ((2 * i + 1) * n_in / (2 * n_out)).min(n_in - 1));
-            assert!(differs || differs_exact, "{n_in} to {n_out}: integers would do, so this test guards nothing");
+            assert!(
+                differs || differs_exact,
+                "{n_in} to {n_out}: integer arithmetic gives the same, so this test checks nothing"
+            );
         }
     }
 
@@ -262,7 +267,7 @@ mod tests {
             input[[nearest_exact_index(d, 2, 5), nearest_exact_index(h, 3, 7), nearest_exact_index(w, 4, 3)]]
         });
         assert_eq!(output, expected);
-        // A view with other strides gives the same.
+        // A view with other strides gives the same result.
         let turned = input.view().permuted_axes([2, 1, 0]).as_standard_layout().into_owned();
         assert_eq!(resize_nearest_exact(turned.view().permuted_axes([2, 1, 0]), shape), expected);
     }

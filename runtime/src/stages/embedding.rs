@@ -1,4 +1,4 @@
-//! What the image encoder and the text encoder compute.
+//! The outputs of the image encoder and the text encoder.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use segvol_onnx::Stage;
 use crate::error::Error;
 use crate::onnxruntime::binding::DeviceTensor;
 
-/// The image encoder's output for one window: `[N, C]`, one row per image token; float16 at precision fp16, as the graphs
-/// take and return it. It may lie in a GPU's memory, where the mask decoder reads it.
+/// The image encoder's output for one window: `[N, C]`, one row per image token. At precision fp16 its values are float16,
+/// as in the graphs. It may be in a GPU's memory, where the mask decoder reads it.
 #[derive(Debug, Clone)]
 pub struct ImageEmbedding(pub(super) Values);
 
@@ -18,12 +18,12 @@ pub struct ImageEmbedding(pub(super) Values);
 pub(super) enum Values {
     Float(Vec<f32>),
     Half(Vec<f16>),
-    /// Of the element type of the graph's output.
+    /// In the element type of the graph's output.
     Device(DeviceTensor),
 }
 
 impl ImageEmbedding {
-    /// Its values, row by row; copied if they lie on a device.
+    /// The values as float32, `[N, C]` in row-major order. They are copied if they are float16 or on a device.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl ImageEmbedding {
         }
     }
 
-    /// Bytes that it holds, in the host's memory or a device's.
+    /// Size of the values in bytes, in the memory of the host or of a device.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.0 {
@@ -51,11 +51,11 @@ impl ImageEmbedding {
     }
 }
 
-/// The text encoder's output for one name.
+/// The text encoder's output for one text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextEmbedding {
-    /// `[C]`, the prompt token.
+    /// `[C]`, the prompt token of the text.
     pub embedding: Vec<f32>,
-    /// `[C/8]`, added to the mask token's hypernetwork output.
+    /// `[C/8]`, which the mask decoder adds to the output of the mask token's hypernetwork.
     pub alignment: Vec<f32>,
 }

@@ -1,4 +1,4 @@
-//! The four stages of a bundle, opened on a provider: what a pipeline, or a comparison stage by stage, calls.
+//! The four stages of a bundle, opened on a provider. The pipeline calls them, and so can a program that compares stages.
 
 mod embedding;
 pub(crate) mod tokenizer;
@@ -27,7 +27,7 @@ use crate::provider::{LeftToCpu, Placement, Provider};
 use embedding::Values;
 use tokenizer::Tokenizer;
 
-/// The stages of one bundle.
+/// The four stages of one bundle, ready to run. Sizes in shapes are those of [`Architecture`].
 pub struct Stages {
     architecture: Architecture,
     provider: Provider,
@@ -35,7 +35,7 @@ pub struct Stages {
     batch_limit: usize,
     tokenizer: Tokenizer,
     image_encoder: StageSession,
-    /// In float32, for the zoom-out window, where `image_encoder` computes in less.
+    /// A float32 image encoder for the zoom-out window, if `image_encoder` computes with a lower precision.
     exact_image_encoder: Option<StageSession>,
     text_encoder: StageSession,
     prompt_encoder: StageSession,
@@ -43,8 +43,8 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Opens every stage of the bundle in `dir` on `provider`, which is not [`Provider::Auto`], but those that the
-    /// options put elsewhere.
+    /// Opens every stage of the bundle in `dir` on `provider`, except stages for which the options set another provider.
+    /// `provider` must not be [`Provider::Auto`].
     pub(crate) fn open(
         environment: &Environment,
         dir: &Path,
@@ -84,7 +84,7 @@ impl Stages {
             entry.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage: Stage::TextEncoder })?;
         let architecture = manifest.architecture.clone();
         let text = &architecture.text_encoder;
-        // Tables of its vocabulary, and a cache of its own.
+        // The tokenizer makes tables of its vocabulary, and a cache. No memory is large enough for a file beyond `usize`.
         memory::check_available::<[u8; 32]>("the tokenizer", usize::try_from(entry.file.bytes).unwrap_or(usize::MAX))?;
         let tokenizer = Tokenizer::open(&dir.join(&entry.file.name), entry, text.vocabulary, text.context_length)?;
         let encoders = || {
@@ -96,7 +96,7 @@ impl Stages {
             let (text, prompt) = (open(Stage::TextEncoder)?, open(Stage::PromptEncoder)?);
             Ok::<_, Error>((text, prompt, open(Stage::MaskDecoder)?))
         };
-        // Other providers compile on all cores, or build their engines with a GPU to themselves.
+        // Other providers compile on all cores, or need the whole GPU to build their engines.
         let side_by_side = Stage::ALL.into_iter().all(|stage| provider_of(stage) == Provider::Cpu);
         let (encoders, others) = match side_by_side {
             true => rayon::join(encoders, others),
@@ -126,13 +126,13 @@ impl Stages {
         Ok(stages)
     }
 
-    /// The model's sizes.
+    /// The sizes of the model.
     #[must_use]
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
 
-    /// The provider that the stages were opened on, but those that the options put elsewhere.
+    /// The provider that the stages were opened on, except stages for which the options set another provider.
     #[must_use]
     pub fn provider(&self) -> Provider {
         self.provider
@@ -156,8 +156,8 @@ impl Stages {
         precision::arithmetic(self.image_encoder.provider(), self.precision)
     }
 
-    /// What the user should know of the precision: that the provider has no arithmetic for it, or that the zoom-out
-    /// window has another.
+    /// A note for the user if the provider has no arithmetic for the precision, or if the zoom-out window is encoded with
+    /// another precision.
     #[must_use]
     pub fn precision_note(&self) -> Option<String> {
         let provider = self.image_encoder.provider();
@@ -167,7 +167,7 @@ impl Stages {
             ));
         }
         self.exact_image_encoder.as_ref().map(|_| {
-            "the zoom-out window is encoded in float32, so that the zoom-in windows lie where float32 puts them"
+            "the zoom-out window is encoded in float32, so that the zoom-in windows are at the same positions as with float32"
                 .to_owned()
         })
     }
@@ -178,13 +178,13 @@ impl Stages {
         &self.tokenizer
     }
 
-    /// Nodes of every stage's graph per provider, as ONNX Runtime placed them.
+    /// Number of graph nodes that each provider took, per stage, as ONNX Runtime recorded it.
     #[must_use]
     pub fn placement(&self) -> BTreeMap<Stage, Placement> {
         self.sessions().map(|(stage, session)| (stage, session.placement())).into()
     }
 
-    /// Nodes that ONNX Runtime left to the CPU in stages that another provider was asked for.
+    /// Nodes that run on the CPU although another provider was requested for their stage.
     #[must_use]
     pub fn left_to_cpu(&self) -> BTreeMap<Stage, LeftToCpu> {
         let left = self.sessions().map(|(stage, session)| (stage, session.left_to_cpu()));
@@ -200,9 +200,10 @@ impl Stages {
         ]
     }
 
-    /// Encodes the zoom-out window, `[D, H, W]`, as [`Stages::encode_image`] does, but in float32 where that computes
-    /// in int8 or bfloat16 and the bundle holds float32: a zoom-out mask that is one voxel larger moves every window of
-    /// the zoom-in pass.
+    /// Encodes the zoom-out window, `[D, H, W]` with values in [0, 1].
+    ///
+    /// If [`Stages::encode_image`] computes in int8 or bfloat16 and the bundle has float32, this function computes in
+    /// float32: a zoom-out mask that is one voxel larger moves every window of the zoom-in pass.
     ///
     /// # Errors
     ///
@@ -211,13 +212,13 @@ impl Stages {
         self.encode(self.exact_image_encoder.as_ref().unwrap_or(&self.image_encoder), window)
     }
 
-    /// Encodes one window of the normalised image, `[D, H, W]`.
+    /// Encodes one window of the normalised image, `[D, H, W]` with values in [0, 1].
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if the window has another shape than the model's, or ONNX Runtime fails;
-    /// [`Error::NotFinite`] if the embedding is not finite. One that stays on a device is not looked at: the masks that
-    /// are decoded from it are.
+    /// [`Error::Stage`] if the window does not have the shape of the model's windows, or ONNX Runtime fails;
+    /// [`Error::NotFinite`] if the embedding contains an infinity or NaN. An embedding that stays on a device is not
+    /// checked, but the logits that are decoded from it are.
     pub fn encode_image(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
         self.encode(&self.image_encoder, window)
     }
@@ -251,11 +252,13 @@ impl Stages {
         }))
     }
 
-    /// Encodes names, all of one padded length in one batch.
+    /// Encodes names, and returns their embeddings in the order of `names`. Names of the same padded length are encoded in
+    /// batches.
     ///
     /// # Errors
     ///
-    /// [`Error::Tokenizer`] for a name that the tokenizer refuses, [`Error::Stage`] if ONNX Runtime fails.
+    /// [`Error::Tokenizer`] if the tokenizer rejects a name, [`Error::Stage`] if ONNX Runtime fails,
+    /// [`Error::NotFinite`] if an output contains an infinity or NaN.
     #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
     pub fn encode_text(&self, names: &[&str]) -> Result<Vec<TextEmbedding>, Error> {
         let mut batches: BTreeMap<usize, Vec<(usize, Vec<i64>)>> = BTreeMap::new();
@@ -280,7 +283,8 @@ impl Stages {
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if the number of ids is not `B * T`, or ONNX Runtime fails.
+    /// [`Error::Stage`] if the number of ids is not `B * T`, or ONNX Runtime fails; [`Error::NotFinite`] if an output
+    /// contains an infinity or NaN.
     pub fn encode_token_ids(&self, [batch, length]: [usize; 2], ids: &[i64]) -> Result<Vec<TextEmbedding>, Error> {
         let stage = Stage::TextEncoder;
         let inputs = [("input_ids", Input::I64(&[batch, length], ids))];
@@ -292,11 +296,17 @@ impl Stages {
         Ok(rows.zip(alignments).map(|(e, a)| TextEmbedding { embedding: e.to_vec(), alignment: a.to_vec() }).collect())
     }
 
-    /// Encodes prompts that have the same number of tokens: `[B, P, C]`.
+    /// Encodes `B` prompts that all have the same number of tokens, `P`.
+    ///
+    /// | value     | shape       | unit                                                      |
+    /// |-----------|-------------|-----------------------------------------------------------|
+    /// | `prompts` | `B` prompts | voxels of the window, see [`WindowPrompt::tokens`]        |
+    /// | result    | `[B, P, C]` | embeddings of the tokens, `C` is `Architecture::channels` |
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if the prompts' numbers of tokens differ or are 0, or ONNX Runtime fails.
+    /// [`Error::Stage`] if the prompts do not have the same number of tokens or have none, or ONNX Runtime fails;
+    /// [`Error::NotFinite`] if the output contains an infinity or NaN.
     pub fn encode_prompts(&self, prompts: &[WindowPrompt<'_>]) -> Result<Array3<f32>, Error> {
         let stage = Stage::PromptEncoder;
         let (batch, channels) = (prompts.len(), self.architecture.channels);
@@ -306,8 +316,9 @@ impl Stages {
         for (prompt, mut row) in prompts.iter().zip(text.rows_mut()) {
             let tokens = prompt.tokens();
             if tokens.is_empty() || tokens.len() != count {
+                let found = tokens.len();
                 let reason =
-                    format!("a batch of prompts needs {count} tokens each and at least one, found {}", tokens.len());
+                    format!("expected {count} tokens for every prompt of the batch, at least 1, found {found}");
                 return Err(Error::Stage { stage, reason });
             }
             for (coord, label) in tokens {
@@ -329,13 +340,20 @@ impl Stages {
         shaped(stage, (batch, count, channels), sparse)
     }
 
-    /// Decodes prompts over one image: low-resolution logits `[B, 4Gd, 4Gh, 4Gw]` in the prompts' order.
+    /// Decodes the masks of `B` prompts in one window.
     ///
-    /// Prompts with equal numbers of tokens go through the decoder together, as many as suit the provider.
+    /// | value     | shape                | unit                                                        |
+    /// |-----------|----------------------|-------------------------------------------------------------|
+    /// | `image`   | `[N, C]`             | embeddings of the `N = Gd * Gh * Gw` image tokens           |
+    /// | `prompts` | `B` prompts          | voxels of the window                                        |
+    /// | result    | `[B, 4Gd, 4Gh, 4Gw]` | logits, positive inside the mask, in the order of `prompts` |
+    ///
+    /// Prompts with the same number of tokens are decoded together, as many at a time as the provider runs well.
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if a prompt is empty, or ONNX Runtime fails.
+    /// [`Error::Stage`] if a prompt is empty, the embedding is from another model, or ONNX Runtime fails;
+    /// [`Error::NotFinite`] if an output contains an infinity or NaN.
     #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
     pub fn decode_masks(&self, image: &ImageEmbedding, prompts: &[WindowPrompt<'_>]) -> Result<Array4<f32>, Error> {
         let stage = Stage::MaskDecoder;
@@ -375,7 +393,10 @@ impl Stages {
                 Values::Device(image) => {
                     let (inputs, output) = (inputs(Input::Device(image)), ("low_res_logits", &[count, d, h, w][..]));
                     let found = self.mask_decoder.run_to_host(&inputs, output)?;
-                    let elsewhere = || "the image embedding was made by another model, on another device".to_owned();
+                    let elsewhere = || {
+                        "expected an image embedding of this model, found one of another model, on another device"
+                            .to_owned()
+                    };
                     found.ok_or_else(|| Error::Stage { stage, reason: elsewhere() })?
                 }
                 Values::Float(image) => decode(Input::F32(&embedding_shape, image))?,
@@ -392,7 +413,7 @@ impl Stages {
 }
 
 impl Stages {
-    /// Refuses an output that contains an infinity or NaN: its masks would be silently wrong.
+    /// Returns an error if an output contains an infinity or NaN: the masks would be wrong without notice.
     fn finite(&self, stage: Stage, output: &'static str, bad: Option<(usize, f32)>) -> Result<(), Error> {
         match bad {
             None => Ok(()),
@@ -406,7 +427,8 @@ fn first_not_finite(values: &[f32]) -> Option<(usize, f32)> {
     Some((index, values[index]))
 }
 
-/// Where the image embedding stays between encoder and decoder: where both keep their tensors, if that is the same place.
+/// The place where the image embedding stays between encoder and decoder; `None` if they keep their tensors in different
+/// places.
 fn shared_place(provider_of: impl Fn(Stage) -> Provider, options: &Options) -> Option<Place> {
     let place = |stage| provider_of(stage).place(&options.provider_options);
     place(Stage::ImageEncoder).filter(|encoder| place(Stage::MaskDecoder) == Some(*encoder))

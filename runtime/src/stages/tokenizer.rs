@@ -1,4 +1,4 @@
-//! From the name of an organ to the token ids that the text encoder takes.
+//! Converts the name of an organ to token ids, the input of the text encoder.
 
 use segvol_base::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use segvol_onnx::manifest::Tokenizer as TokenizerEntry;
 
-/// Sequences are padded to a multiple of this, so that a name gives the same vector in any company: a batch
-/// holds only sequences of one padded length, and that length is the name's own.
+/// Sequences are padded to a multiple of this. A batch contains only sequences of the same padded length, and the padded
+/// length of a name depends on the name alone. So the embedding of a name does not depend on the other names of a call.
 const PAD_MULTIPLE: usize = 16;
 
-/// Longest tokenizer file that is read.
+/// Largest tokenizer file that is read, in bytes.
 const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
-/// CLIP's byte-pair tokenizer, with SegVol's sentence around the name.
+/// CLIP's byte-pair tokenizer. It puts a name in SegVol's sentence before it encodes it.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     template: String,
@@ -22,7 +22,7 @@ pub struct Tokenizer {
     context_length: usize,
 }
 
-/// Why a name could not be turned into token ids.
+/// Why a name could not be converted to token ids.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
@@ -31,49 +31,51 @@ pub enum TokenizerError {
     BadFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         reason: String,
     },
-    /// The name is empty or only blanks.
-    #[error("text prompt {text:?}: expected the name of a structure, found nothing but blanks")]
+    /// The name is empty or contains only blanks.
+    #[error("text prompt {text:?}: expected the name of a structure, found only blanks")]
     Empty {
-        /// The name as given.
+        /// The name, as given.
         text: String,
     },
-    /// The name has more tokens than the text encoder can take.
-    #[error("text prompt {text:?}: expected at most {limit} tokens with the sentence around it, found {found}")]
+    /// The name has more tokens than the text encoder accepts.
+    #[error(
+        "text prompt {text:?}: expected at most {limit} tokens with the sentence around the name, found {found}; use a shorter name"
+    )]
     TooLong {
-        /// The name as given.
+        /// The name, as given.
         text: String,
-        /// The text encoder's context length.
+        /// The text encoder's context length, in tokens.
         limit: usize,
-        /// Tokens of the sentence.
+        /// Number of tokens of the sentence with the name.
         found: usize,
     },
-    /// The tokenizer gives an id that the text encoder has no row for.
+    /// The tokenizer returns an id that is outside the text encoder's vocabulary.
     #[error(
-        "text prompt {text:?}: token id {id} is outside the text encoder's vocabulary of {vocabulary}; the tokenizer belongs to another model"
+        "text prompt {text:?}: expected token ids below {vocabulary} (the text encoder's vocabulary), found {id}; the tokenizer belongs to another model"
     )]
     OutsideVocabulary {
-        /// The name as given.
+        /// The name, as given.
         text: String,
-        /// The id.
+        /// The token id.
         id: u32,
-        /// Rows of the token embedding.
+        /// Number of token ids of the text encoder.
         vocabulary: usize,
     },
     /// The tokenizer failed on the name.
     #[error("text prompt {text:?}: {reason}")]
     Failed {
-        /// The name as given.
+        /// The name, as given.
         text: String,
-        /// What the tokenizer said.
+        /// Why it failed.
         reason: String,
     },
 }
 
 impl TokenizerError {
-    /// What kind of failure this is.
+    /// The kind of failure, which says what the caller can change.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -87,11 +89,11 @@ impl TokenizerError {
 }
 
 impl Tokenizer {
-    /// Opens a bundle's tokenizer, for a text encoder of this vocabulary and context length.
+    /// Opens a bundle's tokenizer, for a text encoder with this number of token ids and this context length in tokens.
     ///
     /// # Errors
     ///
-    /// [`TokenizerError::BadFile`] if the file is not a tokenizer, or has more than 64 MiB (CLIP's has 2.2 MB).
+    /// [`TokenizerError::BadFile`] if the file is not a tokenizer or is larger than 64 MiB (CLIP's has 2.2 MB).
     pub fn open(
         path: &Path,
         entry: &TokenizerEntry,
@@ -109,11 +111,14 @@ impl Tokenizer {
         Ok(Self { inner, template: entry.prompt_template.clone(), end_id: entry.end_id, vocabulary, context_length })
     }
 
-    /// Token ids of the sentence around `name`, without padding.
+    /// The token ids of the sentence with `name`, without padding.
     ///
     /// # Errors
     ///
-    /// Every [`TokenizerError`] but `BadFile`.
+    /// - [`TokenizerError::Empty`] if the name is empty or contains only blanks.
+    /// - [`TokenizerError::TooLong`] if it has too many tokens.
+    /// - [`TokenizerError::OutsideVocabulary`] if a token id is outside the text encoder's vocabulary.
+    /// - [`TokenizerError::Failed`] if the tokenizer fails, or its ids do not end with the end token.
     ///
     /// # Source
     ///
@@ -136,15 +141,14 @@ impl Tokenizer {
             return Err(TokenizerError::OutsideVocabulary { text, id, vocabulary: self.vocabulary });
         }
         if ids.last() != Some(&self.end_id) {
-            let reason =
-                format!("the tokenizer gives ids {ids:?}, which do not end with the end token {}", self.end_id);
+            let reason = format!("expected token ids that end with the end token {}, found {ids:?}", self.end_id);
             return Err(TokenizerError::Failed { text, reason });
         }
         Ok(ids.iter().map(|&id| i64::from(id)).collect())
     }
 
     /// Appends end tokens up to the next multiple of 16, or to the context length. Padding never changes the
-    /// embedding: attention is causal, and pooling takes the first end token.
+    /// embedding: attention is causal, and pooling uses the first end token.
     pub(crate) fn pad(&self, mut ids: Vec<i64>) -> Vec<i64> {
         let length = ids.len().next_multiple_of(PAD_MULTIPLE).min(self.context_length);
         ids.resize(length, i64::from(self.end_id));
@@ -152,7 +156,7 @@ impl Tokenizer {
     }
 }
 
-/// What the tokenizers library makes of it. On some hostile files it panics; that is an error here.
+/// Calls the tokenizers library. It panics on some damaged files; this function returns an error instead.
 fn fenced<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| error.to_string()),

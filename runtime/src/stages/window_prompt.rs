@@ -1,28 +1,28 @@
-//! One prompt inside one window, as the prompt encoder takes it.
+//! One prompt in one window, the input of the prompt encoder.
 
 use segvol_onnx::PromptLabel;
 
 use super::embedding::TextEmbedding;
 
-/// One prompt inside one window, as the prompt encoder takes it.
+/// One prompt in one window, the input of the prompt encoder.
 ///
-/// The order of its tokens is part of the model: points and their padding, then the box's corners, then the text.
+/// The order of its tokens is part of the model: the points and their padding, then the corners of the box, then the text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WindowPrompt<'a> {
     /// Points in voxels of the window, `(d, h, w)`, with their labels.
     pub points: Vec<([f32; 3], PromptLabel)>,
-    /// Box in voxels of the window, `(d0, h0, w0, d1, h1, w1)`, maximum inclusive.
+    /// Box in voxels of the window, `(d0, h0, w0, d1, h1, w1)`, with an inclusive maximum.
     pub bounding_box: Option<[f32; 6]>,
-    /// The name.
+    /// The encoded text.
     pub text: Option<&'a TextEmbedding>,
 }
 
 impl WindowPrompt<'_> {
-    /// The prompt's tokens: coordinates in voxels of the window, `(d, h, w)`, and what they are.
+    /// The tokens of the prompt: coordinates in voxels of the window, `(d, h, w)`, and the kind of token.
     ///
     /// # Quirk
     ///
-    /// With points and no box one more "not a point" token follows, even where the points hold one already.
+    /// With points and without a box, one more "not a point" token follows, even if the points already contain one.
     ///
     /// # Source
     ///

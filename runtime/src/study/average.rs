@@ -11,25 +11,26 @@ use crate::error::Error;
 
 /// The mean of window logits over a region.
 ///
-/// Takes four bytes a voxel of the region: how many windows lie over a voxel is counted from their places at the end.
+/// It needs four bytes per voxel of the region. The number of windows over each voxel is not stored; it is counted at the
+/// end, from the positions of the windows.
 pub(crate) struct Average {
     region: Region,
     sum: Array3<f32>,
-    /// What each added window shows of the region, in its coordinates.
+    /// The part of the region that each added window shows, in coordinates of the region.
     added: Vec<[Range<usize>; 3]>,
 }
 
 impl Average {
     /// # Errors
     ///
-    /// [`Error::Memory`] if there is no room for the region's sums.
+    /// [`Error::Memory`] if there is not enough memory for the sums of the region.
     pub(crate) fn new(region: Region) -> Result<Self, Error> {
         let shape = region.shape_dhw();
         segvol_base::memory::check_available::<f32>("the sums of the zoom-in pass", shape.iter().product())?;
         Ok(Self { region, sum: Array3::zeros(shape), added: Vec::new() })
     }
 
-    /// Adds one window's logits, `[D, H, W]`, where the window shows the region.
+    /// Adds the logits of one window, `[D, H, W]`, where the window shows the region.
     pub(crate) fn add(&mut self, frame: &Frame, logits: &Array3<f32>) {
         let shared: [Range<usize>; 3] = std::array::from_fn(|axis| {
             let visible = frame.visible(axis);
@@ -52,7 +53,7 @@ impl Average {
         self.added.push(in_region);
     }
 
-    /// The mean logits of the region; `outside(d, h, w)` in crop coordinates where no window was added.
+    /// The mean logits of the region, `[D, H, W]`. Voxels without a window get `outside([d, h, w])`, in crop coordinates.
     pub(crate) fn finish(mut self, outside: impl Fn([usize; 3]) -> f32 + Sync) -> Array3<f32> {
         let min = self.region.min_dhw;
         let width = self.sum.dim().2;
@@ -74,12 +75,12 @@ impl Average {
     }
 }
 
-/// One window's logits laid over a whole crop wherever the lattice has a window, and averaged: what stitching takes,
-/// without a model. For benchmarks.
+/// Stitches the same window logits, `[D, H, W]`, at every window of the lattice over a crop, and returns their mean,
+/// `[D, H, W]` of the crop. It measures stitching without a model, for benchmarks.
 ///
 /// # Errors
 ///
-/// [`Error::Memory`] if there is no room for the crop's sums.
+/// [`Error::Memory`] if there is not enough memory for the sums of the crop.
 #[doc(hidden)]
 pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Result<Array3<f32>, Error> {
     let window = [0, 1, 2].map(|axis| logits.shape()[axis]);
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn equal_windows_are_stitched_to_their_own_value() {
-        let found = stitched([5, 9, 6], &Array3::from_elem([4, 4, 4], 2.5), 0.5).expect("room");
+        let found = stitched([5, 9, 6], &Array3::from_elem([4, 4, 4], 2.5), 0.5).expect("enough memory");
         assert_eq!(found, Array3::from_elem([5, 9, 6], 2.5));
     }
 
@@ -105,7 +106,7 @@ mod tests {
     fn the_average_counts_windows_and_keeps_the_outside_where_there_is_none() {
         const WINDOW: [usize; 3] = [4, 4, 4];
         let region = Region { min_dhw: [1, 0, 0], max_dhw: [6, 3, 3] };
-        let mut average = Average::new(region).expect("room");
+        let mut average = Average::new(region).expect("enough memory");
         let frame = |d: isize, (first, last)| Frame { start: [d, 0, 0], visible: [(first, last), (0, 4), (0, 4)] };
         average.add(&frame(0, (0, 4)), &Array3::from_elem(WINDOW, 1.0));
         average.add(&frame(2, (2, 6)), &Array3::from_elem(WINDOW, 4.0));
@@ -121,7 +122,7 @@ mod tests {
             start,
             visible: start.map(|from| (from.unsigned_abs(), (from.unsigned_abs() + 3).min(4))),
         };
-        let mut average = Average::new(region).expect("room");
+        let mut average = Average::new(region).expect("enough memory");
         let logits = Array3::from_shape_fn([3, 3, 3], |(d, h, w)| (d * 9 + h * 3 + w) as f32);
         let frames = [[0, 0, 0], [1, 1, 1], [0, 1, 0]].map(frame);
         for frame in &frames {

@@ -1,4 +1,4 @@
-//! Image embeddings that a study keeps, so that no window is encoded twice while memory lasts.
+//! Image embeddings that a study keeps, so that no window is encoded twice as long as the cache is large enough.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::plan::Frame;
 use crate::stages::ImageEmbedding;
 
-/// Which window an embedding belongs to.
+/// The window that an embedding belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum WindowKey {
     /// The whole crop, resized to one window.
@@ -15,9 +15,9 @@ pub(crate) enum WindowKey {
     ZoomIn(Frame),
 }
 
-/// Embeddings by window; the least recently used go first when there are more than `limit_bytes` of them.
+/// Embeddings by window. If they exceed `limit_bytes`, the least recently used are dropped first.
 ///
-/// An embedding that was dropped is encoded again when it is needed: results never depend on the limit.
+/// An embedding that was dropped is computed again when it is needed, so results never depend on the limit.
 #[derive(Debug)]
 pub(crate) struct EmbeddingCache {
     limit_bytes: usize,
@@ -54,7 +54,8 @@ impl EmbeddingCache {
         self.bytes = 0;
     }
 
-    /// Keeps an embedding, dropping others for it; keeps nothing if it alone is over the limit.
+    /// Adds an embedding, and drops others if they exceed the limit together. An embedding that exceeds the limit by itself is
+    /// not added.
     pub(crate) fn put(&mut self, key: WindowKey, embedding: Arc<ImageEmbedding>) {
         let bytes = embedding.bytes();
         if bytes > self.limit_bytes {

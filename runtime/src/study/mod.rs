@@ -1,4 +1,4 @@
-//! One scan, ready for prompts: oriented, normalised, cropped, with the image embeddings of its windows.
+//! A study: one scan, prepared for prompts (oriented, normalised, cropped), with the image embeddings of its windows.
 
 pub(crate) mod average;
 mod embedding_cache;
@@ -42,9 +42,9 @@ use windows::Windows;
 use zoom_in::zoom_in;
 use zoom_out::{region_of_interest, zoom_out};
 
-/// A scan that prompts can be put to, one after the other or many at once.
+/// A scan that is prepared for prompts. It can be segmented any number of times, with one prompt or several per call.
 ///
-/// A study may be shared between threads. Calls wait for each other where they need the same graph.
+/// Threads may share a study. Calls that need the same graph wait for each other.
 pub struct Study {
     files: Arc<BundleFiles>,
     options: StudyOptions,
@@ -77,25 +77,25 @@ impl Study {
         Ok(Self { files, options, scan: Arc::new(scan), windows, warnings })
     }
 
-    /// The normalised crop, `[D, H, W]`, in [0, 1].
+    /// The normalised crop, `[D, H, W]`, without unit, in [0, 1].
     #[must_use]
     pub fn image(&self) -> &Array3<f32> {
         self.windows.image()
     }
 
-    /// The crop in the oriented scan.
+    /// The position of the crop in the oriented scan.
     #[must_use]
     pub fn crop(&self) -> &Crop {
         &self.scan.crop
     }
 
-    /// What the user should know about the scan.
+    /// Warnings about the scan.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The settings that the study was made with.
+    /// The options that the study was made with.
     #[must_use]
     pub fn options(&self) -> &StudyOptions {
         &self.options
@@ -107,7 +107,7 @@ impl Study {
         &self.scan.grid
     }
 
-    /// What the study has done since it was made.
+    /// Counts and times of the study's work since it was made.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.windows.statistics()
@@ -117,28 +117,33 @@ impl Study {
     ///
     /// # Errors
     ///
-    /// [`Error::Prompt`] if the prompt does not fit the scan, [`Error::Tokenizer`] if the tokenizer refuses the text,
-    /// [`Error::Bundle`] if a file of the bundle was written to since it was opened, [`Error::Memory`] if there is not
-    /// enough memory, [`Error::Stage`] if ONNX Runtime fails.
+    /// - [`Error::Prompt`] if the prompt does not fit the scan.
+    /// - [`Error::Tokenizer`] if the tokenizer rejects the text.
+    /// - [`Error::Bundle`] if a file of the bundle was modified since the bundle was opened.
+    /// - [`Error::Memory`] if there is not enough memory.
+    /// - [`Error::Thread`] if the operating system cannot start a thread.
+    /// - [`Error::Stage`] if ONNX Runtime fails.
+    /// - [`Error::NotFinite`] if a stage's output contains an infinity or NaN.
     pub fn segment(&self, prompt: &Prompt) -> Result<Segmentation, Error> {
         let mut found = self.segment_all(std::slice::from_ref(prompt))?;
         Ok(found.remove(0))
     }
 
-    /// Segments several objects; windows that they share are encoded once.
+    /// Segments several objects and returns their segmentations in the order of `prompts`. Windows that the objects share are
+    /// encoded once.
     ///
     /// # Errors
     ///
-    /// As for [`Study::segment`].
+    /// As for [`Study::segment`], and [`Error::Prompt`] if there is no prompt or more than 65535.
     pub fn segment_all(&self, prompts: &[Prompt]) -> Result<Vec<Segmentation>, Error> {
         self.segment_observed(prompts, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Study::segment_all`]; calls `observer` after every window.
+    /// As [`Study::segment_all`], and calls `observer` after every window.
     ///
     /// # Errors
     ///
-    /// As for [`Study::segment`], and [`Error::Cancelled`] if the observer breaks.
+    /// As for [`Study::segment_all`], and [`Error::Cancelled`] if the observer returns [`ControlFlow::Break`].
     pub fn segment_observed(
         &self,
         prompts: &[Prompt],
@@ -190,7 +195,7 @@ impl Study {
         Ok(())
     }
 
-    /// Where a prompt's points and box lie in the file.
+    /// The positions of a prompt's points and box in voxels of the file.
     #[must_use]
     pub fn marks(&self, prompt: &Prompt) -> Marks {
         self.placer().marks(prompt)
@@ -201,12 +206,12 @@ impl Study {
         Placer::new(grid, axes, crop, self.windows.window_dhw())
     }
 
-    /// One label map of several segmentations of this study: 1 for the first, 2 for the second, and so on, 0 for
-    /// background. Where masks overlap, the higher logit wins.
+    /// Combines several segmentations of this study in one label map with the shape of the file: 1 for the first object, 2
+    /// for the second, and so on, 0 for background. Where masks overlap, the object with the higher logit wins.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if there is not enough memory for a label per voxel.
+    /// [`Error::Memory`] if there is not enough memory for one label per voxel.
     pub fn label_map(&self, segmentations: &[Segmentation]) -> Result<Mask, Error> {
         label_map(&self.scan, segmentations)
     }

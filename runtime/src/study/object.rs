@@ -1,4 +1,4 @@
-//! One object of a call.
+//! One object of a call to a study.
 
 use segvol_onnx::PromptLabel;
 use segvol_volume::PointLabel;
@@ -6,7 +6,7 @@ use segvol_volume::PointLabel;
 use crate::prompt::PlacedPrompt;
 use crate::stages::{TextEmbedding, WindowPrompt};
 
-/// One object of a call: its prompt where it lies in the zoom-out window, and its encoded text.
+/// One object of a call: its prompt in voxels of the zoom-out window, and its encoded text.
 pub(crate) struct Object {
     pub(crate) prompt: PlacedPrompt,
     pub(crate) text: Option<TextEmbedding>,
@@ -14,7 +14,7 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// The prompt as the prompt encoder takes it for the zoom-out window.
+    /// The prompt for the zoom-out window, as input of the prompt encoder.
     #[allow(clippy::cast_precision_loss)] // Voxels of a window are far below 2^24.
     pub(crate) fn in_zoom_out_window(&self) -> WindowPrompt<'_> {
         let point = |&(voxel, label): &([usize; 3], PointLabel)| {

@@ -1,31 +1,31 @@
-//! How a scan is segmented.
+//! Options for segmenting a scan.
 
 use segvol_volume::Orientation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// With this overlap a voxel lies in up to 64,000 windows (40 along each axis); with 0.5, in 27 at most. More would only
-/// take longer.
+/// The largest overlap. With it, a voxel is in up to 64,000 windows (40 along each axis); with 0.5, in at most 27. A larger
+/// overlap would only take longer.
 pub(crate) const MAX_OVERLAP: f64 = 0.95;
 
-/// How windows and prompts of the zoom-in pass are chosen.
+/// How the windows and prompts of the zoom-in pass are chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// As the released code, with these differences:
     /// - a region larger than one window takes its windows from one lattice over the whole crop, so that all objects
-    ///   share them and each is encoded once;
-    /// - the user's box and points keep their place where the window is padded;
+    ///   share the windows and each window is encoded once;
+    /// - the user's box and points keep their positions if the window is padded;
     /// - with several windows, a box prompt is the zoom-out mask's box clipped to the user's box;
-    /// - a window that neither the zoom-out mask nor the user's points or box touch keeps its zoom-out logits.
+    /// - a window without voxels of the zoom-out mask, the user's points and the user's box keeps its zoom-out logits.
     #[default]
     Default,
-    /// The released code to the letter, its quirks included.
+    /// Exactly as the released code, including its quirks.
     Released,
 }
 
-/// How a scan is segmented. See [`Options`](crate::Options) for how a bundle is opened.
+/// Options for segmenting a scan. [`Options`](crate::Options) has the options for opening a bundle.
 ///
 /// # Example
 ///
@@ -37,15 +37,15 @@ pub enum Profile {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StudyOptions {
-    /// Which axes the model sees.
+    /// The order and direction of the axes that the model sees.
     pub orientation: Orientation,
-    /// How windows and prompts of the zoom-in pass are chosen.
+    /// How the windows and prompts of the zoom-in pass are chosen.
     pub profile: Profile,
-    /// Whether the zoom-in pass runs.
+    /// Whether the zoom-in pass runs. Without it, the mask has the resolution of the zoom-out window.
     pub zoom_in: bool,
-    /// The share of a window that the next one covers too, per axis: 0 to 0.95.
+    /// The overlap of neighbouring windows, as a fraction of the window per axis: 0 to 0.95.
     pub overlap: f64,
-    /// Bytes of image embeddings that a study keeps.
+    /// Largest size of the image embeddings that a study keeps, in bytes.
     pub cache_bytes: usize,
 }
 
@@ -62,14 +62,14 @@ impl Default for StudyOptions {
 }
 
 impl StudyOptions {
-    /// Sets which axes the model sees.
+    /// Sets the order and direction of the axes that the model sees.
     #[must_use]
     pub fn orientation(mut self, orientation: Orientation) -> Self {
         self.orientation = orientation;
         self
     }
 
-    /// Sets how windows and prompts of the zoom-in pass are chosen.
+    /// Sets how the windows and prompts of the zoom-in pass are chosen.
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
@@ -83,14 +83,14 @@ impl StudyOptions {
         self
     }
 
-    /// Sets the share of a window that the next one covers too, per axis: 0 to 0.95.
+    /// Sets the overlap of neighbouring windows, as a fraction of the window per axis: 0 to 0.95.
     #[must_use]
     pub fn overlap(mut self, overlap: f64) -> Self {
         self.overlap = overlap;
         self
     }
 
-    /// Keeps at most this many bytes of image embeddings per study.
+    /// Sets the largest size of the image embeddings that a study keeps, in bytes.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
@@ -101,7 +101,7 @@ impl StudyOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] with the setting that is not.
+    /// [`Error::Setting`] with the setting that is out of range.
     pub fn check(&self) -> Result<(), Error> {
         if (0.0..=MAX_OVERLAP).contains(&self.overlap) {
             return Ok(());

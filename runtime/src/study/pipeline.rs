@@ -1,14 +1,14 @@
-//! The windows of the zoom-in pass on three threads: while one window is encoded and decoded, the next is cut and the last
-//! is stitched.
+//! Runs the windows of the zoom-in pass on three threads: while one window is encoded and decoded, the next one is cut and
+//! the previous one is stitched.
 //!
 //! | thread   | work                                                          |
 //! |----------|---------------------------------------------------------------|
-//! | cutter   | prompts as they show in the window, the window's image        |
+//! | cutter   | the part of the prompts that is in the window, its image      |
 //! | caller's | ONNX Runtime's sessions, and the observer                     |
-//! | stitcher | logits to the window's size, added to the objects' averages   |
+//! | stitcher | upsamples logits, adds them to the averages of the objects    |
 //!
-//! Windows keep their order through all three threads, so a mask does not depend on how fast each is. At most three windows
-//! and three sets of logits are in memory at a time.
+//! Windows keep their order through all three threads, so a mask does not depend on the speed of the threads. At most three
+//! windows and three sets of logits are in memory at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -26,18 +26,18 @@ use super::windows::Windows;
 use crate::error::Error;
 use crate::stages::WindowPrompt;
 
-/// A window that is cut, with the objects that need it.
+/// A window that has been cut from the crop, with the objects that need it.
 struct CutWindow<'a> {
     frame: Frame,
     /// Indices of the objects that are decoded in the window, each with its prompt there.
     objects: Vec<(usize, WindowPrompt<'a>)>,
     /// Indices of the objects that keep their zoom-out logits in it.
     skipped: Vec<usize>,
-    /// `None` if no object is decoded, or the embedding is kept.
+    /// The window's image, `[D, H, W]`. `None` if no object is decoded in it, or its embedding is in the cache.
     image: Option<Array3<f32>>,
 }
 
-/// A window's logits.
+/// The logits of a window.
 struct DecodedWindow {
     frame: Frame,
     objects: Vec<usize>,
@@ -50,7 +50,7 @@ type Done<'a> = dyn FnMut(usize, &[usize]) -> Result<(), Error> + 'a;
 
 /// Runs all windows and returns the averages of the objects' logits; `None` for an object without a region.
 ///
-/// `users` has the indices of the objects that need each window.
+/// `users` maps each window to the indices of the objects that need it.
 pub(super) fn run(
     windows: &Windows,
     scan: &ZoomInScan<'_>,
@@ -61,7 +61,7 @@ pub(super) fn run(
     done: &mut Done<'_>,
 ) -> Result<Vec<Option<Average>>, Error> {
     thread::scope(|scope| {
-        // One window may wait before the sessions and one after them.
+        // One window may wait for the sessions, and one for the stitcher.
         let (cut, to_run) = sync_channel(1);
         let (decoded, to_stitch) = sync_channel(1);
         let cutter = move || cut_windows(windows, users, scan, objects, segmentations, &cut);
@@ -69,13 +69,13 @@ pub(super) fn run(
         thread::Builder::new().spawn_scoped(scope, cutter).map_err(Error::Thread)?;
         let stitcher = thread::Builder::new().spawn_scoped(scope, stitcher).map_err(Error::Thread)?;
         let result = decode_windows(windows, to_run, decoded, done);
-        // A run that failed has dropped both channels, which ends the other threads.
+        // A failed run has dropped both channels, which ends the other threads.
         let averages = stitcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         result.map(|()| averages)
     })
 }
 
-/// The cutter: prepares each window, until nobody takes them any more.
+/// The cutter: prepares each window, and stops early if the receiver is gone.
 fn cut_windows<'a>(
     windows: &Windows,
     users: BTreeMap<Frame, Vec<usize>>,
@@ -121,11 +121,11 @@ fn decode_windows(
         if !objects.is_empty() {
             let (objects, prompts): (Vec<_>, Vec<_>) = objects.into_iter().unzip();
             let key = WindowKey::ZoomIn(frame.clone());
-            // If the embedding was kept when the cutter looked and has been dropped since, the window is cut here.
+            // The cutter cuts no image if the embedding is in the cache. If it was dropped since then, the image is cut here.
             let image = || image.unwrap_or_else(|| windows.image_of(&key));
             let low_res = windows.decode(&key, image, &prompts)?;
             if decoded.send(DecodedWindow { frame, objects, low_res }).is_err() {
-                break; // The stitcher panicked: joining it says so.
+                break; // The stitcher panicked; `join` reports the panic.
             }
         }
         done(number, &skipped)?;

@@ -1,4 +1,4 @@
-//! Where the windows of the zoom-in pass lie in the crop.
+//! Positions of the zoom-in windows in the crop.
 
 use std::ops::Range;
 
@@ -7,12 +7,15 @@ use ndarray::{Array3, ArrayView3, s};
 use super::region::Region;
 use super::sliding_window::{window_starts, window_step};
 
-/// One window in the crop.
+/// Why a voxel index can be converted to `isize`.
+const FITS: &str = "an index of an array in memory fits in an isize";
+
+/// The position of one window in the crop.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Frame {
-    /// The window's first voxel in the crop's coordinates; negative where the window is padded.
+    /// The window's first voxel in crop coordinates; negative if the window starts with padding.
     pub(crate) start: [isize; 3],
-    /// The crop's voxels that the window shows; it is 0 elsewhere.
+    /// The crop voxels that the window shows, as start and end per axis. The rest of the window is 0.
     pub(crate) visible: [(usize, usize); 3],
 }
 
@@ -26,17 +29,17 @@ impl Frame {
         Self { start, visible }
     }
 
-    /// The crop's voxels along `axis` that the window shows.
+    /// The crop voxels along `axis` that the window shows.
     pub(crate) fn visible(&self, axis: usize) -> Range<usize> {
         self.visible[axis].0..self.visible[axis].1
     }
 
-    /// Position in the window of a visible crop coordinate.
+    /// The position in the window of a crop coordinate that the window shows.
     pub(crate) fn position(&self, axis: usize, crop: usize) -> usize {
-        crop.checked_add_signed(-self.start[axis]).unwrap_or(0)
+        crop.checked_add_signed(-self.start[axis]).expect("a voxel that a window shows is not before its start")
     }
 
-    /// The window's image, `[D, H, W]`.
+    /// Cuts the window's image, `[D, H, W]` of `window`, from the image of the crop.
     pub(crate) fn cut(&self, crop: ArrayView3<'_, f32>, window: [usize; 3]) -> Array3<f32> {
         let mut image = Array3::zeros(window);
         let [d, h, w] = std::array::from_fn(|axis| self.visible(axis));
@@ -47,7 +50,7 @@ impl Frame {
     }
 }
 
-/// Windows that slide over `region`, alone with itself: beyond the region they show 0 even where the crop goes on.
+/// Windows that slide over `region` as if the crop were no larger: outside the region they are 0.
 ///
 /// # Source
 ///
@@ -57,19 +60,19 @@ pub(crate) fn frames_over_region(region: &Region, window: [usize; 3], overlap: f
     let shape = region.shape_dhw();
     let starts: [Vec<isize>; 3] = std::array::from_fn(|axis| {
         let pad = window[axis].saturating_sub(shape[axis]) / 2;
-        let origin = region.min_dhw[axis].checked_signed_diff(pad).unwrap_or(0);
+        let origin = region.min_dhw[axis].checked_signed_diff(pad).expect(FITS);
         let starts = window_starts(shape[axis].max(window[axis]), window[axis], window_step(window[axis], overlap));
         starts.into_iter().map(|start| origin.saturating_add_unsigned(start)).collect()
     });
     grid(&starts).map(|start| Frame::new(start, window, std::array::from_fn(|axis| region.range(axis)))).collect()
 }
 
-/// The windows of one lattice over the whole crop that touch `region`. Different regions share them.
+/// The windows of one lattice over the whole crop that overlap `region`. Different regions share these windows.
 pub(crate) fn frames_of_lattice(region: &Region, crop: [usize; 3], window: [usize; 3], overlap: f64) -> Vec<Frame> {
     let starts: [Vec<isize>; 3] = std::array::from_fn(|axis| {
         let pad = window[axis].saturating_sub(crop[axis]) / 2;
         let starts = window_starts(crop[axis].max(window[axis]), window[axis], window_step(window[axis], overlap));
-        let starts = starts.into_iter().map(|start| start.checked_signed_diff(pad).unwrap_or(0));
+        let starts = starts.into_iter().map(|start| start.checked_signed_diff(pad).expect(FITS));
         starts.collect()
     });
     let frames = grid(&starts).map(|start| Frame::new(start, window, crop.map(|n| 0..n)));
@@ -100,7 +103,11 @@ mod tests {
         let crop = Array3::ones([20, 20, 20]);
         let image = frames[0].cut(crop.view(), [8, 8, 8]);
         assert_eq!(image.slice(s![..7, .., ..]).sum(), 7.0 * 64.0);
-        assert_eq!(image.slice(s![7, .., ..]).sum(), 0.0, "beyond the region the window is 0, though the crop goes on");
+        assert_eq!(
+            image.slice(s![7, .., ..]).sum(),
+            0.0,
+            "outside the region the window is 0, although the crop continues"
+        );
     }
 
     #[test]

@@ -1,18 +1,18 @@
-//! How a caller follows a call, and stops it.
+//! Progress of a call, and how a caller can stop it.
 
 use std::ops::ControlFlow;
 
-/// How far a call has come.
+/// Progress of a call to a study, in windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Windows that are done, of all objects together.
+    /// Number of windows that are done, of all objects together.
     pub done: usize,
-    /// Windows that may be needed. Known once the zoom-out pass, which counts as the first window, has found the regions of
-    /// interest.
+    /// Number of windows that may be needed, of all objects together. The zoom-out pass counts as the first window; it finds
+    /// the regions of interest, from which the number follows.
     pub total: usize,
 }
 
-/// Follows the progress of a call. It is called after every window, on the caller's thread; it returns
-/// [`ControlFlow::Continue`] to go on, or [`ControlFlow::Break`] to stop the call with
+/// A callback that observes the progress of a call. It is called after every window, on the caller's thread. It returns
+/// [`ControlFlow::Continue`] to continue, or [`ControlFlow::Break`] to stop the call with
 /// [`Error::Cancelled`](crate::Error::Cancelled).
 pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;

@@ -1,4 +1,4 @@
-//! What of an object's prompt shows in a window of the zoom-in pass.
+//! The part of an object's prompt that is in a window of the zoom-in pass.
 
 use std::ops::Range;
 
@@ -13,24 +13,24 @@ use crate::prompt::PlacedPrompt;
 use crate::scan::resize::IndexTables;
 use crate::stages::{TextEmbedding, WindowPrompt};
 
-/// Points per window: as many as the released code draws.
+/// Number of points per window, as in the released code.
 const POINTS_PER_WINDOW: usize = 5;
 
 /// # Quirk
 ///
-/// A window without any voxel of the mask still gets a box, of six -1 that are embedded as coordinates.
+/// A window without any voxel of the mask still gets a box. Its six coordinates are -1 and are embedded like any others.
 const EMPTY_BOX: [f32; 6] = [-1.0; 6];
 
-/// What the zoom-in pass needs to know of one object.
+/// What the zoom-in pass needs to know about one object.
 pub(crate) struct ZoomInObject<'a> {
     pub(crate) region: Region,
-    /// Zoom-out logits, `[D, H, W]` of the window.
+    /// Logits of the zoom-out pass, `[D, H, W]` of the window.
     pub(crate) zoom_out: &'a Array3<f32>,
     pub(crate) prompt: &'a PlacedPrompt,
     pub(crate) text: Option<&'a TextEmbedding>,
 }
 
-/// What the zoom-in pass needs to know of the scan.
+/// What the zoom-in pass needs to know about the scan.
 pub(crate) struct ZoomInScan<'a> {
     pub(crate) profile: Profile,
     pub(crate) tables: &'a IndexTables,
@@ -39,7 +39,7 @@ pub(crate) struct ZoomInScan<'a> {
 }
 
 impl ZoomInScan<'_> {
-    /// The windows that look at a region.
+    /// The windows that cover a region.
     pub(crate) fn frames(&self, region: &Region) -> Vec<Frame> {
         let fits = (0..3).all(|axis| region.shape_dhw()[axis] <= self.window[axis]);
         let crop = std::array::from_fn(|axis| self.tables[axis].len());
@@ -49,12 +49,14 @@ impl ZoomInScan<'_> {
         }
     }
 
-    /// The object's prompt as it shows in one of its windows; none if the window is better left as zoomed out.
+    /// The part of the object's prompt that is in one of its windows; `None` if the window keeps its zoom-out logits.
+    ///
+    /// `single` is true if the object has only one window.
     ///
     /// # Source
     ///
     /// BAAI-DCAI/SegVol@5768c97, `utils/monai_inferers_utils.py`, `sliding_window_inference` and
-    /// `utils/click_method.py`, with its random points replaced by points at fixed ranks.
+    /// `utils/click_method.py`. The random points of the latter are replaced by points at fixed ranks.
     pub(crate) fn prompt_in<'t>(
         &self,
         object: &ZoomInObject<'t>,
@@ -77,7 +79,7 @@ impl ZoomInScan<'_> {
         let shown = |region: Region| corners(frame, region, [0; 3]);
         let map_shift = self.map_shift(&object.region);
         let bounding_box = match user_box {
-            // Several windows: the zoom-out mask, kept inside the user's box.
+            // Several windows: the box of the zoom-out mask, clipped to the user's box.
             Some(user_box) if lattice => {
                 let user_box = user_box?;
                 Some(shown(mask.and_then(|mask| intersection(mask, user_box)).unwrap_or(user_box)))
@@ -91,12 +93,12 @@ impl ZoomInScan<'_> {
         Some(WindowPrompt { points, bounding_box, text: object.text })
     }
 
-    /// How far the user's map lies from the image, per axis.
+    /// The offset in voxels between the map of the user's prompt and the image, per axis.
     ///
     /// # Quirk
     ///
-    /// Where the region is smaller than the window, the released code pads the image and the zoom-out mask but not the
-    /// user's map, whose positions so lack the leading pad.
+    /// If the region is smaller than the window, the released code pads the image and the zoom-out mask, but not the map of
+    /// the user's prompt. So positions in that map lack the leading padding.
     fn map_shift(&self, region: &Region) -> [usize; 3] {
         match self.profile {
             Profile::Default => [0; 3],
@@ -107,7 +109,7 @@ impl ZoomInScan<'_> {
         }
     }
 
-    /// The crop voxels within `ranges` that the foreground points fill, in raster order.
+    /// The crop voxels within `ranges` that map to the zoom-out voxels of the foreground points, in raster order.
     fn points_in(&self, prompt: &PlacedPrompt, ranges: &[Range<usize>; 3]) -> Vec<[usize; 3]> {
         let runs: [_; 3] = std::array::from_fn(|axis| runs(&self.tables[axis], ranges[axis].clone()));
         let mut voxels = Vec::new();
@@ -115,7 +117,7 @@ impl ZoomInScan<'_> {
             if *label == PointLabel::Background {
                 continue;
             }
-            // A run per axis: the tables never come back to a voxel that they left.
+            // At most one run per axis has this source: the tables never decrease.
             let along = |axis: usize| runs[axis].iter().find(|run| run.source == point[axis]);
             let (Some(d), Some(h), Some(w)) = (along(0), along(1), along(2)) else { continue };
             for d in d.first..=d.last {
@@ -130,11 +132,12 @@ impl ZoomInScan<'_> {
     }
 }
 
-/// Five points, all in the object, at the raster-order ranks `floor((2i + 1) n / 10)` of `voxels`; repeated when there are fewer.
+/// Five foreground points: those at ranks `floor((2i + 1) n / 10)` of the `n` `voxels` in raster order. If `n` is less than
+/// 5, points repeat.
 ///
 /// # Quirk
 ///
-/// Without any voxel: one point at (-1, -1, -1) that is labelled as none.
+/// Without any voxel, there is one point at (-1, -1, -1) with the label "not a point".
 fn spread(voxels: &[[usize; 3]], frame: &Frame, shift: [usize; 3]) -> Vec<([f32; 3], PromptLabel)> {
     if voxels.is_empty() {
         return vec![([-1.0; 3], PromptLabel::NotAPoint)];
@@ -170,7 +173,7 @@ mod tests {
         ZoomInScan { profile, tables, window: WINDOW, overlap: 0.5 }
     }
 
-    /// A crop of 8 voxels an axis, each zoom-out voxel standing for two.
+    /// A crop with 8 voxels per axis; two of them map to each zoom-out voxel.
     fn tables() -> IndexTables {
         std::array::from_fn(|_| (0..8).map(|i| i / 2).collect())
     }
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn points_stand_at_fixed_ranks_and_repeat_when_few() {
+    fn points_are_at_fixed_ranks_and_repeat_when_few() {
         let frame = Frame { start: [0; 3], visible: [(0, 4); 3] };
         let voxels: Vec<[usize; 3]> = (0..3).map(|w| [0, 0, w]).collect();
         let found: Vec<f32> = spread(&voxels, &frame, [0; 3]).into_iter().map(|(at, _)| at[2]).collect();
@@ -205,7 +208,7 @@ mod tests {
             let scan = scan(profile, &tables);
             let frames = scan.frames(&region);
             assert_eq!(frames.len(), 1);
-            scan.prompt_in(&object, &frames[0], true).expect("the prompt lies in the window")
+            scan.prompt_in(&object, &frames[0], true).expect("the prompt is in the window")
         };
         let (kept, forgotten) = (find(Profile::Default), find(Profile::Released));
         assert_eq!(kept.bounding_box, Some([1.0, 2.0, 2.0, 2.0, 3.0, 3.0]));
@@ -224,7 +227,7 @@ mod tests {
         let scan = scan(Profile::Default, &tables);
         let frames = scan.frames(&region);
         assert_eq!(frames.len(), 27);
-        let first = scan.prompt_in(&object, &frames[0], false).expect("mask and box lie in the first window");
+        let first = scan.prompt_in(&object, &frames[0], false).expect("mask and box are in the first window");
         assert_eq!(first.bounding_box, Some([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]), "the mask inside the user's box");
         assert_eq!(scan.prompt_in(&object, &frames[26], false), None, "the user's box is not in the last window");
         let text_only = PlacedPrompt { points: Vec::new(), bounding_box: None };

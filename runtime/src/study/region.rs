@@ -1,15 +1,15 @@
-//! Boxes of crop voxels, and the crop voxels that the zoom-out window shows.
+//! Boxes of crop voxels, and the mapping from crop voxels to voxels of the zoom-out window.
 
 use std::ops::Range;
 
 use crate::scan::resize::IndexTables;
 
-/// A box of crop voxels, `(d, h, w)`; both ends inclusive, as SegVol's boxes are.
+/// A box of crop voxels, `(d, h, w)`. Both ends are inclusive, as in SegVol's boxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
-    /// Least voxel.
+    /// The smallest index per axis.
     pub min_dhw: [usize; 3],
-    /// Greatest voxel, inclusive.
+    /// The largest index per axis, inclusive.
     pub max_dhw: [usize; 3],
 }
 
@@ -20,7 +20,7 @@ impl Region {
         std::array::from_fn(|axis| self.max_dhw[axis] - self.min_dhw[axis] + 1)
     }
 
-    /// The smallest region that holds this one and another.
+    /// The smallest region that contains this one and `other`.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             min_dhw: std::array::from_fn(|axis| self.min_dhw[axis].min(other.min_dhw[axis])),
@@ -33,9 +33,9 @@ impl Region {
     }
 }
 
-/// Bounding box, inclusive, of the crop voxels within `ranges` whose zoom-out voxel is `positive`.
+/// Bounding box, inclusive, of the crop voxels within `ranges` whose zoom-out voxel is `positive`; `None` if there is none.
 ///
-/// Only voxels of the zoom-out window that some crop voxel is taken from count.
+/// Zoom-out voxels that no crop voxel maps to are not used.
 pub(crate) fn bounding_box(
     tables: &IndexTables,
     ranges: [Range<usize>; 3],
@@ -58,7 +58,7 @@ pub(crate) fn bounding_box(
     found
 }
 
-/// Neighbouring crop voxels that come from one voxel of the zoom-out window.
+/// Neighbouring crop voxels along an axis that map to the same voxel of the zoom-out window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) source: usize,

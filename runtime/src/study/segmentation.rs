@@ -1,4 +1,4 @@
-//! One object in one scan: its logits, its mask, and what was done for it.
+//! The segmentation of one object in one scan: its logits, its mask, its window counts and warnings.
 
 use std::sync::Arc;
 
@@ -13,9 +13,10 @@ use super::zoom_out::RegionOfInterest;
 use crate::error::Error;
 use crate::scan::Scan;
 
-/// One segmented object.
+/// The segmentation of one object.
 ///
-/// The logits are kept as they came: one window of the whole crop, and over it the region that was zoomed into.
+/// It keeps the logits of both passes: those of the zoom-out window, which shows the whole crop, and those of the region of
+/// interest at full resolution, which replace them there.
 #[derive(Debug, Clone)]
 pub struct Segmentation {
     pub(crate) name: String,
@@ -27,58 +28,58 @@ pub struct Segmentation {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The region that was zoomed into, with its logits.
+/// The region of the zoom-in pass, with its logits, `[D, H, W]` of the region.
 #[derive(Debug, Clone)]
 pub(crate) struct ZoomedIn {
     pub(crate) region: Region,
     pub(crate) logits: Array3<f32>,
 }
 
-/// What became of an object's zoom-in windows.
+/// Number of windows of an object in the zoom-in pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct WindowCounts {
-    /// Windows over the region of interest; 0 without zoom-in.
+    /// Windows over the region of interest; 0 without a zoom-in pass.
     pub total: usize,
-    /// Of these, windows that were left as zoomed out.
+    /// Those of them that were not decoded and keep their zoom-out logits.
     pub skipped: usize,
 }
 
 impl Segmentation {
-    /// The object's name, as its prompt has it.
+    /// The object's name, from its prompt.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Logits of the zoom-out pass, `[D, H, W]` of the model's window.
+    /// Logits of the zoom-out pass, `[D, H, W]` of the model's window. Positive values are inside the mask.
     #[must_use]
     pub fn zoom_out_logits(&self) -> &Array3<f32> {
         &self.zoom_out
     }
 
-    /// Where the zoom-in pass looked; none if it was off, or nothing was positive in the zoom-out pass.
+    /// The region of the zoom-in pass; `None` if the pass was off, or no logit of the zoom-out pass was positive.
     #[must_use]
     pub fn region_of_interest(&self) -> Option<RegionOfInterest> {
         self.roi
     }
 
-    /// What became of the zoom-in windows.
+    /// Number of windows of the zoom-in pass.
     #[must_use]
     pub fn windows(&self) -> WindowCounts {
         self.windows
     }
 
-    /// What the user should know of this object's prompt, such as that it was moved.
+    /// Warnings about the object's prompt, for example that a point was moved.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Logits at the crop's shape, `[D, H, W]`; the mask is where they are positive.
+    /// Logits of the crop, `[D, H, W]`. Positive values are inside the mask.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if there is no room for them.
+    /// [`Error::Memory`] if there is not enough memory for the logits.
     pub fn logits(&self) -> Result<Array3<f32>, Error> {
         let shape = self.scan.crop.shape_dhw();
         segvol_base::memory::check_available::<f32>("the logits of the crop", shape.iter().product())?;
@@ -87,11 +88,11 @@ impl Segmentation {
         Ok(logits)
     }
 
-    /// Logits on the scan's own grid, i fastest, then j, k; NaN outside the crop.
+    /// Logits with the shape of the scan's file, one per voxel, i fastest, then j, k. They are NaN outside the crop.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if there is no room for a logit per voxel.
+    /// [`Error::Memory`] if there is not enough memory for one logit per voxel.
     pub fn logit_map(&self) -> Result<Vec<f32>, Error> {
         let voxels = self.scan.grid.voxels();
         segvol_base::memory::check_available::<f32>("the logits of the scan", voxels)?;
@@ -100,7 +101,7 @@ impl Segmentation {
         Ok(map)
     }
 
-    /// Writes the logits, both passes', into an array of the crop's shape.
+    /// Writes the logits after both passes into an array of the crop's shape.
     fn fill(&self, mut logits: ArrayViewMut3<'_, f32>) {
         logits.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
             let mut row = vec![0.0; slice.ncols()];
@@ -111,7 +112,8 @@ impl Segmentation {
         });
     }
 
-    /// The smallest and the largest voxel `(i, j, k)` of the mask, both inclusive; none if the mask is empty.
+    /// Bounding box of the mask in voxels of the file: the smallest and the largest `(i, j, k)`, both inclusive. `None` if the
+    /// mask is empty.
     #[must_use]
     pub fn bounding_box_ijk(&self) -> Option<([usize; 3], [usize; 3])> {
         let [depth, height, width] = self.scan.crop.shape_dhw();
@@ -131,11 +133,11 @@ impl Segmentation {
             let ijk = self.scan.axes.to_ijk(std::array::from_fn(|axis| (dhw[axis] + start[axis]) as f64));
             ijk.map(|index| index as usize)
         });
-        // A flipped axis has its ends the other way round.
+        // A flipped axis swaps the two ends.
         Some((std::array::from_fn(|axis| a[axis].min(b[axis])), std::array::from_fn(|axis| a[axis].max(b[axis]))))
     }
 
-    /// Logits of one row of the crop.
+    /// Writes the logits of one row of the crop into `row`, after both passes if `zoomed_in`, else after the zoom-out pass.
     fn row(&self, d: usize, h: usize, zoomed_in: bool, row: &mut [f32]) {
         let [from_d, from_h, from_w] = &self.scan.tables;
         let source = self.zoom_out.slice(s![from_d[d], from_h[h], ..]);
@@ -152,7 +154,7 @@ impl Segmentation {
         }
     }
 
-    /// Number of voxels in the mask after the zoom-out pass and at the end.
+    /// Number of voxels in the mask after the zoom-out pass and after both passes.
     #[must_use]
     pub fn voxels(&self) -> VoxelCounts {
         let [depth, height, width] = self.scan.crop.shape_dhw();
@@ -172,16 +174,16 @@ impl Segmentation {
         VoxelCounts { zoom_out, zoom_in: if self.zoom_in.is_some() { count(true) } else { zoom_out } }
     }
 
-    /// The object's mask on the input's grid: 1 inside, 0 outside.
+    /// The object's mask with the shape and affine of the scan's file: 1 inside, 0 outside.
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if there is no room for a byte per voxel.
+    /// [`Error::Memory`] if there is not enough memory for one byte per voxel.
     pub fn mask(&self) -> Result<Mask, Error> {
         label_map(&self.scan, std::slice::from_ref(self))
     }
 
-    /// What the object's mask would be without the zoom-in pass: 1 inside, 0 outside, on the input's grid.
+    /// The object's mask after the zoom-out pass alone, with the shape and affine of the scan's file: 1 inside, 0 outside.
     ///
     /// # Errors
     ///
@@ -192,16 +194,16 @@ impl Segmentation {
     }
 }
 
-/// Voxels in a mask.
+/// Number of voxels in a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct VoxelCounts {
     /// After the zoom-out pass.
     pub zoom_out: u64,
-    /// In the final mask.
+    /// After both passes; equal to `zoom_out` if there was no zoom-in pass.
     pub zoom_in: u64,
 }
 
-/// One label map of several segmentations of one scan: see [`crate::Study::label_map`].
+/// The label map of several segmentations of one scan: see [`crate::Study::label_map`].
 pub(crate) fn label_map(scan: &Scan, segmentations: &[Segmentation]) -> Result<Mask, Error> {
     let labels = if segmentations.len() <= usize::from(u8::MAX) {
         Labels::from(labels(scan, segmentations, true, |index| (index + 1) as u8)?)
@@ -211,7 +213,7 @@ pub(crate) fn label_map(scan: &Scan, segmentations: &[Segmentation]) -> Result<M
     Ok(Mask::from_labels(labels, Arc::clone(&scan.grid))?)
 }
 
-/// Labels in file order, of the logits after both passes or of the zoom-out pass alone.
+/// Labels in file order, from the logits after both passes if `zoomed_in`, else after the zoom-out pass.
 fn labels<T>(
     scan: &Scan,
     segmentations: &[Segmentation],
@@ -227,7 +229,7 @@ where
     in_crop(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
         let (mut row, mut best) = (vec![0.0; width], vec![0.0; width]);
         for h in 0..height {
-            // The first positive logit beats 0; a tie stays with the earlier object.
+            // Only positive logits beat the background's 0. Of equal logits, the earlier object's wins.
             best.fill(0.0);
             for (index, segmentation) in segmentations.iter().enumerate() {
                 segmentation.row(d, h, zoomed_in, &mut row);
@@ -243,7 +245,7 @@ where
     Ok(labels)
 }
 
-/// The crop, `[D, H, W]`, within values in the file's order.
+/// A view of the crop, `[D, H, W]`, in values that are in the file's order.
 fn in_crop<'a, T>(scan: &Scan, file_order: &'a mut [T]) -> ArrayViewMut3<'a, T> {
     let ([d, h, w], [to_d, to_h, to_w]) = (scan.crop.start_dhw, scan.crop.end_dhw);
     scan.axes.oriented_mut(file_order).slice_move(s![d..to_d, h..to_h, w..to_w])

@@ -1,6 +1,9 @@
-//! Where the windows of the zoom-in stand.
+//! Positions of the sliding windows of the zoom-in pass.
 
-/// The step between windows of `window` voxels with this overlap: `int(window * (1 - overlap))`, at least 1.
+/// The distance in voxels between the starts of neighbouring windows along an axis: `int(window * (1 - overlap))`, at
+/// least 1.
+///
+/// `window` is the window's length in voxels, `overlap` the fraction of it that neighbouring windows share.
 ///
 /// # Source
 /// MONAI 0.9.0, `monai/inferers/utils.py`, `_get_scan_interval`.
@@ -10,8 +13,8 @@ pub fn window_step(window: usize, overlap: f64) -> usize {
 
 /// The first voxel of every window along an axis of `size` voxels.
 ///
-/// Windows stand `step` apart; the last is shifted back so that it ends with the axis.
-/// An axis no longer than the window has one window, at 0 (the caller pads it).
+/// The starts are `step` voxels apart. The last window is shifted back so that it ends at the end of the axis.
+/// An axis that is not longer than the window has one window, at 0; the caller must pad the axis.
 ///
 /// # Source
 /// MONAI 0.9.0, `monai/data/utils.py`, `dense_patch_slices`.
@@ -37,7 +40,7 @@ mod tests {
         assert_eq!(window_step(7, 0.5), 3);
     }
 
-    /// MONAI's own loop, written out: the first multiple of the step whose window reaches the end is the last one.
+    /// MONAI's own loop: the last window is at the first multiple of the step whose window reaches the end.
     fn dense_patch_starts(size: usize, window: usize, step: usize) -> Vec<usize> {
         let size = size.max(window);
         let steps = size.div_ceil(step);

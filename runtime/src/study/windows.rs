@@ -1,4 +1,5 @@
-//! The windows of one scan: cut from its image, encoded once while memory lasts, decoded for any number of prompts.
+//! The windows of one scan: cut from its image, encoded once as long as the cache is large enough, decoded for any number
+//! of prompts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +15,15 @@ use crate::error::Error;
 use crate::scan::resize::{Trilinear, resize_nearest_exact};
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
 
-/// What a study has done since it was made.
+/// Counts and times of a study's work since it was made.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Statistics {
-    /// Windows that went through the image encoder, including the zoom-out window.
+    /// Number of windows that were encoded by the image encoder, including the zoom-out window.
     pub windows_encoded: usize,
-    /// How often an embedding served one more object or call, so that its window was not encoded again.
+    /// How often an embedding was used for one more object or call, instead of encoding its window again.
     pub windows_reused: usize,
-    /// Milliseconds per step of the pipeline.
+    /// Time per step of the pipeline, in milliseconds. Steps on different threads run at the same time, so the sum may exceed
+    /// the time of the calls.
     pub times_ms: BTreeMap<&'static str, f64>,
 }
 
@@ -69,9 +71,13 @@ impl Windows {
         self.state().statistics.clone()
     }
 
-    /// Checks that there is memory for the windows that are in progress at one time, whose size does not depend on the
-    /// scan's: images before and inside ONNX Runtime, an embedding, and the logits of this many objects, some of them at
-    /// the window's size. If there is not, kept embeddings are dropped first.
+    /// Checks that there is enough memory for the windows that are in progress at the same time: images before and inside
+    /// ONNX Runtime, an embedding, and the logits of `objects` objects, some of them at the window's size. This size does not
+    /// depend on the size of the scan. If there is not enough memory, all embeddings in the cache are dropped first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if there is not enough memory even without them.
     pub(crate) fn check_memory(&self, objects: usize) -> Result<(), Error> {
         let architecture = self.stages.architecture();
         let [window, low_res] =
@@ -98,12 +104,12 @@ impl Windows {
         frame.cut(self.image.view(), self.window_dhw())
     }
 
-    /// The image of a window that has to be encoded, `[D, H, W]`; `None` if its embedding is kept.
+    /// The image of a window that must be encoded, `[D, H, W]`; `None` if its embedding is in the cache.
     pub(crate) fn cut(&self, key: &WindowKey) -> Option<Array3<f32>> {
         if self.state().cache.has(key) { None } else { Some(self.timed("cut", || self.image_of(key))) }
     }
 
-    /// Low-resolution logits of several prompts in one window, `[P, D, H, W]`. `image` is called if the window has to be
+    /// Low-resolution logits of several prompts in one window, `[P, D, H, W]`. `image` is called if the window must be
     /// encoded.
     pub(crate) fn decode(
         &self,
@@ -116,7 +122,7 @@ impl Windows {
         self.timed("decode", || self.stages.decode_masks(&embedding, prompts))
     }
 
-    /// The embedding of a window: kept, or encoded now.
+    /// The embedding of a window, from the cache or encoded now.
     fn embed(&self, key: &WindowKey, image: impl FnOnce() -> Array3<f32>) -> Result<Arc<ImageEmbedding>, Error> {
         {
             let mut state = self.state();
@@ -138,12 +144,12 @@ impl Windows {
         Ok(embedding)
     }
 
-    /// Logits of the window's size, `[D, H, W]`, from low-resolution ones.
+    /// Upsamples low-resolution logits, `[D/4, H/4, W/4]`, to the size of the window, `[D, H, W]`.
     pub(crate) fn upsample(&self, low_res: ArrayView3<'_, f32>) -> Array3<f32> {
         self.timed("upsample", || self.upsampling.apply(low_res))
     }
 
-    /// Runs `work` and adds its time to that of `step`.
+    /// Runs `work` and adds its time to the time of `step`.
     pub(crate) fn timed<T>(&self, step: &'static str, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();

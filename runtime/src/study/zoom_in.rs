@@ -1,4 +1,5 @@
-//! The second pass: windows at full resolution over the regions of interest, whose mean logits replace the zoom-out ones.
+//! The zoom-in pass: windows at full resolution over the regions of interest. Their mean logits replace those of the
+//! zoom-out pass.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -15,9 +16,9 @@ use super::windows::Windows;
 use crate::error::Error;
 use crate::scan::resize::IndexTables;
 
-/// Segments every object's region at full resolution; the logits are put into `segmentations`.
+/// Segments the region of every object at full resolution, and stores the logits in `segmentations`.
 ///
-/// `tables` take a crop voxel to the voxel of the zoom-out window that shows it.
+/// `tables` map a crop voxel to the voxel of the zoom-out window that shows it.
 pub(crate) fn zoom_in(
     windows: &Windows,
     tables: &IndexTables,
@@ -27,7 +28,7 @@ pub(crate) fn zoom_in(
     observer: &mut Observer<'_>,
 ) -> Result<(), Error> {
     let scan = ZoomInScan { profile: options.profile, tables, window: windows.window_dhw(), overlap: options.overlap };
-    // Which objects need which window, in the windows' raster order.
+    // The objects that need each window. The windows are in raster order.
     let mut users: BTreeMap<Frame, Vec<usize>> = BTreeMap::new();
     for (index, segmentation) in segmentations.iter_mut().enumerate() {
         let Some(roi) = segmentation.roi else { continue };

@@ -1,4 +1,4 @@
-//! The first pass: the whole crop in one window, and from its mask the region for the second pass.
+//! The zoom-out pass: the whole crop in one window. Its mask gives the region for the zoom-in pass.
 
 use ndarray::Array3;
 use segvol_base::memory;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::scan::resize::IndexTables;
 use crate::stages::WindowPrompt;
 
-/// Zoom-out logits of every object, `[D, H, W]` of the window.
+/// Logits of the zoom-out pass for every object, `[D, H, W]` of the window.
 pub(crate) fn zoom_out(windows: &Windows, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
     windows.check_memory(objects.len())?;
     let voxels = windows.window_dhw().iter().product::<usize>();
@@ -22,23 +22,23 @@ pub(crate) fn zoom_out(windows: &Windows, objects: &[Object]) -> Result<Vec<Arra
     Ok(low_res.outer_iter().map(|logits| windows.upsample(logits)).collect())
 }
 
-/// Where the zoom-in pass looks.
+/// The region of the zoom-in pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegionOfInterest {
     /// The region, inside the crop.
     pub region: Region,
-    /// The region's greatest voxel before it was cut at the crop.
+    /// The region's largest voxel, inclusive, before it was cut at the crop's border.
     ///
     /// # Quirk
     ///
-    /// The released code cuts at the crop's size, one too many, and lets the slice be shorter.
+    /// The released code cuts at the crop's size, which is one too many. Its slice is then shorter than the indices say.
     pub max_before_cut_dhw: [usize; 3],
 }
 
-/// The region around every voxel with a positive logit, grown to at least one window where the crop allows;
-/// none if no voxel is positive.
+/// The region around all voxels with a positive logit, enlarged to at least one window if the crop is large enough.
+/// `None` if no voxel is positive.
 ///
-/// `tables` take a crop voxel to the voxel of `logits`, `[D, H, W]` of the zoom-out window, that shows it.
+/// `tables` map a crop voxel to the voxel of `logits`, `[D, H, W]` of the zoom-out window, that shows it.
 ///
 /// # Source
 ///

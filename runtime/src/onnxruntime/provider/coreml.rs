@@ -8,15 +8,15 @@ use ort::ep::{self, ExecutionProviderDispatch};
 use super::option::{option_words, provider_options};
 
 option_words! {
-    /// On which of Apple's units the graph may run.
+    /// Apple's units on which the graph may run.
     CoreMlUnits {
-        /// All of them.
+        /// All units.
         All = "all",
         /// Processor and neural engine.
         CpuAndNeuralEngine = "cpu-and-neural-engine",
         /// Processor and GPU.
         CpuAndGpu = "cpu-and-gpu",
-        /// The processor alone.
+        /// Only the processor.
         Cpu = "cpu",
     }
 }
@@ -24,13 +24,13 @@ option_words! {
 provider_options! {
     /// Options of the Core ML provider.
     CoreMlOptions {
-        /// On which units it may run. The neural engine computes in float16.
+        /// Units on which the graph may run. The neural engine computes in float16.
         units: CoreMlUnits = CoreMlUnits::CpuAndGpu, "MLComputeUnits (ALL)";
-        /// Whether the newer format of graphs is written (macOS 12), which has more operators.
+        /// Whether the newer graph format is used, which needs macOS 12 and has more operators.
         ml_program: bool = true, "ModelFormat (NeuralNetwork)";
-        /// Whether only parts whose shapes are known beforehand are taken.
+        /// Whether Core ML takes only parts of the graph with fixed shapes.
         static_shapes: bool = false, "RequireStaticInputShapes (0)";
-        /// Whether sums on the GPU may be kept in float16.
+        /// Whether the GPU may accumulate sums in float16.
         low_precision_sums: bool = false, "AllowLowPrecisionAccumulationOnGPU (0)";
         /// Folder for compiled graphs.
         cache: Option<PathBuf> = None, "ModelCacheDirectory (none)";

@@ -7,13 +7,13 @@ use segvol_onnx::Stage;
 use super::option::{ArenaGrowth, option_words, provider_options};
 
 option_words! {
-    /// How cuDNN looks for the fastest convolution.
+    /// How cuDNN searches for the fastest convolution.
     CudnnSearch {
-        /// Tries all: the first run is slow.
+        /// Tries all algorithms; the first run is slow.
         Exhaustive = "exhaustive",
-        /// By rule.
+        /// Chooses by a rule.
         Heuristic = "heuristic",
-        /// Takes the algorithm that cuDNN calls its default.
+        /// Uses the algorithm that cuDNN calls its default.
         Default = "default",
     }
 }
@@ -21,23 +21,23 @@ option_words! {
 provider_options! {
     /// Options of the CUDA provider.
     CudaOptions {
-        /// Which GPU, counted from 0.
+        /// Number of the GPU, counted from 0.
         device: u16 = 0, "device_id (0)";
-        /// Most bytes of the memory arena, per stage; the weights lie in it.
+        /// Largest size of the memory arena in bytes, per stage; it includes the weights.
         memory_limit: Option<u64> = None, "gpu_mem_limit (no limit)";
         /// How the memory arena grows.
         arena: ArenaGrowth = ArenaGrowth::AsRequested, "arena_extend_strategy (kNextPowerOfTwo)";
-        /// Whether float32 products may be rounded to TF32, whose 10 bits of mantissa move the logits by more than the
-        /// goldens allow.
+        /// Whether float32 products may be computed in TF32. Its 10 bits of mantissa change the logits by more than the
+        /// tolerances of the goldens.
         tf32: bool = false, "use_tf32 (1)";
-        /// How cuDNN looks for the fastest convolution; only the mask decoder has any.
+        /// How cuDNN searches for the fastest convolution; only the mask decoder has convolutions.
         cudnn_search: CudnnSearch = CudnnSearch::Heuristic, "cudnn_conv_algo_search (EXHAUSTIVE)";
-        /// Whether cuDNN is used at all; off where it is not installed.
+        /// Whether cuDNN is used. Turn it off if cuDNN is not installed.
         cudnn: bool = true, "enable_cudnn (1)";
-        /// Whether the image encoder's launches are recorded once and replayed; needs `keep_embedding`.
+        /// Whether the image encoder's kernel launches are recorded once and replayed; needs `keep_embedding`.
         cuda_graph: bool = false, "enable_cuda_graph (0)";
-        /// Whether the image embedding stays in the GPU's memory between encoder and decoder. What a study keeps of
-        /// them is then GPU memory.
+        /// Whether the image embedding stays in the GPU's memory between encoder and decoder. The embeddings that a
+        /// study keeps are then in GPU memory.
         keep_embedding: bool = true, "BindOutput, BindInput";
     }
 }
@@ -52,13 +52,13 @@ pub(super) fn dispatch(options: &CudaOptions, stage: Option<Stage>) -> Vec<Execu
             CudnnSearch::Heuristic => ConvAlgorithmSearch::Heuristic,
             CudnnSearch::Default => ConvAlgorithmSearch::Default,
         })
-        // Only the encoder has one shape for ever, and its tensors at one address.
+        // Only the image encoder has a fixed shape, and its tensors at a fixed address.
         .with_cuda_graph(options.cuda_graph && options.keep_embedding && stage == Some(Stage::ImageEncoder));
     if let Some(bytes) = options.memory_limit {
         provider = provider.with_arbitrary_config("gpu_mem_limit", bytes);
     }
     if !options.cudnn {
-        // Older libraries do not know the key, and an unknown key is an error.
+        // Set only if needed: older libraries do not know the key, and an unknown key is an error.
         provider = provider.with_arbitrary_config("enable_cudnn", "0");
     }
     vec![provider.build().error_on_failure()]

@@ -7,7 +7,7 @@ use super::option::provider_options;
 provider_options! {
     /// Options of the DirectML provider.
     DirectMlOptions {
-        /// Which adapter, in Windows' order; the fastest GPU if unset.
+        /// Number of the adapter, in the order of Windows; if unset, the fastest GPU.
         device: Option<u16> = None, "SessionOptionsAppendExecutionProvider_DML (0)";
     }
 }

@@ -7,11 +7,11 @@ use super::option::{ArenaGrowth, provider_options};
 provider_options! {
     /// Options of the MIGraphX provider.
     MigraphXOptions {
-        /// Which GPU, counted from 0.
+        /// Number of the GPU, counted from 0.
         device: u16 = 0, "device_id (0)";
         /// Whether it may compute in float16.
         fp16: bool = false, "migraphx_fp16_enable (0)";
-        /// Whether kernels are tried out for the fastest: minutes per stage.
+        /// Whether all kernels are tried to find the fastest. This takes minutes per stage.
         exhaustive_tuning: bool = false, "migraphx_exhaustive_tune (0)";
         /// How the memory arena grows.
         arena: ArenaGrowth = ArenaGrowth::AsRequested, "migraphx_arena_extend_strategy (kNextPowerOfTwo)";

@@ -1,4 +1,4 @@
-//! Execution providers: how each is set up, registered with a session, and chosen by `auto`.
+//! Execution providers: sets them up, registers them with a session, and chooses one for `auto`.
 
 mod coreml;
 mod cpu;
@@ -61,7 +61,7 @@ impl Provider {
         }
     }
 
-    /// Whether the loaded library was compiled with the provider.
+    /// Whether the loaded library was built with the provider.
     pub(crate) fn is_compiled_in(self) -> bool {
         let compiled_in = match self {
             Self::Auto | Self::Cpu => return true,
@@ -75,16 +75,17 @@ impl Provider {
             Self::Xnnpack => ep::XNNPACK::is_available(),
             Self::WebGpu => ep::WebGPU::is_available(),
         };
+        // An error means that ONNX Runtime cannot list its providers, so none of them can be registered.
         compiled_in.unwrap_or(false)
     }
 
-    /// Those that the loaded library was compiled with.
+    /// The providers that the loaded library was built with.
     pub(crate) fn offered() -> Vec<Self> {
         Self::ALL.into_iter().filter(|&provider| provider != Self::Auto && provider.is_compiled_in()).collect()
     }
 
-    /// Where a tensor lies that goes from one of the provider's sessions to another without being copied to the host;
-    /// none where tensors are not bound.
+    /// The memory of tensors that go from one of the provider's sessions to another without a copy to the host. `None` if
+    /// tensors are not bound.
     pub(crate) fn place(self, options: &ProviderOptions) -> Option<Place> {
         let gpu = |device, fixed| options.cuda.keep_embedding.then_some(Place::Cuda { device, fixed });
         match self {
@@ -99,8 +100,8 @@ impl Provider {
         }
     }
 
-    /// The most prompts that go through the decoder in one run. On a processor more of them save no time, and each holds a
-    /// third of a gigabyte at the full model's size; a GPU wants them together.
+    /// The largest number of prompts per run of the decoder. On a processor, larger batches save no time, and each prompt
+    /// needs a third of a gigabyte for the full model. On a GPU, larger batches are faster.
     pub(crate) fn batch_limit(self, options: &ProviderOptions) -> usize {
         match self {
             Self::TensorRt if options.tensorrt.profiles => usize::from(options.tensorrt.max_batch).max(1),
@@ -110,15 +111,20 @@ impl Provider {
     }
 }
 
-/// Opens on the first provider of [`Provider::AUTO`] that can be used, and says why the others were not
-/// taken. A stage that was put elsewhere by name fails at once: there nothing was left to choose.
+/// Calls `open` with the providers of [`Provider::AUTO`] until one can be used. Also returns the providers that were not
+/// chosen, with the reasons.
+///
+/// # Errors
+///
+/// The error of the last provider, or the first error that is not about the tried provider. The latter includes the error
+/// of a stage whose provider was set by name: `auto` cannot choose another one for it.
 pub(crate) fn open_first<T>(open: impl Fn(Provider) -> Result<T, Error>) -> Result<(T, Vec<PassedOver>), Error> {
     let mut passed_over: Vec<PassedOver> = Provider::ALL
         .into_iter()
         .filter_map(|provider| Some(PassedOver { provider, reason: provider.left_out_of_auto()?.to_owned() }))
         .filter(|passed| passed.provider.is_compiled_in())
         .collect();
-    let (&last, candidates) = Provider::AUTO.split_last().unwrap_or((&Provider::Cpu, &[]));
+    let (&last, candidates) = Provider::AUTO.split_last().expect("`AUTO` has providers");
     for &candidate in candidates {
         let reason = match open(candidate) {
             Ok(opened) => return Ok((opened, passed_over)),
@@ -130,22 +136,22 @@ pub(crate) fn open_first<T>(open: impl Fn(Provider) -> Result<T, Error>) -> Resu
             }
             Err(error) => return Err(error),
         };
-        tracing::info!(provider = %candidate, reason, "passed over");
+        tracing::info!(provider = %candidate, reason, "provider not chosen");
         passed_over.push(PassedOver { provider: candidate, reason });
     }
     Ok((open(last)?, passed_over))
 }
 
-/// What a session is opened for, besides its provider.
+/// The settings of a session, except its provider.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings<'a> {
-    /// The stage; none for a trial.
+    /// The stage; `None` for a test of the provider.
     pub(crate) stage: Option<Stage>,
-    /// What the graph takes.
+    /// The inputs of the graph.
     pub(crate) inputs: &'a [TensorSpec],
-    /// Threads, if not as many as there are cores.
+    /// Number of threads; `None` for one per core.
     pub(crate) threads: Option<usize>,
-    /// SHA-256 of the bundle's manifest; none for a trial, which keeps nothing on disk.
+    /// SHA-256 of the bundle's manifest, which names the folder of cached engines. If `None`, nothing is cached.
     pub(crate) bundle: Option<&'a str>,
     /// The loaded library's version.
     pub(crate) onnxruntime: &'a str,
@@ -154,17 +160,17 @@ pub(crate) struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    /// Registers a provider with a session, and sets what the session needs for it. The CPU provider is always there
-    /// and takes what the others leave.
+    /// Registers a provider with a session, and sets what the session needs for it. The CPU provider is always available;
+    /// it takes the nodes that the others do not take.
     ///
     /// # Errors
     ///
-    /// What the provider, or ONNX Runtime for it, said.
+    /// The message of the provider or of ONNX Runtime.
     pub(crate) fn register(&self, provider: Provider, builder: SessionBuilder) -> Result<SessionBuilder, String> {
         let said = |error: ort::Error<SessionBuilder>| error.to_string();
-        // `ort` asks for the most efficient device otherwise, which on macOS registers Core ML unasked.
+        // By default `ort` requests the most efficient device, and so registers Core ML on macOS without a request.
         let mut builder = builder.with_auto_device(AutoDevicePolicy::PreferCPU).map_err(said)?;
-        // XNNPACK has threads of its own.
+        // XNNPACK has its own threads.
         let threads = if provider == Provider::Xnnpack { Some(1) } else { self.threads };
         if let Some(threads) = threads {
             builder = builder.with_intra_threads(threads).map_err(said)?;
@@ -173,7 +179,7 @@ impl Settings<'_> {
             builder = builder.with_intra_op_spinning(false).map_err(said)?;
         }
         if provider == Provider::DirectMl {
-            // DirectML refuses sessions that lay out their memory beforehand.
+            // DirectML rejects sessions that plan their memory in advance.
             builder = builder.with_memory_pattern(false).map_err(said)?;
         }
         builder.with_execution_providers(self.dispatch(provider)?).map_err(said)

@@ -1,4 +1,4 @@
-//! Intel's OpenVINO; on processors of other makers too.
+//! Intel's OpenVINO, which also runs on processors of other makers.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use serde_json::json;
 use super::option::{option_words, provider_options};
 
 option_words! {
-    /// In which element type OpenVINO may compute.
+    /// Element type in which OpenVINO may compute.
     OpenVinoPrecision {
         /// float32.
         F32 = "f32",
-        /// bfloat16 where it is faster: half the time on processors that have it, half the digits.
+        /// bfloat16 where it is faster: half the time on processors that support it, but half the digits.
         Bf16 = "bf16",
-        /// float16 where it is faster: for GPUs.
+        /// float16 where it is faster, for GPUs.
         F16 = "f16",
     }
 }
@@ -23,21 +23,21 @@ option_words! {
 provider_options! {
     /// Options of the OpenVINO provider.
     OpenVinoOptions {
-        /// OpenVINO's name of the device: CPU, GPU, GPU.1, NPU.
+        /// OpenVINO's name for the device: CPU, GPU, GPU.1, NPU.
         device: String = "CPU".to_owned(), "device_type (CPU)";
-        /// In which element type the image encoder may compute; the other stages stay in float32.
+        /// Element type in which the image encoder may compute; the other stages compute in float32.
         precision: OpenVinoPrecision = OpenVinoPrecision::F32, "load_config INFERENCE_PRECISION_HINT (what the device does best)";
         /// Folder for compiled graphs, which a later run loads instead of compiling.
         cache: Option<PathBuf> = None, "cache_dir (none)";
-        /// Runs that may go on at once.
+        /// Number of runs that OpenVINO may execute at the same time.
         streams: u8 = 1, "num_streams (1)";
-        /// Threads, if not as many as `--threads` says.
+        /// Number of threads; if unset, the number that is set for all graphs.
         threads: Option<u32> = None, "num_of_threads (OpenVINO's choice)";
     }
 }
 
-/// OpenVINO, for one stage. Only the image encoder computes in another type than float32: it is nearly all of the time, and the
-/// position codes of the other stages take sines of hundreds of radians, of which bfloat16 keeps no fraction.
+/// OpenVINO, for one stage. Only the image encoder may compute in another type than float32. It needs nearly all of the time;
+/// and the position codes of the other stages are sines of hundreds of radians, whose fraction bfloat16 does not keep.
 pub(super) fn dispatch(
     options: &OpenVinoOptions,
     threads: Option<usize>,
@@ -58,9 +58,10 @@ pub(super) fn dispatch(
     vec![provider.build().error_on_failure()]
 }
 
-/// OpenVINO's own settings per device, as JSON text. A device with a number (`GPU.1`) is configured under its kind.
+/// OpenVINO's own settings per device, as JSON text. The settings of a device with a number (`GPU.1`) have the name of its
+/// kind (`GPU`).
 fn load_config(options: &OpenVinoOptions, precision: OpenVinoPrecision) -> String {
-    let kind = options.device.split(['.', ':']).next().unwrap_or_default();
+    let kind = options.device.split(['.', ':']).next().expect("`split` gives at least one part");
     let precision = match precision {
         OpenVinoPrecision::F32 => "f32",
         OpenVinoPrecision::Bf16 => "bf16",
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_precision_is_told_to_the_kind_of_device() {
+    fn the_precision_is_set_for_the_kind_of_device() {
         let options = OpenVinoOptions::default().device("GPU.1");
         assert_eq!(load_config(&options, OpenVinoPrecision::Bf16), r#"{"GPU":{"INFERENCE_PRECISION_HINT":"bf16"}}"#);
     }

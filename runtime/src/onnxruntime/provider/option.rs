@@ -1,29 +1,29 @@
-//! How a provider's options are declared: one typed struct per provider, whose fields are the keys of
-//! `--provider-option` too.
+//! Declares the options of providers: one typed struct per provider. The names of its fields are also the keys of
+//! [`ProviderOptions::set`](super::ProviderOptions::set).
 
 use std::path::PathBuf;
 
-/// One option of a provider, for help and documentation.
+/// The description of a provider's option, for help and documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OptionInfo {
-    /// Its key.
+    /// The option's key.
     pub key: &'static str,
-    /// What it may be.
+    /// The allowed values, in words.
     pub values: String,
-    /// What it is when nothing is said.
+    /// The default value.
     pub default: String,
-    /// What it does.
+    /// What the option does.
     pub meaning: String,
-    /// ONNX Runtime's name for it, with ONNX Runtime's own default in brackets.
+    /// ONNX Runtime's name for the option, with ONNX Runtime's own default in brackets.
     pub source: &'static str,
 }
 
-/// A value that an option can have.
+/// A type of option values.
 pub(crate) trait OptionValue: Sized {
-    /// What it may be, for messages.
+    /// The allowed values in words, for messages.
     fn expected() -> String;
-    /// The value that a word stands for.
+    /// The value of a word; `None` if the word is not allowed.
     fn parse(text: &str) -> Option<Self>;
     /// The word for a value.
     fn show(&self) -> String;
@@ -33,7 +33,11 @@ pub(crate) trait OptionValue: Sized {
 pub(crate) trait OptionSet: Default {
     /// Its options, in the order of declaration.
     fn info() -> Vec<OptionInfo>;
-    /// Sets one; says what was expected if the value is none, and nothing if there is no such key.
+    /// Sets an option.
+    ///
+    /// # Errors
+    ///
+    /// `Some` with the allowed values if the value is not allowed, `None` if there is no such key.
     fn set(&mut self, key: &str, value: &str) -> Result<(), Option<String>>;
 }
 
@@ -81,7 +85,7 @@ impl OptionValue for String {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // A NUL would end the string in ONNX Runtime's eyes.
+        // ONNX Runtime would read a NUL as the end of the string.
         (!text.is_empty() && !text.contains('\0')).then(|| text.to_owned())
     }
 
@@ -104,7 +108,7 @@ impl OptionValue for PathBuf {
     }
 }
 
-/// The word for "ONNX Runtime's own choice".
+/// The word that leaves the choice to ONNX Runtime or the provider.
 const UNSET: &str = "unset";
 
 impl<T: OptionValue> OptionValue for Option<T> {
@@ -121,8 +125,8 @@ impl<T: OptionValue> OptionValue for Option<T> {
     }
 }
 
-/// Declares a provider's options. Every field has its documentation, its default, and the name (with the default) that
-/// it has in ONNX Runtime.
+/// Declares the options of a provider. Every field has its documentation, its default, and its name in ONNX Runtime with
+/// the default there.
 macro_rules! provider_options {
     (
         $(#[$attribute:meta])*
@@ -224,11 +228,11 @@ macro_rules! option_words {
 pub(crate) use {option_words, provider_options};
 
 option_words! {
-    /// By how much a provider's memory arena grows.
+    /// How much a provider's memory arena grows at a time.
     ArenaGrowth {
         /// To the next power of two: fewer, larger steps.
         PowerOfTwo = "power-of-two",
-        /// By what is needed: the least memory.
+        /// By the requested size, which uses the least memory.
         AsRequested = "as-requested",
     }
 }

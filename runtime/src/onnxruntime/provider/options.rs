@@ -1,4 +1,4 @@
-//! The options of all providers, by key too.
+//! The options of all providers, which can also be set by key.
 
 use super::Provider;
 use super::coreml::CoreMlOptions;
@@ -14,13 +14,13 @@ use super::webgpu::WebGpuOptions;
 use super::xnnpack::XnnpackOptions;
 use segvol_base::ErrorKind;
 
-/// The options of all providers; a provider that is not used does not look at its own.
+/// The options of all providers. The options of providers that are not used have no effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProviderOptions {
     /// ONNX Runtime's own kernels.
     pub cpu: CpuOptions,
-    /// CUDA, also where it takes what TensorRT leaves.
+    /// CUDA, also for the nodes that TensorRT does not take.
     pub cuda: CudaOptions,
     /// TensorRT.
     pub tensorrt: TensorRtOptions,
@@ -50,8 +50,8 @@ pub enum ProviderOptionError {
         /// The text.
         text: String,
     },
-    /// The key belongs to no provider.
-    #[error("provider option `{key}`: which provider's? With `auto`, write PROVIDER.{key}=…, as in cuda.device=1")]
+    /// The key has no provider's name, and the provider is `auto`.
+    #[error("provider option `{key}`: expected PROVIDER.{key}=VALUE with provider `auto`, for example cuda.device=1")]
     WhichProvider {
         /// The key.
         key: String,
@@ -71,15 +71,15 @@ pub enum ProviderOptionError {
         provider: Provider,
         /// The key.
         key: String,
-        /// What it may be.
+        /// The allowed values.
         expected: String,
-        /// What it is.
+        /// The given value.
         found: String,
     },
 }
 
 impl ProviderOptionError {
-    /// What kind of failure this is.
+    /// The kind of failure, which says what the caller can change.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -96,11 +96,14 @@ fn known(provider: Provider) -> String {
 }
 
 impl ProviderOptions {
-    /// Sets an option from text: `KEY=VALUE` of `provider`, or `PROVIDER.KEY=VALUE` of any.
+    /// Sets an option from text: `KEY=VALUE` for an option of `provider`, or `PROVIDER.KEY=VALUE` for one of any provider.
     ///
     /// # Errors
     ///
-    /// [`ProviderOptionError`] if there is no such option or value, with those that there are.
+    /// - [`ProviderOptionError::Form`] if the text has another form, or names an unknown provider.
+    /// - [`ProviderOptionError::WhichProvider`] if the key has no provider's name, and `provider` is [`Provider::Auto`].
+    /// - [`ProviderOptionError::UnknownKey`] if the provider has no such option, with the options that it has.
+    /// - [`ProviderOptionError::BadValue`] if the value is not allowed, with the allowed values.
     pub fn set(&mut self, provider: Provider, text: &str) -> Result<(), ProviderOptionError> {
         let form = || ProviderOptionError::Form { text: text.to_owned() };
         let (key, value) = text.split_once('=').ok_or_else(form)?;
@@ -129,7 +132,7 @@ impl ProviderOptions {
         })
     }
 
-    /// The options that a provider has; none for [`Provider::Auto`].
+    /// Descriptions of the options of a provider; empty for [`Provider::Auto`].
     #[must_use]
     pub fn info(provider: Provider) -> Vec<OptionInfo> {
         match provider {
@@ -147,28 +150,28 @@ impl ProviderOptions {
         }
     }
 
-    /// Replaces the CPU's.
+    /// Replaces the CPU's options.
     #[must_use]
     pub fn cpu(mut self, options: CpuOptions) -> Self {
         self.cpu = options;
         self
     }
 
-    /// Replaces CUDA's.
+    /// Replaces CUDA's options.
     #[must_use]
     pub fn cuda(mut self, options: CudaOptions) -> Self {
         self.cuda = options;
         self
     }
 
-    /// Replaces TensorRT's.
+    /// Replaces TensorRT's options.
     #[must_use]
     pub fn tensorrt(mut self, options: TensorRtOptions) -> Self {
         self.tensorrt = options;
         self
     }
 
-    /// Replaces OpenVINO's.
+    /// Replaces OpenVINO's options.
     #[must_use]
     pub fn openvino(mut self, options: OpenVinoOptions) -> Self {
         self.openvino = options;
@@ -200,7 +203,7 @@ mod tests {
         let openvino = OpenVinoOptions::default().precision(OpenVinoPrecision::Bf16);
         let cpu = CpuOptions::default().binding(Binding::Fixed);
         assert_eq!(options, ProviderOptions::default().cuda(cuda).openvino(openvino).cpu(cpu));
-        options.set(Provider::Cuda, "memory_limit=unset").expect("back to none");
+        options.set(Provider::Cuda, "memory_limit=unset").expect("back to no limit");
         assert_eq!(options.cuda.memory_limit, None);
     }
 
@@ -215,13 +218,13 @@ mod tests {
         }
         let error = options.set(Provider::Cuda, "device=-1").expect_err("negative").to_string();
         assert_eq!(error, "provider option `cuda.device`: expected a whole number up to 65535, found `-1`");
-        let error = options.set(Provider::Auto, "device=1").expect_err("whose?").to_string();
+        let error = options.set(Provider::Auto, "device=1").expect_err("no provider").to_string();
         assert!(error.contains("cuda.device=1"), "{error}");
         for text in ["device", "cuca.device=1"] {
             let error = options.set(Provider::Cuda, text).expect_err("no option");
             assert_eq!(error, ProviderOptionError::Form { text: text.to_owned() });
         }
-        assert_eq!(options, ProviderOptions::default(), "what failed has changed nothing");
+        assert_eq!(options, ProviderOptions::default(), "a failed call changes nothing");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! AMD GPUs through ROCm. ONNX Runtime 1.23 was the first without it: MIGraphX is its heir.
+//! AMD GPUs through ROCm. ONNX Runtime has it only up to 1.22; MIGraphX is its successor.
 
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
 
@@ -7,13 +7,13 @@ use super::option::{ArenaGrowth, provider_options};
 provider_options! {
     /// Options of the ROCm provider.
     RocmOptions {
-        /// Which GPU, counted from 0.
+        /// Number of the GPU, counted from 0.
         device: u16 = 0, "device_id (0)";
-        /// Most bytes of the memory arena, per stage.
+        /// Largest size of the memory arena in bytes, per stage.
         memory_limit: Option<u64> = None, "gpu_mem_limit (no limit)";
         /// How the memory arena grows.
         arena: ArenaGrowth = ArenaGrowth::AsRequested, "arena_extend_strategy (kNextPowerOfTwo)";
-        /// Whether matrix products are tried out for the fastest kernel: the first run is slow.
+        /// Whether all kernels for a matrix product are tried to find the fastest. The first run is then slow.
         tuning: bool = false, "tunable_op_enable, tunable_op_tuning_enable (0)";
     }
 }

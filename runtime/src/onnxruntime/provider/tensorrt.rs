@@ -11,44 +11,45 @@ use super::{Settings, cuda};
 use crate::onnxruntime::foreign;
 
 provider_options! {
-    /// Options of the TensorRT provider. What it leaves goes to CUDA, with CUDA's options and this provider's device.
+    /// Options of the TensorRT provider. Nodes that it does not take run on CUDA, with CUDA's options and this provider's
+    /// device.
     TensorRtOptions {
-        /// Which GPU, counted from 0.
+        /// Number of the GPU, counted from 0.
         device: u16 = 0, "device_id (0)";
-        /// Whether a float32 graph may be computed in float16. TensorRT 10 only: later ones take the types that the
-        /// graph has.
+        /// Whether a float32 graph may be computed in float16. TensorRT 10 only: later versions use the types of the
+        /// graph.
         fp16: bool = false, "trt_fp16_enable (0)";
-        /// Whether layer normalisations stay in float32 where `fp16` is on.
+        /// Whether layer normalisations are computed in float32 if `fp16` is on.
         layer_norm_fp32: bool = true, "trt_layer_norm_fp32_fallback (0)";
-        /// How long the builder looks for fast kernels: 0 to 5.
+        /// How long the builder searches for fast kernels: 0 to 5.
         builder_level: u8 = 3, "trt_builder_optimization_level (3)";
-        /// Whether engines and timings are kept on disk. Without, every start builds for minutes.
+        /// Whether engines and timings are kept on disk. If not, every start builds engines for minutes.
         cache: bool = true, "trt_engine_cache_enable, trt_timing_cache_enable (0)";
-        /// Folder of the cache, the user's cache folder if unset. Engines lie in a folder below it that is named after
+        /// Folder of the cache; if unset, the user's cache folder. Engines are in a subfolder that is named after
         /// bundle, versions, GPU and precision.
         cache_folder: Option<PathBuf> = None, "trt_engine_cache_path, trt_timing_cache_path (the working folder)";
-        /// Whether an engine is built once for all sizes between 1 and those below; without, for each new size again.
+        /// Whether one engine is built for all sizes from 1 to the ones below. If not, one is built for each new size.
         profiles: bool = true, "trt_profile_min_shapes, _opt_shapes, _max_shapes (none)";
-        /// The batch that engines are fastest at.
+        /// The batch size for which engines are optimised.
         best_batch: u16 = 1, "trt_profile_opt_shapes";
-        /// The largest batch; more prompts than that run in turns.
+        /// The largest batch size; more prompts run in several batches.
         max_batch: u16 = 16, "trt_profile_max_shapes";
-        /// The most prompt tokens of one object: each point is one, a box two, a text one.
+        /// The largest number of prompt tokens of one object: one per point, two for a box, one for a text.
         max_prompt: u16 = 64, "trt_profile_max_shapes";
-        /// Most bytes that the builder may use for one kernel.
+        /// Largest memory in bytes that the builder may use for one kernel.
         workspace: Option<u64> = None, "trt_max_workspace_size (the GPU's memory)";
-        /// Whether the image encoder's launches are recorded once and replayed; needs CUDA's `keep_embedding`.
+        /// Whether the image encoder's kernel launches are recorded once and replayed; needs CUDA's `keep_embedding`.
         cuda_graph: bool = false, "trt_cuda_graph_enable (0)";
-        /// Whether the builder says what it does, with `-vv`.
+        /// Whether the builder writes a detailed log, at log level debug.
         detailed_log: bool = false, "trt_detailed_build_log (0)";
     }
 }
 
-/// TensorRT, and CUDA for the nodes that it leaves.
+/// TensorRT, and CUDA for the nodes that TensorRT does not take.
 ///
 /// # Errors
 ///
-/// What is wrong with the cache's folder.
+/// A message if the folder of the cache cannot be named or created.
 pub(super) fn dispatch(
     options: &TensorRtOptions,
     cuda: &cuda::CudaOptions,
@@ -85,7 +86,7 @@ pub(super) fn dispatch(
     Ok(providers)
 }
 
-/// Sizes that the named axes have: at least 1, at best, at most.
+/// The smallest, best and largest size of every named axis.
 #[derive(Debug)]
 struct Sizes(BTreeMap<&'static str, [usize; 3]>);
 
@@ -93,13 +94,13 @@ impl Sizes {
     fn of(options: &TensorRtOptions) -> Self {
         let [best, batch, prompt] =
             [options.best_batch, options.max_batch, options.max_prompt].map(|n| usize::from(n).max(1));
-        // A text is padded to one of a few lengths, 77 at most; a prompt is mostly a text, or a text and a box.
+        // A text is padded to one of a few lengths, at most 77. Most prompts are a text, or a text and a box.
         let sizes = [("batch", [1, best.min(batch), batch]), ("prompt", [1, 3.min(prompt), prompt])];
         Self(sizes.into_iter().chain([("sequence", [1, 16, 77])]).collect())
     }
 }
 
-/// `NAME:1x2x3,…` of the inputs that have a named axis, for each of the three sizes.
+/// `NAME:1x2x3,…` for the inputs that have a named axis, for each of the three sizes.
 fn profile_shapes(inputs: &[TensorSpec], sizes: &Sizes) -> [String; 3] {
     let named = |input: &&TensorSpec| input.shape.iter().any(|dim| matches!(dim, Dim::Named(_)));
     std::array::from_fn(|which| {
@@ -115,10 +116,10 @@ fn profile_shapes(inputs: &[TensorSpec], sizes: &Sizes) -> [String; 3] {
     })
 }
 
-/// Makes the folder for this bundle's engines on this GPU, and names it.
+/// Creates the folder for this bundle's engines on this GPU, and returns its path.
 fn cache_folder(options: &TensorRtOptions, bundle: &str, onnxruntime: &str) -> Result<PathBuf, String> {
     let base = options.cache_folder.clone().or_else(user_cache).ok_or(
-        "no folder for TensorRT's engines: neither HOME nor XDG_CACHE_HOME is set; give tensorrt.cache_folder, or turn tensorrt.cache off",
+        "no folder for TensorRT's engines: expected an absolute path in XDG_CACHE_HOME or HOME (on Windows, LOCALAPPDATA); set tensorrt.cache_folder, or set tensorrt.cache=off",
     )?;
     let key = EngineKey {
         bundle,
@@ -128,14 +129,14 @@ fn cache_folder(options: &TensorRtOptions, bundle: &str, onnxruntime: &str) -> R
         precision: if options.fp16 { "fp16" } else { "fp32" },
     };
     let folder = base.join(key.folder().ok_or(
-        "TensorRT's version or the GPU's compute capability cannot be told, so engines cannot be kept apart; turn tensorrt.cache off to go on without",
+        "cannot find out TensorRT's version or the GPU's compute capability, which the name of the engines' folder needs; set tensorrt.cache=off to run without the cache",
     )?);
     std::fs::create_dir_all(&folder).map_err(|error| format!("folder `{}`: {error}", folder.display()))?;
     Ok(folder)
 }
 
-/// What an engine is good for: another of any of these needs another engine. ONNX Runtime's own file names tell the
-/// GPU and the graph apart, not the versions and the weights.
+/// The values that an engine depends on. If one of them changes, another engine is needed. ONNX Runtime's own file names
+/// depend on the GPU and the graph, but not on the versions and the weights.
 #[derive(Debug)]
 struct EngineKey<'a> {
     bundle: &'a str,
@@ -146,7 +147,7 @@ struct EngineKey<'a> {
 }
 
 impl EngineKey<'_> {
-    /// The folder's name; none if a part is not known.
+    /// The folder's name; `None` if a part is not known.
     fn folder(&self) -> Option<String> {
         let [major, minor, patch] = self.tensorrt?;
         let [sm_major, sm_minor] = self.compute_capability?;
@@ -156,7 +157,7 @@ impl EngineKey<'_> {
     }
 }
 
-/// `segvol/tensorrt` in the user's cache folder.
+/// `segvol/tensorrt` in the user's cache folder; `None` if no environment variable names that folder.
 fn user_cache() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| Path::new(value).is_absolute()).map(PathBuf::from);
     let base = if cfg!(target_os = "windows") {
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_span_the_named_axes_alone() {
+    fn profiles_contain_only_inputs_with_named_axes() {
         let inputs = [
             TensorSpec::float("image_embedding", [Dim::Fixed(1), Dim::Fixed(2048), Dim::Fixed(768)]),
             TensorSpec::float("sparse_embeddings", [Dim::named("batch"), Dim::named("prompt"), Dim::Fixed(768)]),

@@ -6,15 +6,15 @@ use ort::ep::{self, ExecutionProviderDispatch};
 use super::option::{option_words, provider_options};
 
 option_words! {
-    /// How strictly Dawn looks at what it is told to do.
+    /// How strictly Dawn validates its commands.
     WebGpuValidation {
-        /// Not at all.
+        /// No validation.
         Off = "off",
         /// By the rules of WebGPU.
         WebGpu = "webgpu",
-        /// A little more.
+        /// A little more than WebGPU's rules.
         Basic = "basic",
-        /// All that it can.
+        /// All checks.
         Full = "full",
     }
 }
@@ -22,7 +22,7 @@ option_words! {
 provider_options! {
     /// Options of the WebGPU provider.
     WebGpuOptions {
-        /// Which GPU, in Dawn's order.
+        /// Number of the GPU, in Dawn's order.
         device: u16 = 0, "deviceId (0)";
         /// How strictly commands are validated.
         validation: WebGpuValidation = WebGpuValidation::Basic, "validationMode (basic)";
@@ -30,7 +30,7 @@ provider_options! {
 }
 
 pub(super) fn dispatch(options: &WebGpuOptions) -> Vec<ExecutionProviderDispatch> {
-    // Three-dimensional convolutions have no other layout than channels first.
+    // Three-dimensional convolutions support only the channels-first layout.
     let provider = ep::WebGPU::default()
         .with_preferred_layout(PreferredLayout::NCHW)
         .with_device_id(i32::from(options.device))

@@ -9,12 +9,13 @@ use super::option::provider_options;
 provider_options! {
     /// Options of the XNNPACK provider.
     XnnpackOptions {
-        /// Threads of XNNPACK's own pool, if not as many as `--threads` says.
+        /// Number of threads of XNNPACK's own pool; if unset, the number that is set for all graphs.
         threads: Option<u32> = None, "intra_op_num_threads (the session's)";
     }
 }
 
-/// XNNPACK has its own threads; the session's would fight them for the cores, so it gets one ([`super::Settings`]).
+/// XNNPACK with its own threads. The session gets only one thread ([`super::Settings`]), because more would compete with
+/// XNNPACK's threads for the cores. If no number of threads is set, XNNPACK gets one per core.
 pub(super) fn dispatch(options: &XnnpackOptions, threads: Option<usize>) -> Vec<ExecutionProviderDispatch> {
     let cores = std::thread::available_parallelism().ok();
     let asked = options.threads.map(|threads| threads as usize).or(threads).and_then(NonZeroUsize::new);
