@@ -36,8 +36,8 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
     Ok(())
 }
 
-/// The permissions of an ordinary new file or folder, before the umask applies. Without them, `tempfile` makes temporary
-/// files private. `None` if the system is not Unix.
+/// The permissions of an ordinary new file or folder, before the umask applies. Without them, `tempfile` makes
+/// temporary files private. `None` if the system is not Unix.
 #[cfg(unix)]
 pub(crate) fn new_permissions(mode: u32) -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;

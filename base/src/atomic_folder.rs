@@ -35,13 +35,13 @@ impl TemporaryFolder {
         Self::registered(|| tempfile::Builder::new().prefix(".segvol-").tempdir_in(dir))
     }
 
-    /// Creates a folder that will become `target` when it is [published](Self::publish). It is next to `target`, is called
-    /// `.NAME.new-RANDOM`, and has the permissions of any new folder.
+    /// Creates a folder that will become `target` when it is [published](Self::publish). It is next to `target`, is
+    /// called `.NAME.new-RANDOM`, and has the permissions of any new folder.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] if `target` does not end in a name; any other [`io::Error`] if the folder cannot be
-    /// created.
+    /// [`io::ErrorKind::InvalidInput`] if `target` does not end in a name; any other [`io::Error`] if the folder cannot
+    /// be created.
     pub fn beside(target: &Path) -> io::Result<Self> {
         let Some(name) = target.file_name() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a folder name"));
@@ -69,14 +69,14 @@ impl TemporaryFolder {
 
     /// Syncs the folder and renames it to `target`. If a folder of that name exists, it is replaced and then removed.
     ///
-    /// On Linux and macOS the old folder and the new one are exchanged in one step if the file system supports it: at every
-    /// moment `target` is either the old folder or the new one. The files in the folder are not synced here: the caller
-    /// must sync each file after writing it.
+    /// On Linux and macOS the old folder and the new one are exchanged in one step if the file system supports it: at
+    /// every moment `target` is either the old folder or the new one. The files in the folder are not synced here: the
+    /// caller must sync each file after writing it.
     ///
     /// # Errors
     ///
-    /// An [`io::Error`] if the folder cannot be synced or renamed, or if the old folder cannot be removed. In the last case
-    /// `target` is already the new folder; otherwise it is unchanged.
+    /// An [`io::Error`] if the folder cannot be synced or renamed, or if the old folder cannot be removed. In the last
+    /// case `target` is already the new folder; otherwise it is unchanged.
     pub fn publish(self, target: &Path) -> io::Result<()> {
         sync(self.path())?;
         let replaced = temporaries::commit(|| put(self.path(), target, exchange))?;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// The kind of a failure. It says what the user can do about it.
 ///
-/// Every public error of the toolkit has a `kind()`. The enum is exhaustive on purpose: code that maps kinds to exit codes
-/// or C statuses uses a `match` without `_`, so a new kind cannot be forgotten.
+/// Every public error of the toolkit has a `kind()`. The enum is exhaustive on purpose: code that maps kinds to exit
+/// codes or C statuses uses a `match` without `_`, so a new kind cannot be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {

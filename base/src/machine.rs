@@ -40,8 +40,8 @@ pub fn frequency_governor() -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// Bytes of memory that this process can still allocate: the machine's available memory or the rest of the control group's
-/// limit, whichever is less.
+/// Bytes of memory that this process can still allocate: the machine's available memory or the rest of the control
+/// group's limit, whichever is less.
 #[must_use]
 pub fn free_memory_bytes() -> Option<u64> {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();

@@ -40,8 +40,8 @@ impl OutOfMemory {
 /// The reserve beside a large allocation, in bytes. It is for small allocations: messages, tables, file buffers, thread
 /// stacks.
 ///
-/// It is not smaller because of glibc: after a block of up to 32 MiB is freed, glibc serves later blocks of that size from
-/// its heap, which returns less memory to the system.
+/// It is not smaller because of glibc: after a block of up to 32 MiB is freed, glibc serves later blocks of that size
+/// from its heap, which returns less memory to the system.
 const RESERVE: usize = 32 << 20;
 
 /// An allocation smaller than this many bytes is left to the reserve: [`check_available_if_large`] does not check it.
@@ -50,8 +50,8 @@ const LARGE: usize = 1 << 20;
 /// Checks that `count` elements of `T` can be allocated in one block, with a reserve of 32 MiB beside them.
 ///
 /// The check allocates that much memory and frees it again. Where memory is limited (`ulimit -v`, a container without
-/// overcommit), this allocation is the first to fail. Another thread that allocates at the same moment can still use up the
-/// memory that was found.
+/// overcommit), this allocation is the first to fail. Another thread that allocates at the same moment can still use up
+/// the memory that was found.
 ///
 /// # Errors
 ///
