@@ -264,7 +264,7 @@ mod tests {
         assert!(matches!(nowhere, Err(VolumeError::Affine(_))));
     }
 
-    /// Elements between neighbours for axes in this order, fastest first, each with a gap behind it, some backwards.
+    /// Strides for axes in this order, fastest first. Each axis has a gap after it, and some are reversed.
     fn strides(shape: [usize; 3], order: [usize; 3], gaps: [usize; 3], backwards: [bool; 3]) -> [isize; 3] {
         let mut strides = [0; 3];
         let mut next = 1;
