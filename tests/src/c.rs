@@ -1,4 +1,4 @@
-//! The C library, installed for the tests that compile C against it.
+//! Installs the C library and compiles C programs against it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use crate::command;
 
-/// A compiler: the variable that names it, what it is called else, and what it is to be strict about.
+/// A compiler: the environment variable that names it, its default name, and its arguments for the language standard.
 #[derive(Debug, Clone, Copy)]
 pub struct Compiler {
     variable: &'static str,
@@ -14,14 +14,14 @@ pub struct Compiler {
     standard: &'static str,
 }
 
-/// C99 and nothing beyond.
+/// C99 without extensions.
 pub const CC: Compiler = Compiler { variable: "CC", name: "gcc", standard: "-std=c99" };
 
-/// C++17 and nothing beyond.
+/// C++17 without extensions.
 pub const CXX: Compiler = Compiler { variable: "CXX", name: "g++", standard: "-std=c++17" };
 
 impl Compiler {
-    /// The compiler with all its warnings, as errors.
+    /// The compiler with all warnings enabled and treated as errors.
     #[must_use]
     pub fn command(self) -> Command {
         let mut command = Command::new(std::env::var_os(self.variable).unwrap_or_else(|| self.name.into()));
@@ -39,7 +39,7 @@ impl Compiler {
     }
 }
 
-/// What `scripts/install-c` installs, of the libraries as the tests build them; ONNX Runtime lies elsewhere.
+/// The folder into which `scripts/install-c` installs the libraries that the tests build. ONNX Runtime is not in it.
 pub static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = command::SEGVOL.parent().expect("target/PROFILE");
     let prefix = profile.join("c-prefix");
@@ -56,7 +56,7 @@ pub fn install(prefix: &Path, more: &[&str]) {
     installed(prefix, command::SEGVOL.parent().expect("target/PROFILE"), more);
 }
 
-/// Runs `scripts/install-c` into `prefix`, with the libraries that lie in `built`.
+/// Runs `scripts/install-c` into `prefix`, with the libraries in the folder `built`.
 ///
 /// # Panics
 ///
@@ -83,7 +83,7 @@ pub fn compiled(compiler: Compiler, source: &str, dir: &Path, more: &[&str]) -> 
     compiled_file(compiler, &root().join("bindings/c").join(source), dir, more)
 }
 
-/// As [`compiled`], of any file.
+/// Like [`compiled`], for any file.
 ///
 /// # Panics
 ///
@@ -93,7 +93,7 @@ pub fn compiled_file(compiler: Compiler, source: &Path, dir: &Path, more: &[&str
     compiled_against(&INSTALLED, compiler, source, dir, more)
 }
 
-/// As [`compiled_file`], against what [`installed`] has put into `prefix`.
+/// Like [`compiled_file`], against the library that [`installed`] put into `prefix`.
 ///
 /// # Panics
 ///
@@ -109,11 +109,11 @@ pub fn compiled_against(prefix: &Path, compiler: Compiler, source: &Path, dir: &
     program
 }
 
-/// Runs a command that must succeed; gives its standard output.
+/// Runs a command that must succeed. Returns its standard output.
 ///
 /// # Panics
 ///
-/// If it cannot be started, or fails: with what it said.
+/// If it cannot be started or fails. The message has its output.
 #[track_caller]
 pub fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
