@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all.
+//! Atomic file writes: a file appears whole or not at all.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -8,12 +8,14 @@ use tempfile::NamedTempFile;
 
 use crate::temporaries;
 
-/// Lets `fill` write a file beside `path`, then syncs it and renames it to `path`.
+/// Writes a file atomically: `fill` writes a temporary file beside `path`, which is then synced and renamed to `path`.
 ///
-/// A link at `path` stays a link: the file it points to is replaced. A pipe or a device is written to directly.
+/// If `path` is a symbolic link, it stays a link, and the file that it points to is replaced. A pipe or a device is
+/// written to directly.
 ///
 /// # Errors
-/// What `fill` or the operating system says. The file at `path` is then unchanged.
+/// The error of `fill`, or an [`io::Error`] if the file cannot be created, synced or renamed. In each case the file at
+/// `path` is unchanged.
 pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return fill(&OpenOptions::new().write(true).open(path)?);
@@ -26,7 +28,7 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
     if let Some(permissions) = permissions {
         builder.permissions(permissions);
     }
-    // Dropped last: the file is removed first, then its registration.
+    // Declared first, so dropped last: the file is removed before its registration.
     let (_registered, temporary) = temporaries::create(|| builder.tempfile_in(folder), NamedTempFile::path)?;
     fill(temporary.as_file())?;
     temporary.as_file().sync_all()?;
@@ -34,7 +36,8 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
     Ok(())
 }
 
-/// The mode of a new file or folder before the umask applies. Without it, a temporary one is private.
+/// The permissions of an ordinary new file or folder, before the umask applies. Without them, `tempfile` makes
+/// temporary files private. `None` if the system is not Unix.
 #[cfg(unix)]
 pub(crate) fn new_permissions(mode: u32) -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;
@@ -76,8 +79,8 @@ mod tests {
         assert!(link.symlink_metadata().expect("a link").is_symlink());
         assert_eq!(std::fs::read(&file).expect("read"), b"new");
 
-        // The operating system's stand-in for a full disk.
-        let error = write(Path::new("/dev/full"), |mut file| file.write_all(b"new")).expect_err("no room");
+        // `/dev/full` behaves like a full disk.
+        let error = write(Path::new("/dev/full"), |mut file| file.write_all(b"new")).expect_err("the disk is full");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(std::fs::metadata("/dev/full").is_ok_and(|found| !found.is_file()));
     }

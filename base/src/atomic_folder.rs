@@ -1,4 +1,4 @@
-//! A folder that appears whole or not at all.
+//! Atomic folders: a folder appears whole or not at all.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::atomic_file::new_permissions;
 use crate::temporaries::{self, Registered};
 
-/// A temporary folder, removed with all that is in it when this goes out of scope.
+/// A temporary folder. It is removed with all its contents when this value is dropped.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     temporary: TempDir,
@@ -17,29 +17,31 @@ pub struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// A folder in the system's temporary folder that only this user can read.
+    /// Creates a folder in the system's temporary folder. Only this user can read it.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An [`io::Error`] if the folder cannot be created.
     pub fn new() -> io::Result<Self> {
         Self::registered(|| tempfile::Builder::new().prefix("segvol-").tempdir())
     }
 
-    /// A folder in `dir` with a hidden name that only this user can read.
+    /// Creates a folder in `dir`, with a hidden name. Only this user can read it.
     ///
     /// # Errors
     ///
-    /// What the operating system says.
+    /// An [`io::Error`] if the folder cannot be created.
     pub fn new_in(dir: &Path) -> io::Result<Self> {
         Self::registered(|| tempfile::Builder::new().prefix(".segvol-").tempdir_in(dir))
     }
 
-    /// A folder that will become `target`: next to it, called `.NAME.new-RANDOM`, with the permissions of any new folder.
+    /// Creates a folder that will become `target` when it is [published](Self::publish). It is next to `target`, is
+    /// called `.NAME.new-RANDOM`, and has the permissions of any new folder.
     ///
     /// # Errors
     ///
-    /// What the operating system says; [`io::ErrorKind::InvalidInput`] if `target` does not end in a name.
+    /// [`io::ErrorKind::InvalidInput`] if `target` does not end in a name; any other [`io::Error`] if the folder cannot
+    /// be created.
     pub fn beside(target: &Path) -> io::Result<Self> {
         let Some(name) = target.file_name() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a folder name"));
@@ -65,23 +67,25 @@ impl TemporaryFolder {
         self.temporary.path()
     }
 
-    /// Syncs the folder and gives it the name `target`. A folder of that name is replaced and then removed.
+    /// Syncs the folder and renames it to `target`. If a folder of that name exists, it is replaced and then removed.
     ///
-    /// On Linux and macOS the two are exchanged in one step if the file system can do that: at every moment `target` is
-    /// either the old folder or the new one. Whoever writes files into the folder syncs them.
+    /// On Linux and macOS the old folder and the new one are exchanged in one step if the file system supports it: at
+    /// every moment `target` is either the old folder or the new one. The files in the folder are not synced here: the
+    /// caller must sync each file after writing it.
     ///
     /// # Errors
     ///
-    /// What the operating system says. `target` is then unchanged, unless only the removal of the old folder failed.
+    /// An [`io::Error`] if the folder cannot be synced or renamed, or if the old folder cannot be removed. In the last
+    /// case `target` is already the new folder; otherwise it is unchanged.
     pub fn publish(self, target: &Path) -> io::Result<()> {
         sync(self.path())?;
         let replaced = temporaries::commit(|| put(self.path(), target, exchange))?;
         sync(parent(target))?;
         if replaced {
-            // The old folder now has the temporary name.
+            // After the exchange, the old folder has the temporary name.
             return self.temporary.close();
         }
-        let _ = self.temporary.keep(); // Nothing has the temporary name any more.
+        let _ = self.temporary.keep(); // The folder was renamed, so the temporary name no longer exists.
         Ok(())
     }
 }
@@ -122,7 +126,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Syncs the names in a folder to disk. Only Unix can open a folder to do so.
+/// Syncs the names in a folder to disk. Only Unix can open a folder to do this; elsewhere nothing is done.
 fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
@@ -171,7 +175,7 @@ mod tests {
         assert!(put(&from, &target, |_, _| false).expect("renamed"));
         assert_eq!((contents(&target), contents(&from)), ("new".to_owned(), "old".to_owned()));
 
-        // A folder that does not exist any more replaces nothing.
+        // Publishing a folder that no longer exists fails and replaces nothing.
         put(&dir.path().join("gone"), &target, |_, _| false).expect_err("nothing to rename");
         assert_eq!(contents(&target), "new");
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 2);

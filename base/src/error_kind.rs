@@ -1,11 +1,11 @@
-//! One classification of errors for exit codes, C statuses, HTTP and Python.
+//! One classification of errors, for exit codes, C statuses, HTTP and Python.
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of failure an error is, and so what the user can do about it.
+/// The kind of a failure. It says what the user can do about it.
 ///
-/// Every public error of the toolkit has a `kind()`. The enum is exhaustive on purpose: whoever maps kinds (exit codes, C
-/// statuses) uses a `match` without `_`, so that a new kind cannot be forgotten.
+/// Every public error of the toolkit has a `kind()`. The enum is exhaustive on purpose: code that maps kinds to exit
+/// codes or C statuses uses a `match` without `_`, so a new kind cannot be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
@@ -15,12 +15,13 @@ pub enum ErrorKind {
     Input,
     /// The bundle is damaged, incomplete, or not a bundle: convert again.
     Bundle,
-    /// ONNX Runtime, or one of its providers, is not available or does not start: change the machine or the provider.
+    /// ONNX Runtime or one of its execution providers is not available or does not start: change the machine or the
+    /// provider.
     Provider,
     /// There is not enough memory.
     Memory,
-    /// The caller asked to stop.
+    /// The caller cancelled the call.
     Cancelled,
-    /// Anything else that fails while running: a full disk, an error inside ONNX Runtime.
+    /// Any other failure while running, such as a full disk or an error inside ONNX Runtime.
     Runtime,
 }

@@ -1,9 +1,9 @@
-//! What every crate stands on: files and folders that appear whole or not at all, memory that is checked before it is
-//! allocated, facts about the machine, and one classification of errors.
+//! Foundations that every crate uses: atomic writes of files and folders, memory checks before large allocations, facts
+//! about the machine, and one classification of errors.
 //!
-//! Unfinished files have hidden names. They are removed when they go out of scope, or when the program is told to end
-//! ([`temporaries::remove_all`]). A program that is killed outright leaves them behind; the file at the requested name is
-//! then the old one, unchanged.
+//! Unfinished files have hidden names. They are removed when they go out of scope, or by [`temporaries::remove_all`]
+//! when the program is about to end. If the program is killed, they stay behind; the file at the requested name is then
+//! still the old one, unchanged.
 
 #![forbid(unsafe_code)]
 

@@ -1,15 +1,18 @@
-//! Facts about the machine: processor, cores, load, free memory. Most are known on Linux only, and `None` elsewhere.
+//! Facts about the machine: processor, cores, load, free memory.
+//!
+//! Most are read from Linux's `/proc` and `/sys`. A function returns `None` if its fact is not available, as on other
+//! systems.
 
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The processor's name.
+/// The processor's model name.
 #[must_use]
 pub fn processor_name() -> Option<String> {
     cpuinfo_field(&cpuinfo()?, "model name").map(str::to_owned)
 }
 
-/// The processor's features, spelled as Linux spells them; empty where they are not known.
+/// The processor's instruction set features, spelled as in Linux's `/proc/cpuinfo`. Empty if they are not available.
 #[must_use]
 pub fn processor_features() -> BTreeSet<String> {
     let Some(cpuinfo) = cpuinfo() else { return BTreeSet::new() };
@@ -17,27 +20,28 @@ pub fn processor_features() -> BTreeSet<String> {
     features.into_iter().flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
-/// How many threads can run at once: the cores that this process may use. Affinity and a control group's quota count.
+/// The number of threads that can run at once: the cores that this process may use, limited by its CPU affinity and its
+/// control group's quota. 1 if that number is not available.
 #[must_use]
 pub fn usable_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many programs wanted to run, on average over the last minute.
+/// The system's load average over the last minute: the mean number of runnable tasks.
 #[must_use]
 pub fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
-/// How the processor's frequency is chosen: `performance`, `powersave`, ….
+/// The CPU frequency governor: `performance`, `powersave` and so on.
 #[must_use]
 pub fn frequency_governor() -> Option<String> {
     let text = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").ok()?;
     Some(text.trim().to_owned())
 }
 
-/// Bytes of memory that this process may still take: what the machine has free, or what the process's control group
-/// leaves, whichever is less.
+/// Bytes of memory that this process can still allocate: the machine's available memory or the rest of the control
+/// group's limit, whichever is less.
 #[must_use]
 pub fn free_memory_bytes() -> Option<u64> {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
@@ -51,7 +55,7 @@ pub fn free_memory_bytes() -> Option<u64> {
     machine.into_iter().chain(group).min()
 }
 
-/// The most bytes of memory that this process has held so far (`VmHWM`; pages of mapped files count).
+/// The process's peak resident memory so far, in bytes (`VmHWM`; pages of mapped files count).
 #[must_use]
 pub fn peak_resident_bytes() -> Option<u64> {
     parse_peak(&fs::read_to_string("/proc/self/status").ok()?)

@@ -1,4 +1,5 @@
-//! Checks memory before it is allocated, so that too little of it is an error and not the end of the process.
+//! Checks that enough memory is available before a large allocation. Too little memory is then an error, and does not
+//! abort the process.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +13,7 @@ pub struct OutOfMemory {
     pub what: Cow<'static, str>,
     /// How much it needs, in bytes.
     pub bytes: usize,
-    /// What must be free beside it, in bytes.
+    /// How much must stay free beside it, in bytes.
     pub reserve_bytes: usize,
 }
 
@@ -36,32 +37,35 @@ impl OutOfMemory {
     }
 }
 
-/// The reserve beside a large allocation, for everything small: messages, tables, file buffers, thread stacks. It is not
-/// smaller, because glibc takes a freed piece of up to 32 MiB as a sign that such pieces come often, and then returns
-/// fewer of them to the system.
+/// The reserve beside a large allocation, in bytes. It is for small allocations: messages, tables, file buffers, thread
+/// stacks.
+///
+/// It is not smaller because of glibc: after a block of up to 32 MiB is freed, glibc serves later blocks of that size
+/// from its heap, which returns less memory to the system.
 const RESERVE: usize = 32 << 20;
 
-/// A piece smaller than this comes out of the reserve and is not checked by [`check_available_if_large`].
+/// An allocation smaller than this many bytes is left to the reserve: [`check_available_if_large`] does not check it.
 const LARGE: usize = 1 << 20;
 
-/// Checks that `count` elements of `T` can be allocated in one piece, with a reserve of 32 MiB beside them.
+/// Checks that `count` elements of `T` can be allocated in one block, with a reserve of 32 MiB beside them.
 ///
-/// The memory is reserved and released again. Where memory is limited (`ulimit -v`, a container without overcommit) this
-/// is what fails first. Threads that allocate at the same moment may still take what was found.
+/// The check allocates that much memory and frees it again. Where memory is limited (`ulimit -v`, a container without
+/// overcommit), this allocation is the first to fail. Another thread that allocates at the same moment can still use up
+/// the memory that was found.
 ///
 /// # Errors
 ///
-/// [`OutOfMemory`] if the allocation fails.
+/// [`OutOfMemory`] if the allocation fails; `what` names the purpose in its message.
 pub fn check_available<T>(what: impl Into<Cow<'static, str>>, count: usize) -> Result<(), OutOfMemory> {
     let bytes = count.saturating_mul(size_of::<T>());
     let mut reserved = Vec::<u8>::new();
     let result = reserved.try_reserve_exact(bytes.saturating_add(RESERVE));
-    // Observed, so that the compiler does not remove the allocation.
+    // Keeps the compiler from removing the unused allocation.
     std::hint::black_box(&mut reserved);
     result.map_err(|_| OutOfMemory { what: what.into(), bytes, reserve_bytes: RESERVE })
 }
 
-/// As [`check_available`], for one of many pieces: less than 1 MiB comes out of the reserve and is not checked.
+/// Like [`check_available`], for one of many allocations: less than 1 MiB is left to the reserve and not checked.
 ///
 /// # Errors
 ///
@@ -70,7 +74,7 @@ pub fn check_available_if_large<T>(what: impl Into<Cow<'static, str>>, count: us
     if count.saturating_mul(size_of::<T>()) < LARGE { Ok(()) } else { check_available::<T>(what, count) }
 }
 
-/// Makes `vec` hold `more` elements beside those that it has.
+/// Allocates memory in `vec` for `more` elements beside those that it has.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Every temporary file and folder of the process, so that all of them can be removed at once.
+//! A registry of all temporary files and folders of the process, so that all of them can be removed at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,12 +13,12 @@ struct Registry {
     paths: BTreeMap<u64, PathBuf>,
 }
 
-/// The registry is consistent after every change, so a panic elsewhere does not invalidate it.
+/// Locks the registry, also if a thread panicked while it held the lock: the registry is consistent after every change.
 fn lock() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The registration of a temporary path; it ends when this goes out of scope.
+/// The registration of a temporary path. It ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Registered(u64);
 
@@ -28,7 +28,7 @@ impl Drop for Registered {
     }
 }
 
-/// Creates something temporary and registers it, in one step that [`remove_all`] cannot interrupt.
+/// Creates a temporary file or folder and registers its path, in one step that [`remove_all`] cannot interrupt.
 pub(crate) fn create<T>(
     make: impl FnOnce() -> io::Result<T>,
     path: impl FnOnce(&T) -> &Path,
@@ -41,19 +41,19 @@ pub(crate) fn create<T>(
     Ok((Registered(id), made))
 }
 
-/// Gives a temporary path its final name, in steps that [`remove_all`] cannot interrupt.
+/// Renames a temporary path to its final name, in one step that [`remove_all`] cannot interrupt.
 pub(crate) fn commit<T>(rename: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _registry = lock();
     rename()
 }
 
-/// While this value exists, no temporary file or folder is created, and none gets its final name: callers wait.
-#[must_use = "a program that goes on may make temporary files again"]
+/// While this value exists, no temporary file or folder can be created or renamed to its final name: callers wait.
+#[must_use = "once this is dropped, the program can create temporary files again"]
 pub struct Removed {
     _registry: MutexGuard<'static, Registry>,
 }
 
-/// Removes every temporary file and folder of this process, for a program that is about to end.
+/// Removes every temporary file and folder of this process. For a program that is about to end.
 ///
 /// Threads that still write to them get errors.
 pub fn remove_all() -> Removed {
@@ -64,7 +64,7 @@ pub fn remove_all() -> Removed {
     Removed { _registry: registry }
 }
 
-/// Another thread may put files into a folder while it is emptied, so one try is not always enough.
+/// Removes one path. Another thread can add files to a folder while it is being emptied, so this tries several times.
 fn remove(path: &Path) {
     for _ in 0..50 {
         let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };

@@ -1,13 +1,16 @@
-//! What a call through C costs beyond the same call in Rust: `cargo bench -p segvol-benches --bench c_call`, three minutes
-//! on Linux.
+//! The overhead of a call through C, compared with the same call in Rust: `cargo bench -p segvol-benches --bench
+//! c_call`. Takes three minutes, on Linux only.
 //!
-//! `bindings/c/tests/cost.c`, compiled against the library as it is installed, and its twin here call in turns, each in a
-//! process of its own, over one bundle and scan. Image embeddings are kept: what is left is the decoder, and the mask's way
-//! back. A process is lucky or not with its memory for as long as it lives; so many are started, every pair of them gives one
-//! ratio, and the figure is the median of those. Rust against Rust says what such a figure resolves. Time by the clock is what
-//! a program waits for; time on a processor is what a machine that does other things besides still resolves.
+//! Two programs make the same calls in turns, with the same bundle and scan: `bindings/c/tests/cost.c`, compiled
+//! against the installed library, and its equivalent in Rust here. Each runs in its own process. Image embeddings are
+//! cached, so a call measures the decoder and the return of the mask.
+//!
+//! How memory is laid out in a process changes its speed for as long as it runs. So many pairs of processes are
+//! started. Every pair gives one ratio, and the result is the median of the ratios. A comparison of Rust with Rust
+//! shows the resolution of such a median. Wall-clock time is the time that a caller waits. Processor time can still be
+//! measured on a machine that runs other programs.
 
-#![allow(clippy::print_stdout, reason = "a benchmark is run for its figures")]
+#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::env;
 use std::fs;
@@ -20,12 +23,13 @@ use segvol::{Model, Options, Prompt, Provider, StudyOptions, Volume};
 use segvol_tests::c::{self, CC};
 use segvol_tests::{bundle, models};
 
-/// Pairs of processes. Of 20 medians, the 6th and the 15th hold the true one between them in 96 of 100 benchmarks.
+/// The number of pairs of processes. In 96 of 100 benchmarks, the true median lies between the 6th and the 15th of 20
+/// sorted ratios.
 const PAIRS: usize = 20;
 const LOW: usize = 5;
 const HIGH: usize = 14;
 
-/// Calls of each process, and those before that are not counted.
+/// The number of calls of each process, and of the uncounted calls before them.
 const CALLS: usize = 40;
 const WARM_UP: usize = 3;
 
@@ -56,7 +60,7 @@ fn main() {
     }
 }
 
-/// `cost.c` in Rust, line for line.
+/// The same program as `cost.c` in Rust, line by line.
 fn twin(arguments: &[String]) {
     let [bundle, scan, zoom_in] = arguments else { panic!("twin BUNDLE SCAN.nii.gz ZOOM_IN") };
     let options = Options::default().provider(Provider::Cpu).threads(1);
@@ -72,7 +76,7 @@ fn twin(arguments: &[String]) {
     }
 }
 
-/// `cost.c` against libsegvol, of the same build as this program: it was built beside it.
+/// Compiles `cost.c` against the libsegvol that was built together with this program.
 fn compiled(folder: &Path) -> PathBuf {
     let this = env::current_exe().expect("a path");
     let built = this.parent().expect("target/PROFILE/deps");
@@ -81,7 +85,7 @@ fn compiled(folder: &Path) -> PathBuf {
     c::compiled_against(&prefix, CC, &c::root().join("bindings/c/tests/cost.c"), folder, &[])
 }
 
-/// A process that makes one call per line.
+/// A process that makes one call per line of input.
 struct Caller {
     process: Child,
     ask: ChildStdin,
@@ -94,7 +98,7 @@ fn started(command: &mut Command) -> Caller {
     Caller { process, ask, answers: BufReader::new(answers).lines() }
 }
 
-/// What one call took, in milliseconds: by the clock, and on processors.
+/// The two times of a call, in milliseconds: wall-clock time and processor time.
 const MEASURES: [&str; 2] = ["clock", "processor"];
 
 impl Caller {
@@ -106,8 +110,8 @@ impl Caller {
         [clock, self.processor_ms() - before]
     }
 
-    /// What the process' threads have run for so far, but for those that have ended: the zoom-in pass has such, and their
-    /// share is missing on both sides.
+    /// The processor time of the process's running threads so far, in milliseconds. Threads that have ended are not
+    /// included. The zoom-in pass has such threads; their time is missing for both programs.
     fn processor_ms(&self) -> f64 {
         let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("Linux");
         let run_ns = threads.filter_map(|thread| {
@@ -128,7 +132,7 @@ fn compare(name: &str, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) 
     let mut all: [[Vec<f64>; 2]; 2] = Default::default();
     let mut ratios: [Vec<f64>; 2] = Default::default();
     for pair in 0..PAIRS {
-        // Who starts, and who calls, first: in turns, too.
+        // The program that starts first and the one that calls first also alternate.
         let mut callers = if pair % 2 == 0 {
             let first = first();
             [first, second()]
@@ -163,7 +167,7 @@ fn compare(name: &str, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) 
     }
 }
 
-/// The middle of what is sorted then.
+/// The median. Sorts the values.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0

@@ -1,6 +1,7 @@
-//! Everything around ONNX Runtime, at sizes small enough for a minute: `cargo bench -p segvol-benches --bench host`.
+//! Benchmarks of everything around ONNX Runtime, at sizes that take about a minute in total: `cargo bench -p
+//! segvol-benches --bench host`.
 
-#![allow(missing_docs, reason = "criterion's macros write a function without any")]
+#![allow(missing_docs, reason = "criterion's macros generate an undocumented function")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -56,7 +57,7 @@ fn logits(c: &mut Criterion) {
     let mut group = c.benchmark_group("stitch");
     group.throughput(Throughput::Elements(crop.iter().product::<usize>() as u64));
     group.bench_function("a lattice over 64x192x192", |bench| {
-        bench.iter(|| stitched(crop, black_box(&small), 0.5).expect("memory"));
+        bench.iter(|| stitched(crop, black_box(&small), 0.5).expect("enough memory"));
     });
     group.finish();
 }

@@ -1,2 +1,4 @@
-//! Benchmarks of what is not ONNX Runtime: `benches/host.rs`, about a minute; and `benches/c_call.rs`, what a call through C
-//! costs beyond Rust's. Stages and whole segmentations are measured by `segvol bench`.
+//! Benchmarks of the code around ONNX Runtime. `segvol bench` measures stages and whole segmentations.
+//!
+//! - `benches/host.rs`: everything around ONNX Runtime, in about a minute;
+//! - `benches/c_call.rs`: the overhead of a call through C, compared with Rust.

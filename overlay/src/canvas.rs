@@ -1,35 +1,35 @@
-//! Lines on a picture in the making.
+//! The canvas of a picture, and lines on it.
 
 use image::{ImageBuffer, Luma, RgbaImage};
 use tiny_skia::{Color, LineCap, LineJoin, Paint, PathBuilder, PixmapMut, StrokeDash, Transform};
 
 use crate::palette::{Colour, HALO};
 
-/// A picture in the making. Every pixel is opaque; alpha is there because `tiny_skia` draws on such pixels.
+/// The pixels of an unfinished picture. Every pixel is opaque. It has alpha because `tiny_skia` draws on RGBA pixels.
 pub(crate) type Canvas = RgbaImage;
 
-/// One number per pixel, from 0 to 1.
+/// One value per pixel, from 0 to 1.
 pub(crate) type Field = ImageBuffer<Luma<f32>, Vec<f32>>;
 
-/// Points `(x, y)` in pixels, joined one after the other. The line is closed if the last point is the first.
+/// A line through points `(x, y)`, in pixels. It is closed if the last point equals the first.
 pub(crate) type Line = Vec<[f32; 2]>;
 
-/// How opaque a halo is.
+/// The opacity of a halo, from 0 to 1.
 const HALO_STRENGTH: f32 = 0.55;
 
-/// How a line looks.
+/// The appearance of a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stroke {
     pub(crate) colour: Colour,
-    /// Pixels across.
+    /// The width in pixels.
     pub(crate) width: f32,
-    /// Length of a dash and of the gap after it, in pixels. `None` for a solid line.
+    /// The lengths of a dash and of the gap after it, in pixels. `None` for a solid line.
     pub(crate) dash: Option<[f32; 2]>,
-    /// Pixels of dark on both sides.
+    /// The width of the dark border on each side, in pixels.
     pub(crate) halo: f32,
 }
 
-/// Draws lines. What lies outside the canvas is cut off.
+/// Draws lines. Parts outside of the canvas are cut off.
 pub(crate) fn stroke(canvas: &mut Canvas, lines: &[Line], stroke: Stroke) {
     let mut path = PathBuilder::new();
     for line in lines {
@@ -59,7 +59,7 @@ pub(crate) fn stroke(canvas: &mut Canvas, lines: &[Line], stroke: Stroke) {
     draw(stroke.colour, 1.0, stroke.width);
 }
 
-/// The sides between two corners.
+/// A rectangle, from two opposite corners.
 pub(crate) fn rectangle([x0, y0]: [f32; 2], [x1, y1]: [f32; 2]) -> Line {
     vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
 }
@@ -72,7 +72,7 @@ mod tests {
     const WHITE: Colour = [255; 3];
     const GREY: Colour = [100; 3];
 
-    /// A grey canvas with a line from left to right at half of its height.
+    /// A grey canvas with a horizontal line at half of its height.
     fn drawn(look: Stroke) -> Canvas {
         let mut canvas = Canvas::from_pixel(40, 9, opaque(GREY));
         stroke(&mut canvas, &[vec![[-5.0, 4.5], [50.0, 4.5]]], look);

@@ -7,22 +7,23 @@ use image::imageops::{self, FilterType};
 use crate::canvas::{Field, Line};
 use crate::shape::Patch;
 
-/// Voxels around a patch: its smoothed edge may reach into them, and they close every line.
+/// The margin around a patch, in voxels. The smoothed edge can reach into it, and it closes every line.
 const MARGIN: usize = 3;
 
-/// How far a smoothed voxel stays on its side of the edge, which is at 0.5.
+/// The minimum difference between the smoothed value of a voxel and the edge, which is at 0.5.
 const GUARD: f32 = 0.08;
 
-/// Binomial weights, 1 2 1 along rows and columns.
+/// A binomial filter: 1 2 1 along rows and columns.
 const BINOMIAL: [f32; 9] = [1.0, 2.0, 1.0, 2.0, 4.0, 2.0, 1.0, 2.0, 1.0];
 
-/// The edges of a patch as closed lines in pixels of the tile, where `scale` pixels (rows, columns) show a voxel.
+/// The edges of a patch as closed lines in pixels of the tile. `scale` is the number of pixels per voxel (rows,
+/// columns).
 ///
-/// The steps of the voxels are smoothed, but no voxel's centre changes sides: the line runs between the centres inside
-/// and outside, and no voxel is lost.
+/// The edges of the voxels are smoothed, but the line always runs between the voxel centres inside and those outside.
+/// So no voxel is lost.
 pub(crate) fn contours(patch: &Patch<'_>, scale: [f64; 2]) -> Vec<Line> {
     let smooth = smoothed(patch);
-    // At least one sample per pixel. An odd number per voxel, so that one of them lies at the voxel's centre.
+    // At least one sample per pixel, and an odd number per voxel, so that one sample lies at the voxel's centre.
     let samples = scale.map(|scale| 2 * ((scale - 1.0) / 2.0).ceil().max(0.0) as u32 + 1);
     let (width, height) = (smooth.width() * samples[1], smooth.height() * samples[0]);
     let field = imageops::resize(&smooth, width, height, FilterType::CatmullRom);
@@ -37,7 +38,7 @@ pub(crate) fn contours(patch: &Patch<'_>, scale: [f64; 2]) -> Vec<Line> {
     lines.map(|line| line.coords().map(|at| [pixel(1, at.x), pixel(0, at.y)]).collect()).collect()
 }
 
-/// The patch as numbers from 0 (outside) to 1 (inside), with a margin around it.
+/// The smoothed patch: values from 0 (outside) to 1 (inside), with a margin around it.
 fn smoothed(patch: &Patch<'_>) -> Field {
     let [rows, columns] = patch.size;
     let mask = Field::from_fn((columns + 2 * MARGIN) as u32, (rows + 2 * MARGIN) as u32, |x, y| {
@@ -48,7 +49,7 @@ fn smoothed(patch: &Patch<'_>) -> Field {
     let mut values = mask.clone();
     for _ in 0..2 {
         values = imageops::filter3x3(&values, &BINOMIAL);
-        // Clamped after each pass, the edge finds its way around guarded centres.
+        // The values are clamped after each pass, so the next pass smooths the edge around the voxel centres.
         for (value, &inside) in values.iter_mut().zip(mask.iter()) {
             *value = if inside > 0.5 { value.max(0.5 + GUARD) } else { value.min(0.5 - GUARD) };
         }
@@ -81,21 +82,21 @@ mod tests {
             let row = f64::from(y / scale[0]) - 0.5 - 5.0 - middle;
             let column = f64::from(x / scale[1]) - 0.5 - 9.0 - middle;
             let error = row.hypot(column) - radius;
-            assert!(error.abs() < 0.75, "({x}, {y}): {error} voxels beside the edge");
+            assert!(error.abs() < 0.75, "({x}, {y}): {error} voxels from the edge");
             total += error;
         }
         let mean = total / loops[0].len() as f64;
-        assert!(mean.abs() < 0.15, "{mean} voxels beside the edge in the mean");
+        assert!(mean.abs() < 0.15, "{mean} voxels from the edge on average");
     }
 
     #[test]
     fn no_voxel_changes_sides() {
-        // A lone voxel, a line one voxel wide, a ring with a hole of one voxel, two voxels that touch at a corner.
+        // A single voxel, a line one voxel wide, a ring with a hole of one voxel, two voxels that touch at a corner.
         let cases: [(&str, [usize; 2], usize); 4] =
             [("#", [1, 1], 1), ("#########", [1, 9], 1), ("####.####", [3, 3], 2), ("#..#", [2, 2], 2)];
         for (picture, size, most) in cases {
             let inside: Vec<bool> = picture.chars().map(|c| c == '#').collect();
-            // Voxels of 5 by 5 pixels, of 1.3 by 2.6, and several in a pixel.
+            // Voxels of 5 by 5 pixels, of 1.3 by 2.6, and several voxels per pixel.
             for scale in [[5.0_f32, 5.0], [1.3, 2.6], [0.4, 0.9]] {
                 let loops = contours(&Patch { first: [0, 0], size, inside: &inside }, scale.map(f64::from));
                 assert!(!loops.is_empty() && loops.len() <= most, "{picture}: {} lines", loops.len());

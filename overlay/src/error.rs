@@ -1,53 +1,53 @@
-//! Why there is no picture.
+//! Errors of this crate.
 
 use std::io;
 use std::path::PathBuf;
 
 use segvol_base::{ErrorKind, OutOfMemory};
 
-/// Why there is no picture.
+/// Why a picture cannot be drawn or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OverlayError {
-    /// A CT window that shows nothing.
+    /// The CT window has no width, or is not finite.
     #[error("window: expected a finite level and a finite width above 0, in HU, found {level_hu},{width_hu}")]
     Window {
-        /// Its middle.
+        /// The middle of the window, in Hounsfield units.
         level_hu: f64,
-        /// Its width.
+        /// The width of the window, in Hounsfield units.
         width_hu: f64,
     },
-    /// A mask, a truth or the scan is not on the montage's grid.
-    #[error("{what}: expected the grid of the scan, {expected:?} voxels, found another, {found:?} voxels")]
+    /// A mask, a true mask or the scan is not on the montage's grid.
+    #[error("{what}: expected the scan's grid of {expected:?} voxels, found another grid of {found:?} voxels")]
     Grid {
-        /// What is elsewhere.
+        /// The name of the mask, the true mask or the scan.
         what: String,
-        /// The scan's voxels along i, j, k.
+        /// The voxels of the montage's grid along i, j, k.
         expected: [usize; 3],
-        /// Its own.
+        /// Its own voxels along i, j, k.
         found: [usize; 3],
     },
-    /// More objects than a picture has rows.
-    #[error("expected at most {most} objects in one picture, found more")]
+    /// There are more objects than a picture can have rows.
+    #[error("expected at most {most} objects in one picture, found more; draw several pictures")]
     TooMany {
-        /// How many rows it may have.
+        /// The maximum number of rows.
         most: usize,
     },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
-    /// The name says no format that is written.
+    /// The file's name does not end in `.png`.
     #[error("{path}: expected a name that ends in .png", path = path.display())]
     Name {
         /// The name.
         path: PathBuf,
     },
-    /// The operating system says so.
+    /// The file cannot be written.
     #[error("{path}: cannot write: {source}", path = path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }

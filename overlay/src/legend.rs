@@ -1,4 +1,4 @@
-//! What the lines and marks mean.
+//! The legend: the meaning of the lines and marks.
 
 use segvol_volume::PointLabel;
 
@@ -7,12 +7,12 @@ use crate::palette::{Colour, TEXT};
 use crate::text::{self, Weight};
 use crate::tile;
 
-/// Pixels that a sample takes, with the gap behind it.
+/// The width of a sample and the gap after it, in pixels.
 const SAMPLE: u32 = 34;
-/// Pixels between entries.
+/// The gap between entries, in pixels.
 const GAP: u32 = 20;
 
-/// What an entry shows.
+/// The sample of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Sample {
     Line(Stroke),
@@ -20,7 +20,7 @@ pub(crate) enum Sample {
     Box,
 }
 
-/// One thing to tell.
+/// An entry: a sample and its meaning.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) sample: Sample,
@@ -28,7 +28,7 @@ pub(crate) struct Entry {
     pub(crate) words: String,
 }
 
-/// Entries in lines.
+/// A legend: entries arranged in lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Legend {
     entries: Vec<([u32; 2], Entry)>,
@@ -36,7 +36,7 @@ pub(crate) struct Legend {
 }
 
 impl Legend {
-    /// Entries one after the other, in as many lines of this width as it takes.
+    /// Arranges entries in lines of this width, in pixels.
     pub(crate) fn new(entries: Vec<Entry>, width: u32) -> Self {
         let (mut x, mut line) = (0, 0);
         let mut placed = Vec::new();
@@ -52,7 +52,7 @@ impl Legend {
         Self { entries: placed, lines: line + 1 }
     }
 
-    /// Pixels from its top to its bottom.
+    /// The height in pixels.
     pub(crate) fn height(&self) -> u32 {
         self.lines * text::LINE
     }
@@ -66,7 +66,7 @@ impl Legend {
     }
 }
 
-/// A piece of line, a mark or a box, in the height of a line of text.
+/// Draws a piece of line, a mark or a box, as high as a line of text.
 fn sample(canvas: &mut Canvas, [x, y]: [u32; 2], sample: Sample, colour: Colour) {
     let (left, middle) = (x as f32 + 1.0, y as f32 + text::HEIGHT as f32 / 2.0 + 0.5);
     let right = left + SAMPLE as f32 - 10.0;

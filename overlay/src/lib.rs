@@ -1,14 +1,15 @@
-//! Pictures of masks: a montage of slices through each object, with contours, prompts, truth and a legend, as PNG.
+//! Pictures of masks: a PNG with slices through each object, their contours, prompts and true masks, and a legend.
 //!
-//! [`Montage::new`] takes a scan's grid and a [`View`], [`Montage::add`] one object at a time (of its mask only the
-//! object's bounding box is kept), [`Montage::draw`] the scan itself. Objects may be added before the scan is read.
+//! 1. [`Montage::new`] takes the scan's grid and a [`View`].
+//! 2. [`Montage::add`] adds one object. Only the part of its mask within the object's bounding box is kept in memory.
+//! 3. [`Montage::draw`] takes the scan and draws the picture. Objects can be added before the scan is read.
 //!
-//! Slices are the file's own planes nearest to the patient's axes, in radiological convention: the patient's right is
-//! on the left of the picture, the front up (axial), the head up (coronal, sagittal). The same input gives the same
-//! bytes.
+//! Slices are planes of the file: those nearest to the patient's axial, coronal or sagittal planes. They are shown in
+//! radiological convention: the patient's right is on the left, and up is the front (axial) or the head (coronal,
+//! sagittal). The same input gives the same bytes.
 //!
-//! In here a voxel is `(slice, row, column)` of the picture, and so are arrays; positions in a tile are pixels, `(x, y)`,
-//! whose centres lie at halves.
+//! Inside this crate, a voxel's coordinates and the axes of arrays are `(slice, row, column)` of the picture. Positions
+//! in a tile are pixels `(x, y)`; the centre of a pixel is at half-integers.
 
 mod canvas;
 mod contour;

@@ -1,4 +1,4 @@
-//! Rows of slices, a row for each object.
+//! The montage: a row of slices for each object.
 
 use std::sync::Arc;
 
@@ -18,20 +18,20 @@ use crate::text::{self, Weight};
 use crate::tile::{self, Frame};
 use crate::window::Window;
 
-/// The most objects in a picture, each of which is a row.
+/// The maximum number of objects in a picture. Each object is a row.
 pub const MAX_OBJECTS: usize = 64;
 
-/// Pixels around the picture and between its parts.
+/// The gap around the picture and between its parts, in pixels.
 const GAP: u32 = 8;
-/// The narrowest column, so that captions have room.
+/// The minimum width of a column in pixels, so that captions fit.
 const NARROWEST: u32 = 200;
 
-/// How a scan is shown.
+/// How the scan is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct View {
-    /// Which way slices cut it.
+    /// The direction of the slices.
     pub axis: Axis,
-    /// Which intensities are told apart.
+    /// The CT window: the range of intensities from black to white.
     pub window: Window,
 }
 
@@ -42,15 +42,15 @@ pub struct Object<'a> {
     pub name: &'a str,
     /// A label map on the scan's grid, and the object's label in it.
     pub mask: (&'a Mask, u16),
-    /// Where its prompts lie.
+    /// The points and the box of its prompt.
     pub marks: &'a Marks,
-    /// What the mask should be: a label map on the scan's grid, and the label in it.
+    /// The true mask, if there is one: a label map on the scan's grid, and the object's label in it.
     pub truth: Option<(&'a Mask, u16)>,
-    /// What to say beside the name, such as a score; may be empty.
+    /// Text beside the name, such as a score. Can be empty.
     pub note: &'a str,
 }
 
-/// A picture in the making: objects on a scan's grid.
+/// The objects of a picture, on a scan's grid.
 #[derive(Clone, Debug)]
 pub struct Montage {
     grid: Arc<Grid>,
@@ -59,7 +59,7 @@ pub struct Montage {
     rows: Vec<Row>,
 }
 
-/// What is kept of an object.
+/// The parts of an object that are needed for drawing.
 #[derive(Clone, Debug)]
 struct Row {
     name: String,
@@ -71,19 +71,19 @@ struct Row {
 }
 
 impl Montage {
-    /// A picture of a scan on this grid, without objects yet.
+    /// A montage for a scan on this grid, without objects.
     #[must_use]
     pub fn new(grid: &Arc<Grid>, view: View) -> Self {
         Self { grid: Arc::clone(grid), plane: Plane::new(grid, view.axis), window: view.window, rows: Vec::new() }
     }
 
-    /// Adds an object: a row of slices.
+    /// Adds an object as a row of slices.
     ///
-    /// Its mask may be empty; the row says so, and shows where its prompts are.
+    /// The mask can be empty. The row then says so, and shows the slices of the prompts.
     ///
     /// # Errors
-    /// [`OverlayError::Grid`] if mask or truth are of another shape than the scan, [`OverlayError::TooMany`] beyond
-    /// [`MAX_OBJECTS`], [`OverlayError::Memory`] if there is no room for the object.
+    /// [`OverlayError::Grid`] if the shape of the mask or the true mask is not the scan's; [`OverlayError::TooMany`] if
+    /// there are already [`MAX_OBJECTS`]; [`OverlayError::Memory`] if there is not enough memory for the object.
     pub fn add(&mut self, object: Object<'_>) -> Result<(), OverlayError> {
         if self.rows.len() == MAX_OBJECTS {
             return Err(OverlayError::TooMany { most: MAX_OBJECTS });
@@ -103,7 +103,7 @@ impl Montage {
     /// Draws the objects on the scan.
     ///
     /// # Errors
-    /// [`OverlayError::Grid`] if the scan is not the one that the objects were added for.
+    /// [`OverlayError::Grid`] if the scan's grid is not the one that the montage was made for.
     pub fn draw(&self, volume: &Volume) -> Result<Picture, OverlayError> {
         if volume.grid() != &self.grid {
             let (expected, found) = (self.grid.shape_xyz(), volume.shape_xyz());
@@ -139,7 +139,7 @@ impl Montage {
         Ok(Picture::new(canvas))
     }
 
-    /// A slice with what crosses it; the row's own object on top.
+    /// A slice with the outlines of all objects in it. The row's own object is on top.
     fn tile(&self, volume: &Volume, index: usize, slice: usize, frame: Frame) -> Canvas {
         let mut canvas = tile::image(volume, &self.plane, slice, frame, self.window);
         for (other, row) in self.rows.iter().enumerate().filter(|&(other, _)| other != index) {
@@ -181,7 +181,7 @@ impl Montage {
         objects.chain(rest).collect()
     }
 
-    /// A row's first line: colour, name, size, note.
+    /// Draws the first line of a row: colour, name, size, note.
     fn head(&self, canvas: &mut Canvas, index: usize, [x, y]: [u32; 2], width: u32) {
         let row = &self.rows[index];
         let sample = Canvas::from_pixel(10, 10, opaque(palette::object(index)));
@@ -205,7 +205,7 @@ impl Montage {
         text::draw(canvas, [x, y], &words, Weight::Regular, FAINT);
     }
 
-    /// Where a slice lies, and what is special about it.
+    /// The caption of a slice: its position, and whether it is the largest.
     fn caption(&self, row: &Row, slice: usize) -> String {
         let position = self.plane.position_mm(slice, &self.grid);
         // Adding 0 turns -0 into 0.
@@ -231,7 +231,7 @@ mod tests {
     use crate::palette::Colour;
     use crate::plane::tests::stored;
 
-    /// Where the first tile's left top is, with a legend of one line.
+    /// The top left corner of the first tile, with a legend of one line.
     const TILE: [usize; 2] = [GAP as usize, (GAP + text::LINE + text::LINE + GAP + text::LINE + 2) as usize];
 
     /// A block of bone in water at the patient's left front, on slices 8 to 11.
@@ -239,7 +239,7 @@ mod tests {
         (6..12).contains(&x) && (20..26).contains(&y) && (8..12).contains(&z)
     }
 
-    /// The picture of the block in a scan that is stored so; its box and a point at its middle are drawn.
+    /// The picture of the block in a scan that is stored along `axes`, with its box and a point at its centre.
     fn picture(axes: &str, view: View, label: u16) -> Picture {
         let scan = stored(axes, [36, 30, 20], [2.5, 2.5, 5.0], |at| if block(at) { 1000.0 } else { 0.0 });
         let labels: Vec<u8> = scan.voxels().iter().map(|&hu| u8::from(hu > 500.0)).collect();
@@ -265,7 +265,7 @@ mod tests {
         let first = &pictures[0];
         assert!(pictures.iter().all(|other| other == first), "one patient, other pictures");
         assert_eq!(first.width(), 3 * (360 + 8) + 8);
-        // Ten pixels to a voxel, columns from x 35 (right) down, rows from y 29 (front) down; this is slice 10.
+        // A voxel is ten pixels wide. Columns go from x 35 (right) down, rows from y 29 (front) down. This is slice 10.
         let at = |x: f64, y: f64| {
             let (x, y) = ((35.5 - x) * 10.0, (29.5 - y) * 10.0);
             first.pixel(TILE[0] + x as usize, TILE[1] + y as usize).expect("inside")
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(at(8.0, 22.0), [255; 3], "bone");
         assert_eq!(at(26.0, 22.0), at(26.0, 8.0), "water");
         assert!((90..140).contains(&at(26.0, 22.0)[0]), "water");
-        // The mask's sides lie half a voxel beyond its outermost voxels; the box's, too.
+        // The sides of the mask and of the box are half a voxel beyond the centres of their outermost voxels.
         for (x, y) in [(5.5, 22.8), (11.5, 22.8), (8.8, 19.5), (8.8, 25.5), (3.5, 22.8), (13.5, 22.8), (8.8, 17.5)] {
             let near = [-0.1, 0.0, 0.1].map(|d| at(x + d, y + d));
             let close = |pixel: &Colour| (0..3).all(|channel| pixel[channel].abs_diff(orange[channel]) <= 60);

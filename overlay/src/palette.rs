@@ -1,22 +1,22 @@
-//! Colours that people with any colour vision tell apart.
+//! Colours that people with any kind of colour vision can distinguish.
 
 use image::Rgba;
 
 /// Red, green, blue.
 pub(crate) type Colour = [u8; 3];
 
-/// Behind everything.
+/// The background.
 pub(crate) const GROUND: Colour = [17, 17, 17];
 /// Text, and letters on slices.
 pub(crate) const TEXT: Colour = [225, 225, 225];
-/// Text that says less.
+/// Less important text.
 pub(crate) const FAINT: Colour = [160, 160, 160];
-/// Truth's contours.
+/// Contours of true masks.
 pub(crate) const TRUTH: Colour = [255, 255, 255];
-/// Around lines, so that they show on bone.
+/// The border of lines, which makes them visible on bone.
 pub(crate) const HALO: Colour = [0, 0, 0];
 
-/// The objects' colours, brightest on grey first; the first object after the last colour has the first again.
+/// The colours of objects, those with the most contrast on grey first. After the last colour, they start again.
 ///
 /// # Source
 /// Okabe and Ito, "Color Universal Design" (2008), without black.
@@ -30,7 +30,7 @@ const OBJECTS: [Colour; 7] = [
     [0, 114, 178],   // blue
 ];
 
-/// The colour of an object, by its place.
+/// The colour of the object at this index.
 pub(crate) fn object(index: usize) -> Colour {
     OBJECTS[index % OBJECTS.len()]
 }

@@ -1,4 +1,4 @@
-//! A finished picture, and its file.
+//! A finished picture, and its PNG file.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -14,7 +14,8 @@ use crate::error::OverlayError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture(RgbImage);
 
-/// Whether a file of this name is a picture that can be written: it ends in `.png`.
+/// Whether a picture can be written to a file of this name: whether it ends in `.png`. Upper and lower case are the
+/// same.
 pub fn is_png_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"))
 }
@@ -24,12 +25,12 @@ impl Picture {
         Self(DynamicImage::from(canvas).into_rgb8())
     }
 
-    /// Pixels across.
+    /// The width in pixels.
     pub fn width(&self) -> usize {
         self.0.width() as usize
     }
 
-    /// Pixels down.
+    /// The height in pixels.
     pub fn height(&self) -> usize {
         self.0.height() as usize
     }
@@ -40,10 +41,12 @@ impl Picture {
         self.0.get_pixel_checked(x, y).map(|pixel| pixel.0)
     }
 
-    /// Writes the picture as PNG. The file appears whole or not at all, and the same picture gives the same bytes.
+    /// Writes the picture as PNG. The write is atomic: the file appears whole or not at all. The same picture gives the
+    /// same bytes.
     ///
     /// # Errors
-    /// [`OverlayError::Name`] for a name that does not end in `.png`; [`OverlayError::Io`] with the path.
+    /// [`OverlayError::Name`] if the name does not end in `.png`; [`OverlayError::Io`], with the path, if the file
+    /// cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), OverlayError> {
         let path = path.as_ref();
         if !is_png_name(path) {

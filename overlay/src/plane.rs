@@ -1,4 +1,4 @@
-//! Slices through a grid, as a picture shows them.
+//! Slices through a grid, in the orientation of the picture.
 
 use image::Luma;
 use segvol_volume::AxisMap;
@@ -7,20 +7,20 @@ use segvol_volume::Orientation;
 
 use crate::canvas::Field;
 
-/// Which way slices cut the patient.
+/// The direction of the slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Axis {
-    /// Seen from the feet: right on the left, front up.
+    /// Seen from the feet: the patient's right is on the left, the front is up.
     #[default]
     Axial,
-    /// Seen from the front: right on the left, head up.
+    /// Seen from the front: the patient's right is on the left, the head is up.
     Coronal,
-    /// Seen from the patient's left: front on the left, head up.
+    /// Seen from the patient's left: the front is on the left, the head is up.
     Sagittal,
 }
 
 impl Axis {
-    /// Its word.
+    /// The name of the direction.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Axial => "axial",
@@ -29,12 +29,12 @@ impl Axis {
         }
     }
 
-    /// The RAS coordinate that is the same all over a slice.
+    /// The RAS coordinate that is constant on a slice.
     pub(crate) fn coordinate(self) -> char {
         ['x', 'y', 'z'][2 - self.slice_row_column()[0]]
     }
 
-    /// Where the picture's left, right, top and bottom are in the patient.
+    /// The directions in the patient at the picture's left, right, top and bottom.
     pub(crate) fn letters(self) -> [char; 4] {
         match self {
             Self::Axial => ['R', 'L', 'A', 'P'],
@@ -43,7 +43,7 @@ impl Axis {
         }
     }
 
-    /// Which of the oriented volume's `[D, H, W]` (z, y, x) are the picture's slices, rows and columns.
+    /// The axes of the oriented volume `[D, H, W]` (z, y, x) that are the picture's slices, rows and columns.
     fn slice_row_column(self) -> [usize; 3] {
         match self {
             Self::Axial => [0, 1, 2],
@@ -53,19 +53,19 @@ impl Axis {
     }
 }
 
-/// The way from the file's voxels to `(slice, row, column)`.
+/// The map from the file's voxels to `(slice, row, column)` of the picture.
 ///
-/// Slices grow to the head, front or right. Rows and columns start at the head, front or right: those are up, and on the
-/// left.
+/// Slices are numbered towards the head, front or right. Rows and columns start at the head, front or right, which are
+/// at the top and on the left of the picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Plane {
     axes: AxisMap,
     axis: Axis,
-    /// Slices, rows, columns.
+    /// The numbers of slices, rows and columns.
     pub(crate) shape: [usize; 3],
-    /// Millimetres from slice to slice, row to row, column to column.
+    /// Millimetres between neighbouring slices, rows and columns.
     pub(crate) spacing_mm: [f64; 3],
-    /// From `(slice, row, column)` to the place in the file's order.
+    /// The index in the file's order of voxel `(slice, row, column)` is `offset` plus each coordinate times its stride.
     offset: isize,
     strides: [isize; 3],
 }
@@ -81,7 +81,7 @@ impl Plane {
         let (mut offset, mut strides) = (0, [0; 3]);
         for place in 0..3 {
             let stride = file_strides[axes.file_axes()[dhw[place]]];
-            // Rows and columns run against the oriented volume's axes.
+            // Rows and columns run opposite to the oriented volume's axes; slices do not.
             if axes.flipped()[dhw[place]] == (place == 0) {
                 offset += (shape[place] as isize - 1) * stride;
                 strides[place] = -stride;
@@ -92,24 +92,24 @@ impl Plane {
         Self { axes, axis, shape, spacing_mm: dhw.map(|a| spacing[axes.file_axes()[a]]), offset, strides }
     }
 
-    /// Which way the slices cut.
+    /// The direction of the slices.
     pub(crate) fn axis(&self) -> Axis {
         self.axis
     }
 
-    /// The place in the file's order of a voxel of the picture.
+    /// The index in the file's order of voxel `(slice, row, column)`.
     pub(crate) fn index(&self, voxel: [usize; 3]) -> usize {
         (0..3).fold(self.offset, |index, place| index + voxel[place] as isize * self.strides[place]) as usize
     }
 
-    /// A file's voxel `(i, j, k)`, fractions allowed, as `(slice, row, column)`.
+    /// Converts a voxel `(i, j, k)` of the file, fractions allowed, to `(slice, row, column)`.
     pub(crate) fn place(&self, ijk: [f64; 3]) -> [f64; 3] {
         let dhw = self.axes.to_dhw(ijk);
         let [slice, row, column] = self.axis.slice_row_column().map(|a| dhw[a]);
         [slice, self.shape[1] as f64 - 1.0 - row, self.shape[2] as f64 - 1.0 - column]
     }
 
-    /// Where the middle of a slice lies along its normal's nearest axis, RAS millimetres.
+    /// The position of the centre of a slice along the RAS axis nearest to its normal, in millimetres.
     pub(crate) fn position_mm(&self, slice: usize, grid: &Grid) -> f64 {
         let dhw = self.axis.slice_row_column();
         let mut middle = self.axes.shape_dhw().map(|n| (n as f64 - 1.0) / 2.0);
@@ -117,7 +117,7 @@ impl Plane {
         grid.affine().apply(self.axes.to_ijk(middle))[2 - dhw[0]]
     }
 
-    /// One slice of a volume in the file's order, a pixel per voxel.
+    /// One slice of a volume in the file's order, with one pixel per voxel.
     pub(crate) fn cut(&self, voxels: &[f32], slice: usize, value: impl Fn(f32) -> f32) -> Field {
         let [_, rows, columns] = self.shape;
         Field::from_fn(columns as u32, rows as u32, |x, y| {
@@ -133,8 +133,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A patient of these voxels and millimetres along x, y, z, stored along these axes: a letter each for where i, j and
-    /// k grow to. `value` has the intensity at `(x, y, z)`.
+    /// A scan with `counts` voxels and `spacing` millimetres along x, y, z. It is stored along `axes`: three letters
+    /// for the directions in which i, j and k grow. `value` returns the intensity at `(x, y, z)`.
     pub(crate) fn stored(
         axes: &str,
         counts: [usize; 3],
@@ -174,7 +174,7 @@ pub(crate) mod tests {
         Volume::new(shape, voxels, Affine::new(rows)).expect("a volume")
     }
 
-    /// A patient whose voxels hold x, y and z as digits.
+    /// A scan whose intensities are x, y and z as decimal digits.
     fn patient(axes: &str) -> Volume {
         stored(axes, [6, 5, 4], [2.0, 3.0, 5.0], |[x, y, z]| (100 * x + 10 * y + z) as f32)
     }
@@ -183,7 +183,8 @@ pub(crate) mod tests {
     fn right_is_on_the_left_however_the_file_is_stored() {
         for stored in ["RAS", "LPS", "LAS", "SPL", "AIR"] {
             let volume = patient(stored);
-            // The far right (x 5), front (y 4) of the slice at z 1 is the first pixel; columns go to the left, rows back.
+            // In the slice at z 1, the first pixel is the far right (x 5) front (y 4). Columns go to the left, rows to
+            // the back.
             let plane = Plane::new(volume.grid(), Axis::Axial);
             assert_eq!((plane.shape, plane.spacing_mm), ([4, 5, 6], [5.0, 3.0, 2.0]), "{stored}");
             let slice = plane.cut(volume.voxels(), 1, |value| value).into_raw();
@@ -195,7 +196,7 @@ pub(crate) mod tests {
             assert_eq!((slice[0], slice[5], slice[6], slice[23]), (523.0, 23.0, 522.0, 20.0), "{stored}");
             assert_eq!(plane.position_mm(2, volume.grid()), 6.0);
 
-            // Front on the left.
+            // The front is on the left.
             let plane = Plane::new(volume.grid(), Axis::Sagittal);
             let slice = plane.cut(volume.voxels(), 4, |value| value).into_raw();
             assert_eq!((slice[0], slice[4], slice[5], slice[19]), (443.0, 403.0, 442.0, 400.0), "{stored}");

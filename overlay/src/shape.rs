@@ -1,4 +1,4 @@
-//! One object's voxels, as a picture sees them.
+//! The voxels of one object, in the orientation of the picture.
 
 use segvol_volume::Mask;
 
@@ -21,15 +21,15 @@ pub(crate) struct Patch<'a> {
     pub(crate) first: [usize; 2],
     /// Rows and columns.
     pub(crate) size: [usize; 2],
-    /// Row by row.
+    /// Whether each voxel is in the object, row by row.
     pub(crate) inside: &'a [bool],
 }
 
 impl Shape {
-    /// The voxels of `mask` with this label; the mask is on the plane's grid.
+    /// The voxels of `mask` with this label. The mask must be on the plane's grid.
     ///
     /// # Errors
-    /// [`OverlayError::Memory`] if there is no room for them.
+    /// [`OverlayError::Memory`] if there is not enough memory for them.
     pub(crate) fn new(mask: &Mask, label: u16, plane: &Plane) -> Result<Self, OverlayError> {
         let Some((low, high)) = mask.bounding_box_ijk(label) else {
             return Ok(Self { first: [0; 3], size: [0; 3], inside: Vec::new(), areas: Vec::new() });
@@ -56,19 +56,19 @@ impl Shape {
         Ok(Self { first, size, inside, areas })
     }
 
-    /// How many voxels there are.
+    /// The number of voxels of the object.
     pub(crate) fn voxels(&self) -> usize {
         self.areas.iter().sum()
     }
 
-    /// The slice with the most voxels; of several the one in the middle. None where the shape is empty.
+    /// The slice with the most voxels, or the middle one of several such slices. `None` if the shape is empty.
     pub(crate) fn largest(&self) -> Option<usize> {
         let most = *self.areas.iter().max()?;
         let largest: Vec<usize> = (0..self.areas.len()).filter(|&slice| self.areas[slice] == most).collect();
         Some(self.first[0] + largest[largest.len() / 2])
     }
 
-    /// The slice below which this share of the voxels lies. None where the shape is empty.
+    /// The first slice up to which at least the fraction `share` of the voxels lies. `None` if the shape is empty.
     pub(crate) fn quantile(&self, share: f64) -> Option<usize> {
         let wanted = share * self.voxels() as f64;
         let mut below = 0;
@@ -79,7 +79,7 @@ impl Shape {
         Some(self.first[0] + found?)
     }
 
-    /// Its part in a slice; none where it has no voxel there.
+    /// The part of the shape in a slice. `None` if it has no voxels there.
     pub(crate) fn patch(&self, slice: usize) -> Option<Patch<'_>> {
         let slice = slice.checked_sub(self.first[0])?;
         if *self.areas.get(slice)? == 0 {

@@ -1,4 +1,4 @@
-//! Words on a canvas, in Noto Sans Mono.
+//! Text on a canvas, in Noto Sans Mono.
 
 use image::{Pixel as _, Rgba};
 pub(crate) use noto_sans_mono_bitmap::FontWeight as Weight;
@@ -9,12 +9,12 @@ use crate::palette::{Colour, HALO};
 
 const SIZE: RasterHeight = RasterHeight::Size16;
 
-/// Pixels from line to line.
+/// The distance between lines of text, in pixels.
 pub(crate) const LINE: u32 = 20;
-/// Pixels that a line of text is high.
+/// The height of a line of text, in pixels.
 pub(crate) const HEIGHT: u32 = SIZE.val() as u32;
 
-/// Pixels that a text takes.
+/// The width of a text, in pixels.
 pub(crate) fn width(text: &str) -> u32 {
     text.chars().count() as u32 * advance()
 }
@@ -23,7 +23,7 @@ fn advance() -> u32 {
     get_raster_width(Weight::Regular, SIZE) as u32
 }
 
-/// The text, cut off with dots where it takes more than `pixels`.
+/// The text. If it is wider than `pixels`, it is cut off and ends in dots.
 pub(crate) fn fitted(text: &str, pixels: u32) -> String {
     let room = (pixels / advance()) as usize;
     if text.chars().count() <= room {
@@ -33,7 +33,7 @@ pub(crate) fn fitted(text: &str, pixels: u32) -> String {
     format!("{}..", kept.trim_end())
 }
 
-/// Draws a text whose left top is here. A character that the font lacks is a hollow box.
+/// Draws a text with its top left corner at `(x, y)`. A character that the font does not have is drawn as a hollow box.
 pub(crate) fn draw(canvas: &mut Canvas, [x, y]: [u32; 2], text: &str, weight: Weight, colour: Colour) {
     let [red, green, blue] = colour;
     for (place, character) in text.chars().enumerate() {
@@ -54,7 +54,7 @@ pub(crate) fn draw(canvas: &mut Canvas, [x, y]: [u32; 2], text: &str, weight: We
     }
 }
 
-/// Draws a text that can be read on any grey.
+/// Draws a text with a dark border, so that it can be read on any grey.
 pub(crate) fn draw_on_image(canvas: &mut Canvas, [x, y]: [u32; 2], text: &str, colour: Colour) {
     for (dx, dy) in [(0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (2, 2), (0, 2), (2, 0)] {
         draw(canvas, [(x + dx).saturating_sub(1), (y + dy).saturating_sub(1)], text, Weight::Bold, HALO);

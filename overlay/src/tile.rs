@@ -1,4 +1,4 @@
-//! One slice, with all that is drawn on it.
+//! A tile: one slice, with everything that is drawn on it.
 
 use image::imageops::{self, FilterType};
 use segvol_volume::{Marks, PointLabel, Volume};
@@ -12,29 +12,30 @@ use crate::slices::{box_crosses, slice_of};
 use crate::text;
 use crate::window::Window;
 
-/// The longest side of a tile, in pixels: as many as voxels within these bounds.
+/// The limits of the longest side of a tile, in pixels. Within them, the smallest spacing is one pixel.
 const SIDE: std::ops::RangeInclusive<f64> = 360.0..=480.0;
 
-/// Steps from black to white: finer than a CT's noise in the windows in use, and files are a third smaller than with 255.
+/// The number of grey steps from black to white. They are finer than a CT's noise in common windows, and files are a
+/// third smaller than with 255 steps.
 const GREYS: f32 = 63.0;
 
-/// Pixels from the middle of a point's mark to its ends.
+/// The length of an arm of a point's mark, from its centre, in pixels.
 const ARM: f32 = 6.0;
 
-/// The object that a tile is about.
+/// The contour of the row's own object.
 pub(crate) const OWN: Stroke = Stroke { colour: TEXT, width: 2.0, dash: None, halo: 0.8 };
-/// Another object that the slice crosses.
+/// The contour of another object.
 pub(crate) const OTHER: Stroke = Stroke { colour: TEXT, width: 1.1, dash: None, halo: 0.0 };
-/// Truth.
+/// The contour of the true mask.
 pub(crate) const DASHED: Stroke = Stroke { colour: TRUTH, width: 1.2, dash: Some([5.0, 4.0]), halo: 0.5 };
-/// A box, around its outermost voxels.
+/// The outline of a box, around its outermost voxels.
 pub(crate) const BOX: Stroke = Stroke { colour: TEXT, width: 1.4, dash: None, halo: 0.8 };
 const POINT: Stroke = Stroke { colour: TEXT, width: 2.6, dash: None, halo: 1.3 };
 
-/// How large all tiles of a picture are.
+/// The size and scale of all tiles of a picture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
-    /// Pixels across and down.
+    /// Width and height in pixels.
     pub(crate) width: u32,
     pub(crate) height: u32,
     /// Pixels per voxel, rows and columns.
@@ -42,7 +43,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Pixels are square in the patient.
+    /// The frame for the slices of a plane. Pixels are square in millimetres.
     pub(crate) fn new(plane: &Plane) -> Self {
         let [_, rows, columns] = plane.shape;
         let [_, row_mm, column_mm] = plane.spacing_mm;
@@ -54,16 +55,16 @@ impl Frame {
         Self { width: width as u32, height: height as u32, scale }
     }
 
-    /// Where a voxel's row and column are in the tile, `(x, y)`.
+    /// The position in the tile, `(x, y)` in pixels, of the centre of the voxel at this row and column.
     fn at(&self, row: f64, column: f64) -> [f32; 2] {
         [((column + 0.5) * self.scale[1]) as f32, ((row + 0.5) * self.scale[0]) as f32]
     }
 }
 
-/// The scan's slice in grey, with letters for where its borders are in the patient.
+/// The slice of the scan in grey, with letters for the patient's directions at its borders.
 pub(crate) fn image(volume: &Volume, plane: &Plane, slice: usize, frame: Frame, window: Window) -> Canvas {
     let slice = plane.cut(volume.voxels(), slice, |hu| window.grey(hu));
-    // Catmull-Rom goes through the voxels' values; it is widened where a pixel holds several voxels.
+    // The Catmull-Rom filter passes through the voxels' values. It is widened if a pixel covers several voxels.
     let scaled = imageops::resize(&slice, frame.width, frame.height, FilterType::CatmullRom);
     let mut canvas = Canvas::from_fn(frame.width, frame.height, |x, y| {
         opaque([((scaled.get_pixel(x, y)[0] * GREYS).round() * 255.0 / GREYS).round() as u8; 3])
@@ -79,19 +80,19 @@ pub(crate) fn image(volume: &Volume, plane: &Plane, slice: usize, frame: Frame, 
     canvas
 }
 
-/// The edge of an object.
+/// Draws the contour of an object.
 pub(crate) fn outline(canvas: &mut Canvas, shape: &Shape, slice: usize, frame: Frame, look: Stroke) {
     if let Some(patch) = shape.patch(slice) {
         stroke(canvas, &contours(&patch, frame.scale), look);
     }
 }
 
-/// The box, on slices that it crosses, and the points of this slice: + inside of the object, x outside.
+/// Draws the box, if it crosses this slice, and the points of this slice: + for inside of the object, x for outside.
 pub(crate) fn marks(canvas: &mut Canvas, marks: &Marks, plane: &Plane, slice: usize, frame: Frame, colour: Colour) {
     if let Some(bounds) = marks.bounding_box {
         let (a, b) = (plane.place(bounds.min), plane.place(bounds.max));
         if box_crosses([a[0], b[0]], slice) {
-            // To the outer sides of the voxels at its corners.
+            // The box includes the whole voxels at its corners.
             let first = frame.at(a[1].min(b[1]) - 0.5, a[2].min(b[2]) - 0.5);
             let last = frame.at(a[1].max(b[1]) + 0.5, a[2].max(b[2]) + 0.5);
             stroke(canvas, &[rectangle(first, last)], Stroke { colour, ..BOX });
@@ -105,7 +106,7 @@ pub(crate) fn marks(canvas: &mut Canvas, marks: &Marks, plane: &Plane, slice: us
     }
 }
 
-/// The mark of a point, + or x.
+/// Draws the mark of a point: + or x.
 pub(crate) fn point(canvas: &mut Canvas, [x, y]: [f32; 2], label: PointLabel, colour: Colour) {
     let lines = match label {
         PointLabel::Foreground => [vec![[x - ARM, y], [x + ARM, y]], vec![[x, y - ARM], [x, y + ARM]]],
@@ -123,7 +124,7 @@ mod tests {
     use crate::plane::Axis;
     use crate::plane::tests::stored;
 
-    /// The grey at a pixel of the first axial slice, black at 0 HU and white at 1.
+    /// The first axial slice as a tile, black at 0 HU and white at 1 HU.
     fn tile(counts: [usize; 2], spacing: [f64; 2], value: impl Fn(usize) -> f32) -> (Canvas, Frame) {
         let volume = stored("LPS", [counts[0], counts[1], 1], [spacing[0], spacing[1], 1.0], |[x, ..]| value(x));
         let plane = Plane::new(volume.grid(), Axis::Axial);
@@ -133,11 +134,11 @@ mod tests {
 
     #[test]
     fn a_tile_has_the_patient_s_proportions() {
-        // A ramp over 100 voxels of 1 mm, beside 40 of 3 mm.
+        // A ramp over 100 columns of 1 mm, with 40 rows of 3 mm.
         let (canvas, frame) = tile([100, 40], [1.0, 3.0], |x| x as f32 / 99.0);
         assert_eq!((frame.width, frame.height, canvas.dimensions()), (300, 360, (300, 360)));
         assert_eq!(frame.scale, [9.0, 3.0]);
-        // Columns go to the right of the patient's left: from high x to low.
+        // Columns go from high x to low x, towards the patient's left.
         for pixel in [20, 100, 200, 280] {
             let expected = 255.0 * (99.0 - ((pixel as f32 + 0.5) / 3.0 - 0.5)) / 99.0;
             let found = f32::from(canvas.get_pixel(pixel, 100)[0]);

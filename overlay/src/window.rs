@@ -1,8 +1,9 @@
-//! The CT window: which Hounsfield units are black, and which white.
+//! The CT window: the Hounsfield units that are shown as black and as white.
 
 use crate::error::OverlayError;
 
-/// A CT window, in Hounsfield units: grey at `level`, black and white half of `width` below and above.
+/// A CT window, in Hounsfield units. The level is grey; half of the width below it is black, half of the width above it
+/// is white.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     level_hu: f64,
@@ -10,10 +11,10 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window around `level_hu` that is `width_hu` wide.
+    /// The window with this level (its middle) and this width.
     ///
     /// # Errors
-    /// [`OverlayError::Window`] unless both are finite and the width is above 0.
+    /// [`OverlayError::Window`] if the level or the width is not finite, or the width is not above 0.
     pub fn new(level_hu: f64, width_hu: f64) -> Result<Self, OverlayError> {
         if level_hu.is_finite() && width_hu.is_finite() && width_hu > 0.0 {
             Ok(Self { level_hu, width_hu })
@@ -28,7 +29,7 @@ impl Window {
         if grey.is_nan() { 0.0 } else { grey.clamp(0.0, 1.0) as f32 }
     }
 
-    /// As the title says it.
+    /// The window as text, for the picture's title.
     pub(crate) fn describe(self) -> String {
         let (low, high) = (self.level_hu - self.width_hu / 2.0, self.level_hu + self.width_hu / 2.0);
         format!("window {},{} ({low} to {high} HU)", self.level_hu, self.width_hu)

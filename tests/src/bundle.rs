@@ -1,4 +1,4 @@
-//! Bundles of seeded models, and bundles with one thing changed.
+//! Bundles of models with seeded weights, and copies of bundles with one change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use segvol_onnx::{Architecture, Manifest, Precision, Stage, Variant};
 
 use crate::checkpoint::write_seeded;
 
-/// Writes a seeded checkpoint into a fresh `DIR` and converts it; gives the bundle, `DIR/bundle`.
+/// Writes a checkpoint with seeded weights into a new folder `dir` and converts it. Returns the bundle, `DIR/bundle`.
 ///
 /// # Panics
 ///
@@ -37,11 +37,11 @@ pub fn converted(checkpoint: &Path, bundle: &Path, options: &segvol_converter::O
         .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()))
 }
 
-/// Makes `DIR`, empty.
+/// Makes `dir` an empty folder.
 ///
 /// # Panics
 ///
-/// If the operating system refuses.
+/// If the folder cannot be removed or created.
 pub fn fresh(dir: &Path) {
     if dir.exists() {
         fs::remove_dir_all(dir).expect("the last run's files can be removed");
@@ -49,13 +49,13 @@ pub fn fresh(dir: &Path) {
     fs::create_dir_all(dir).expect("a folder");
 }
 
-/// How the goldens were made: the released code to the letter.
+/// The options with which the goldens were made: exactly those of the released code.
 #[must_use]
 pub fn released() -> StudyOptions {
     StudyOptions::default().profile(Profile::Released)
 }
 
-/// Where the goldens are compared: on the CPU.
+/// The options for comparisons with goldens: on the CPU.
 #[must_use]
 pub fn on_cpu() -> Options {
     Options::default().provider(Provider::Cpu)
@@ -71,22 +71,22 @@ pub fn open(bundle: &Path) -> Model {
     Model::open(bundle, &on_cpu()).unwrap_or_else(|error| panic!("{}: {error}", bundle.display()))
 }
 
-/// A copy of a float32 bundle in a fresh `DIR`, in which every stage has its portable graph alone and that of `stage` is
-/// changed. The copy's manifest agrees with its files.
+/// A copy of a float32 bundle in a new folder `dir`. Every stage has only its portable graph, and `edit` changes the
+/// graph of `stage`. The copy's manifest agrees with its files.
 ///
 /// # Panics
 ///
-/// If the bundle cannot be read or the copy not be written.
+/// If the bundle cannot be read or the copy cannot be written.
 #[must_use]
 pub fn edited(bundle: &Path, dir: &Path, stage: Stage, edit: impl FnOnce(&mut GraphProto)) -> PathBuf {
     edited_at(bundle, dir, (Precision::Fp32, Variant::Portable), stage, edit)
 }
 
-/// As [`edited`], of one precision of a bundle: where a stage has graph `variant`, it stands in for the portable one.
+/// Like [`edited`], for one precision of a bundle. If a stage has a graph `variant`, it replaces the portable graph.
 ///
 /// # Panics
 ///
-/// If the bundle cannot be read or the copy not be written.
+/// If the bundle cannot be read or the copy cannot be written.
 #[must_use]
 pub fn edited_at(
     bundle: &Path,
@@ -122,30 +122,30 @@ pub fn edited_at(
     dir.to_owned()
 }
 
-/// Sets a float attribute of every node of that operator; gives how many there were.
+/// Sets a float attribute of every node with that operator. Returns the number of these nodes.
 pub fn set_attribute(graph: &mut GraphProto, op: &str, name: &str, value: f32) -> usize {
     let nodes = graph.node.iter_mut().filter(|node| node.op_type == op);
     let attributes = nodes.flat_map(|node| &mut node.attribute).filter(|attribute| attribute.name == name);
     attributes.map(|attribute| *attribute = float_attribute(name, value)).count()
 }
 
-/// An initialiser's values, where they lie in the graph's file.
+/// The initialiser with this name, whose values are in the graph's file.
 ///
 /// # Panics
 ///
-/// If there is none of that name, or its values are elsewhere.
+/// If there is no initialiser of that name, or its values are in another file.
 pub fn initializer<'a>(graph: &'a mut GraphProto, name: &str) -> &'a mut TensorProto {
     graph.initializer.iter_mut().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no initialiser {name:?}"))
 }
 
-/// Gives an initialiser these float32 values, in the graph's file.
+/// Replaces the values of an initialiser by these float32 values, in the graph's file.
 pub fn set_values(tensor: &mut TensorProto, values: &[f32]) {
     tensor.raw_data = Some(values.iter().flat_map(|value| value.to_le_bytes()).collect());
     tensor.external_data.clear();
     tensor.data_location = None;
 }
 
-/// Nodes that are put in place of another node, from its input to its output.
+/// A chain of nodes that replaces another node, from its input to its output.
 #[derive(Debug)]
 pub struct Chain {
     stem: String,
@@ -155,7 +155,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Begins at the replaced node's input.
+    /// Starts at the input of the replaced node.
     fn new(node: &NodeProto) -> Self {
         Self { stem: node.name.clone(), at: node.input[0].clone(), nodes: vec![], constants: vec![] }
     }
@@ -193,7 +193,7 @@ impl Chain {
     }
 }
 
-/// Puts a chain in place of every node of that operator whose name begins with `scope`; gives how many there were.
+/// Replaces every node with that operator whose name starts with `scope` by a chain. Returns the number of these nodes.
 pub fn replace_nodes(graph: &mut GraphProto, op: &str, scope: &str, build: impl Fn(&mut Chain)) -> usize {
     let mut replaced = 0;
     let mut nodes = Vec::with_capacity(graph.node.len());

@@ -1,4 +1,4 @@
-//! Installs the C library, and compiles C programs against it.
+//! Installs the C library and compiles C programs against it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use crate::command;
 
-/// A compiler: the environment variable that can name it, its default name, and the language standard.
+/// A compiler: the environment variable that names it, its default name, and its arguments for the language standard.
 #[derive(Debug, Clone, Copy)]
 pub struct Compiler {
     variable: &'static str,
@@ -21,7 +21,7 @@ pub const CC: Compiler = Compiler { variable: "CC", name: "gcc", standard: "-std
 pub const CXX: Compiler = Compiler { variable: "CXX", name: "g++", standard: "-std=c++17" };
 
 impl Compiler {
-    /// The command of the compiler, with all warnings as errors.
+    /// The compiler with all warnings enabled and treated as errors.
     #[must_use]
     pub fn command(self) -> Command {
         let mut command = Command::new(std::env::var_os(self.variable).unwrap_or_else(|| self.name.into()));
@@ -39,7 +39,7 @@ impl Compiler {
     }
 }
 
-/// The folder into which `scripts/install-c` has installed the libraries of this build, without ONNX Runtime.
+/// The folder into which `scripts/install-c` installs the libraries that the tests build. ONNX Runtime is not in it.
 pub static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = command::SEGVOL.parent().expect("target/PROFILE");
     let prefix = profile.join("c-prefix");
@@ -56,7 +56,7 @@ pub fn install(prefix: &Path, more: &[&str]) {
     installed(prefix, command::SEGVOL.parent().expect("target/PROFILE"), more);
 }
 
-/// Installs the libraries in the folder `built` into `prefix` with `scripts/install-c`.
+/// Runs `scripts/install-c` into `prefix`, with the libraries in the folder `built`.
 ///
 /// # Panics
 ///
@@ -83,7 +83,7 @@ pub fn compiled(compiler: Compiler, source: &str, dir: &Path, more: &[&str]) -> 
     compiled_file(compiler, &root().join("bindings/c").join(source), dir, more)
 }
 
-/// As [`compiled`], for any file.
+/// Like [`compiled`], for any file.
 ///
 /// # Panics
 ///
@@ -93,7 +93,7 @@ pub fn compiled_file(compiler: Compiler, source: &Path, dir: &Path, more: &[&str
     compiled_against(&INSTALLED, compiler, source, dir, more)
 }
 
-/// As [`compiled_file`], against the library that [`installed`] has installed into `prefix`.
+/// Like [`compiled_file`], against the library that [`installed`] put into `prefix`.
 ///
 /// # Panics
 ///
@@ -109,11 +109,11 @@ pub fn compiled_against(prefix: &Path, compiler: Compiler, source: &Path, dir: &
     program
 }
 
-/// Runs a command that must succeed, and returns its standard output.
+/// Runs a command that must succeed. Returns its standard output.
 ///
 /// # Panics
 ///
-/// If the command cannot be started or fails; the message contains its output.
+/// If it cannot be started or fails. The message has its output.
 #[track_caller]
 pub fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));

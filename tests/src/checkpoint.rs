@@ -1,4 +1,4 @@
-//! Checkpoints with seeded weights, as Hugging Face's layout has them.
+//! Checkpoints with seeded weights, in Hugging Face's layout.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,14 +9,14 @@ use segvol_onnx::Architecture;
 use crate::golden::data;
 use crate::seeded;
 
-/// Writes `DIR/model.safetensors` with seeded weights, and beside it `config.json` and `tokenizer.json`: the cut of
-/// CLIP's where its ids fit the model, else letters alone.
+/// Writes `DIR/model.safetensors` with seeded weights, and beside it `config.json` and `tokenizer.json`. The tokenizer
+/// is the subset of CLIP's if its ids fit the model; otherwise it has only letters.
 ///
-/// Constants in `bias_added` are added to every element of the tensor that they name.
+/// `bias_added` maps names of tensors to constants. Each constant is added to every element of its tensor.
 ///
 /// # Errors
 ///
-/// What the operating system says, or that `bias_added` names a tensor that the model does not have.
+/// If a file cannot be written, or `bias_added` names a tensor that the model does not have.
 pub fn write_seeded(dir: &Path, model: &Architecture, bias_added: &BTreeMap<String, f32>) -> io::Result<PathBuf> {
     let path = seeded::write(dir, model, bias_added)?;
     if model.text_encoder.vocabulary >= 49408 {

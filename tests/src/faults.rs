@@ -1,4 +1,4 @@
-//! What goes wrong around a command: it is killed, interrupted, short of room.
+//! Faults for a command: it is killed, interrupted, or has too little memory or disk space.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,11 +27,11 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// Waits until `seen`, for a minute at most; false if the process ends before that.
+/// Waits until `seen` returns true, for at most a minute. Returns false if the process ends first.
 ///
 /// # Panics
 ///
-/// If the minute is over.
+/// If a minute has passed.
 pub fn wait_until(child: &mut Child, seen: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while !seen() {
@@ -44,7 +44,7 @@ pub fn wait_until(child: &mut Child, seen: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Sends SIGINT; how the process, and whatever it had started, ends, and how long that takes.
+/// Sends SIGINT. Returns the output of the process, and the time until it and its child processes have ended.
 ///
 /// # Panics
 ///
@@ -54,13 +54,13 @@ pub fn interrupt(child: Child) -> (Output, Duration) {
     let start = Instant::now();
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().expect("a shell");
     assert!(sent.success(), "no such process");
-    // Standard error ends when nobody holds it any more: with the last process.
+    // Standard error ends when the last process that has it open ends.
     let output = child.wait_with_output().expect("a child");
     (output, start.elapsed())
 }
 
-/// Runs a command under a limit that the shell's `ulimit` sets, such as `-f 100`; a file that is too long is an error
-/// then, and no signal.
+/// Runs a command under a limit of the shell's `ulimit`, such as `-f 100`. A file that exceeds the limit is an error
+/// and not a signal.
 ///
 /// # Panics
 ///
@@ -78,7 +78,7 @@ pub fn limited(limit: &str, command: &Command) -> Output {
     shell.stdin(Stdio::null()).output().expect("a shell")
 }
 
-/// Runs a command that is killed after `moment`, if it has not ended by then.
+/// Runs a command and kills it after `moment` if it has not ended by then.
 ///
 /// # Panics
 ///
@@ -91,11 +91,11 @@ pub fn kill_after(command: &mut Command, moment: Duration) -> ExitStatus {
     child.wait().expect("a child")
 }
 
-/// What lies in a folder, sorted by name.
+/// The names of the files and folders in a folder, sorted.
 ///
 /// # Panics
 ///
-/// If it cannot be listed.
+/// If the folder cannot be listed.
 #[must_use]
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -105,11 +105,11 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A copy of a folder of files.
+/// Copies a folder of files. Returns the copy.
 ///
 /// # Panics
 ///
-/// If it cannot be made.
+/// If the copy cannot be made.
 pub fn copied(from: &Path, to: &Path) -> PathBuf {
     fs::create_dir(to).expect("a folder");
     for name in names(from) {

@@ -1,4 +1,4 @@
-//! Numbers that the released code produced, from `data/`.
+//! Goldens: results of the released code, from `data/`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-/// A file of `data/`, by its path in there.
+/// The path of a file in `data/`.
 #[must_use]
 pub fn data(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(path)
@@ -35,7 +35,7 @@ impl Goldens {
     ///
     /// # Panics
     ///
-    /// If the file is not there or is not gzip.
+    /// If the file does not exist or is not gzip.
     #[must_use]
     pub fn load(path: &str) -> Self {
         let path = data(path);
@@ -57,7 +57,7 @@ impl Goldens {
     ///
     /// # Panics
     ///
-    /// If there is none of that name.
+    /// If there is no tensor of that name and type.
     #[must_use]
     pub fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
         self.with(name, Dtype::F32, |shape, bytes| {
@@ -70,7 +70,7 @@ impl Goldens {
     ///
     /// # Panics
     ///
-    /// If there is none of that name.
+    /// If there is no tensor of that name and type.
     #[must_use]
     pub fn values(&self, name: &str) -> Vec<f32> {
         self.floats(name).1
@@ -80,7 +80,7 @@ impl Goldens {
     ///
     /// # Panics
     ///
-    /// If there is none of that name.
+    /// If there is no tensor of that name and type.
     #[must_use]
     pub fn ints(&self, name: &str) -> (Vec<usize>, Vec<i64>) {
         self.with(name, Dtype::I64, |shape, bytes| {
@@ -89,7 +89,7 @@ impl Goldens {
         })
     }
 
-    /// A tensor's values at the places where the file has them: `NAME@index` and `NAME@value`, or all of `NAME`.
+    /// The values of a tensor that the file has: all of `NAME`, or a sample in `NAME@index` and `NAME@value`.
     ///
     /// # Panics
     ///
@@ -108,28 +108,28 @@ impl Goldens {
 }
 
 impl Sample {
-    /// The elements of another tensor at the sample's places; NaN beyond its end.
+    /// The elements of another tensor at the sample's indices. NaN if an index is beyond its end.
     #[must_use]
     pub fn pick(&self, values: &[f32]) -> Vec<f32> {
         self.index.iter().map(|&i| values.get(i).copied().unwrap_or(f32::NAN)).collect()
     }
 }
 
-/// The phantoms of `data/tiny/volumes`, without extensions.
+/// The names of the phantoms in `data/tiny/volumes`, without extensions.
 pub const VOLUMES: [&str; 5] = ["awkward_sizes", "lps_int16", "ras_scaled_odd", "sheared_slp", "smaller_than_window"];
 
-/// What was recorded for one phantom: `data/tiny/volumes/NAME.json`.
+/// The recorded results for one phantom: `data/tiny/volumes/NAME.json`.
 #[derive(Debug, Deserialize)]
 pub struct VolumeRecord {
     /// Sets of weights, by name.
     pub variants: BTreeMap<String, Weights>,
     /// The crop with orientation `ras`.
     pub ras: Crop,
-    /// The crop with orientation `stored`, where that was run.
+    /// The crop with orientation `stored`, if it was run.
     pub stored: Option<Crop>,
 }
 
-/// One set of weights and what was run with it, per orientation and prompt.
+/// One set of weights, and the runs with it by orientation and prompt.
 #[derive(Debug, Deserialize)]
 pub struct Weights {
     /// Constants that were added to biases of the seeded weights.
@@ -148,12 +148,12 @@ pub struct Crop {
     /// First voxel, `[D, H, W]`.
     #[serde(rename = "crop_start")]
     pub start: [usize; 3],
-    /// One beyond the last voxel, `[D, H, W]`.
+    /// The voxel after the last one, `[D, H, W]`.
     #[serde(rename = "crop_end")]
     pub end: [usize; 3],
 }
 
-/// One prompt and what came of it. Prompts are in voxels of the zoom-out window.
+/// One prompt and its results. Prompts are in voxels of the zoom-out window.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
@@ -165,12 +165,13 @@ pub struct Run {
     /// `(d, h, w, label)`.
     #[serde(default)]
     pub points: Vec<[usize; 4]>,
-    /// False where the run stops at the zoom-out result.
+    /// False if the run stops after the zoom-out pass.
     #[serde(default = "yes")]
     pub zoom_in: bool,
     /// The name's token ids.
     pub input_ids: Option<Vec<i64>>,
-    /// `(d0, h0, w0, d1, h1, w1)` before the cut at the volume; nulls, or null, where there was nothing to zoom into.
+    /// The region of interest `(d0, h0, w0, d1, h1, w1)` before it is clipped to the volume. Nulls, or null, if there
+    /// was nothing to zoom into.
     pub roi: Option<[Option<usize>; 6]>,
     /// Number of windows of the zoom-in.
     pub windows: Option<usize>,
@@ -183,7 +184,7 @@ fn yes() -> bool {
 }
 
 impl Run {
-    /// The region of interest, where there is one.
+    /// The region of interest; `None` if there is none.
     #[must_use]
     pub fn roi(&self) -> Option<[usize; 6]> {
         let roi = self.roi?;
@@ -195,7 +196,7 @@ impl Run {
 ///
 /// # Panics
 ///
-/// If it is not there or has other fields.
+/// If the file does not exist or has other fields.
 #[must_use]
 pub fn volume_record(name: &str) -> VolumeRecord {
     let path = data(&format!("tiny/volumes/{name}.json"));

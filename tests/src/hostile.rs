@@ -1,8 +1,8 @@
-//! What bytes from anywhere are put through: every reader of files, with what must hold whatever the file says; and the
-//! functions that C calls, with what it may hand over (`hostile_c/`).
+//! Fuzz targets: every reader of files, with the properties that must hold for any file; and the functions of the C
+//! API, with the arguments that C can pass (`hostile_c/`).
 //!
-//! A target takes any bytes, and panics only where a promise is broken. `fuzz/` runs each under libFuzzer;
-//! `tests/hostile_files.rs` runs all of them on the inputs that `fuzz/` keeps and on mutations of those.
+//! A target accepts any bytes and panics only if a property does not hold. `fuzz/` runs each target under libFuzzer.
+//! `tests/hostile_files.rs` runs all targets on the inputs that `fuzz/` keeps, and on mutations of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,25 +23,26 @@ use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
 use crate::{checkpoint, hostile_c, models};
 
-/// One reader.
+/// One fuzz target.
 pub struct Target {
-    /// Its name, which is also that of its binary, its folder and its archive in `fuzz/`.
+    /// The name of the target, and of its binary, its folder and its archive in `fuzz/`.
     pub name: &'static str,
-    /// Puts bytes through it.
+    /// Runs the target on these bytes.
     pub run: fn(&[u8]),
-    /// Bytes of memory that it may take, however small the file.
+    /// The memory that it may use for a file of any size, in bytes.
     pub memory: usize,
-    /// Bytes of memory per byte of the file that it may take beside them.
+    /// The additional memory that it may use per byte of the file, in bytes.
     pub memory_per_byte: usize,
 }
 
-/// What a reader of files may take, however small they are: buffers, tables, messages.
+/// The memory that a reader may use for a file of any size, in bytes: buffers, tables, messages.
 const FILE: usize = 8 << 20;
 
-/// What calls may take: the library asks for 32 MiB beside what it needs, and gives them back untouched.
+/// The memory that C calls may use, in bytes. The library allocates a reserve of 32 MiB in addition to what it needs,
+/// and frees it without using it.
 const CALLS: usize = 40 << 20;
 
-/// Every reader.
+/// All fuzz targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "checkpoint", run: checkpoint, memory: FILE, memory_per_byte: 64 },
     Target { name: "keys", run: keys, memory: FILE, memory_per_byte: 64 },
@@ -67,24 +68,25 @@ pub const TARGETS: &[Target] = &[
 ///
 /// # Panics
 ///
-/// If a promise is broken, or there is no such target.
+/// If a property does not hold, or there is no such target.
 pub fn fuzz(name: &str, bytes: &[u8]) {
-    // libFuzzer takes every panic for a crash, also one of a library that ours fences in: those are errors.
+    // libFuzzer treats every panic as a crash, also a panic in another library that ours catches and turns into an
+    // error.
     static FENCES: Once = Once::new();
     FENCES.call_once(|| std::panic::set_hook(Box::new(|_| ())));
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target");
     (target.run)(bytes);
 }
 
-/// A folder of this process's own, for readers that take a path.
+/// A folder for readers that take a path. Every process has its own.
 static FOLDER: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("segvol-hostile-{}", std::process::id())));
 
-/// Removes the files that targets have left.
+/// Removes the files that the targets left.
 ///
 /// # Panics
 ///
-/// If the operating system refuses.
+/// If they cannot be removed.
 pub fn clean() {
     fs::remove_dir_all(&*FOLDER).expect("removed");
 }
@@ -92,13 +94,14 @@ pub fn clean() {
 fn file(name: &str, parts: &[&[u8]]) -> PathBuf {
     fs::create_dir_all(&*FOLDER).expect("a folder");
     let path = FOLDER.join(name);
-    // Made anew: a file that is cut to nothing and written again goes to the disk at once on ext4, which takes milliseconds.
+    // The file is created anew. If it were truncated and written again, ext4 would write it to the disk at once, which
+    // takes milliseconds.
     let _missing_at_first = fs::remove_file(&path);
     fs::write(&path, parts.concat()).expect("written");
     path
 }
 
-/// Opens a checkpoint and reads every number of it.
+/// Opens a checkpoint and reads all its values.
 fn checkpoint(bytes: &[u8]) {
     read_checkpoint(&file("checkpoint", &[bytes]), bytes.len());
 }
@@ -117,7 +120,7 @@ fn read_checkpoint(path: &Path, file_bytes: usize) {
     }
 }
 
-/// A safetensors file of empty tensors with these lines as names: what becomes of keys.
+/// A safetensors file of empty tensors with these lines as names, to test the mapping of keys.
 fn keys(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut header = serde_json::Map::new();
@@ -129,16 +132,17 @@ fn keys(bytes: &[u8]) {
     read_checkpoint(&path, header.len() + 8);
 }
 
-/// A safetensors file with this header, and as many bytes of tensors.
+/// A safetensors file with this header, and as many bytes of tensor data.
 fn safetensors(header: &[u8]) {
     let path = file("safetensors", &[&(header.len() as u64).to_le_bytes(), header, header]);
     read_checkpoint(&path, 2 * header.len() + 8);
 }
 
-/// A manifest with these contents, its hash right; what is read is written as it was read.
+/// A manifest with these contents and a correct hash. If it can be read, writing and reading it again gives the same
+/// manifest.
 fn manifest(bytes: &[u8]) {
     file(MANIFEST_FILE, &[bytes]);
-    let _ = Manifest::read(&FOLDER); // Without a hash.
+    let _ = Manifest::read(&FOLDER); // Without a hash file.
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     file(MANIFEST_FILE, &[sealed(text).as_bytes()]);
     let Ok(found) = Manifest::read(&FOLDER) else { return };
@@ -147,7 +151,7 @@ fn manifest(bytes: &[u8]) {
     let _ = found.verify(&FOLDER);
 }
 
-/// A header, and what a mask's header on its grid says.
+/// A header. The header of a mask on its grid must have the same geometry.
 fn nifti_header(bytes: &[u8]) {
     let Ok(header) = Header::parse(bytes) else { return };
     let affine = header.affine(&mut Vec::new());
@@ -155,9 +159,9 @@ fn nifti_header(bytes: &[u8]) {
     let copy = Header::parse(&copy).expect("our own header");
     assert_eq!(copy.shape_xyz, header.shape_xyz);
     match (affine, copy.affine(&mut Vec::new())) {
-        (Ok(a), Ok(b)) => assert_eq!(a, b, "a mask would lie elsewhere"),
+        (Ok(a), Ok(b)) => assert_eq!(a, b, "a mask would have another position"),
         (Err(_), Err(_)) => {}
-        (a, b) => panic!("one header has an affine, its copy has not: {a:?}, {b:?}"),
+        (a, b) => panic!("only one of a header and its copy has an affine: {a:?}, {b:?}"),
     }
 }
 
@@ -165,13 +169,13 @@ fn read(bytes: &[u8]) -> Result<NiftiVolume, NiftiError> {
     nifti::read_from(bytes, Some(bytes.len() as u64))
 }
 
-/// A plain file: the length that is known changes nothing but what is asked for at once.
+/// An uncompressed file. A known length must change nothing but how much memory is allocated at once.
 fn nifti_plain(bytes: &[u8]) {
     let (known, unknown) = (read(bytes), nifti::read_from(bytes, None));
     match (&known, &unknown) {
-        (Ok(a), Ok(b)) => assert!(same(a, b), "a pipe gives other voxels"),
+        (Ok(a), Ok(b)) => assert!(same(a, b), "without a known length the voxels differ"),
         (Err(_), Err(_)) => {}
-        _ => panic!("only one is read: {known:?}, {unknown:?}"),
+        _ => panic!("only one of them can be read: {known:?}, {unknown:?}"),
     }
     let Ok(found) = known else { return };
     assert_eq!(found.voxels.len(), found.header.voxels());
@@ -181,7 +185,7 @@ fn nifti_plain(bytes: &[u8]) {
     {
         assert!(image.iter().all(|value| (0.0..=1.0).contains(value)), "not in [0, 1]");
     }
-    // A mask on that grid is read again.
+    // A mask on that grid can be written and read again.
     let mut mask = Vec::new();
     nifti::write_to(&mut mask, &found.header, 0, Voxels::U8(&vec![1; found.voxels.len()])).expect("memory");
     assert!(read(&mask).expect("our own file").voxels.iter().all(|&label| label == 1.0));
@@ -194,7 +198,7 @@ fn same(a: &NiftiVolume, b: &NiftiVolume) -> bool {
     bits(a) == bits(b)
 }
 
-/// A compressed stream as it is; and a plain file, compressed in two members.
+/// A compressed stream; and an uncompressed file, after compression in two members.
 fn nifti_gzip(bytes: &[u8]) {
     if bytes.starts_with(&[0x1f, 0x8b]) {
         let _ = read(bytes);
@@ -210,27 +214,28 @@ fn nifti_gzip(bytes: &[u8]) {
     match (read(bytes), read(&packed)) {
         (Ok(a), Ok(b)) => assert!(same(&a, &b), "compression changes voxels"),
         (Err(_), Err(_)) => {}
-        (a, b) => panic!("only one is read: {a:?}, {b:?}"),
+        (a, b) => panic!("only one of them can be read: {a:?}, {b:?}"),
     }
 }
 
-/// An objects file: what is read has as many objects as were written.
+/// An objects file. If it can be read, the number of objects is that in the file.
 fn prompts(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(found) = parse_prompts(text) else { return };
     assert_eq!(listed(bytes, "objects"), Some(found.len()));
 }
 
-/// How many elements the list of this name has that stands third in a JSON object; the object may be an array.
+/// The length of the list with this name in a JSON object. In an object that is written as an array, the list is the
+/// third element.
 fn listed(json: &[u8], name: &str) -> Option<usize> {
     let value: serde_json::Value = serde_json::from_slice(json).expect("it was read as JSON");
     value.get(name).or_else(|| value.get(2))?.as_array().map(Vec::len)
 }
 
-/// The vocabulary of the models that tokenizers are tried for.
+/// The size of the vocabulary of the models that tokenizers are tested with.
 const VOCABULARY: usize = 49408;
 
-/// Checks a tokenizer as a conversion does, and puts names through the one that a bundle would have.
+/// Checks a tokenizer like a conversion does, and encodes names with the tokenizer that a bundle would have.
 fn try_tokenizer(path: &Path) {
     let Ok(json) = segvol_converter::check_tokenizer(path, VOCABULARY) else { return };
     let path = file("bundle_tokenizer.json", &[&json]);
@@ -252,14 +257,14 @@ fn tokenizer(bytes: &[u8]) {
     try_tokenizer(&file("tokenizer.json", &[bytes]));
 }
 
-/// `vocab.json`, a zero byte, and the `merges.txt` beside it.
+/// `vocab.json`, a zero byte, and `merges.txt`.
 fn vocabulary(bytes: &[u8]) {
     let at = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     file("merges.txt", &[bytes.get(at + 1..).unwrap_or_default()]);
     try_tokenizer(&file("vocab.json", &[&bytes[..at]]));
 }
 
-/// `config.json` beside a checkpoint of the smallest model: where it is taken, the sizes are those of the checkpoint.
+/// `config.json` beside a checkpoint of the smallest model. If it is accepted, the sizes are those of the checkpoint.
 fn config(bytes: &[u8]) {
     let folder = FOLDER.join("micro");
     if !folder.is_dir() {
@@ -284,7 +289,7 @@ fn config(bytes: &[u8]) {
     }
 }
 
-/// A case list of `segvol eval`, and the file of names beside two folders.
+/// A case list of `segvol eval`, and the file of structure names for two folders.
 fn case_lists(bytes: &[u8]) {
     let list = file("cases.json", &[bytes]);
     if let Ok(found) = cases::read_list(&list) {
@@ -305,7 +310,7 @@ fn case_lists(bytes: &[u8]) {
     }
 }
 
-/// Names that differ, and structures that can be asked for.
+/// The names of cases must be unique, and the structures valid.
 fn assert_cases(found: &[Case]) {
     let names: BTreeSet<&str> = found.iter().map(|case| case.name.as_str()).collect();
     assert!(!found.is_empty() && names.len() == found.len());
@@ -315,8 +320,8 @@ fn assert_cases(found: &[Case]) {
     }
 }
 
-/// A work file of `segvol eval`, with these lines as they are, and behind a header that is right: what is taken over once is
-/// taken over again.
+/// A work file of `segvol eval` with these lines, and the same lines after a correct header. Results that are reused
+/// once are reused again.
 fn work_file(bytes: &[u8]) {
     static HEAD: OnceLock<Vec<u8>> = OnceLock::new();
     let path = FOLDER.join("work.jsonl");
@@ -329,12 +334,12 @@ fn work_file(bytes: &[u8]) {
     for parts in [&[bytes][..], &[head, bytes]] {
         file("work.jsonl", parts);
         let Ok(first) = kept() else { continue };
-        assert_eq!(fs::read(&path).expect("read").last(), Some(&b'\n'), "a line that was cut off is kept");
+        assert_eq!(fs::read(&path).expect("read").last(), Some(&b'\n'), "an incomplete line is kept");
         assert_eq!(kept().expect("it was read before"), first);
     }
 }
 
-/// The header of the evaluation that takes the work file over.
+/// The header of the evaluation that reuses the work file.
 fn work_header() -> segvol_evaluation::Header {
     let model = |name: &str| ModelHeader {
         manifest_sha256: name.to_owned(),
@@ -353,7 +358,7 @@ fn work_header() -> segvol_evaluation::Header {
     }
 }
 
-/// Stage outputs for `segvol verify`: what is read is written as it was read.
+/// Stage outputs for `segvol verify`. If they can be read, writing and reading them again gives the same.
 fn records(bytes: &[u8]) {
     let Ok(found) = Record::read(&file("record", &[bytes])) else { return };
     let sizes = models::micro();

@@ -1,4 +1,4 @@
-//! Which source file of a crate imports which: for the rule that files import each other in no circle.
+//! The imports between the source files of a crate, to check that there is no import circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Item, UseTree, Visibility};
 
-/// Every file of a crate with the files that it imports from, as names relative to the crate's `src/`.
+/// All files of a crate with the files that they import from. Names are relative to the crate's `src/`.
 ///
-/// `mod child;` alone is no import, and neither is a re-export (`pub use child::Name`): a name that is imported through a
+/// `mod child;` is not an import, and neither is a re-export (`pub use child::Name`). A name that is imported through a
 /// re-export counts as imported from the file that defines it. Test modules do not count.
 ///
 /// # Panics
@@ -27,7 +27,7 @@ pub fn of_crate(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
     modules.values().map(|module| (name(src, &module.file), imports(module))).collect()
 }
 
-/// A circle of files, each importing from the next; `None` if there is none.
+/// An import circle: files of which each imports from the next. `None` if there is no circle.
 #[must_use]
 pub fn circle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn search(
@@ -57,9 +57,9 @@ struct Module {
     path: ModulePath,
     file: PathBuf,
     children: BTreeSet<String>,
-    /// Names that the file re-exports, each with the path that it re-exports.
+    /// Names that the file re-exports, each with its original path.
     exports: BTreeMap<String, Vec<String>>,
-    /// Paths that the file names.
+    /// All paths in the file.
     paths: Vec<Vec<String>>,
 }
 
@@ -130,7 +130,7 @@ fn is_test(item: &Item) -> bool {
     })
 }
 
-/// The leaves of a `use`: the name that each brings in, and its whole path.
+/// The leaves of a `use`: the name that each one imports, and its full path.
 fn flatten(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<(String, Vec<String>)>) {
     let leaf = |prefix: &[String], name: &str| [prefix, &[name.to_owned()]].concat();
     match tree {
@@ -151,7 +151,7 @@ fn flatten(tree: &UseTree, prefix: &mut Vec<String>, leaves: &mut Vec<(String, V
     }
 }
 
-/// Paths in code, beside the `use`s.
+/// Paths in code outside of `use` items.
 struct Paths(Vec<Vec<String>>);
 
 impl<'ast> Visit<'ast> for Paths {
@@ -163,6 +163,18 @@ impl<'ast> Visit<'ast> for Paths {
     /// `pub(crate)` and `pub(super)` hold a path, but import nothing.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
+    /// In a module inside the file, `super` is the file's own module.
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        let mut inner = Paths(Vec::new());
+        visit::visit_item_mod(&mut inner, module);
+        self.0.extend(inner.0.into_iter().map(|mut path| {
+            if let Some(first) = path.first_mut().filter(|first| *first == "super") {
+                "self".clone_into(first);
+            }
+            path
+        }));
+    }
+
     fn visit_item_use(&mut self, import: &'ast syn::ItemUse) {
         let mut leaves = Vec::new();
         flatten(&import.tree, &mut Vec::new(), &mut leaves);
@@ -170,8 +182,8 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-/// The module whose file defines what `path`, written in module `from`, names; `None` for names of other crates and names
-/// of the file itself.
+/// The module whose file defines the item at `path`, as written in module `from`. `None` for items of other crates and
+/// items of the same file.
 fn resolve(
     modules: &BTreeMap<ModulePath, Module>,
     from: &[String],
@@ -185,8 +197,10 @@ fn resolve(
             at.clear();
             rest = &rest[1..];
         }
-        "self" => rest = &rest[1..],
-        "super" => {
+        "self" | "super" => {
+            if rest[0] == "self" {
+                rest = &rest[1..];
+            }
             while rest.first().is_some_and(|segment| segment == "super") {
                 at.pop();
                 rest = &rest[1..];
@@ -203,7 +217,7 @@ fn resolve(
             break;
         }
     }
-    // A name that the module re-exports is its that defines it.
+    // A re-exported name belongs to the module that defines it.
     if let Some(export) = rest.first().and_then(|name| modules[&at].exports.get(name)).filter(|_| depth < 8) {
         let inside = resolve(modules, &at, &[export.as_slice(), &rest[1..]].concat(), depth + 1);
         return inside;

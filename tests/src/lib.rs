@@ -1,21 +1,22 @@
-//! Tests of the whole way, from a checkpoint to a mask, and what they share.
+//! End-to-end tests, from a checkpoint to a mask. This library has the code that they share:
 //!
-//! - [`seeded`]: weights as a formula, so that no test needs the real ones;
-//! - [`models`]: the sizes of the test models, and their checkpoints' keys;
+//! - [`seeded`]: weights from a formula, so that no test needs the real ones;
+//! - [`models`]: the sizes of the test models, and the keys of their checkpoints;
 //! - [`checkpoint`]: writes a checkpoint with seeded weights;
-//! - [`imports`]: which source file imports which;
-//! - [`c`]: installs the C library, and compiles C against it;
-//! - [`bundle`]: converts it, and makes copies with one thing changed;
-//! - [`golden`]: reads what the released code computed with those weights;
+//! - [`bundle`]: converts a checkpoint, and makes copies of bundles with one change;
+//! - [`golden`]: reads the results of the released code for the same weights;
+//! - [`stage_errors`]: the error of every stage, compared with the goldens;
+//! - [`compare`]: the tolerances, each with its reason;
+//! - [`command`]: builds the command `segvol`;
 //! - [`faults`]: kills, interrupts and limits a command;
-//! - [`hostile`]: what bytes from anywhere are put through;
-//! - [`stage_errors`]: how far each stage is from that;
-//! - [`command`]: builds the command;
-//! - [`compare`]: the tolerances, each with its reason.
+//! - [`hostile`]: the fuzz targets;
+//! - [`c`]: installs the C library, and compiles C programs against it;
+//! - [`imports`]: the imports between the source files of a crate.
 //!
-//! The tests themselves are in `tests/`, one file per promise; `data/README.md` says where each golden came from.
+//! The tests are in `tests/`, one file per property. `data/README.md` says how each golden was made.
 
-/// A folder under target/tmp, removed when it goes out of scope. A macro, since cargo tells the place to tests alone.
+/// Creates a folder under `target/tmp`, which is removed when the value is dropped. This is a macro because cargo sets
+/// the variable with the path only for integration tests.
 #[macro_export]
 macro_rules! folder {
     () => {

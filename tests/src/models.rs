@@ -1,4 +1,4 @@
-//! The models that the goldens were computed with, and the keys and shapes that their checkpoints have.
+//! The models of the goldens, and the keys and shapes of their checkpoints.
 
 pub use segvol_converter::seeded::{config_json, keys};
 use segvol_onnx::Architecture;
@@ -10,7 +10,7 @@ pub fn full() -> Architecture {
     Architecture::RELEASED
 }
 
-/// A small model, unequal along its axes on purpose: `data/tiny/config.json`.
+/// A small model whose axes have different sizes on purpose: `data/tiny/config.json`.
 #[must_use]
 pub fn tiny() -> Architecture {
     Architecture {
@@ -30,7 +30,7 @@ pub fn tiny() -> Architecture {
     }
 }
 
-/// The smallest model, whose checkpoints lie in `data/checkpoints`: `data/checkpoints/config.json`.
+/// The smallest model: `data/checkpoints/config.json`. Its checkpoints are in `data/checkpoints`.
 #[must_use]
 pub fn micro() -> Architecture {
     Architecture {

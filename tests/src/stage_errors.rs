@@ -1,4 +1,4 @@
-//! How far every stage of a model is from the goldens.
+//! The errors of every stage of a model, compared with the goldens.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::compare::relative_l2;
 use crate::golden::Goldens;
 use crate::seeded;
 
-/// The mixes of text, box and points that the goldens have.
+/// The combinations of text, box and points in the goldens.
 pub const MIXES: [&str; 7] = ["text", "box", "points", "text_box", "text_points", "points_box", "all"];
 
 /// The prompts of the goldens.
@@ -24,11 +24,11 @@ pub struct StagePrompts {
 }
 
 impl StagePrompts {
-    /// Reads them.
+    /// Reads the prompts.
     ///
     /// # Panics
     ///
-    /// If the file has others than that.
+    /// If the file does not have them.
     #[must_use]
     pub fn read(goldens: &Goldens) -> Self {
         let labels = goldens.values("labels").into_iter().map(|label| match label {
@@ -43,7 +43,7 @@ impl StagePrompts {
         Self { points, bounding_box }
     }
 
-    /// One mix, with `text` where the mix has one.
+    /// The prompts of one combination. `text` is used only if the combination has a text.
     #[must_use]
     pub fn mix<'a>(&self, mix: &str, text: &'a TextEmbedding) -> WindowPrompt<'a> {
         let has = |what: &str| mix == "all" || mix.split('_').any(|part| part == what);
@@ -55,8 +55,8 @@ impl StagePrompts {
     }
 }
 
-/// Relative L2 of every output of every stage: `image_embedding`, `text_embedding`, and per mix `MIX.sparse`,
-/// `MIX.low_res_logits` and `MIX.logits`. Large goldens are compared where they were sampled.
+/// The relative L2 error of every output of every stage: `image_embedding`, `text_embedding`, and for each combination
+/// `MIX.sparse`, `MIX.low_res_logits` and `MIX.logits`. Of large goldens only the sampled elements are compared.
 ///
 /// # Panics
 ///
@@ -67,7 +67,7 @@ pub fn stage_errors(model: &Model, goldens: &Goldens) -> BTreeMap<String, f64> {
     stage_errors_with(model, goldens, &prompts)
 }
 
-/// As [`stage_errors`], with other prompts than the goldens'.
+/// Like [`stage_errors`], with other prompts than those of the goldens.
 ///
 /// # Panics
 ///
@@ -104,11 +104,11 @@ pub fn stage_errors_with(model: &Model, goldens: &Goldens, prompts: &StagePrompt
     errors
 }
 
-/// The largest of some errors, with its name: those whose names end in `suffix`.
+/// The largest of the errors whose names end in `suffix`, with its name.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If no name ends in `suffix`.
 #[must_use]
 pub fn worst<'a>(errors: &'a BTreeMap<String, f64>, suffix: &str) -> (&'a str, f64) {
     let matching = errors.iter().filter(|(name, _)| name.ends_with(suffix));

@@ -1,4 +1,5 @@
-//! Every published kind of checkpoint converts to the same model; every broken one is refused, by name.
+//! All published kinds of checkpoints convert to the same model. Every broken checkpoint is refused with an error that
+//! names the file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// File, container, layout, tolerance of the image embedding.
+/// The file, container, layout and tolerance of the image embedding.
 const WHOLE: [(&str, &str, &str, f64); 8] = [
     ("github.pth", "torch zip", "GitHub SegVol_v1.pth", STAGE),
     ("pytorch_model.bin", "torch zip", "Hugging Face BAAI/SegVol", STAGE),
@@ -31,7 +32,7 @@ const WHOLE: [(&str, &str, &str, f64); 8] = [
     ("bf16.pth", "torch zip", "GitHub SegVol_v1.pth", FROM_BFLOAT16),
 ];
 
-/// A folder with the micro model's `config.json` and tokenizer, for checkpoints to be put into.
+/// A folder with the micro model's `config.json` and tokenizer, for checkpoints to be copied into.
 fn home() -> TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("config.json"), models::config_json(&models::micro())).expect("written");
@@ -39,7 +40,7 @@ fn home() -> TempDir {
     dir
 }
 
-/// Puts a stored checkpoint into a folder.
+/// Copies a stored checkpoint into a folder.
 fn stored(dir: &Path, file: &str) -> PathBuf {
     let path = dir.join(file);
     fs::copy(data("checkpoints").join(file), &path).expect("copied");
@@ -60,7 +61,7 @@ fn inspected(checkpoint: &Path) -> CheckpointInspection {
     }
 }
 
-/// Relative L2 of the image embedding of the seeded window.
+/// The relative L2 error of the image embedding of the seeded window.
 fn embedding_error(bundle: &Path) -> f64 {
     let model = bundle::open(bundle);
     let window = seeded::window(models::micro().window_dhw);
@@ -97,7 +98,7 @@ fn every_layout_and_element_type_gives_the_released_embedding() {
         assert_eq!(manifest.architecture, models::micro(), "{}", path.display());
         let error = embedding_error(&bundle);
         assert!(error <= tolerance, "{}: relative L2 {error:.1e}", path.display());
-        // The same numbers give the same files: graphs, weights and their hashes.
+        // The same weights give the same files: graphs, weights and hashes.
         if tolerance == STAGE {
             let files = float32.get_or_insert_with(|| manifest.precisions.clone());
             assert_eq!(*files, manifest.precisions, "{}", path.display());
@@ -134,7 +135,7 @@ fn inspection_counts_what_is_there() {
         let parameters: u64 = found.modules.values().map(|module| module.parameters).sum();
         let keys = models::keys(&models::micro());
         let expected: usize = keys.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
-        // Files of transformers 4.x have `position_ids` besides.
+        // Files of transformers 4.x also have `position_ids`.
         assert!([expected as u64, expected as u64 + 77].contains(&parameters), "{file}: {parameters}");
     }
 }
@@ -181,7 +182,7 @@ fn a_bundle_is_replaced_only_when_forced_and_nothing_else_ever() {
     let error = convert(&path, &bundle, &Options::default()).expect_err("there already");
     assert!(matches!(error, ConvertError::OutputExists { .. }), "{error}");
 
-    // Forced, but the checkpoint is broken: the bundle that was there is left whole.
+    // With --force and a broken checkpoint, the old bundle stays whole.
     let broken = home.path().join("broken.pth");
     fs::write(&broken, b"not a checkpoint").expect("written");
     convert(&broken, &bundle, &force).expect_err("not a checkpoint");
@@ -233,11 +234,11 @@ fn write_zip(path: &Path, entries: &[(String, Vec<u8>)]) {
     archive.finish().expect("a zip");
 }
 
-/// Where a byte string is in another, once.
+/// The position of a byte string in another one. It must occur exactly once.
 fn find(bytes: &[u8], needle: &[u8]) -> usize {
     let mut at = bytes.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle).map(|(i, _)| i);
     let first = at.next().unwrap_or_else(|| panic!("no {:?}", String::from_utf8_lossy(needle)));
-    assert_eq!(at.next(), None, "{:?} is there more than once", String::from_utf8_lossy(needle));
+    assert_eq!(at.next(), None, "{:?} occurs more than once", String::from_utf8_lossy(needle));
     first
 }
 
@@ -258,7 +259,7 @@ fn safetensors_with(edit: impl FnOnce(&mut serde_json::Map<String, serde_json::V
     [&(header.len() as u64).to_le_bytes()[..], &header, &numbers].concat()
 }
 
-/// What is wrong, the file's bytes, and what the message must name.
+/// What is wrong, the bytes of the file, and what the message must contain.
 fn broken() -> Vec<(&'static str, Vec<u8>, Vec<&'static str>)> {
     const BIAS: &str = "image_encoder.norm.bias";
     let read = |file: &str| fs::read(data("checkpoints").join(file)).expect("read");
@@ -404,7 +405,7 @@ fn broken_checkpoints_are_refused_by_name() {
     assert_eq!(left, ["broken checkpoint.pth", "config.json", "tokenizer.json"]);
 }
 
-/// A pickle's instructions that call `posix.system` with a shell command, and drop the result.
+/// Pickle instructions that call `posix.system` with a shell command and drop the result.
 fn pickled_call(command: &str) -> Vec<u8> {
     let length = u32::try_from(command.len()).expect("a short command").to_le_bytes();
     // GLOBAL posix.system, BINUNICODE command, TUPLE1, REDUCE, POP
@@ -417,14 +418,14 @@ fn code_in_a_pickle_never_runs() {
     let marker = home.path().join("executed");
     let call = pickled_call(&format!("touch '{}'", marker.display()));
 
-    // The call alone, and the call before the dictionary of a checkpoint that is whole otherwise.
+    // Only the call; and the call before the dictionary of an otherwise valid checkpoint.
     let alone = [b"\x80\x02", &call[..], b"}."].concat();
     let mut in_zip = entries("pytorch_model.bin");
     let pickle = in_zip.iter_mut().find(|(name, _)| name.ends_with("/data.pkl")).expect("a pickle");
     assert_eq!(pickle.1[..2], *b"\x80\x02");
     pickle.1.splice(2..2, call.iter().copied());
     let mut in_legacy = fs::read(data("checkpoints/legacy_format.pth")).expect("read");
-    // Magic number, protocol and system come first, as three pickles; the fourth is the dictionary.
+    // The first three pickles are the magic number, the protocol and the system; the fourth is the dictionary.
     let dictionary = in_legacy.windows(4).rposition(|four| four == b"\x80\x02}q").expect("a dictionary");
     in_legacy.splice(dictionary + 2..dictionary + 2, call.iter().copied());
 
@@ -436,7 +437,7 @@ fn code_in_a_pickle_never_runs() {
         fs::write(&path, bytes).expect("written");
         let bundle = home.path().join(format!("{name} bundle"));
         let _ = inspect(&path, None);
-        // Either is fine: to refuse the file, or to read its tensors and pass over the call.
+        // Both are allowed: to refuse the file, or to read its tensors and skip the call.
         match convert(&path, &bundle, &Options::default()) {
             Ok(_) => assert!(embedding_error(&bundle) <= STAGE, "{name}"),
             Err(error) => assert!(error.to_string().contains(name), "{error}"),
@@ -447,7 +448,7 @@ fn code_in_a_pickle_never_runs() {
     assert_eq!(refused_or_right, 3);
 }
 
-/// The call above is one that Python would have run: the test of the test.
+/// Tests the test: Python does run the call above.
 #[test]
 fn the_pickled_call_is_spelled_as_python_reads_it() {
     let call = pickled_call("touch x");

@@ -1,4 +1,4 @@
-//! The command: what it writes, what it says, and its exit codes.
+//! The command `segvol`: the files that it writes, its messages and its exit codes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ fn segvol() -> Command {
     Command::new(&*SEGVOL)
 }
 
-/// A bundle of the tiny model, made once for all tests here.
+/// A bundle of the tiny model, shared by all tests here.
 static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
     bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
@@ -132,7 +132,7 @@ fn segment_writes_the_same_mask_and_a_report_every_time() {
         assert_eq!(report["image"]["shape_xyz"], serde_json::json!(volume.shape_xyz()));
         masks.push(fs::read(mask).expect("read"));
     }
-    assert!(masks[0] == masks[1], "the same input and settings gave other bytes");
+    assert!(masks[0] == masks[1], "the same input and settings gave different bytes");
 }
 
 #[test]
@@ -149,11 +149,12 @@ fn several_objects_make_one_label_map_and_one_file_each() {
     let found = labels(&map);
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
     for (name, label) in [("liver", 1), ("spleen", 2)] {
-        // Overlaps go to the higher logit in the map, and are kept in the files.
+        // Where masks overlap, the label map has the object with the higher logit. The separate files keep the whole
+        // masks.
         assert!(labels(&each.join(format!("{name}.nii.gz")))[&1] >= found[&label], "{name}");
     }
 
-    // The same from a file.
+    // The same prompts from a file.
     let objects = dir.path().join("objects.json");
     fs::write(&objects, r#"{"schema_version": 1, "objects": [{"text": "liver"}, {"text": "spleen"}]}"#)
         .expect("written");
@@ -185,7 +186,7 @@ fn points_and_boxes_of_every_space_are_taken() {
     assert!(mask.exists());
 }
 
-/// A PNG's width, height and pixels.
+/// The width, height and pixels of a PNG.
 fn pixels(path: &Path) -> (usize, usize, Vec<[u8; 3]>) {
     let image::DynamicImage::ImageRgb8(picture) = image::open(path).expect("a PNG") else { panic!("not 8-bit RGB") };
     (picture.width() as usize, picture.height() as usize, picture.pixels().map(|pixel| pixel.0).collect())
@@ -197,7 +198,7 @@ fn an_overlay_shows_masks_prompts_and_truth() {
     let dir = tempfile::tempdir().expect("a folder");
     let (map, objects) = (dir.path().join("map.nii.gz"), dir.path().join("objects.json"));
     segment().args(["--text", "liver", "--text", "spleen", "-o"]).arg(&map).assert().success();
-    // The second object's prompt lies at the patient's left: at small i of a file stored "RAS".
+    // The second object's prompt is at the patient's left, which is at small i in a file stored as "RAS".
     let [_, nj, nk] = Volume::open(scan()).expect("a volume").shape_xyz();
     let prompts = format!(
         r#"{{"schema_version": 1, "objects": [{{"text": "liver"}}, {{"name": "spleen", "points": [[5, {}, {}]]}}]}}"#,
@@ -218,12 +219,12 @@ fn an_overlay_shows_masks_prompts_and_truth() {
         assert_eq!(report["objects"][1].get("dice"), None);
         pictures.push(fs::read(picture).expect("read"));
     }
-    assert!(pictures[0] == pictures[1], "the same input and settings gave other bytes");
+    assert!(pictures[0] == pictures[1], "the same input and settings gave different bytes");
 
     let (width, height, found) = pixels(&dir.path().join("a.png"));
     let column = (width - 8) / 3;
     assert_eq!(3 * column + 8, width, "three columns and a margin");
-    // A mark 13 pixels across and 3 wide, with a dark border: where a row of 11 pixels is all of its colour.
+    // A mark is 13 pixels long and 3 wide, with a dark border. So it is found where 11 pixels in a row have its colour.
     let marks = (height / 2..height).flat_map(|y| (0..width - 11).map(move |x| (x, y)));
     let marks: Vec<usize> = marks
         .filter(|&(x, y)| found[y * width + x..][..11].iter().all(|&pixel| pixel == SKY_BLUE))
@@ -314,7 +315,7 @@ fn a_folder_that_is_no_bundle_is_named() {
     refused(&segvol().arg("inspect").arg(dir.path()).assert(), BUNDLE, &["segvol convert"]);
 }
 
-/// Neither a provider nor a library that was asked for is replaced by another in silence.
+/// A requested provider or library is never silently replaced by another one.
 #[test]
 fn a_provider_that_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -326,7 +327,7 @@ fn a_provider_that_is_not_there_is_an_error() {
     let assert = command.args(["--text", "liver", "-o"]).arg(&mask).env("ORT_DYLIB_PATH", &missing).assert();
     refused(&assert, PROVIDER, &["libonnxruntime.so", "ORT_DYLIB_PATH"]);
 
-    // No library has all of these.
+    // No library has all these providers.
     let mut refusals = 0;
     for provider in ["cuda", "tensorrt", "openvino", "coreml", "directml", "rocm", "migraphx", "xnnpack"] {
         let mut command = segvol();

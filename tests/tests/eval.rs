@@ -1,4 +1,4 @@
-//! `segvol eval`: what it scores, that nothing but the input decides its figures, and what it says of bad cases.
+//! `segvol eval`: its scores, that they depend only on the input, and its errors for bad cases.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +20,10 @@ const USAGE: i32 = 2;
 const BELOW: i32 = 3;
 const INPUT: i32 = 5;
 
-/// Scans, as the cases are called.
+/// The names of the scans, which are also the names of the cases.
 const SCANS: [&str; 3] = ["lps_int16", "ras_scaled_odd", "smaller_than_window"];
 
-/// A bundle of the tiny model, made once for all tests here.
+/// A bundle of the tiny model, shared by all tests here.
 static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("eval");
     bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
@@ -33,7 +33,8 @@ fn scan(name: &str) -> PathBuf {
     data(&format!("tiny/volumes/{name}.nii.gz"))
 }
 
-/// A block of label 1 in the middle, a smaller one of label 2 at its corner; label 3 is nowhere.
+/// A label map with a block of label 1 in the middle and a smaller block of label 2 at its corner. No voxel has label
+/// 3.
 fn truth(name: &str) -> Mask {
     let volume = Volume::open(scan(name)).expect("a scan");
     let [ni, nj, nk] = volume.shape_xyz();
@@ -47,7 +48,7 @@ fn truth(name: &str) -> Mask {
     Mask::from_labels(labels, std::sync::Arc::clone(volume.grid())).expect("a mask")
 }
 
-/// A folder with a label map per scan, `NAME_labels.nii.gz`, and a list of all, `cases.json`.
+/// A folder with a label map for each scan, `NAME_labels.nii.gz`, and a case list, `cases.json`.
 fn folder() -> TempDir {
     let folder = segvol_tests::folder!();
     for name in SCANS {
@@ -66,7 +67,7 @@ fn write_list(folder: &Path, structures: Value, cases: &[Value]) {
     fs::write(folder.join("cases.json"), list.to_string()).expect("written");
 }
 
-/// `segvol eval` of the folder's list with the tiny bundle.
+/// The command `segvol eval` with the folder's case list and the tiny bundle.
 fn eval(folder: &Path) -> Command {
     let mut command = Command::new(&*SEGVOL);
     command.args(["eval", "--provider", "cpu", "-m"]).arg(&*TINY).arg("--cases").arg(folder.join("cases.json"));
@@ -77,7 +78,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("read")).expect("JSON")
 }
 
-/// The rows' Dice are what the library gives for the same prompts, zoomed out and in.
+/// The Dice of each row equals that of the library for the same prompt, for the zoom-out and the zoom-in pass.
 #[test]
 fn rows_hold_the_scores_of_the_librarys_masks() {
     let folder = folder();
@@ -86,13 +87,13 @@ fn rows_hold_the_scores_of_the_librarys_masks() {
     for part in ["| structure ", "| liver ", "| **all** ", "Surface Dice at 2 mm", "3 of 3 cases scored, 6 objects"] {
         assert!(said.contains(part), "no {part:?} in: {said}");
     }
-    assert!(!folder.path().join("rows.json.work.jsonl").exists(), "a work file that nobody named is left");
+    assert!(!folder.path().join("rows.json.work.jsonl").exists(), "a work file without --work is left");
     let found = read(&rows);
     let model = Model::open(&*TINY, &segvol::Options::default().provider(segvol::Provider::Cpu)).expect("a bundle");
     for (name, found) in SCANS.iter().zip(found["cases"].as_array().expect("cases")) {
         assert_eq!(found["case"], *name);
         let found = found["rows"].as_array().expect("rows");
-        // Five prompts for each of two structures, and a text for the one that is absent.
+        // Five prompts for each of two structures, and a text for the absent one.
         assert_eq!(found.len(), 11);
         assert_eq!((&found[10]["structure"], &found[10]["prompt"]), (&json!("left kidney"), &json!("text")));
         assert_eq!(found[10]["truth_voxels"], 0);
@@ -121,7 +122,7 @@ fn rows_hold_the_scores_of_the_librarys_masks() {
             }
         }
     }
-    // Without zoom-in nothing is left to differ; here it does.
+    // If all rows were equal in both passes, the comparison would prove nothing.
     let all = found["cases"].as_array().expect("cases").iter().flat_map(|case| case["rows"].as_array().expect("rows"));
     assert!(all.clone().any(|row| row["zoom_in"] != row["zoom_out"]));
     assert!(all.clone().any(|row| row["zoom_in"]["dice"].as_f64() > Some(0.0)));
@@ -141,22 +142,23 @@ fn jobs_and_stops_change_no_byte() {
     let records = fs::read_to_string(&work).expect("read");
     assert_eq!(records.lines().count(), 1 + SCANS.len());
     fs::remove_file(&work).expect("removed");
-    assert!(run("3") == first, "three cases side by side gave other figures");
+    assert!(run("3") == first, "three cases in parallel gave other scores");
 
-    // Killed while it wrote the second case: the first is taken over, as a mark on it shows, the rest is done again.
+    // A run that was killed while it wrote the second case: it finishes with the same scores. After that, a mark in the
+    // record of the first case shows that finished cases are reused.
     let mut lines: Vec<String> = records.lines().map(str::to_owned).collect();
     let half = lines[2].len() / 2;
     let torn = format!("{}\n{}\n{}", lines[0], lines[1], &lines[2][..half]);
     fs::write(&work, &torn).expect("written");
-    assert!(run("2") == first, "a resumed run gave other figures");
+    assert!(run("2") == first, "a resumed run gave other scores");
     assert_eq!(fs::read_to_string(&work).expect("read").lines().count(), 1 + SCANS.len());
     lines[1] = lines[1].replacen("\"warnings\":[]", "\"warnings\":[\"marked\"]", 1);
     fs::write(&work, format!("{}\n", lines.join("\n"))).expect("written");
     let marked = run("1");
-    assert!(marked.0.contains("marked"), "a case that was done was computed again");
-    assert!(marked.1 == first.1, "a resumed run gave other figures");
+    assert!(marked.0.contains("marked"), "a finished case was computed again");
+    assert!(marked.1 == first.1, "a resumed run gave other scores");
 
-    // Another label map is another case, whatever it is called.
+    // A case with a changed label map is computed again, although its name is the same.
     let other = folder.path().join("ras_scaled_odd_labels.nii.gz");
     let mask = truth("ras_scaled_odd");
     let flipped: Vec<u8> =
@@ -218,7 +220,7 @@ fn a_bad_case_is_named_with_its_cause_and_the_others_go_on() {
     let message = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     for (case, parts) in [
         ("shape", vec!["ras_scaled_odd_labels.nii.gz", "expected the scan's shape", "found"]),
-        ("affine", vec!["moved.nii", "where the scan's are", "1.00 mm"]),
+        ("affine", vec!["moved.nii", "expected the scan's position", "1.00 mm"]),
         ("missing", vec!["lps_int16_labels.nii.gz", "voxels of 9 for \"spleen\"", "[1, 2"]),
         ("no scan", vec!["none.nii.gz"]),
         ("no truth", vec!["text.nii"]),
@@ -299,7 +301,8 @@ fn a_picture_per_case_and_kind_of_prompt() {
     assert_ne!(bytes(expected[0]), bytes(expected[1]), "other prompts, other masks");
 }
 
-/// The gate for another precision or provider: equal masks pass, other masks are named.
+/// The comparison with another precision or provider: equal masks pass, and different masks are an error that names
+/// them.
 #[test]
 fn masks_of_two_bundles_are_compared() {
     let folder = folder();
@@ -310,7 +313,7 @@ fn masks_of_two_bundles_are_compared() {
     };
     let said = said(gate(&TINY, "md"));
     assert!(said.contains("least: 1.0000"), "{said}");
-    // Other weights, which make smaller masks.
+    // Other weights, which give smaller masks.
     let weights = volume_record("lps_int16").variants["focus0.15"].bias_added.clone();
     let other = bundle::seeded(&folder.path().join("other"), &models::tiny(), &weights);
     let assert = gate(&other, "json");

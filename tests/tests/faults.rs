@@ -1,4 +1,5 @@
-//! A command that is killed, interrupted, or short of room leaves the old file or the whole new one, and says why.
+//! A command that is killed, interrupted, or has too little disk space leaves either the old file or the complete new
+//! one, and its error says why.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
@@ -21,10 +22,10 @@ use serde_json::json;
 const FAILED: Option<i32> = Some(1);
 const INTERRUPTED: Option<i32> = Some(130);
 
-/// How long an interrupted command may take to end.
+/// The time within which an interrupted command must end.
 const PROMISED: Duration = Duration::from_secs(1);
 
-/// A seeded checkpoint of the tiny model, and beside it `bundle`, made once for all tests here.
+/// A seeded checkpoint of the tiny model and, beside it, its bundle. Shared by all tests here.
 static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
     let bundle = bundle::seeded(&folder, &models::tiny(), &BTreeMap::new());
@@ -40,7 +41,7 @@ fn scan() -> String {
     text(&data("tiny/volumes/lps_int16.nii.gz")).to_owned()
 }
 
-/// A working folder with an empty `tmp` in it.
+/// A working folder with an empty folder `tmp`.
 fn home() -> (tempfile::TempDir, PathBuf) {
     let home = folder!();
     let temporary = home.path().join("tmp");
@@ -48,7 +49,7 @@ fn home() -> (tempfile::TempDir, PathBuf) {
     (home, temporary)
 }
 
-/// A list of `count` cases, `cases.json`.
+/// A case list with `count` cases, `cases.json`.
 fn write_cases(home: &Path, count: usize) -> PathBuf {
     let volume = Volume::open(scan()).expect("a scan");
     let [ni, nj, nk] = volume.shape_xyz();
@@ -67,7 +68,7 @@ fn write_cases(home: &Path, count: usize) -> PathBuf {
     path
 }
 
-/// Objects for a long `segvol segment`.
+/// Objects for a `segvol segment` that takes long.
 fn write_objects(home: &Path, count: usize) -> PathBuf {
     let objects: Vec<_> = (0..count).map(|n| json!({"name": format!("object {n}"), "text": "liver"})).collect();
     let path = home.join("objects.json");
@@ -75,7 +76,7 @@ fn write_objects(home: &Path, count: usize) -> PathBuf {
     path
 }
 
-/// Exit code 130 within a second, no panic, and no temporary file in `temporary`.
+/// Checks that the exit code is 130 within a second, without a panic, and that no file is left in `temporary`.
 #[track_caller]
 fn assert_interrupted((output, took): (std::process::Output, Duration), temporary: &Path) {
     let message = String::from_utf8_lossy(&output.stderr);
@@ -92,7 +93,7 @@ fn an_interrupted_conversion_leaves_nothing() {
     fs::create_dir(&output).expect("a folder");
     let target = output.join("bundle");
     let mut caught = 0;
-    // It may be done before the signal comes: then the bundle is whole.
+    // The command can end before the signal. Then the bundle is whole.
     for _ in 0..20 {
         let arguments = ["convert", &tiny("model.safetensors"), "-o", text(&target), "--precision", "fp32,fp16"];
         let mut child = segvol(&arguments, &temporary).spawn().expect("started");
@@ -127,13 +128,13 @@ fn an_interrupted_segmentation_leaves_whole_masks() {
     let arguments =
         ["segment", "-i", &scan, "-m", &model, "--prompts", text(&objects), "--per-object", text(&masks), "-q"];
 
-    // At work, as a rule before anything is written.
+    // The signal comes while it computes, usually before anything is written.
     let mut child = segvol(&arguments, &temporary).spawn().expect("started");
     let start = Instant::now();
     assert!(wait_until(&mut child, || start.elapsed() > Duration::from_millis(400)), "60 objects were too fast");
     assert_interrupted(interrupt(child), &temporary);
 
-    // While masks are written; a fast machine has come as far before.
+    // The signal comes while masks are written. On a fast machine this may already be so above.
     if masks.is_dir() {
         fs::remove_dir_all(&masks).expect("removed");
     }
@@ -167,7 +168,7 @@ fn an_interrupted_evaluation_goes_on_where_it_stopped() {
     assert_eq!(fs::read(rows).expect("read"), fs::read(whole).expect("read"));
 }
 
-/// Also the measuring process, which has temporary files of its own, ends.
+/// The measuring process also ends, which has its own temporary files.
 #[test]
 fn an_interrupted_measurement_leaves_nothing() {
     let (home, temporary) = home();
@@ -183,14 +184,15 @@ fn an_interrupted_measurement_leaves_nothing() {
     }
 }
 
-/// A command that is killed at random moments, and what must hold after each.
+/// A command that is killed at random moments, and the check after each kill.
 struct Killed {
     name: &'static str,
     command: Box<dyn Fn() -> Command>,
     check: Box<dyn Fn()>,
 }
 
-/// Kills each of the first `kinds` commands in turn, `rounds` times in all, at seeded moments up to the time that it takes.
+/// Kills the first `kinds` commands in turn, `rounds` times in total. The moments are seeded, and lie within the time
+/// that the command takes.
 fn kill(rounds: usize, kinds: usize) {
     let (home, temporary) = home();
     let at = |name: &str| home.path().join(name);
@@ -200,7 +202,7 @@ fn kill(rounds: usize, kinds: usize) {
         move || segvol(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &temporary)
     };
     let (target, mask, rows, plot) = (at("bundle"), at("mask.nii.gz"), at("rows.csv"), at("plot.svg"));
-    // Old files, each unlike the new one.
+    // Old files, each different from the new one.
     let files = [mask.clone(), rows.clone(), plot.clone()];
     let place = target.clone();
     let old = || {
@@ -272,7 +274,7 @@ fn kill(rounds: usize, kinds: usize) {
         },
     ];
     commands.truncate(kinds);
-    // Undisturbed, each once: the first moments are not those of a cold start.
+    // Each command runs once without being killed. This measures its time, and no later run is a cold start.
     let times: Vec<Duration> = commands
         .iter()
         .map(|command| {
@@ -296,7 +298,7 @@ fn kill(rounds: usize, kinds: usize) {
     }
     assert!(killed * 3 > rounds, "only {killed} of {rounds} were killed: they end too soon");
 
-    // Rows that a killed evaluation had kept serve the next.
+    // The next evaluation reuses the rows of a killed one.
     let mut last = (commands[2].command)();
     assert!(last.status().expect("started").success());
     assert!(whole_rows(&rows));
@@ -310,10 +312,10 @@ fn a_kill_at_any_moment_leaves_the_old_file_or_the_whole_new_one() {
 #[test]
 #[ignore = "200 kills take some minutes; run with --ignored"]
 fn two_hundred_kills_leave_the_old_file_or_the_whole_new_one() {
-    kill(200, 4); // `segvol bench`, too: it measures the machine's peak first, which takes its time.
+    kill(200, 4); // Also `segvol bench`, which is slow because it first measures the peak of the machine.
 }
 
-/// A full disk, played by a limit on the length of files: what is written beyond it fails.
+/// A full disk, simulated by a limit on the length of files: writes beyond the limit fail.
 #[test]
 fn a_full_disk_is_an_error_and_leaves_the_old_file() {
     let (home, temporary) = home();
@@ -339,11 +341,11 @@ fn a_full_disk_is_an_error_and_leaves_the_old_file() {
         assert_eq!(fs::read(file).expect("read"), b"old");
     }
     let mut left = names(home.path());
-    left.retain(|name| name != "rows.csv.work.jsonl"); // Empty: its first line did not fit.
+    left.retain(|name| name != "rows.csv.work.jsonl"); // The file is empty, because its first line did not fit.
     assert_eq!(left, ["cases.json", "labels.nii.gz", "mask.nii", "rows.csv", "tmp"]);
     assert_eq!(names(&temporary), Vec::<String>::new());
 
-    // The operating system's own full device, as a report and as standard output.
+    // `/dev/full`, as the path of a report and as standard output.
     let report = ["segment", "-i", &scan, "-m", &model, "--text", "liver", "-o", text(&mask), "--report", "/dev/full"];
     let output = segvol(&report, &temporary).output().expect("started");
     assert_eq!(output.status.code(), FAILED);
@@ -354,7 +356,7 @@ fn a_full_disk_is_an_error_and_leaves_the_old_file() {
     assert_eq!(output.status.code(), FAILED, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// `/proc` takes no file from anybody; a folder without the right to write takes none from users.
+/// Nobody can create a file in `/proc`, and users cannot create one in a folder without write permission.
 #[test]
 fn a_target_that_cannot_be_written_is_named() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -364,7 +366,7 @@ fn a_target_that_cannot_be_written_is_named() {
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).expect("locked");
     let mut folders = vec![PathBuf::from("/proc")];
     if File::create(locked.join("try")).is_err() {
-        folders.push(locked); // Not for root, whom no permission stops.
+        folders.push(locked); // Not as root, who ignores permissions.
     }
     let (cases, model, scan) = (write_cases(home.path(), 1), tiny("bundle"), scan());
     let checkpoint = tiny("model.safetensors");
@@ -386,7 +388,7 @@ fn a_target_that_cannot_be_written_is_named() {
     assert_eq!(names(&temporary), Vec::<String>::new());
 }
 
-/// What happens to a file in place.
+/// Damage to a file of a bundle.
 type Change = fn(&mut File);
 
 fn open(bundle: &Path) -> Result<Model, segvol::Error> {
@@ -405,9 +407,9 @@ fn one_flipped_bit_in_any_file_of_a_bundle_is_refused() {
         let path = copy.join(&name);
         let whole = fs::read(&path).expect("read");
         if whole.is_empty() {
-            continue; // The prompt encoder's weights all lie in its graph.
+            continue; // All weights of the prompt encoder are in its graph.
         }
-        // Its first and its last byte, and some between.
+        // The first byte, the last byte, and some between them.
         let between = (0..6).map(|_| (random.next().expect("endless") * whole.len() as f64) as usize);
         let places: Vec<usize> = [0, whole.len() - 1].into_iter().chain(between).collect();
         for place in places {
@@ -439,7 +441,7 @@ fn a_bundle_that_is_replaced_while_open_goes_on_and_one_that_is_changed_is_refus
         assert!(found == expected, "{when}: other logits");
     };
 
-    // Another bundle takes its place, as `segvol convert --force` does it; then all are removed.
+    // Another bundle replaces it, like `segvol convert --force` does. Then all files are removed.
     fs::rename(&place, home.path().join("aside")).expect("renamed");
     let place = copied(&TINY.join("bundle"), &home.path().join("bundle"));
     goes_on(&model, "replaced");
@@ -463,7 +465,7 @@ fn a_bundle_that_is_replaced_while_open_goes_on_and_one_that_is_changed_is_refus
         let model = open(&fresh).expect("a bundle");
         let study = model.study(volume()).expect("a study");
         study.segment(&prompt).expect("segmented");
-        std::thread::sleep(Duration::from_millis(20)); // The clock of file systems is coarse.
+        std::thread::sleep(Duration::from_millis(20)); // Time stamps of file systems are coarse.
         change(&mut OpenOptions::new().write(true).open(fresh.join(weights)).expect("opened"));
         match study.segment(&prompt) {
             Err(segvol::Error::Bundle(BundleError::Changed { path, .. })) => assert!(path.ends_with(weights)),

@@ -1,4 +1,5 @@
-//! The operations that a benchmark counts from the model's sizes are those of the graphs' own products.
+//! The number of operations that a benchmark computes from the model's sizes equals the sum over the matrix products
+//! and convolutions in its graphs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -10,7 +11,7 @@ use segvol_onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, Tens
 use segvol_onnx::{Architecture, Manifest, Precision, Stage};
 use segvol_tests::{bundle, models};
 
-/// Shapes of a graph's tensors while it is walked, and the operations met so far.
+/// The shapes of a graph's tensors and the number of operations so far, while the graph is traversed.
 struct Walk<'a> {
     constants: HashMap<&'a str, &'a TensorProto>,
     shapes: HashMap<String, Vec<usize>>,

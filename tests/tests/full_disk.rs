@@ -1,9 +1,10 @@
-//! A file system that is full: no half file, an error that names the file and the cause, the old file as it was.
+//! A full file system: no incomplete file, an error that names the file and the cause, and an unchanged old file.
 //!
-//! The disk is a `tmpfs` in a mount namespace of the test's own: this program starts itself in one (`unshare`), mounts there,
-//! and leaves room for more and more. Where namespaces are refused, the test says so on standard error and does nothing.
+//! The disk is a `tmpfs`. The test program starts itself again in its own mount namespace (`unshare`), mounts the disk
+//! there, and runs each command with more and more free space. If namespaces are not allowed, the test says so on
+//! standard error and does nothing.
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stderr, reason = "what was looked at, for docs/reliability.md")]
+#![allow(clippy::print_stderr, reason = "prints what was tested, for docs/reliability.md")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,10 +18,10 @@ use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use serde_json::json;
 
-/// Says that this process is in a namespace of its own.
+/// The environment variable that says that this process runs in its own namespace.
 const INSIDE: &str = "SEGVOL_TEST_MAY_MOUNT";
 
-/// As large as a bundle and what is beside it.
+/// The size of the disk, which is enough for a bundle and the other files.
 const DISK: &str = "size=64m";
 
 const FAILED: Option<i32> = Some(1);
@@ -45,7 +46,7 @@ fn a_full_disk_leaves_no_half_file_and_is_named() {
         Err(error) => Some(format!("unshare: {error}")),
     };
     if let Some(reason) = refused {
-        // Not by a macro: the harness keeps those of tests that pass to itself.
+        // Not with `eprintln!`: the test harness hides its output if the test passes.
         let line = "SKIPPED full_disk: no file system can be mounted here, so none was filled:";
         return writeln!(io::stderr(), "{line} {reason}").expect("standard error");
     }
@@ -57,7 +58,7 @@ fn a_full_disk_leaves_no_half_file_and_is_named() {
     eprintln!("{said}");
 }
 
-/// A disk of its own.
+/// The mounted disk.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -72,7 +73,7 @@ impl Disk {
         text(&self.0.join(name)).to_owned()
     }
 
-    /// Takes all room but this much.
+    /// Fills the disk with ballast, except for this many KiB.
     fn leave(&self, kib: u64) {
         let ballast = self.0.join("ballast");
         let mut file = File::create(&ballast).expect("a file");
@@ -87,7 +88,7 @@ impl Disk {
         file.set_len(length.checked_sub(kib << 10).expect("a larger disk")).expect("cut");
     }
 
-    /// What lies there beside the ballast, with its contents; of a folder, its files'.
+    /// All files and folders on the disk except the ballast, with their contents.
     fn contents(&self) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         for name in names(&self.0).into_iter().filter(|name| name != "ballast") {
@@ -109,13 +110,13 @@ impl Disk {
 /// A command that writes to the disk.
 struct Writer<'a> {
     arguments: Vec<&'a str>,
-    /// Rooms that are too small, in KiB: where each ends is another place in the command's work.
+    /// Amounts of free space that are too small, in KiB. With each, the command fails at another step.
     too_small: &'a [u64],
-    /// What the error names: the file, or a hidden one beside it that it was to become.
+    /// The name in the error: the file, or the hidden temporary file beside it.
     named: &'a str,
-    /// Files that may be there after a failure, whole or cut off at a line's end.
+    /// Files that may exist after a failure, complete or cut off after a line.
     kept: &'a [&'a str],
-    /// What is there in the end.
+    /// Files that must exist at the end.
     made: &'a [&'a str],
 }
 
@@ -222,20 +223,20 @@ fn fill() {
         check(&disk, command, &temporary);
     }
 
-    // A measuring process writes its mask among the temporary files, and standard output may be a file, too.
+    // The measuring process writes its mask to the temporary folder. Standard output can also be a file.
     let objects = home.path().join("objects.json");
     fs::write(&objects, json!({"schema_version": 1, "objects": [{"text": "liver"}]}).to_string()).expect("written");
     disk.leave(0);
     let job = ["bench", model, "--job", text(&objects), "-i", scan, "--runs", "1"];
     let output = segvol(&job, &disk.0).output().expect("started");
     failed(&output, "mask.nii.gz", &job);
-    let full = File::create(disk.0.join("said")).expect("an empty file has room");
+    let full = File::create(disk.0.join("said")).expect("an empty file fits");
     let inspect = ["inspect", "--json", model];
     let output = segvol(&inspect, &temporary).stdout(full).output().expect("started");
     failed(&output, "standard output", &inspect);
 }
 
-/// One case: the scan, with what was segmented in it as its truth.
+/// A case list with one case: the scan, with its segmentation as the true mask.
 fn cases(home: &Path, scan: &Path, segmented: &Output) -> String {
     assert!(segmented.status.success(), "{}", String::from_utf8_lossy(&segmented.stderr));
     let case = json!({"name": "case", "image": scan, "labels": "truth.nii"});
@@ -252,10 +253,10 @@ fn failed(output: &Output, named: &str, arguments: &[&str]) {
     assert!(says, "{arguments:?}: {message}");
 }
 
-/// Room that is too small, once for each way in which it is, then enough.
+/// Runs the command with each amount of free space that is too small, then with enough.
 fn check(disk: &Disk, command: &Writer<'_>, temporary: &Path) {
     let Writer { arguments, too_small, named, kept, made } = command;
-    // Every file that is made has an old one, unless it lies in a folder.
+    // Every file to be written exists with old contents, except files in folders.
     for name in made.iter().filter(|name| name.contains('.') && !name.contains('/')) {
         fs::write(disk.0.join(name), "old").expect("written");
     }
@@ -266,7 +267,7 @@ fn check(disk: &Disk, command: &Writer<'_>, temporary: &Path) {
         failed(&output, named, arguments);
         let mut after = disk.contents();
         after.retain(|name, _| before.contains_key(name) || !kept.contains(&name.as_str()));
-        assert!(after == before, "{arguments:?}, {kib} KiB: {:?} are left, or others", after.keys());
+        assert!(after == before, "{arguments:?}, {kib} KiB: {:?} are left or changed", after.keys());
         assert_eq!(names(temporary), Vec::<String>::new(), "{arguments:?}");
         eprintln!("{:<8} {named:<24} {kib:>6} KiB: {}", arguments[0], String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -275,7 +276,7 @@ fn check(disk: &Disk, command: &Writer<'_>, temporary: &Path) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     let after = disk.contents();
     for name in *made {
-        assert!(after.get(*name).is_some_and(|bytes| bytes != b"old"), "{arguments:?}: {name} is not there, or old");
+        assert!(after.get(*name).is_some_and(|bytes| bytes != b"old"), "{arguments:?}: {name} is missing or old");
     }
     if let Some(bundle) = made.iter().find(|name| **name == "bundle") {
         let bundle = disk.0.join(bundle);

@@ -1,6 +1,6 @@
-//! The whole way at the released sizes: a 724 MB checkpoint, a scan of 256 x 256 x 154 voxels, a mask on its grid.
+//! A segmentation at the released sizes: a 724 MB checkpoint, a scan of 256 x 256 x 154 voxels, a mask on its grid.
 //!
-//! The weights are a formula, so the mask means nothing; what is shown is that sizes, windows and geometry hold.
+//! The weights come from a formula, so the mask has no meaning. The test checks sizes, windows and geometry.
 
 #![allow(clippy::print_stderr, reason = "the times are half of what it is run for")]
 
@@ -15,7 +15,7 @@ use segvol_tests::{bundle, models};
 
 const SHAPE_XYZ: [usize; 3] = [256, 256, 154];
 
-/// A body of soft tissue with some noise in a field of air, stored left-posterior-superior.
+/// A body of soft tissue with noise, surrounded by air, stored left-posterior-superior.
 fn scan() -> Volume {
     let [x, y, z] = SHAPE_XYZ;
     let voxels = (0..x * y * z).zip(uniform01("scan")).map(|(index, noise)| {
@@ -61,7 +61,7 @@ fn a_full_size_model_segments_a_full_size_scan() {
 
     let statistics = study.statistics();
     let lattice = found.iter().map(|found| found.windows().total).max().unwrap_or(0);
-    assert!(lattice >= 9, "random weights mark voxels everywhere, so every slab of the scan is looked at: {lattice}");
+    assert!(lattice >= 9, "random weights mark voxels everywhere, so every part of the scan has windows: {lattice}");
     assert!(statistics.windows_encoded <= 1 + lattice, "{statistics:?} for a lattice of {lattice}");
     for found in &found {
         assert!(found.logits().expect("memory").iter().all(|logit| logit.is_finite()), "{}", found.name());
@@ -73,7 +73,7 @@ fn a_full_size_model_segments_a_full_size_scan() {
     assert_eq!(report.objects.len(), 2);
     assert!(report.objects[0].voxels.zoom_in > 0, "random weights mark about half of the voxels");
 
-    // The same once more costs no window.
+    // The same prompts again encode no further window.
     study.segment(&prompts[0]).expect("segmented");
     assert_eq!(study.statistics().windows_encoded, statistics.windows_encoded);
 }

@@ -1,7 +1,7 @@
-//! Files from anywhere: no reader panics, breaks a promise, or takes more memory than the file's size allows.
+//! Untrusted files: no reader panics, breaks a property, or uses more memory than allowed for the size of the file.
 //!
-//! Runs every target on the inputs that `fuzz/` keeps (files with names in `corpus/`, and the archives of `reached/`) and on
-//! seeded mutations of them. libFuzzer itself is run by `scripts/fuzz`.
+//! Runs every fuzz target on the inputs in `fuzz/` (the named files in `corpus/` and the archives in `reached/`) and on
+//! seeded mutations of them. `scripts/fuzz` runs libFuzzer itself.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,11 +18,11 @@ use sha1::{Digest as _, Sha1};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Mutations of a target's inputs in every run, and in the long one.
+/// The number of mutations of a target's inputs in a normal run, and in the long run.
 const MUTATIONS: usize = 300;
 const MANY_MUTATIONS: usize = 20_000;
 
-/// One input: where it is kept, for messages, and its bytes.
+/// One input: its path, for messages, and its bytes.
 type Input = (String, Vec<u8>);
 
 /// A folder inside `fuzz/`.
@@ -37,9 +37,9 @@ fn names(folder: &Path) -> BTreeSet<String> {
     entries.map(|entry| name(entry).expect("UTF-8")).collect()
 }
 
-/// Everything kept for a target: its named files, then its archive.
+/// All inputs of a target: its named files, then its archive.
 ///
-/// A loose file that is named by a hash is refused: it belongs in the archive.
+/// A file that is named by a hash is an error: it belongs in the archive.
 fn inputs(target: &Target) -> Result<Vec<Input>, String> {
     let folder = fuzz("corpus").join(target.name);
     let mut inputs = Vec::new();
@@ -68,7 +68,7 @@ fn is_hash(name: &str) -> bool {
 
 /// The inputs of an archive: at least one, each named by the SHA-1 of its bytes, in the order of their names.
 fn unpack(packed: &[u8]) -> Result<Vec<Input>, String> {
-    // All of it first: gzip's checksum is at the end, and the archive's own end comes before that.
+    // The whole stream is unpacked first: gzip's checksum is at its end, after the end of the archive.
     let mut archive = Vec::new();
     MultiGzDecoder::new(packed).read_to_end(&mut archive).map_err(|error| format!("not whole gzip: {error}"))?;
     let mut inputs: Vec<Input> = Vec::new();
@@ -89,7 +89,7 @@ fn unpack(packed: &[u8]) -> Result<Vec<Input>, String> {
     if inputs.is_empty() { Err("no inputs".to_owned()) } else { Ok(inputs) }
 }
 
-/// Marsaglia's xorshift: the same numbers everywhere.
+/// Marsaglia's xorshift generator: the same sequence on every machine.
 struct Random(u64);
 
 impl Random {
@@ -101,7 +101,7 @@ impl Random {
     }
 }
 
-/// A file with a few bits, bytes, or stretches changed.
+/// A copy of a file with a few changed bits, bytes or ranges.
 fn mutated(random: &mut Random, files: &[Input]) -> Vec<u8> {
     const TELLING: [&[u8]; 9] =
         [b"\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\xc0\x7f", b"[", b"{", b"\"", b"1e999", b"-1"];
@@ -134,7 +134,7 @@ fn mutated(random: &mut Random, files: &[Input]) -> Vec<u8> {
     bytes
 }
 
-/// Runs a target; where that fails, the file is kept for `fuzz/corpus`.
+/// Runs a target. If it fails, the file is kept, so that it can be added to `fuzz/corpus`.
 fn run(target: &Target, bytes: &[u8], what: &str) -> usize {
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
@@ -155,7 +155,8 @@ fn run(target: &Target, bytes: &[u8], what: &str) -> usize {
     taken
 }
 
-/// Lets one test run at a time: temporary files, the panic hook and the count of memory belong to the whole process.
+/// Lets only one test run at a time, because temporary files, the panic hook and the memory count belong to the
+/// process.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -165,7 +166,7 @@ fn turn() -> MutexGuard<'static, ()> {
 fn run_all(mutations: usize) {
     let _turn = turn();
     let kept: Vec<_> = TARGETS.iter().map(|target| (target, inputs(target))).collect();
-    // Readers from other crates may panic inside a fence, which reports that as an error.
+    // Readers of other crates may panic where the panic is caught and reported as an error.
     std::panic::set_hook(Box::new(|_| ()));
     let mut failures = Vec::new();
     for (target, files) in kept {

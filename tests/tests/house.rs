@@ -1,5 +1,5 @@
-//! The rules of ARCHITECTURE.md that no compiler checks: who may import what, where `ort` and `unsafe` may stand, and how
-//! large files and crates may become.
+//! The rules of ARCHITECTURE.md that the compiler does not check: the imports between crates and files, the places for
+//! `ort` and `unsafe`, and the sizes of files and crates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,14 +8,14 @@ use std::process::Command;
 
 use segvol_tests::imports;
 
-/// Lines of a production file.
+/// The maximum number of lines of a production file.
 const MAX_FILE: usize = 500;
-/// Lines of a crate, its unit tests included.
+/// The maximum number of lines of a crate, including its unit tests.
 const MAX_CRATE: usize = 8_500;
-/// Files under version control.
+/// The maximum number of files under version control.
 const MAX_TRACKED: usize = 600;
 
-/// Every crate that is shipped, with the toolkit's crates that it may use.
+/// All crates that are shipped, with the crates of this workspace that they may use.
 const CRATES: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("onnx", &["base"]),
@@ -65,12 +65,12 @@ fn is_test_code(file: &str) -> bool {
     file.ends_with("/tests.rs") || file.contains("/tests/")
 }
 
-/// Code without comments, roughly: what follows `//` on a line is left out.
+/// The code without comments, approximately: everything after `//` on a line is removed.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(|line| line.split("//").next().unwrap_or_default())
 }
 
-/// Whether a word stands in a line of code, not as a part of another word.
+/// Whether a line of code contains a word that is not part of another word.
 fn has_word(line: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -189,7 +189,7 @@ fn files_and_crates_stay_small() {
 fn few_files_are_tracked() {
     let root = root();
     if !root.join(".git").exists() {
-        // An archive of the sources: nothing is tracked.
+        // In an archive of the sources, no file is tracked.
         return;
     }
     let output = Command::new("git").arg("-C").arg(&root).arg("ls-files").output().expect("git runs");

@@ -1,4 +1,4 @@
-//! Much at once, much in a row, and much in one scan: the same masks, and memory that is bounded.
+//! Load: many calls in parallel, many in sequence, and large scans give the same masks and use bounded memory.
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stderr, reason = "the memory taken is what docs/reliability.md quotes")]
 
@@ -20,20 +20,20 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
     Model::open(&bundle, &Options::default().provider(Provider::Cpu)).expect("a bundle")
 });
 
-/// Memory is the process's: one test at a time.
+/// Lets only one test run at a time, because memory is measured for the whole process.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A line of `/proc/self/status`, in bytes.
+/// A value of `/proc/self/status`, in bytes.
 fn status(field: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("read");
     let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a line");
     line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
 }
 
-/// What `work` gives, and how far memory rises above what was held before.
+/// The result of `work`, and the increase of peak memory over the memory before, in bytes.
 fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
     fs::write("/proc/self/clear_refs", "5").expect("the peak is forgotten");
     let before = status("VmRSS");
@@ -43,7 +43,7 @@ fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
 
 const SCANS: [&str; 4] = ["awkward_sizes", "lps_int16", "ras_scaled_odd", "sheared_slp"];
 
-/// Bytes of embeddings that a study here keeps.
+/// The size of the embedding cache of a study, in bytes.
 const CACHE: usize = 8 << 20;
 
 fn study(name: &str) -> Study {
@@ -80,16 +80,16 @@ fn eight_studies_side_by_side_give_what_they_give_alone() {
         })
     });
     for ((name, alone), together) in names.iter().zip(&alone).zip(&together) {
-        assert!(alone == together, "{name}: other logits in company");
+        assert!(alone == together, "{name}: other logits when run in parallel");
     }
     let voxels: usize = names.iter().map(|name| study(name).grid().voxels()).sum();
-    // What ONNX Runtime takes for callers in turn comes to what the scans take.
+    // The last term is for ONNX Runtime, which serves the callers one after the other.
     let allowed = BYTES_PER_VOXEL * voxels + 8 * CACHE + (16 << 20);
     eprintln!("eight studies of {voxels} voxels: {taken} bytes of {allowed}");
     assert!(taken <= allowed, "{taken} bytes for eight studies of {voxels} voxels, allowed {allowed}");
 }
 
-/// From the file to the mask's file, again and again.
+/// Many segmentations in sequence, each from a file to the file of its mask.
 fn in_a_row(rounds: usize) {
     let _turn = turn();
     let folder = segvol_tests::folder!();
@@ -99,7 +99,7 @@ fn in_a_row(rounds: usize) {
         let found = study.segment(&prompts(&study)[index % 3]).expect("segmented");
         study.label_map(&[found]).expect("memory").save(&mask).expect("saved");
     };
-    // Allocators and ONNX Runtime's arenas take what they need.
+    // The first runs let the allocators and ONNX Runtime's arenas grow to their final size.
     let settled = rounds / 4;
     (0..settled).for_each(round);
     let before = status("VmRSS");
@@ -120,7 +120,7 @@ fn five_hundred_segmentations_in_a_row_hold_no_memory() {
     in_a_row(500);
 }
 
-/// What a scan may take for each of its voxels, beside the embeddings that are kept and what the model takes.
+/// The memory that a scan may use per voxel, in bytes, in addition to cached embeddings and the model's own memory.
 const BYTES_PER_VOXEL: usize = 24;
 
 fn many_slices(slices: usize, zoom_in: bool) {
@@ -133,7 +133,7 @@ fn many_slices(slices: usize, zoom_in: bool) {
         (if i * i + j * j < 1900.0 { 40.0 } else { -1000.0 } + 60.0 * noise) as f32
     });
     let options = StudyOptions::default().cache_bytes(CACHE).zoom_in(zoom_in);
-    MODEL.stages().encode_text(&["liver"]).expect("encoded"); // The model is open.
+    MODEL.stages().encode_text(&["liver"]).expect("encoded"); // Opens the model before memory is measured.
     let (mask, taken) = measured(|| {
         let volume = Volume::new(shape, values.collect(), Affine::from_spacing([0.8, 0.8, 0.6])).expect("a volume");
         let study = MODEL.study_with(volume, &options).expect("a study");

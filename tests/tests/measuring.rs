@@ -1,4 +1,4 @@
-//! `segvol verify` and `segvol bench`, as a user runs them.
+//! The commands `segvol verify` and `segvol bench`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +33,7 @@ fn verify(subject: &Path) -> Command {
     command
 }
 
-/// A copy of the tiny bundle with one weight of a stage's graph moved by three thousandths of its size.
+/// A copy of the tiny bundle with one weight of a stage's graph changed by 0.3 %.
 fn perturbed(dir: &Path, stage: Stage, weight: &str) -> PathBuf {
     bundle::edited(&TINY, dir, stage, |graph| {
         let tensor = bundle::initializer(graph, weight);
@@ -66,7 +66,7 @@ fn a_bundle_equals_itself_and_the_released_code() {
     );
 }
 
-/// A near miss for every stage: one weight that is three thousandths off fails its stage, and no other.
+/// A near miss for every stage: changing one weight by 0.3 % makes its stage fail, and no other stage.
 #[test]
 fn a_perturbed_weight_fails_and_its_stage_is_named() {
     let dir = segvol_tests::folder!();
@@ -152,8 +152,8 @@ fn rows_are_printed_in_every_format() {
 
 #[test]
 fn wrong_numbers_and_missing_providers_are_rows_and_exit_codes() {
-    // A bundle whose fused graph, which the CPU provider takes, is right has no wrong row; a missing provider is told
-    // beside the rows that could be measured.
+    // The fused graph, which the CPU provider uses, is correct, so no row is wrong. A provider that is not available is
+    // reported beside the measured rows.
     let stage = ["--stage", "image-encoder", "--runs", "1", "--warm-up", "0"];
     let assert = bench(&stage).args(["--provider", "cpu,tensorrt"]).assert();
     refused(&assert, PROVIDER, &["tensorrt"]);
@@ -238,7 +238,8 @@ fn a_job_s_shares_make_up_its_time() {
     for index in 0..2 {
         let sum: f64 = shares.iter().map(|share| share["samples_ms"][index].as_f64().expect("a number")).sum();
         let total = run["total_ms"][index].as_f64().expect("a number");
-        // Windows are cut and stitched while others are encoded, so shares may be more than the whole, never less.
+        // Windows are cut and stitched while others are encoded, so the sum of the parts can be more than the whole,
+        // but not less.
         assert!(sum >= 0.98 * total, "{sum} of {total}: {run:#}");
         assert!(shares.iter().all(|share| share["samples_ms"][index].as_f64() <= Some(total)), "{run:#}");
     }

@@ -1,5 +1,5 @@
-//! Too little memory: where address space is limited, at whatever height, a command gives its result or an error that says
-//! what there was no room for. It does not abort, where the allocation is ours.
+//! Too little memory: with any limit on the address space, a command either gives its result or an error that says what
+//! there is not enough memory for. An allocation of this project never aborts the process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stderr, reason = "how often each height ended how, for docs/reliability.md")]
 
@@ -34,14 +34,14 @@ fn header(shape_xyz: [usize; 3]) -> Header {
 #[test]
 fn a_scan_without_room_is_named_with_the_bytes_that_it_takes() {
     let home = segvol_tests::folder!();
-    // Files full of holes, which lie nowhere.
+    // Sparse files, which need no disk space.
     let path = home.path().join("large.nii");
     let mask = home.path().join("mask.nii");
     let arguments = ["segment", "-i", text(&path), "-m", text(&BUNDLE), "--text", "liver", "-o", text(&mask)];
     for (shape, limit, parts) in [
-        // As it is read.
+        // Not enough memory to read the scan.
         ([1000, 1000, 1000], "-v 3000000", ["large.nii", "4000000000 bytes needed"]),
-        // Room for it as it is read, and none for a second copy.
+        // Enough memory to read the scan, but not for a second copy.
         ([1000, 1000, 300], "-v 2200000", ["the oriented scan", "1200000000 bytes needed"]),
     ] {
         let mut file = File::create(&path).expect("a file");
@@ -55,10 +55,10 @@ fn a_scan_without_room_is_named_with_the_bytes_that_it_takes() {
     }
 }
 
-/// Voxels of the sweeps' scan: what grows with it is several times what everything else takes.
+/// The number of voxels of the scan. The memory that grows with it is several times the rest.
 const SHAPE: [usize; 3] = [256, 256, 160];
 
-/// A body with noise, and a box in it as its truth.
+/// A scan of a body with noise, and a box in it as the true mask.
 fn write_scan(home: &Path) -> [PathBuf; 2] {
     let [scan, truth] = ["scan.nii", "truth.nii"].map(|name| home.join(name));
     let [ni, nj, nk] = SHAPE;
@@ -79,7 +79,7 @@ fn write_scan(home: &Path) -> [PathBuf; 2] {
     [scan, truth]
 }
 
-/// Runs a command at many heights of `ulimit -v`; `whole` looks at the result where there is one.
+/// Runs a command with many limits of `ulimit -v`. `whole` checks the result if the command succeeds.
 fn sweep(arguments: &[&str], home: &Path, whole: impl Fn() -> bool) {
     let temporary = home.join("tmp");
     fs::create_dir(&temporary).expect("a folder");
@@ -92,7 +92,7 @@ fn sweep(arguments: &[&str], home: &Path, whole: impl Fn() -> bool) {
         let limit = format!("-v {kib}");
         let height = kib;
         kib += kib / HEIGHTS_PER_DOUBLING;
-        // As much as the dynamic loader needs is not ours.
+        // The dynamic loader fails first; that is not this project's error.
         if !limited(&limit, &segvol(&["--version"], &temporary)).status.success() {
             continue;
         }
@@ -105,13 +105,15 @@ fn sweep(arguments: &[&str], home: &Path, whole: impl Fn() -> bool) {
                 assert!(whole(), "{height} KiB: no result");
                 done += 1;
             }
-            // Where ONNX Runtime's library, or a session's threads, find no room, the provider cannot be had.
+            // 4: if there is not enough memory for ONNX Runtime's library or the threads of a session, the provider is
+            // not available.
             Some(code @ (1 | 4)) => {
                 let line = message.lines().find(|line| line.contains("error") || line.starts_with("case"));
                 let line = line.unwrap_or_else(|| panic!("{height} KiB: code {code} and no error: {message}"));
                 *refused.entry(line.chars().take(110).collect::<String>()).or_insert(0) += 1;
             }
-            // ONNX Runtime's own threads end the process where they find no room; C++ says so, or the dynamic loader.
+            // ONNX Runtime's own threads end the process if there is not enough memory. The message is from C++ or the
+            // dynamic loader.
             _ if theirs_say.iter().any(|&words| message.contains(words)) => theirs += 1,
             other => panic!("{height} KiB: {other:?}, {:?}: {message}", found.status),
         }
@@ -132,7 +134,7 @@ fn remove(path: &Path) {
     if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("removed");
 }
 
-/// Heights of a sweep between a limit and its double.
+/// The number of limits in a sweep between a limit and its double.
 const HEIGHTS_PER_DOUBLING: u64 = 12;
 
 #[test]
@@ -177,7 +179,7 @@ fn eval_gives_scores_or_a_named_error_at_every_height() {
     sweep(&arguments, home.path(), || rows.is_file());
 }
 
-/// Three precisions of a model whose tensors are as large as the room that is left beside them.
+/// Converts a model to three precisions. Its tensors are about as large as the memory that is left.
 #[test]
 fn convert_gives_a_bundle_or_a_named_error_at_every_height() {
     let home = segvol_tests::folder!();

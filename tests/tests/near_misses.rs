@@ -1,7 +1,7 @@
-//! The tolerances tell right from nearly right: each wrong function below must fail the test that the right one passes.
+//! Near misses: similar but wrong functions that the tolerances must reject. The correct function passes the same test.
 //!
-//! A near miss is the converted graph with one thing changed, or the right step with one wrong choice. Measured errors
-//! stand beside them; the right ones are below 5e-6.
+//! A near miss is the converted graph with one change, or a correct step with one wrong choice. Its measured errors are
+//! in the comment; the errors of the correct functions are below 5e-6.
 
 use std::collections::BTreeMap;
 use std::f32::consts::{PI, SQRT_2, TAU};
@@ -22,7 +22,7 @@ fn tiny_goldens() -> Goldens {
     Goldens::load("tiny/stages.safetensors.gz")
 }
 
-/// The stage errors of the tiny model with one of its graphs edited.
+/// The stage errors of the tiny model after `edit` changes one of its graphs.
 fn errors_with(stage: Stage, edit: impl FnOnce(&mut GraphProto)) -> BTreeMap<String, f64> {
     let folder = segvol_tests::folder!();
     let whole = bundle::seeded(&folder.path().join("whole"), &models::tiny(), &BTreeMap::new());
@@ -38,7 +38,7 @@ fn assert_rejected(errors: &BTreeMap<String, f64>, output: &str, tolerance: f64)
 
 #[test]
 fn goldens_tell_layer_norm_epsilon_1e_5_from_1e_6() {
-    // 9.2e-6 and 4.3e-3.
+    // The errors are 9.2e-6 and 4.3e-3.
     for (stage, output, tolerance) in
         [(Stage::ImageEncoder, "image_embedding", IMAGE_EMBEDDING), (Stage::TextEncoder, "text_embedding", STAGE)]
     {
@@ -49,8 +49,8 @@ fn goldens_tell_layer_norm_epsilon_1e_5_from_1e_6() {
     }
 }
 
-/// In the mask decoder an epsilon of 1e-6 moves the logits by 1.9e-5, and by 8.7e-6 in the joint norm of the
-/// upscaled image: too little to tell by numbers, so the graph is looked at.
+/// In the mask decoder, an epsilon of 1e-6 changes the logits by 1.9e-5, and by 8.7e-6 in the joint norm of the
+/// upscaled image. That is too little for the tolerances to detect, so this checks the epsilons in the graph.
 #[test]
 fn every_layer_norm_of_the_mask_decoder_has_epsilon_1e_5() {
     let folder = segvol_tests::folder!();
@@ -75,13 +75,14 @@ fn every_layer_norm_of_the_mask_decoder_has_epsilon_1e_5() {
 
 #[test]
 fn goldens_tell_erf_gelu_from_tanh_gelu() {
-    // 1.2e-4 and 3.6e-4.
+    // The errors are 1.2e-4 and 3.6e-4.
     for (stage, scope, output, tolerance) in [
         (Stage::ImageEncoder, "image_encoder", "image_embedding", IMAGE_EMBEDDING),
         (Stage::MaskDecoder, "mask_decoder.output_upscaling", "low_res_logits", STAGE),
     ] {
         let errors = errors_with(stage, |graph| {
-            // Erf gets y = x / sqrt 2; tanh-GELU has tanh(sqrt(2 / pi) (x + 0.044715 x^3)) in its place.
+            // The input of Erf is y = x / sqrt 2. tanh-GELU has tanh(sqrt(2 / pi) (x + 0.044715 x^3)) instead of
+            // Erf(y).
             let replaced = replace_nodes(graph, "Erf", scope, |chain| {
                 let y = chain.at();
                 chain.then("Mul", Some(&y)).with("Mul", 2.0 * 0.044_715).with("Add", 1.0);
@@ -93,11 +94,11 @@ fn goldens_tell_erf_gelu_from_tanh_gelu() {
     }
 }
 
-/// 1.4e-2.
+/// The error is 1.4e-2.
 #[test]
 fn goldens_tell_quick_gelu_from_erf_gelu() {
     let errors = errors_with(Stage::TextEncoder, |graph| {
-        // Sigmoid gets 1.702 x; erf-GELU has (1 + erf(x / sqrt 2)) / 2 in its place.
+        // The input of Sigmoid is 1.702 x. erf-GELU has (1 + erf(x / sqrt 2)) / 2 instead of the sigmoid.
         let replaced = replace_nodes(graph, "Sigmoid", "text_encoder", |chain| {
             chain.with("Mul", 1.0 / (1.702 * SQRT_2)).then("Erf", None).with("Add", 1.0).with("Mul", 0.5);
         });
@@ -106,7 +107,7 @@ fn goldens_tell_quick_gelu_from_erf_gelu() {
     assert_rejected(&errors, "text_embedding", STAGE);
 }
 
-/// The released code divides depth by height and height by depth: 1.2 and more.
+/// The released code divides depth by height and height by depth. Without that, the errors are at least 1.2.
 #[test]
 fn goldens_tell_the_swapped_axes_of_points() {
     let [d, h, w] = models::tiny().window_dhw.map(|n| n as f32);
@@ -118,7 +119,8 @@ fn goldens_tell_the_swapped_axes_of_points() {
     }
 }
 
-/// The dense position code of the tiny model, `[N, C]`; `swapped` as released.
+/// The dense position encoding of the tiny model, `[N, C]`. With `swapped`, depth and height are swapped like in the
+/// released code.
 fn dense_code(swapped: bool) -> Vec<f32> {
     let model = models::tiny();
     let half = model.channels / 2;
@@ -136,10 +138,10 @@ fn dense_code(swapped: bool) -> Vec<f32> {
     code
 }
 
-/// 7.9e-4.
+/// The error is 7.9e-4.
 #[test]
 fn goldens_tell_the_swapped_axes_of_the_dense_code() {
-    // The golden is [C, D, H, W], the code [D H W, C].
+    // The golden has shape [C, D, H, W], the encoding [D H W, C].
     let golden = tiny_goldens().values("dense_pe");
     let tokens = models::tiny().image_tokens();
     let golden: Vec<f32> = (0..tokens).flat_map(|token| golden.iter().skip(token).step_by(tokens).copied()).collect();
@@ -160,7 +162,8 @@ fn goldens_tell_the_swapped_axes_of_the_dense_code() {
     }
 }
 
-/// The first block's self-attention replaces the tokens: 0.6.
+/// The self-attention of the first block replaces the tokens instead of adding to them. With addition, the error is
+/// 0.6.
 #[test]
 fn goldens_tell_the_missing_residual() {
     let errors = errors_with(Stage::MaskDecoder, |graph| {
@@ -184,7 +187,7 @@ fn goldens_tell_the_missing_residual() {
     assert_rejected(&errors, "low_res_logits", STAGE);
 }
 
-/// What the prompt encoder is given, with one wrong choice each: 0.8, 0.5, 8.3e-3.
+/// The inputs of the prompt encoder, with one wrong choice each. The errors are 0.8, 0.5 and 8.3e-3.
 #[test]
 fn goldens_tell_prompts_from_prompts_that_are_slightly_off() {
     let folder = segvol_tests::folder!();
@@ -205,14 +208,14 @@ fn goldens_tell_prompts_from_prompts_that_are_slightly_off() {
     }
     assert_rejected(&stage_errors_with(&model, &goldens, &corner_of_voxel), "points.low_res_logits", STAGE);
 
-    // The padding that is appended even where the points hold one already.
+    // The padding point, which is appended even if the points already have one.
     let mut padded_once = right();
     let before = padded_once.points.len();
     padded_once.points.retain(|(_, label)| *label != PromptLabel::NotAPoint);
     assert_eq!(padded_once.points.len() + 1, before, "the goldens have one such point");
     assert_rejected(&stage_errors_with(&model, &goldens, &padded_once), "points.low_res_logits", STAGE);
 
-    // Text that is a token alone, without its product with the upscaled image.
+    // Text only as a token, without its product with the upscaled image.
     let window = seeded::window(models::tiny().window_dhw);
     let window = ArrayView3::from_shape(models::tiny().window_dhw, &window).expect("a window");
     let image = model.stages().encode_image(window).expect("image encoder");
@@ -228,7 +231,7 @@ fn goldens_tell_prompts_from_prompts_that_are_slightly_off() {
     }
 }
 
-/// `align_corners=True`: the corners of both grids on each other.
+/// Interpolation with `align_corners=True`: the corners of both grids coincide.
 fn trilinear_with_aligned_corners(input: ArrayView3<'_, f32>, shape: [usize; 3]) -> Vec<f32> {
     let mut out = input.to_owned();
     for (axis, &size) in shape.iter().enumerate() {
@@ -277,8 +280,8 @@ fn goldens_tell_nearest_exact_from_nearest() {
     }
 }
 
-/// torch takes source index 3, 23, 31 here, where `floor(i * in / out)` in whole numbers is one more. No recorded
-/// mask depends on it: the numbers themselves are the golden.
+/// torch uses the source indices 3, 23 and 31 here; `floor(i * in / out)` in integers gives one more. No recorded mask
+/// depends on it, so the indices themselves are the golden.
 #[test]
 fn nearest_is_computed_in_float32_as_torch_does() {
     for (n_in, n_out, at) in [(8, 82, 41), (48, 74, 37), (64, 94, 47)] {
@@ -289,7 +292,7 @@ fn nearest_is_computed_in_float32_as_torch_does() {
     }
 }
 
-/// What may be got wrong in normalising intensities.
+/// Possible mistakes in the normalisation of intensities.
 #[derive(Clone, Copy, PartialEq)]
 enum Normalise {
     AsReleased,
@@ -299,7 +302,7 @@ enum Normalise {
     PercentilesOneAndNinetyNine,
 }
 
-/// Written from the description alone, in float64: an oracle beside the runtime's own.
+/// An independent implementation in float64, written only from the description.
 fn normalise(voxels: &[f32], how: Normalise) -> Vec<f32> {
     let mean = voxels.iter().map(|&v| f64::from(v)).sum::<f64>() / voxels.len() as f64;
     let threshold = if how == Normalise::ForegroundAboveZero { 0.0 } else { mean };
@@ -315,9 +318,10 @@ fn normalise(voxels: &[f32], how: Normalise) -> Vec<f32> {
         if how == Normalise::PercentilesOfNeighbours { foreground[low] } else { foreground[low] * (1.0 - t) + high * t }
     };
     let low = if how == Normalise::PercentilesOneAndNinetyNine { 1.0 } else { 0.05 };
-    // NumPy's percentiles of float32 are float32, which shows where the foreground is narrow and far from 0.
+    // NumPy's percentiles of float32 values are float32. This matters if the foreground's range is narrow and far from
+    // 0.
     let (low, high) = (f64::from(percentile(low) as f32), f64::from(percentile(100.0 - low) as f32));
-    // What follows is linear, so the final min-max scaling undoes the mean and the deviation.
+    // All later steps are linear, so the final min-max scaling cancels the mean and the standard deviation.
     let clipped: Vec<f64> = voxels.iter().map(|&v| f64::from(v).clamp(low, high)).collect();
     let least = clipped.iter().copied().fold(f64::INFINITY, f64::min);
     let most = clipped.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -335,7 +339,8 @@ fn goldens_tell_how_intensities_are_normalised() {
         let goldens = Goldens::load(&format!("tiny/volumes/{name}.safetensors.gz"));
         let (shape, expected) = goldens.floats("ras.image");
         let crop = volume_record(name).ras;
-        // These are no smaller than the window along any cropped axis' start: padding comes off again.
+        // The goldens' crop is in the padded volume, and has no padding at its start. This volume is not padded, so the
+        // padding is subtracted.
         let axes = AxisMap::new(volume.grid(), Orientation::Ras);
         let padding: [usize; 3] =
             std::array::from_fn(|axis| models::tiny().window_dhw[axis].saturating_sub(axes.shape_dhw()[axis]) / 2);
@@ -363,10 +368,10 @@ fn goldens_tell_how_intensities_are_normalised() {
         }
     }
     let wrong: Vec<usize> = rejected.keys().copied().collect();
-    assert_eq!(wrong, [1, 2, 3, 4], "each of the wrong ways is rejected by some volume");
+    assert_eq!(wrong, [1, 2, 3, 4], "each mistake is rejected by at least one volume");
 }
 
-/// The released code's prompts in windows, windows and axes, with one thing changed each.
+/// The released code's prompts in windows, its windows and its axes, with one change each.
 #[test]
 fn goldens_tell_the_released_pipeline_from_a_cleaner_one() {
     let record = volume_record("smaller_than_window");
@@ -387,7 +392,7 @@ fn goldens_tell_the_released_pipeline_from_a_cleaner_one() {
     let (min, max) = ([1.0, 8.0, 14.0], [5.0, 36.0, 44.0]);
     let spleen = Prompt::text("spleen").bounding_box([0.0, 4.0, 30.0], [6.0, 30.0, 60.0]).space(Space::Window);
 
-    // (What is changed, volume, settings, prompt, golden, whether it must pass.)
+    // The change, the volume, the settings, the prompt, the golden, and whether the test must pass.
     let small = "smaller_than_window";
     let cases: [(&str, &str, StudyOptions, Prompt, &str, bool); 7] = [
         ("nothing", small, released.clone(), boxed(min, max), "plain.ras.box.logits", true),

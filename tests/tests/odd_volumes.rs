@@ -1,4 +1,4 @@
-//! Scans that are unlike a CT: for each, a result, a warning that says so, or an error that names what is wrong.
+//! Unusual scans. Each one gives a result, a result with a warning, or an error that says what is wrong.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
 
 const SHAPE: [usize; 3] = [40, 30, 20];
 
-/// A ball of tissue in air, with some noise.
+/// A ball of tissue in air, with noise.
 fn ball([x, y, z]: [usize; 3]) -> Vec<f32> {
     let at = |n: usize, size: usize| (n as f64 + 0.5) / size as f64 * 2.0 - 1.0;
     let voxel = |index: usize| {
@@ -35,7 +35,7 @@ fn volume(shape: [usize; 3], voxels: Vec<f32>) -> Volume {
     Volume::new(shape, voxels, Affine::from_spacing([0.8, 0.8, 2.5])).expect("a volume")
 }
 
-/// What the study warns of, and the mask by name, which lies on the volume's grid.
+/// The warnings of the study, and the mask of a text prompt, which must be on the volume's grid.
 fn segmented(volume: Volume) -> Result<(Vec<String>, Mask), Error> {
     let shape = volume.shape_xyz();
     let study = MODEL.study(volume)?;
@@ -50,7 +50,7 @@ fn error(volume: Volume) -> Error {
     segmented(volume).expect_err("no mask")
 }
 
-/// A file with this header's changes.
+/// A file with a header that `change` modifies.
 fn file(folder: &Path, voxels: &[i16], change: impl FnOnce(&mut Header)) -> PathBuf {
     let mut header = volume(SHAPE, ball(SHAPE)).grid().nifti_header().into_owned();
     (header.datatype, header.bitpix) = (Datatype::I16, 16);
@@ -108,7 +108,7 @@ fn voxels_that_are_no_numbers_are_named() {
     }
 }
 
-/// Magnetic resonance: no air at -1000. The model was trained on CT; that is all that can be said.
+/// Magnetic resonance: no air at -1000. The model was trained on CT, so there is only a warning.
 #[test]
 fn intensities_of_magnetic_resonance_have_a_mask_and_a_warning() {
     let voxels = ball(SHAPE).into_iter().map(|voxel| (voxel + 1000.0) * 1.7).collect();
@@ -116,7 +116,7 @@ fn intensities_of_magnetic_resonance_have_a_mask_and_a_warning() {
     assert_warns(&warnings, "do not look like Hounsfield units");
 }
 
-/// Metal and padding values: the percentiles of the foreground bound what they do.
+/// Metal and padding values. The percentiles of the foreground limit their effect.
 #[test]
 fn the_extremes_of_int16_have_a_mask() {
     let folder = folder!();
@@ -128,7 +128,7 @@ fn the_extremes_of_int16_have_a_mask() {
     let (_, mask) = segmented(found).expect("segmented");
     assert!(mask.count(1) > 0);
 
-    // Nothing but the two.
+    // Only these two values.
     let voxels: Vec<i16> = ball(SHAPE).iter().map(|&voxel| if voxel > 0.0 { i16::MAX } else { i16::MIN }).collect();
     let only = Volume::open(file(folder.path(), &voxels, |_| ())).expect("a scan");
     let found = error(only);
@@ -144,7 +144,7 @@ fn lengths_in_metres_are_converted_or_warned_of() {
             *row = row.map(|value| value / 1000.0);
         }
     };
-    // Said in the header.
+    // The header says that lengths are in metres.
     let path = file(folder.path(), &voxels, |header| {
         in_metres(header);
         header.xyzt_units = 1;
@@ -154,7 +154,7 @@ fn lengths_in_metres_are_converted_or_warned_of() {
     let spacing = said.grid().spacing_mm();
     assert!((0..3).all(|axis| (spacing[axis] - [0.8, 0.8, 2.5][axis]).abs() < 1e-6), "{spacing:?}");
 
-    // Not said: taken as it stands, and warned of.
+    // The header does not say so: lengths are taken as millimetres, with a warning.
     let silent = Volume::open(file(folder.path(), &voxels, in_metres)).expect("a scan");
     assert_warns(silent.warnings(), "spacing");
     let (warnings, _) = segmented(silent).expect("segmented");
@@ -176,7 +176,7 @@ fn spacings_of_zero_or_less_are_replaced_with_a_warning_or_refused() {
         let (warnings, _) = segmented(found).expect("segmented");
         assert_warns(&warnings, "pixdim[3]");
     }
-    // A direction without length is none.
+    // A row of zeros in the affine: the axes are not independent.
     let path = file(folder.path(), &voxels, |header| header.srow[2] = [0.0; 4]);
     let found = Volume::open(path).expect_err("no third axis");
     assert!(matches!(found, VolumeError::File { .. }) && found.to_string().contains("srow"), "{found}");

@@ -1,4 +1,4 @@
-//! One patient gives one mask, however the file stores the axes.
+//! A patient has the same mask in whatever order the file stores the axes.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,21 @@ use segvol_tests::{bundle, models};
 
 const PERMUTATIONS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
-/// A way to store a volume: file axis `a` is the original's axis `permutation[a]`, backwards where bit `a` is set.
+/// An order in which a file can store a volume: file axis `a` is axis `permutation[a]` of the original, reversed if bit
+/// `a` of `backwards` is set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Order {
     permutation: [usize; 3],
     backwards: u8,
 }
 
-/// All 48.
+/// All 48 orders.
 fn orders() -> impl Iterator<Item = Order> {
     PERMUTATIONS.into_iter().flat_map(|permutation| (0..8).map(move |backwards| Order { permutation, backwards }))
 }
 
 impl Order {
-    /// The original's voxel that the stored volume has at `ijk`; `shape` is the original's.
+    /// The voxel of the original that the stored volume has at `ijk`. `shape` is the shape of the original.
     fn original(self, shape: [usize; 3], ijk: [usize; 3]) -> [usize; 3] {
         let mut voxel = [0; 3];
         for (file_axis, axis) in self.permutation.into_iter().enumerate() {
@@ -32,7 +33,7 @@ impl Order {
         voxel
     }
 
-    /// The original's place in its file order of every voxel of the stored volume, in file order.
+    /// For every voxel of the stored volume, in file order: the index of that voxel in the original's file order.
     fn places(self, shape: [usize; 3]) -> Vec<usize> {
         let [ni, nj, nk] = self.permutation.map(|axis| shape[axis]);
         let mut places = Vec::with_capacity(ni * nj * nk);
@@ -47,7 +48,7 @@ impl Order {
         places
     }
 
-    /// The volume stored so, at the same place in the patient.
+    /// The volume stored in this order, at the same position in the patient.
     fn store(self, volume: &Volume) -> Volume {
         let shape = volume.shape_xyz();
         let voxels = self.places(shape).into_iter().map(|place| volume.voxels()[place]).collect();
@@ -61,7 +62,7 @@ impl Order {
         Volume::new(self.permutation.map(|axis| shape[axis]), voxels, Affine::new(rows)).expect("a volume")
     }
 
-    /// A mask of the stored volume in the original's file order.
+    /// The labels of a mask of the stored volume, in the original's file order.
     fn restore(self, mask: &Mask, shape: [usize; 3]) -> Vec<u16> {
         let places = self.places(shape);
         let mut labels = vec![0; places.len()];
@@ -73,7 +74,7 @@ impl Order {
 }
 
 fn model() -> Model {
-    // What is loaded stays loaded: the folder may go.
+    // An open model does not need its files, so the folder can be removed.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     bundle::open(&bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new()))
 }
@@ -129,7 +130,7 @@ fn all_48_ways_to_store_a_scan_give_one_mask() {
     }
 }
 
-/// The near miss: axes as the file stores them give another mask.
+/// The near miss: without reorienting the axes, the mask differs.
 #[test]
 fn axes_as_stored_give_masks_that_differ() {
     let model = model();

@@ -1,6 +1,7 @@
-//! Every precision gives what the released code gives, within what its element types allow; bundles, selection, errors.
+//! Every precision gives the results of the released code, within the tolerance of its element types. Also: bundles of
+//! several precisions, the selection of a precision, and errors.
 //!
-//! With `--nocapture`, says how nearly.
+//! With `--nocapture`, the tests print the errors that they measure.
 
 #![allow(clippy::print_stderr, reason = "the measured errors are quoted in docs/precision.md")]
 
@@ -24,7 +25,7 @@ use segvol_tests::golden::{Goldens, data};
 use segvol_tests::stage_errors::{stage_errors, worst};
 use segvol_tests::{bundle, models, seeded};
 
-/// The tiny model's checkpoint, and a bundle of it at every precision, int8 calibrated; made once for all tests here.
+/// The tiny model's checkpoint, and a bundle of it at every precision, with calibrated int8. Shared by all tests here.
 static TINY: LazyLock<(PathBuf, PathBuf)> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("precisions");
     bundle::fresh(&folder);
@@ -52,7 +53,7 @@ fn goldens() -> Goldens {
     Goldens::load("tiny/stages.safetensors.gz")
 }
 
-/// Worst errors of the image embedding, and of all outputs.
+/// The largest errors of the image embedding, and of all outputs.
 fn errors(model: &Model, what: &str) -> [f64; 2] {
     let errors = stage_errors(model, &goldens());
     let [image, all] = ["image_embedding", ""].map(|output| worst(&errors, output));
@@ -60,7 +61,7 @@ fn errors(model: &Model, what: &str) -> [f64; 2] {
     [image.1, all.1]
 }
 
-/// One graph of a precision in the portable one's place, and one stage of it changed.
+/// A bundle in which a graph of one precision replaces the portable one, and one stage of it is changed.
 fn edited(precision: Precision, variant: Variant, stage: Stage, edit: impl FnOnce(&mut GraphProto)) -> [f64; 2] {
     let folder = segvol_tests::folder!();
     let bundle = bundle::edited_at(&TINY.1, folder.path(), (precision, variant), stage, edit);
@@ -79,26 +80,26 @@ fn fp16_weights_in_float32_arithmetic_match_the_released_code() {
     assert_eq!(model.stages().arithmetic(), "float32");
     let [image, all] = errors(&model, "fp16, float32 arithmetic");
     assert!(image <= FP16_IMAGE_EMBEDDING && all <= FP16, "{image:.1e}, {all:.1e}");
-    // Were it float32 in disguise, it would be nearer.
+    // If it computed in float32, the error would be smaller.
     assert!(all > STAGE, "{all:.1e}");
-    // The standard operators, for OpenVINO.
+    // The graph of standard operators, for OpenVINO.
     let [image, all] = edited(Precision::Fp16, Variant::Widened, Stage::ImageEncoder, |_| ());
     assert!(image <= FP16_IMAGE_EMBEDDING && all <= FP16, "{image:.1e}, {all:.1e}");
 }
 
-/// ONNX Runtime's CPU provider runs a float16 graph with casts around its float32 kernels: every value between nodes that
-/// stay apart is rounded to float16.
+/// ONNX Runtime's CPU provider runs a float16 graph with float32 kernels and casts around them. Every value between
+/// nodes that are not fused is rounded to float16.
 #[test]
 fn float16_graphs_match_the_released_code() {
     let [image, all] = edited(Precision::Fp16, Variant::Portable, Stage::ImageEncoder, |_| ());
     assert!(image <= FP16_IMAGE_EMBEDDING && all <= FP16, "{image:.1e}, {all:.1e}");
 }
 
-/// A scale of attention that is 4 % off must not pass.
+/// A scale of the attention that is wrong by 4 % must not pass.
 #[test]
 fn fp16_tolerance_rejects_near_misses() {
     for variant in [Variant::Portable, Variant::Widened] {
-        // The channel count per head is 16: 1 / sqrt(16) is 0.25; 0.26 is 4 % more.
+        // A head has 16 channels, so the scale is 1 / sqrt(16) = 0.25. 0.26 is 4 % more.
         let [image, _] = edited(Precision::Fp16, variant, Stage::ImageEncoder, |graph| {
             let name = if variant == Variant::Portable { "half scalar 0.25" } else { "scalar 0.25" };
             let scale = initializer(graph, name);
@@ -119,8 +120,8 @@ fn int8_matches_the_released_code() {
     assert!(image > FP16, "{image:.1e}: int8 is not in use");
 }
 
-/// Known ranges hold for windows like those that were measured, not for the goldens' noise: the calibrated graph is held
-/// to float32, which the goldens hold, on the scan that it was calibrated on.
+/// Calibrated ranges are valid for windows like those that were measured, but not for the noise of the goldens. So the
+/// calibrated graph is compared with float32, on the scan that it was calibrated with. The goldens check float32.
 fn calibrated_error(edit: impl FnOnce(&mut GraphProto)) -> f64 {
     let folder = segvol_tests::folder!();
     let static_form = (Precision::Int8, Variant::Portable);
@@ -143,8 +144,8 @@ fn calibrated_int8_matches_float32() {
     assert!(error <= INT8 && error > FP16, "{error:.1e}");
 }
 
-/// Zero points of one element type that are a few levels off: the quantiser's, not the dequantiser's, so that what is taken
-/// off is not what was put on.
+/// The error if the zero points of one element type are changed by a few levels. Only those of the quantiser are
+/// changed, so they differ from those of the dequantiser.
 fn error_with_zeros_moved(of: i32, expected: usize) -> f64 {
     calibrated_error(|graph| {
         let mut moved = 0;
@@ -171,7 +172,7 @@ fn error_with_zeros_moved(of: i32, expected: usize) -> f64 {
 
 #[test]
 fn int8_tolerance_rejects_near_misses() {
-    // Of three blocks: two linear layers in the first, whose MLP is float32, and four in each other.
+    // Linear layers of three blocks: two in the first block, whose MLP is float32, and four in each of the others.
     let layers = error_with_zeros_moved(data_type::UINT8, 2 + 4 + 4);
     assert!(layers > INT8, "{layers:.1e} would pass");
     // Queries and keys.
@@ -191,7 +192,8 @@ fn int8_needs_no_calibration() {
     assert!(image <= INT8, "{image:.1e}");
 }
 
-/// Least Dice to float32's masks, over names and scans of the demo model; int8 in both forms.
+/// The lowest Dice against the masks of float32, over the names and scans of the demo model, for each precision. int8
+/// is tested with and without calibration.
 fn demo_agreement(scans: &[PathBuf]) -> BTreeMap<&'static str, f64> {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo");
     let checkpoint = demo.join("SegVol_demo.pth");
@@ -238,7 +240,7 @@ fn demo_agreement(scans: &[PathBuf]) -> BTreeMap<&'static str, f64> {
     least
 }
 
-/// float16 gives float32's masks; int8 moves their edges a little.
+/// float16 gives the same masks as float32; int8 changes their edges slightly.
 #[test]
 fn masks_of_the_demo_model_agree_with_float32() {
     let phantom = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/phantom.nii.gz");
@@ -250,7 +252,7 @@ fn masks_of_the_demo_model_agree_with_float32() {
     }
 }
 
-/// Every float16 graph is one that a strongly typed runtime takes: no operator has operands of two element types.
+/// A strongly typed runtime accepts every float16 graph: no operator has operands of different element types.
 #[test]
 fn float16_graphs_are_strongly_typed() {
     let manifest = Manifest::read(&TINY.1).expect("a bundle");
@@ -291,7 +293,7 @@ fn check_types(graph: &GraphProto, file: &str) -> usize {
                 same(&inputs[1..]);
                 inputs[1]
             }
-            // A shape, axes or indices follow the data.
+            // The inputs after the first one are a shape, axes or indices.
             "Reshape" | "ReduceMean" | "Unsqueeze" | "Squeeze" | "Gather" | "Split" | "CumSum" => inputs[0],
             _ => {
                 same(&inputs);
@@ -315,7 +317,7 @@ fn check_types(graph: &GraphProto, file: &str) -> usize {
     halves
 }
 
-/// Bytes of all that a precision needs, but the tokenizer.
+/// The size in bytes of all files that a precision needs, except the tokenizer.
 fn bytes(manifest: &Manifest, precision: Precision) -> u64 {
     let stages = manifest.precisions[&precision].stages.values();
     stages.flat_map(|files| files.graphs.values().chain([&files.weights])).map(|file| file.bytes).sum()
@@ -326,7 +328,8 @@ fn half_weights_are_half_the_bytes() {
     let manifest = Manifest::read(&TINY.1).expect("a bundle");
     let [fp32, fp16, int8] = Precision::ALL.map(|precision| bytes(&manifest, precision));
     eprintln!("bytes: fp32 {fp32}, fp16 {fp16}, int8 {int8}");
-    // The tiny model's graphs weigh more beside its weights than the released model's; see `full_size.rs` for those.
+    // The tiny model's graphs are larger, relative to its weights, than the released model's; see `full_size.rs` for
+    // those.
     assert!((fp16 as f64) < 0.53 * fp32 as f64, "{fp16} of {fp32}");
     assert!(int8 < fp32, "{int8} of {fp32}");
     let on_disk: u64 = manifest.files().map(|file| file.bytes).sum();
@@ -374,7 +377,7 @@ fn a_cpu_takes_float32_unless_told() {
     }
 }
 
-/// The way of a GPU's float16 embedding, on the processor's memory.
+/// Simulates in CPU memory how a float16 embedding of a GPU is passed on.
 #[test]
 fn bound_half_embeddings_give_the_same_bits() {
     let found = |binding| {
@@ -426,14 +429,15 @@ fn weights_beyond_float16_are_named() {
 #[test]
 fn activations_beyond_float16_name_their_stage() {
     let folder = segvol_tests::folder!();
-    // A LayerNorm's bias is kept in float32, so the checkpoint can be converted; what the norm gives is too large.
+    // The bias of a LayerNorm stays float32, so the checkpoint can be converted. The output of the norm is then too
+    // large.
     let bias_added = [("image_encoder.norm.bias".to_owned(), 7e4)].into();
     let checkpoint = write_seeded(folder.path(), &models::tiny(), &bias_added).expect("a checkpoint");
     let bundle = folder.path().join("bundle");
     bundle::converted(&checkpoint, &bundle, &at(&[Precision::Fp32, Precision::Fp16]));
     let window = seeded::window(models::tiny().window_dhw);
     let window = ArrayView3::from_shape(models::tiny().window_dhw, &window).expect("a window");
-    open(&bundle, Precision::Fp32).stages().encode_image(window).expect("float32 has room");
+    open(&bundle, Precision::Fp32).stages().encode_image(window).expect("it fits float32");
     let error = open(&bundle, Precision::Fp16).stages().encode_image(window).expect_err("beyond");
     assert!(matches!(error, Error::NotFinite { stage: Stage::ImageEncoder, index: 0, .. }), "{error}");
     for part in ["image_encoder", "image_embedding", "inf", "65504"] {

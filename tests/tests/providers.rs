@@ -1,7 +1,8 @@
-//! Providers: chosen per stage, set up by options, bound or not, and never replaced by another in silence.
+//! Execution providers: their choice per stage, their options, and I/O binding. A provider is never silently replaced
+//! by another one.
 //!
-//! OpenVINO's library is another than the one that these tests load, and a process can load one: its tests run
-//! `segvol` itself.
+//! OpenVINO needs another ONNX Runtime library than the one that these tests load. A process can load only one library,
+//! so the tests of OpenVINO run the command `segvol`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
 
-/// A bundle of the tiny model, made once for all tests here.
+/// A bundle of the tiny model, shared by all tests here.
 static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("providers");
     bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
@@ -36,7 +37,7 @@ fn refused(options: &Options) -> Error {
     Model::open(&*TINY, options).err().expect("refused")
 }
 
-/// The path that a GPU takes, on the processor's memory: nothing may change but where the tensors lie.
+/// I/O binding, as it is used with a GPU, in CPU memory. Only the place of the tensors may change, not their values.
 #[test]
 fn bound_tensors_give_the_same_bits() {
     let logits = |binding| {
@@ -94,7 +95,7 @@ fn a_stages_provider_is_looked_for_by_itself() {
     let model = model.expect("the same provider twice");
     assert!(model.stages().providers().values().all(|&provider| provider == Provider::Cpu));
     assert_eq!(model.stages().providers().len(), 4);
-    assert!(model.stages().left_to_cpu().is_empty(), "the CPU was asked for");
+    assert!(model.stages().left_to_cpu().is_empty(), "the CPU was requested");
 
     // No library has both.
     let missing = [Provider::Xnnpack, Provider::CoreMl];
@@ -107,7 +108,7 @@ fn a_stages_provider_is_looked_for_by_itself() {
             assert!(error.to_string().contains("offers: cpu"), "{error}");
         }
     }
-    // `auto` chooses for the other stages, never for a stage that was put elsewhere by name.
+    // `auto` chooses for the other stages, but not for a stage whose provider is set by name.
     let error = refused(&Options::default().stage_provider(Stage::MaskDecoder, Provider::CoreMl));
     assert!(error.to_string().contains("coreml"), "{error}");
     let error = refused(&options.stage_provider(Stage::MaskDecoder, Provider::Auto));
@@ -137,7 +138,7 @@ fn auto_says_what_it_took_and_why_not_the_others() {
     assert!(version.starts_with("1."), "{version}");
 }
 
-/// docs/providers.md is read by people who have no program at hand: it must say what the program says.
+/// `docs/providers.md` must say the same as the program, for readers who have not installed it.
 #[test]
 fn every_option_is_documented_as_it_is() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/providers.md");
@@ -161,12 +162,12 @@ fn segvol(library: &Path) -> Command {
     command
 }
 
-/// OpenVINO's library, as `scripts/get-onnxruntime openvino` leaves it.
+/// The ONNX Runtime library with OpenVINO, where `scripts/get-onnxruntime openvino` puts it.
 fn openvino() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.onnxruntime/openvino/libonnxruntime.so")
 }
 
-/// Segments with OpenVINO; gives the report and the label map's bytes.
+/// Segments with OpenVINO. Returns the report and the voxels of the label map.
 fn segment_with_openvino(folder: &Path, provider: &str, options: &[&str]) -> (Value, Vec<f32>) {
     let (mask, report) = (folder.join(format!("{provider}.nii.gz")), folder.join("report.json"));
     let mut command = segvol(&openvino());
@@ -219,7 +220,7 @@ fn openvinos_precision_hint_changes_the_numbers() {
         let logits = Volume::open(logits).expect("logits");
         logits.voxels().iter().copied().filter(|logit| logit.is_finite()).collect::<Vec<f32>>()
     };
-    // On a processor without bfloat16 OpenVINO ignores the hint; then there is nothing to see.
+    // On a processor without bfloat16, OpenVINO ignores the hint. Then the results do not differ.
     let processor = segvol::probe::processor();
     let has_bf16 = processor.features.iter().any(|feature| feature.name == "avx512_bf16" && feature.present);
     let error = segvol_tests::compare::relative_l2(&logits("bf16"), &logits("f32"));

@@ -1,4 +1,5 @@
-//! Every stage gives what the released code gives. With `--nocapture`, says how nearly.
+//! Every stage gives the results of the released code. With `--nocapture`, the tests print the errors that they
+//! measure.
 
 #![allow(clippy::print_stderr, reason = "the measured errors are quoted in the README")]
 
@@ -53,7 +54,7 @@ fn names_become_the_token_ids_of_the_released_code() {
         found.resize(shape[1], 49407);
         assert_eq!(&found, expected, "{name:?}");
     }
-    // One after the other and all at once: the padding changes nothing.
+    // The names one after the other, and all in one batch: the padding changes nothing.
     let together = model.stages().encode_text(&names).expect("text encoder");
     let embeddings = goldens.values("text_embedding");
     let rows = embeddings.chunks_exact(model.stages().architecture().channels);
@@ -91,7 +92,7 @@ fn a_prompt_gets_the_same_logits_alone_and_in_a_batch() {
     }
 }
 
-/// The released sizes: a sum over three million elements and 2048 tokens, which no small model shows.
+/// The released sizes, with sums over three million elements and 2048 tokens. Small models do not test these.
 #[test]
 #[ignore = "writes 1.5 GB and takes half a minute; run with --ignored"]
 fn full_model_matches_the_released_code() {

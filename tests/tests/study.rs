@@ -1,4 +1,5 @@
-//! One study, many prompts: windows are shared, nothing depends on company or memory, a call can be stopped.
+//! One study with many prompts: prompts share windows, results do not depend on other prompts or the size of the cache,
+//! and a call can be cancelled.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
 
-/// A seeded model, the settings that it was opened with, and the folder that it lies in.
+/// A seeded model, its options, and the folder of its files.
 fn model() -> (Model, Options, TempDir) {
     let folder = segvol_tests::folder!();
     let bundle = bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new());
@@ -23,7 +24,7 @@ fn scan() -> Volume {
     Volume::open(data(SCAN)).expect("a scan")
 }
 
-/// Every kind of prompt, texts of two padded lengths among them.
+/// Prompts of every kind, including texts with two padded lengths.
 fn prompts() -> Vec<Prompt> {
     let foreground = PointLabel::Foreground;
     vec![
@@ -43,7 +44,7 @@ fn prompts() -> Vec<Prompt> {
     ]
 }
 
-/// Asserts that two segmentations have the same logits to the last bit.
+/// Asserts that two segmentations have bit-identical logits.
 fn assert_same_bits(a: &Segmentation, b: &Segmentation, what: &str) {
     let (a, b) = (a.logits().expect("memory"), b.logits().expect("memory"));
     assert_eq!(a.shape(), b.shape(), "{what}");
@@ -65,13 +66,13 @@ fn company_order_and_cache_change_no_bit() {
     for (index, prompt) in prompts.iter().enumerate() {
         let alone = one_by_one.segment(prompt).expect("segmented");
         let name = prompt.name();
-        assert_same_bits(&alone, &together[index], &format!("{name}: alone and in company"));
+        assert_same_bits(&alone, &together[index], &format!("{name}: alone and with others"));
         let backwards = &backwards[prompts.len() - 1 - index];
         assert_same_bits(&alone, backwards, &format!("{name}: backwards and without a cache"));
     }
 }
 
-/// Prompts in a seeded order, and which is where.
+/// The prompts in a seeded random order, and the original index of each.
 fn shuffled(count: usize, random: &mut impl Iterator<Item = f64>) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
@@ -81,8 +82,8 @@ fn shuffled(count: usize, random: &mut impl Iterator<Item = f64>) -> Vec<usize> 
     order
 }
 
-/// Twenty runs: one and two threads, caches of nothing to more than enough, prompts in any order, all to the last bit;
-/// the label map's file to the last byte.
+/// Twenty runs with one and two threads, caches from no bytes to more than enough, and prompts in any order. All logits
+/// are identical in every bit, and the label map's file in every byte.
 #[test]
 fn threads_cache_order_and_runs_change_no_byte() {
     const CACHES: [usize; 5] = [0, 1, 1 << 20, 8 << 20, 2 << 30];
@@ -124,7 +125,7 @@ fn every_window_is_encoded_once_however_many_objects_and_calls_need_it() {
     let lattice = first.iter().map(|found| found.windows().total).max().unwrap_or(0);
     let encoded = study.statistics().windows_encoded;
     assert!(lattice > 1);
-    // The zoom-out window, the lattice, and a window of its own for each object that fits one.
+    // The zoom-out window, the windows of the lattice, and a separate window for each object that fits into one.
     let own = first.iter().filter(|found| found.windows().total == 1).count();
     assert!(encoded <= 1 + lattice + own, "{encoded} windows for a lattice of {lattice} and {own} of their own");
     study.segment_all(&prompts()).expect("segmented");
@@ -148,7 +149,7 @@ fn overlaps_go_to_the_higher_logit() {
     for (voxel, &label) in labels.iter().enumerate() {
         let (a, b) = (maps[0][voxel], maps[1][voxel]);
         both += usize::from(a > 0.0 && b > 0.0);
-        // NaN, outside the crop, is positive in neither.
+        // NaN, which is outside of the crop, is not positive.
         let expected = match (a > 0.0, b > 0.0) {
             (true, true) if b > a => 2,
             (true, _) => 1,

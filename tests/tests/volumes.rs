@@ -1,7 +1,8 @@
-//! A scan and a prompt give the logits that the released code gives, in both orientations.
+//! A scan and a prompt give the logits of the released code, in both orientations.
 //!
-//! Profile `released`: regions, windows and prompts in them to the letter. See `near_misses.rs` for what these
-//! tolerances reject. With `--nocapture`, says how near every run is.
+//! With profile `released`, regions of interest, windows and the prompts in them are exactly those of the released
+//! code. `near_misses.rs` has the wrong results that these tolerances reject. With `--nocapture`, the tests print the
+//! error of every run.
 
 #![allow(clippy::print_stderr, reason = "the measured errors are quoted in the README")]
 
@@ -35,7 +36,7 @@ fn study(model: &Model, volume: &str, orientation: Orientation, zoom_in: bool) -
     model.study_with(volume, &options).expect("a study")
 }
 
-/// Crop, image and its zoom-out: before any prompt.
+/// Checks the crop, the image and its zoom-out, which do not depend on a prompt.
 fn check_image(volume: &str, model: &Model, orientation: Orientation, name: &str, goldens: &Goldens) {
     let record = volume_record(volume);
     let crop = match orientation {
@@ -58,7 +59,7 @@ fn check_image(volume: &str, model: &Model, orientation: Orientation, name: &str
     assert!(error <= INTENSITY, "{volume}, {name}: zoom-out image: {error:.1e}");
 }
 
-/// One prompt.
+/// Checks the run of one prompt.
 fn check_run(study: &Study, run: &Run, name: &str, goldens: &Goldens) {
     let found = study.segment(&prompt(run)).unwrap_or_else(|error| panic!("{name}: {error}"));
 
@@ -84,7 +85,7 @@ fn check_run(study: &Study, run: &Run, name: &str, goldens: &Goldens) {
     assert_eq!(wrong_signs(logits, &expected), 0, "{name}: voxels on the wrong side");
 }
 
-/// Every run that was recorded for one phantom; gives how many there were.
+/// Checks every recorded run of one phantom. Returns the number of runs.
 fn check_volume(volume: &str) -> usize {
     let record = volume_record(volume);
     let goldens = Goldens::load(&format!("tiny/volumes/{volume}.safetensors.gz"));

@@ -1,15 +1,15 @@
-//! From voxel indices to millimetres in the patient, and back.
+//! The map from voxel indices to millimetres in the patient, and its inverse.
 
-/// The map from a voxel's index `(i, j, k)` in the file to RAS+ millimetres:
-/// x grows to the patient's right, y to the front, z to the head.
+/// The map from a voxel index `(i, j, k)` in the file to RAS+ millimetres: x grows to the patient's right, y to the
+/// front, z to the head.
 ///
-/// Three rows of four numbers, as NIfTI's `srow_x`, `srow_y` and `srow_z`; the fourth column is the position of voxel
-/// `(0, 0, 0)`'s centre.
+/// It has three rows of four numbers, like NIfTI's `srow_x`, `srow_y` and `srow_z`. The fourth column is the position
+/// of the centre of voxel `(0, 0, 0)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine([[f64; 4]; 3]);
 
 impl Affine {
-    /// The affine with these rows (x, y, z), in millimetres.
+    /// An affine with these rows (x, y, z), in millimetres.
     pub const fn new(rows: [[f64; 4]; 3]) -> Self {
         Self(rows)
     }
@@ -20,9 +20,16 @@ impl Affine {
         Self([[x, 0.0, 0.0, 0.0], [0.0, y, 0.0, 0.0], [0.0, 0.0, z, 0.0]])
     }
 
-    /// The affine of a volume as DICOM and ITK describe it: column `a` of `direction` is where axis `a` points,
-    /// `spacing_mm` how far its neighbours are apart, `origin_mm` where voxel `(0, 0, 0)`'s centre is. Direction and origin
-    /// are in the affine's own world: see [`from_lps`](Self::from_lps) for DICOM's.
+    /// The affine of a volume as DICOM and ITK describe it.
+    ///
+    /// | value        | shape    | meaning                                                                |
+    /// |--------------|----------|------------------------------------------------------------------------|
+    /// | `spacing_mm` | `[3]`    | millimetres between neighbours along axes i, j, k                      |
+    /// | `direction`  | `[3, 3]` | column `a` is the unit vector along which axis `a` points              |
+    /// | `origin_mm`  | `[3]`    | position of the centre of voxel `(0, 0, 0)`, in millimetres            |
+    ///
+    /// The result is in the same world coordinates as `direction` and `origin_mm`. DICOM's and ITK's are LPS+: convert
+    /// the result with [`from_lps`](Self::from_lps).
     pub fn from_parts(spacing_mm: [f64; 3], direction: [[f64; 3]; 3], origin_mm: [f64; 3]) -> Self {
         Self([0, 1, 2].map(|row| {
             let [a, b, c] = [0, 1, 2].map(|axis| direction[row][axis] * spacing_mm[axis]);
@@ -30,7 +37,8 @@ impl Affine {
         }))
     }
 
-    /// An affine to LPS+ millimetres, DICOM's and ITK's, as the one to RAS+: x and y change their signs.
+    /// Converts an affine to LPS+ millimetres, as in DICOM and ITK, to one to RAS+ millimetres: x and y change their
+    /// signs.
     pub fn from_lps(lps: Self) -> Self {
         let [x, y, z] = lps.0;
         Self([x.map(|value| -value), y.map(|value| -value), z])
@@ -41,7 +49,7 @@ impl Affine {
         self.0
     }
 
-    /// Where the voxel index `ijk` (fractions allowed) lies, in RAS+ millimetres.
+    /// The position of the voxel index `ijk` (fractions allowed), in RAS+ millimetres.
     pub fn apply(&self, ijk: [f64; 3]) -> [f64; 3] {
         self.0.map(|[a, b, c, d]| a * ijk[0] + b * ijk[1] + c * ijk[2] + d)
     }
@@ -51,13 +59,12 @@ impl Affine {
         [0, 1, 2].map(|column| self.column(column).map(|value| value * value).iter().sum::<f64>().sqrt())
     }
 
-    /// The signed volume of one voxel in cubic millimetres; negative where the axes are left-handed.
+    /// The signed volume of one voxel in cubic millimetres; negative if the axes are left-handed.
     pub fn determinant(&self) -> f64 {
         determinant(&self.linear())
     }
 
-    /// The map from RAS+ millimetres to voxel indices; `None` where there is none, because the affine is singular or
-    /// not finite.
+    /// The map from RAS+ millimetres to voxel indices. `None` if the affine is not [invertible](Self::is_invertible).
     pub fn inverse(&self) -> Option<Self> {
         if !self.is_invertible() {
             return None;
@@ -69,10 +76,10 @@ impl Affine {
         })))
     }
 
-    /// Whether every number is finite and the three axes span space.
+    /// Whether every number is finite and the three axes are linearly independent.
     ///
-    /// The test is relative to the voxel's size: below 1e-6 of the box of the same spacing, two axes point the same
-    /// way.
+    /// The test is relative to the voxel's size: the axes count as dependent if the voxel's volume is at most 1e-6 of
+    /// the volume of a rectangular voxel with the same spacing.
     pub fn is_invertible(&self) -> bool {
         if !self.0.iter().flatten().all(|value| value.is_finite()) {
             return false;
@@ -82,7 +89,7 @@ impl Affine {
         spacing.iter().all(|&length| length.is_normal()) && determinant(&unit).abs() > 1e-6
     }
 
-    /// The largest absolute cosine between two axes: 0 where they are perpendicular, as a scanner's are.
+    /// The largest absolute cosine between two axes: 0 if all are perpendicular, as they are in a scanner's images.
     pub fn shear(&self) -> f64 {
         let unit = self.unit_columns();
         [(0, 1), (0, 2), (1, 2)]
@@ -98,8 +105,8 @@ impl Affine {
 
     /// The orthonormal matrix nearest to the direction columns: the polar factor of `[x, y, z] x [i, j, k]`.
     ///
-    /// `None` where the affine is not invertible. Higham's Newton iteration; it converges quadratically from any
-    /// invertible matrix.
+    /// `None` if the affine is not invertible. Computed by Higham's Newton iteration, which converges quadratically
+    /// from any invertible matrix.
     pub(crate) fn rotation(&self) -> Option<[[f64; 3]; 3]> {
         if !self.is_invertible() {
             return None;
@@ -142,7 +149,7 @@ fn determinant(m: &[[f64; 3]; 3]) -> f64 {
         + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
 }
 
-/// By cofactors; the caller knows that the determinant is not 0.
+/// The inverse of a matrix, by cofactors. The caller must know that the determinant is not 0.
 fn inverse(m: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     let determinant = determinant(m);
     let cofactor = |row: usize, column: usize| {
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn parts_in_lps_give_the_place_that_they_say() {
-        // Axis i points to the left, j to the head, k to the front (-P).
+        // Axis i points to the left, j to the head, k to the front (the negative of P).
         let direction = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]];
         let lps = Affine::from_parts([0.5, 2.0, 3.0], direction, [10.0, 20.0, 30.0]);
         assert_eq!(lps.apply([2.0, 1.0, 1.0]), [11.0, 17.0, 32.0]);

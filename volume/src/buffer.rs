@@ -1,11 +1,11 @@
-//! Voxels that lie in someone else's memory.
+//! Volumes from voxels in the caller's memory.
 
 use crate::affine::Affine;
 use crate::grid::check_shape;
 use crate::strided::Strided;
 use crate::volume::{Volume, VolumeError};
 
-/// Voxels of the types that scanners' images come in.
+/// Voxels of the element types that are common in medical images.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)] // The names say it.
 pub enum Elements<'a> {
@@ -17,14 +17,17 @@ pub enum Elements<'a> {
     F64(&'a [f64]),
 }
 
-/// A scan in memory, in any order: voxel `(i, j, k)` is element `offset + i * strides[0] + j * strides[1] + k * strides[2]`.
+/// A scan in memory, with any order of axes.
+///
+/// Voxel `(i, j, k)` is element `offset + i * strides[0] + j * strides[1] + k * strides[2]`. Its intensity in
+/// Hounsfield units is `slope * element + intercept`.
 ///
 /// # Example
 ///
 /// ```
 /// use segvol_volume::{Affine, Buffer, Elements, Volume};
 ///
-/// let voxels = vec![-1000_i16; 4 * 5 * 6]; // k fastest, as NumPy's C order has an array [i, j, k]
+/// let voxels = vec![-1000_i16; 4 * 5 * 6]; // k fastest: NumPy's C order of an array [i, j, k]
 /// let buffer = Buffer { strides: [30, 6, 1], ..Buffer::packed(Elements::I16(&voxels), [4, 5, 6]) };
 /// let volume = Volume::from_buffer(&buffer, Affine::from_spacing([0.8, 0.8, 2.5]))?;
 /// # Ok::<(), segvol_volume::VolumeError>(())
@@ -35,7 +38,7 @@ pub struct Buffer<'a> {
     pub elements: Elements<'a>,
     /// Voxels along i, j, k.
     pub shape_xyz: [usize; 3],
-    /// Elements between neighbours along i, j, k; may be negative.
+    /// The number of elements from one voxel to the next along i, j, k; may be negative.
     pub strides: [isize; 3],
     /// The element of voxel `(0, 0, 0)`.
     pub offset: usize,
@@ -59,17 +62,19 @@ impl Elements<'_> {
 }
 
 impl<'a> Buffer<'a> {
-    /// Elements without gaps, i fastest, then j, k, that are Hounsfield units.
+    /// A buffer without gaps, i fastest, then j, k, whose elements are Hounsfield units.
     #[must_use]
     pub fn packed(elements: Elements<'a>, shape_xyz: [usize; 3]) -> Self {
         let strides = packed_strides(shape_xyz);
         Self { elements, shape_xyz, strides, offset: 0, slope: 1.0, intercept: 0.0 }
     }
 
-    /// The first and the last element that are read, of which the first may lie before element 0.
+    /// The first and the last element that are read, relative to that of voxel `(0, 0, 0)`. The first is negative if a
+    /// stride is.
     ///
     /// # Errors
-    /// [`VolumeError::Shape`]; [`VolumeError::Strides`] if neighbours are one element, or the span overflows.
+    /// [`VolumeError::Shape`] if an axis has no voxels or there are too many in total; [`VolumeError::Strides`] if the
+    /// stride of an axis with more than one voxel is 0, or the span overflows.
     pub fn span(shape_xyz: [usize; 3], strides: [isize; 3]) -> Result<(isize, isize), VolumeError> {
         check_shape(shape_xyz)?;
         let bad = |reason| VolumeError::Strides { strides, reason };
@@ -79,12 +84,12 @@ impl<'a> Buffer<'a> {
                 continue;
             }
             if strides[axis] == 0 {
-                return Err(bad("no 0 along an axis of several voxels"));
+                return Err(bad("a stride other than 0 along every axis of more than one voxel"));
             }
             let steps = isize::try_from(shape_xyz[axis] - 1).ok();
             let reach = steps.and_then(|steps| steps.checked_mul(strides[axis]));
             let end = if strides[axis] < 0 { &mut first } else { &mut last };
-            *end = reach.and_then(|reach| end.checked_add(reach)).ok_or_else(|| bad("a span that fits the memory"))?;
+            *end = reach.and_then(|reach| end.checked_add(reach)).ok_or_else(|| bad("a span that fits in memory"))?;
         }
         Ok((first, last))
     }
@@ -98,7 +103,7 @@ impl<'a> Buffer<'a> {
             usize::try_from(element).ok().filter(|&element| element < self.elements.len())
         };
         if inside(first).is_none() || inside(last).is_none() {
-            let (strides, reason) = (self.strides, "elements inside the buffer");
+            let (strides, reason) = (self.strides, "every voxel inside the buffer");
             return Err(VolumeError::Strides { strides, reason });
         }
         if !(self.slope.is_finite() && self.intercept.is_finite() && self.slope != 0.0) {
@@ -133,14 +138,17 @@ impl<'a> Buffer<'a> {
 }
 
 impl Volume {
-    /// A volume of voxels that lie in someone else's memory, which is read once and not kept: the float32 that the
-    /// pipeline needs are written at once in the order that it needs.
+    /// A volume from voxels in the caller's memory. `affine` maps voxel indices to RAS+ millimetres.
     ///
-    /// A mask of it is written as one of [`Volume::new`]'s is.
+    /// The buffer is read once, directly into the float32 Hounsfield units that the pipeline needs, i fastest. It is
+    /// not kept. A mask of this volume is written like a mask of [`Volume::new`]'s.
     ///
     /// # Errors
-    /// [`VolumeError::Shape`], [`VolumeError::Strides`], [`VolumeError::Scaling`], [`VolumeError::Affine`] or
-    /// [`VolumeError::Memory`].
+    /// - [`VolumeError::Affine`] if the affine cannot be inverted.
+    /// - [`VolumeError::Shape`] if an axis has no voxels or there are too many in total.
+    /// - [`VolumeError::Strides`] if the strides do not fit the shape, or a voxel lies outside the buffer.
+    /// - [`VolumeError::Scaling`] if the slope is 0 or a scaling factor is not finite.
+    /// - [`VolumeError::Memory`] if there is not enough memory for the voxels.
     pub fn from_buffer(buffer: &Buffer<'_>, affine: Affine) -> Result<Self, VolumeError> {
         if !affine.is_invertible() {
             return Err(VolumeError::Affine(affine));
@@ -162,7 +170,7 @@ mod tests {
 
     const SHAPE: [usize; 3] = [19, 5, 35];
 
-    /// A value for every voxel that all the types hold.
+    /// A value for every voxel. All element types can represent it.
     fn value([i, j, k]: [usize; 3]) -> u8 {
         ((i * 7 + j * 31 + k * 3) % 200) as u8
     }
@@ -256,7 +264,7 @@ mod tests {
         assert!(matches!(nowhere, Err(VolumeError::Affine(_))));
     }
 
-    /// Elements between neighbours for axes in this order, fastest first, each with a gap behind it, some backwards.
+    /// Strides for axes in this order, fastest first. Each axis has a gap after it, and some are reversed.
     fn strides(shape: [usize; 3], order: [usize; 3], gaps: [usize; 3], backwards: [bool; 3]) -> [isize; 3] {
         let mut strides = [0; 3];
         let mut next = 1;
@@ -269,7 +277,7 @@ mod tests {
     }
 
     proptest! {
-        /// Of any buffer: the voxels are where the strides say, and a mask of it lies where the affine says.
+        /// For any buffer: the voxels are where the strides say, and a mask of it lies where the affine says.
         #[test]
         fn a_mask_of_a_buffer_lies_where_the_buffer_does(
             shape in prop::array::uniform3(1_usize..8),
@@ -281,7 +289,7 @@ mod tests {
         ) {
             let affine = Affine::new(rows);
             if affine.determinant().abs() < 1e-3 * affine.spacing_mm().iter().product::<f64>() {
-                return Ok(()); // Nearly flat: float32 could make it flat.
+                return Ok(()); // Nearly flat: rounding to float32 could make it singular.
             }
             let strides = strides(shape, order, gaps, backwards);
             let (first, last) = Buffer::span(shape, strides).expect("strides");
@@ -292,7 +300,7 @@ mod tests {
                 .collect();
             macro_rules! taken {
                 ($type:ty, $variant:ident) => {{
-                    // What lies between voxels is 255.
+                    // The elements between voxels are 255.
                     let mut elements = vec![<$type>::from(255_u8); (last - first) as usize + 1];
                     for (index, &place) in places.iter().enumerate() {
                         elements[place] = <$type>::from((index % 250) as u8);

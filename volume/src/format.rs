@@ -1,4 +1,4 @@
-//! Which format a file has.
+//! The file formats of masks.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name asks for; `None` if the name does not end in `.nii` or `.nii.gz`. Upper case counts
-    /// as lower case.
+    /// The format for a file's name; `None` if the name does not end in `.nii` or `.nii.gz`. Upper and lower case are
+    /// the same.
     #[must_use]
     pub fn of_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Where a volume's voxels lie.
+//! The position of a volume's voxels in the patient.
 
 use std::borrow::Cow;
 
@@ -6,18 +6,18 @@ use crate::affine::Affine;
 use crate::nifti::{Header, MAX_VOXELS};
 use segvol_base::ErrorKind;
 
-/// Why there is no such grid.
+/// Why a grid cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GridError {
-    /// An axis has no voxels, or there are too many altogether.
+    /// An axis has no voxels, or there are more than [`MAX_VOXELS`] in total.
     #[error("shape {shape_xyz:?}: expected 1 to {limit} voxels", limit = MAX_VOXELS)]
     Shape {
         /// Voxels along i, j, k.
         shape_xyz: [usize; 3],
     },
-    /// The affine is not finite, or its axes do not span space.
-    #[error("affine: expected finite numbers and three independent axes, found {0:?}")]
+    /// The affine is not finite, or its axes are not independent.
+    #[error("affine: expected finite numbers and three independent axes, found {rows:?}", rows = .0.rows())]
     Affine(Affine),
 }
 
@@ -31,9 +31,10 @@ impl GridError {
     }
 }
 
-/// A volume's shape and affine, with what is computed from them once.
+/// A volume's shape and affine. The affine's inverse and rotation are computed once, when the grid is made.
 ///
-/// The header of the file that the volume came from may travel along: a mask on the grid is written with its geometry.
+/// A grid can also carry the header of the file that the volume came from. A mask on the grid is then written with that
+/// header's geometry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
     shape_xyz: [usize; 3],
@@ -44,11 +45,11 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// A grid of `shape_xyz` voxels along i, j, k; `affine` takes voxel indices to RAS+ millimetres.
+    /// A grid of `shape_xyz` voxels along i, j, k. `affine` maps voxel indices to RAS+ millimetres.
     ///
     /// # Errors
-    /// [`GridError::Shape`] if an axis has no voxels or there are more than [`MAX_VOXELS`]; [`GridError::Affine`] if the
-    /// affine cannot be inverted.
+    /// [`GridError::Shape`] if an axis has no voxels or there are more than [`MAX_VOXELS`] in total;
+    /// [`GridError::Affine`] if the affine cannot be inverted.
     pub fn new(shape_xyz: [usize; 3], affine: Affine) -> Result<Self, GridError> {
         check_shape(shape_xyz)?;
         match (affine.inverse(), affine.rotation()) {
@@ -57,10 +58,10 @@ impl Grid {
         }
     }
 
-    /// The grid of a file with this header, which says `affine`.
+    /// The grid of a file with this header. `affine` is the affine that the header gives.
     ///
     /// # Errors
-    /// As for [`Grid::new`].
+    /// The same as [`Grid::new`].
     pub fn with_header(header: Header, affine: Affine) -> Result<Self, GridError> {
         let grid = Self::new(header.shape_xyz, affine)?;
         Ok(Self { header: Some(header), ..grid })
@@ -71,17 +72,17 @@ impl Grid {
         self.shape_xyz
     }
 
-    /// How many voxels there are.
+    /// The number of voxels.
     pub fn voxels(&self) -> usize {
         self.shape_xyz.iter().product()
     }
 
-    /// From a voxel's index to RAS+ millimetres. Always invertible.
+    /// The map from a voxel index to RAS+ millimetres. Always invertible.
     pub fn affine(&self) -> &Affine {
         &self.affine
     }
 
-    /// From RAS+ millimetres to a voxel's index.
+    /// The map from RAS+ millimetres to a voxel index.
     pub fn inverse(&self) -> &Affine {
         &self.inverse
     }
@@ -97,7 +98,7 @@ impl Grid {
         self.affine.spacing_mm()
     }
 
-    /// The volume of one voxel, in millilitres; right also where axes are not perpendicular.
+    /// The volume of one voxel, in millilitres. Also correct if the axes are not perpendicular.
     pub fn voxel_volume_ml(&self) -> f64 {
         self.affine.determinant().abs() / 1000.0
     }
@@ -112,13 +113,13 @@ impl Grid {
         corners([0.0; 3], self.shape_xyz.map(|n| n as f64 - 1.0))
     }
 
-    /// The header of the NIfTI file that the volume came from; `None` if it came from no such file.
+    /// The header of the NIfTI file that the volume came from; `None` if it did not come from a file.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
 
-    /// The header that a mask on this grid is written with: the geometry of the file's own header, or one that is made of
-    /// shape and affine.
+    /// The header that a mask on this grid is written with: the header of the volume's file, or a new one with this
+    /// shape and affine if the volume did not come from a file.
     pub fn nifti_header(&self) -> Cow<'_, Header> {
         match &self.header {
             Some(header) => Cow::Borrowed(header),
@@ -127,10 +128,10 @@ impl Grid {
     }
 }
 
-/// How many voxels there are.
+/// The number of voxels of a volume of this shape.
 ///
 /// # Errors
-/// [`GridError::Shape`] if an axis has none, or there are more than [`MAX_VOXELS`].
+/// [`GridError::Shape`] if an axis has no voxels, or there are more than [`MAX_VOXELS`] in total.
 pub(crate) fn check_shape(shape_xyz: [usize; 3]) -> Result<usize, GridError> {
     let voxels = shape_xyz.into_iter().try_fold(1_usize, usize::checked_mul);
     voxels.filter(|&voxels| voxels > 0 && voxels as u64 <= MAX_VOXELS).ok_or(GridError::Shape { shape_xyz })
@@ -144,9 +145,9 @@ pub fn corners(min: [f64; 3], max: [f64; 3]) -> [[f64; 3]; 8] {
     })
 }
 
-/// The smallest box that holds all `points`: its least and its greatest coordinates.
+/// The smallest box that contains all `points`: its minimum and its maximum coordinates.
 ///
-/// Without points, the least coordinates are infinity and the greatest minus infinity.
+/// Without points, the minimum is infinity and the maximum is minus infinity.
 #[must_use]
 pub fn bounds(points: impl IntoIterator<Item = [f64; 3]>) -> ([f64; 3], [f64; 3]) {
     points.into_iter().fold(([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]), |(min, max), point| {

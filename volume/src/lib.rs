@@ -1,12 +1,14 @@
 //! Scans and masks on a grid, in memory and in files.
 //!
-//! A [`Volume`] is a CT scan: intensities in Hounsfield units and the [`Grid`] that they lie on. A [`Mask`] has labels on
-//! the same grid. Both read and write NIfTI ([`nifti`]), as files by path or as bytes from any reader.
+//! A [`Volume`] is a CT scan: intensities in Hounsfield units on a [`Grid`]. A [`Mask`] has labels on the same grid. A
+//! volume is read from NIfTI and a mask is written as NIfTI ([`nifti`]): as a file by its path, or as bytes from any
+//! reader and to any writer.
 //!
-//! This crate knows nothing of models and links no ONNX Runtime.
+//! This crate knows nothing about models and does not link ONNX Runtime.
 //!
-//! A name that ends in `_xyz` or `_ijk` follows the file's axes, `_dhw` the model's (depth first), `_mm` is millimetres.
-//! World coordinates are RAS+: x grows to the patient's right, y to the front, z to the head.
+//! The end of a name says its coordinates: `_xyz` and `_ijk` are the file's axes, `_dhw` the model's axes (depth
+//! first), `_mm` millimetres. World coordinates are RAS+: x grows to the patient's right, y to the front, z to the
+//! head.
 
 #![forbid(unsafe_code)]
 

@@ -1,27 +1,27 @@
-//! Where a prompt's points and box lie in the file: for those who draw them.
+//! The points and the box of a prompt in voxels of the file, for drawing them.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a point lies in the object or beside it.
+/// Whether a point is inside or outside of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PointLabel {
-    /// In the object; 1 on the command line.
+    /// Inside of the object; 1 on the command line.
     Foreground,
-    /// Beside the object; 0 on the command line.
+    /// Outside of the object; 0 on the command line.
     Background,
 }
 
-/// A box whose maximum is inclusive, in the coordinates of whoever made it.
+/// A box whose maximum is inclusive. The creator of the box decides in which coordinates it is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BoundingBox {
-    /// Least coordinates.
+    /// The smallest coordinates.
     pub min: [f64; 3],
-    /// Greatest coordinates, inclusive.
+    /// The largest coordinates, inclusive.
     pub max: [f64; 3],
 }
 
-/// A prompt's points and box in voxels of the file, `(i, j, k)`, whatever space they were given in.
+/// A prompt's points and box in voxels of the file, `(i, j, k)`, whatever coordinates the prompt itself used.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Marks {
     /// Points; fractions of voxels are allowed.

@@ -1,4 +1,4 @@
-//! What a segmentation leaves: labels on the input's grid.
+//! Masks, the result of a segmentation: labels on the input's grid.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,36 +10,36 @@ use crate::format::Format;
 use crate::grid::Grid;
 use crate::nifti::{self, Voxels};
 
-/// `intent_code` of voxels that are labels, NIFTI_INTENT_LABEL.
+/// NIfTI's `intent_code` for labels, NIFTI_INTENT_LABEL.
 const INTENT_LABEL: i16 = 1002;
 
-/// `intent_code` of voxels that are any numbers.
+/// NIfTI's `intent_code` for voxels without a special meaning, NIFTI_INTENT_NONE.
 const INTENT_NONE: i16 = 0;
 
 /// Why a mask cannot be made or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskError {
-    /// Not one label per voxel of the grid.
-    #[error("voxels on a grid {shape_xyz:?}: expected {expected}, found {found}")]
+    /// The number of values is not the number of voxels of the grid.
+    #[error("mask on a grid of {shape_xyz:?} voxels: expected {expected} values, found {found}")]
     Length {
         /// The grid's voxels along i, j, k.
         shape_xyz: [usize; 3],
-        /// Their product.
+        /// The grid's number of voxels.
         expected: usize,
-        /// How many were given.
+        /// The number of values given.
         found: usize,
     },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
-    /// The name says no format that is written.
+    /// The file's name does not end in the extension of a format that can be written.
     #[error("{path}: expected a name that ends in .nii or .nii.gz", path = path.display())]
     Name {
         /// The name.
         path: PathBuf,
     },
-    /// The operating system says so.
+    /// The file cannot be written.
     #[error("{path}: cannot write: {source}", path = path.display())]
     Io {
         /// Which file.
@@ -66,12 +66,12 @@ impl MaskError {
 pub enum Labels {
     /// Labels up to 255.
     U8(Vec<u8>),
-    /// Labels beyond that.
+    /// Labels up to 65535.
     U16(Vec<u16>),
 }
 
 impl Labels {
-    /// How many voxels there are.
+    /// The number of voxels.
     pub fn len(&self) -> usize {
         match self {
             Self::U8(labels) => labels.len(),
@@ -79,12 +79,12 @@ impl Labels {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no voxels.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The label of the voxel at this place in the file's order.
+    /// The label of the voxel at this index in the file's order; `None` if the index is out of range.
     pub fn get(&self, index: usize) -> Option<u16> {
         match self {
             Self::U8(labels) => labels.get(index).map(|&label| u16::from(label)),
@@ -92,7 +92,7 @@ impl Labels {
         }
     }
 
-    /// Calls `visit` with the place of every voxel that has this label, in order.
+    /// Calls `visit` with the index of every voxel that has this label, in order.
     fn each(&self, label: u16, mut visit: impl FnMut(usize)) {
         match self {
             Self::U8(labels) => {
@@ -129,7 +129,7 @@ impl Mask {
     /// A mask of labels in the grid's order: i fastest, then j, k.
     ///
     /// # Errors
-    /// [`MaskError::Length`] if there is not one label per voxel.
+    /// [`MaskError::Length`] if the number of labels is not the grid's number of voxels.
     pub fn from_labels(labels: impl Into<Labels>, grid: Arc<Grid>) -> Result<Self, MaskError> {
         let labels = labels.into();
         check_length(labels.len(), &grid)?;
@@ -141,7 +141,7 @@ impl Mask {
         self.grid.shape_xyz()
     }
 
-    /// Where the voxels lie.
+    /// The grid that the voxels lie on.
     pub fn grid(&self) -> &Arc<Grid> {
         &self.grid
     }
@@ -159,7 +159,7 @@ impl Mask {
     /// Whether each voxel has this label, i fastest, then j, k.
     ///
     /// # Errors
-    /// [`MaskError::Memory`] if there is no room for them.
+    /// [`MaskError::Memory`] if there is not enough memory for the result.
     pub fn voxels_of(&self, label: u16) -> Result<Vec<bool>, MaskError> {
         segvol_base::memory::check_available::<bool>("the voxels of a label", self.labels.len())?;
         let mut voxels = vec![false; self.labels.len()];
@@ -167,7 +167,7 @@ impl Mask {
         Ok(voxels)
     }
 
-    /// How many voxels have this label.
+    /// The number of voxels with this label.
     pub fn count(&self, label: u16) -> u64 {
         let mut count = 0;
         self.labels.each(label, |_| count += 1);
@@ -179,8 +179,8 @@ impl Mask {
         self.grid.volume_ml(self.count(label))
     }
 
-    /// The smallest and the largest index `(i, j, k)` of voxels with this label, both inclusive; `None` where there are
-    /// none.
+    /// The smallest and the largest index `(i, j, k)` of voxels with this label, both inclusive. `None` if no voxel has
+    /// this label.
     pub fn bounding_box_ijk(&self, label: u16) -> Option<([usize; 3], [usize; 3])> {
         let [ni, nj, _] = self.shape_xyz();
         let mut bounds: Option<([usize; 3], [usize; 3])> = None;
@@ -195,23 +195,25 @@ impl Mask {
         bounds
     }
 
-    /// Writes the labels as NIfTI, `.nii` or `.nii.gz` by the name, on the input's grid.
+    /// Writes the labels as NIfTI on the input's grid. The file's name decides the format: `.nii` or `.nii.gz`.
     ///
-    /// Version, byte order, spacings, units, qform, sform and both codes are the input's; voxels are `uint8` (`uint16`
-    /// beyond 255), unscaled, with `intent_code` 1002 (labels). Nothing else of the input's header is copied, nor are
-    /// its extensions: they may name the patient. The file appears whole or not at all, and the same mask gives the
-    /// same bytes.
+    /// The version, byte order, spacings, units, qform, sform and both codes are copied from the input. The voxels are
+    /// `uint8` ([`Labels::U8`]) or `uint16` ([`Labels::U16`]), unscaled, with `intent_code` 1002 (labels). The rest of
+    /// the input's header and its extensions are not copied, because they may name the patient.
+    ///
+    /// The write is atomic: the file appears whole or not at all. The same mask gives the same bytes.
     ///
     /// # Errors
-    /// [`MaskError::Name`] for any other name; [`MaskError::Io`] with the path.
+    /// [`MaskError::Name`] if the name does not end in `.nii` or `.nii.gz`; [`MaskError::Io`], with the path, if the
+    /// file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), MaskError> {
         save(path.as_ref(), &self.grid, INTENT_LABEL, self.as_voxels())
     }
 
-    /// Writes the bytes that [`Mask::save`] puts into a file to any writer: memory, or a network.
+    /// Writes the same bytes as [`Mask::save`] to any writer, such as memory or a network connection.
     ///
     /// # Errors
-    /// What `writer` says.
+    /// The error of `writer`.
     pub fn write(&self, writer: impl Write, format: Format) -> io::Result<()> {
         nifti::write_as(writer, format, &self.grid.nifti_header(), INTENT_LABEL, self.as_voxels())
     }
@@ -224,10 +226,12 @@ impl Mask {
     }
 }
 
-/// Writes float32 values on the input's grid, as [`Mask::save`] writes labels: logits, with NaN where there are none.
+/// Writes logits as float32 on the input's grid, in the way in which [`Mask::save`] writes labels. Voxels without a
+/// logit are NaN.
 ///
 /// # Errors
-/// [`MaskError::Length`] if there is not one value per voxel; [`MaskError::Name`], [`MaskError::Io`].
+/// [`MaskError::Length`] if the number of values is not the grid's number of voxels; [`MaskError::Name`] if the name
+/// does not end in `.nii` or `.nii.gz`; [`MaskError::Io`] if the file cannot be written.
 pub fn save_logits(path: impl AsRef<Path>, logits: &[f32], grid: &Grid) -> Result<(), MaskError> {
     save(path.as_ref(), grid, INTENT_NONE, Voxels::F32(logits))
 }

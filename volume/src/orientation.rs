@@ -1,4 +1,4 @@
-//! Between the file's axes `(i, j, k)` and the model's `[D, H, W]`.
+//! The conversion between the file's axes `(i, j, k)` and the model's axes `[D, H, W]`.
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
 use serde::Serialize;
@@ -6,26 +6,28 @@ use serde::Serialize;
 use crate::grid::Grid;
 use crate::strided::Strided;
 
-/// Which way up the model sees the scan.
+/// How the scan is oriented before the model sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Orientation {
-    /// Permuted and flipped to the nearest RAS+ axes first: one patient gives one result, however the file stores it.
+    /// Axes are permuted and flipped to the nearest RAS+ axes. The result for a patient then does not depend on the
+    /// order in which the file stores the axes.
     #[default]
     Ras,
-    /// As the file stores it: the released demo, which asks for RAS but hands over no affine.
+    /// Axes stay as the file stores them. The released demo does this: it requests RAS, but does not pass the affine
+    /// that the conversion would need.
     Stored,
 }
 
-/// The permutation and flips that take a file's voxels to the model's `[D, H, W]`.
+/// The permutation and flips that turn a file's axes `(i, j, k)` into the model's axes `[D, H, W]`.
 ///
-/// `D`, `H` and `W` are z, y and x of the oriented volume; each is one of the file's axes, perhaps backwards.
+/// `D`, `H` and `W` are z, y and x of the oriented volume. Each is one of the file's axes, possibly reversed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AxisMap {
     shape_xyz: [usize; 3],
-    /// For each of D, H, W: which of i, j, k it is.
+    /// For each of D, H, W: the file axis that it is (0 = i, 1 = j, 2 = k).
     file_axis: [usize; 3],
-    /// For each of D, H, W: whether it runs against the file's axis.
+    /// For each of D, H, W: whether it runs opposite to its file axis.
     flipped: [bool; 3],
 }
 
@@ -40,22 +42,23 @@ impl AxisMap {
         Self { shape_xyz: grid.shape_xyz(), file_axis: dhw.map(|(axis, _)| axis), flipped: dhw.map(|(_, flip)| flip) }
     }
 
-    /// The oriented volume's `[D, H, W]`.
+    /// The shape `[D, H, W]` of the oriented volume.
     pub fn shape_dhw(&self) -> [usize; 3] {
         self.file_axis.map(|axis| self.shape_xyz[axis])
     }
 
-    /// The file's axis (0 = i, 1 = j, 2 = k) behind each of `[D, H, W]`.
+    /// For each of `[D, H, W]`: the file axis that it is (0 = i, 1 = j, 2 = k).
     pub fn file_axes(&self) -> [usize; 3] {
         self.file_axis
     }
 
-    /// Whether each of `[D, H, W]` runs against the file's axis.
+    /// For each of `[D, H, W]`: whether it runs opposite to its file axis.
     pub fn flipped(&self) -> [bool; 3] {
         self.flipped
     }
 
-    /// A file voxel index `(i, j, k)`, fractions allowed, as an index into the oriented volume.
+    /// Converts a voxel index `(i, j, k)` of the file, fractions allowed, to an index `(d, h, w)` of the oriented
+    /// volume.
     pub fn to_dhw(&self, ijk: [f64; 3]) -> [f64; 3] {
         let shape = self.shape_dhw();
         [0, 1, 2].map(|axis| {
@@ -64,7 +67,8 @@ impl AxisMap {
         })
     }
 
-    /// An index into the oriented volume, fractions allowed, as the file's voxel index `(i, j, k)`.
+    /// Converts an index `(d, h, w)` of the oriented volume, fractions allowed, to a voxel index `(i, j, k)` of the
+    /// file.
     pub fn to_ijk(&self, dhw: [f64; 3]) -> [f64; 3] {
         let shape = self.shape_dhw();
         let mut ijk = [0.0; 3];
@@ -75,10 +79,10 @@ impl AxisMap {
         ijk
     }
 
-    /// The oriented volume, `[D, H, W]`, of voxels in the file's order (i fastest).
+    /// The oriented volume, `[D, H, W]`, from voxels in the file's order (i fastest). A copy.
     ///
     /// # Panics
-    /// If there are not as many voxels as the grid has.
+    /// If the number of voxels is not the grid's.
     pub fn orient<T: Copy + Default + Send + Sync>(&self, file_order: &[T]) -> Array3<T> {
         let [ni, nj, nk] = self.shape_xyz;
         assert_eq!(file_order.len(), ni * nj * nk, "voxels of a volume {:?}", self.shape_xyz);
@@ -91,16 +95,17 @@ impl AxisMap {
         oriented
     }
 
-    /// Voxels in the file's order (i fastest), to be filled as the oriented volume `[D, H, W]`.
+    /// A view of voxels in the file's order (i fastest) as the oriented volume `[D, H, W]`. Writing to the view fills
+    /// the voxels in the file's order.
     ///
     /// # Panics
-    /// If there are not as many voxels as the grid has.
+    /// If the number of voxels is not the grid's.
     pub fn oriented_mut<'a, T>(&self, file_order: &'a mut [T]) -> ArrayViewMut3<'a, T> {
         let [ni, nj, nk] = self.shape_xyz;
         assert_eq!(file_order.len(), ni * nj * nk, "voxels of a volume {:?}", self.shape_xyz);
         #[allow(clippy::expect_used)] // The lengths are equal.
         let stored = ArrayViewMut3::from_shape([nk, nj, ni], file_order).expect("as many voxels as the grid has");
-        // The view's axes are the file's, slowest first.
+        // `stored` has the file's axes, slowest first: k, j, i.
         let mut oriented = stored.permuted_axes(self.file_axis.map(|axis| 2 - axis));
         for (axis, _) in self.flipped.iter().enumerate().filter(|&(_, &flipped)| flipped) {
             oriented.invert_axis(Axis(axis));
@@ -108,17 +113,18 @@ impl AxisMap {
         oriented
     }
 
-    /// Voxels in the file's order (i fastest) of an oriented volume: undoes [`orient`](Self::orient).
+    /// The voxels in the file's order (i fastest) from an oriented volume `[D, H, W]`: the inverse of
+    /// [`orient`](Self::orient).
     ///
     /// # Panics
-    /// If the array is not of [`shape_dhw`](Self::shape_dhw).
+    /// If the array's shape is not [`shape_dhw`](Self::shape_dhw).
     pub fn restore<T: Copy + Default + Send + Sync>(&self, dhw: ArrayView3<'_, T>) -> Vec<T> {
         assert_eq!(dhw.shape(), self.shape_dhw(), "shape of the oriented volume");
         let [ni, nj, nk] = self.shape_xyz;
         let dhw = dhw.as_standard_layout();
         let [_, height, width] = self.shape_dhw();
         let dhw_strides = [(height * width) as isize, width as isize, 1];
-        // The file's rows, columns and slices, slowest first: k, j, i.
+        // Strides for the file's axes, slowest first: k, j, i.
         let mut strides = [0; 3];
         let mut flipped = [false; 3];
         for axis in 0..3 {
@@ -132,19 +138,22 @@ impl AxisMap {
     }
 }
 
-/// For each of x, y, z: the file's axis nearest to it, and whether that axis runs against it.
+/// For each of x, y, z: the nearest file axis, and whether that axis runs in the opposite direction.
 ///
-/// `rotation` is the affine without scale and shear (polar decomposition). The most certain pair of axes is taken first:
-/// the choice then does not depend on the order in which the file stores its axes. Equally certain pairs
-/// (a volume turned by 45 degrees) are told apart by where the axis points in the patient, for the same reason.
+/// `rotation` is the affine without scale and shear (by polar decomposition). The pair of axes with the smallest angle
+/// is matched first, so the result does not depend on the order in which the file stores its axes. If several pairs
+/// have the same angle (a volume rotated by 45 degrees), the direction of the axis in the patient decides, for the same
+/// reason.
 ///
 /// # Source
-/// nibabel, `nibabel/orientations.py`, `io_orientation`. It goes through the file's axes in order, which gives the same
-/// wherever each axis is within 45 degrees of one of the patient's; beyond, its choice depends on the stored order.
+/// nibabel, `nibabel/orientations.py`, `io_orientation`. nibabel matches the file's axes one after the other. The
+/// result is the same if each axis is within 45 degrees of a patient axis. Otherwise nibabel's result depends on the
+/// stored order.
 fn nearest_axes(rotation: &[[f64; 3]; 3]) -> [(usize, bool); 3] {
-    /// Far above the rounding of the polar decomposition, far below any angle that matters.
+    /// Differences of cosines below this count as equal. It is far above the rounding error of the polar decomposition
+    /// and far below any difference that matters.
     const TIE: f64 = 1e-6;
-    // How an axis points, signed so that it runs along the world's axis that it is matched with.
+    // The direction of a file axis in the patient, with the sign that makes it run along its matched world axis.
     let direction = |world: usize, file: usize| {
         let sign = rotation[world][file].signum();
         rotation.map(|row| sign * row[file])
@@ -161,7 +170,7 @@ fn nearest_axes(rotation: &[[f64; 3]; 3]) -> [(usize, bool); 3] {
                         return difference > 0.0;
                     }
                     if world != best_world {
-                        return false; // x before y before z
+                        return false; // x is preferred to y, y to z
                     }
                     let (found, kept) = (direction(world, file), direction(world, best_file));
                     (0..3).find(|&row| (found[row] - kept[row]).abs() > TIE).is_some_and(|row| found[row] > kept[row])
@@ -171,7 +180,7 @@ fn nearest_axes(rotation: &[[f64; 3]; 3]) -> [(usize, bool); 3] {
                 }
             }
         }
-        let (world, file) = best.expect("as many axes of the file are left as of the patient");
+        let (world, file) = best.expect("the loop leaves as many file axes as world axes");
         axes[world] = (file, rotation[world][file] < 0.0);
         worlds.retain(|&other| other != world);
         files.retain(|&other| other != file);
@@ -188,13 +197,13 @@ mod tests {
 
     const PERMUTATIONS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
-    /// Every way to store one volume: file axis `a` is axis `permutation[a]` of the original, backwards where bit `a`
-    /// of `flips` is set.
+    /// Every order in which a file can store one volume: file axis `a` is axis `permutation[a]` of the original,
+    /// reversed if bit `a` of `flips` is set.
     fn orders() -> impl Iterator<Item = ([usize; 3], u8)> {
         PERMUTATIONS.into_iter().flat_map(|permutation| (0..8).map(move |flips| (permutation, flips)))
     }
 
-    /// The original's index of a voxel of the stored volume.
+    /// The index in the original of voxel `ijk` of the stored volume.
     fn original(permutation: [usize; 3], flips: u8, shape: [usize; 3], ijk: [usize; 3]) -> [usize; 3] {
         let mut index = [0; 3];
         for axis in 0..3 {
@@ -204,7 +213,7 @@ mod tests {
         index
     }
 
-    /// The volume stored in another order, at the same place in the patient.
+    /// The volume stored in another order, at the same position in the patient.
     fn stored(permutation: [usize; 3], flips: u8, shape: [usize; 3], voxels: &[f32], affine: &Affine) -> Volume {
         let new_shape = permutation.map(|axis| shape[axis]);
         let mut new_voxels = Vec::new();
@@ -218,8 +227,8 @@ mod tests {
         }
         let place = |ijk| affine.apply(original(permutation, flips, shape, ijk).map(|n| n as f64));
         let origin = place([0, 0, 0]);
-        // One step along each axis; the affine is linear, so a step out of a short axis is as good (`original` allows
-        // none).
+        // One step along each axis. They are taken from the affine, because on an axis of one voxel `original` has no
+        // next voxel.
         let mut columns = [[0.0; 3]; 3];
         for (axis, column) in columns.iter_mut().enumerate() {
             let sign = if flips >> axis & 1 == 1 { -1.0 } else { 1.0 };
@@ -243,7 +252,7 @@ mod tests {
             let mut filled = vec![0.0; oriented.len()];
             map.oriented_mut(&mut filled).assign(&oriented);
             assert_eq!(filled, volume.voxels(), "axes {permutation:?}, flips {flips:03b}");
-            // A voxel is at the same place in the patient, however it is stored.
+            // A voxel has the same position in the patient in every order.
             for dhw in [[0.0, 0.0, 0.0], [3.0, 1.5, 2.25]] {
                 let here = volume.grid().affine().apply(map.to_ijk(dhw));
                 let there =
@@ -282,7 +291,7 @@ mod tests {
 
     #[test]
     fn axes_are_matched_as_nibabel_does() {
-        // nibabel.aff2axcodes of these rows: ('P', 'I', 'R'), so x is k, y is -i, z is -j.
+        // nibabel.aff2axcodes gives ('P', 'I', 'R') for these rows, so x is k, y is -i, z is -j.
         let affine = Affine::new([[0.1, 0.2, 0.9, 0.0], [-0.9, 0.1, 0.1, 0.0], [0.1, -0.8, 0.2, 0.0]]);
         assert_eq!(nearest_axes(&affine.rotation().expect("invertible")), [(2, false), (0, true), (1, true)]);
     }

@@ -1,8 +1,8 @@
-//! Three axes of a buffer, read at any strides.
+//! Reads a buffer as an array of three axes with any strides.
 
 use rayon::prelude::*;
 
-/// An array of three axes, read at any strides.
+/// A view of a buffer as an array of three axes with any strides.
 pub(crate) struct Strided<'a, T> {
     source: &'a [T],
     shape: [usize; 3],
@@ -11,7 +11,8 @@ pub(crate) struct Strided<'a, T> {
 }
 
 impl<'a, T: Copy + Send + Sync> Strided<'a, T> {
-    /// `strides` between neighbours of each axis of `shape`; a flipped axis is read from its end.
+    /// A view with this `shape`, and `strides` elements between neighbours along each axis. A flipped axis is read from
+    /// its end.
     pub(crate) fn new(source: &'a [T], shape: [usize; 3], mut strides: [isize; 3], flipped: [bool; 3]) -> Self {
         let mut offset = 0;
         for axis in 0..3 {
@@ -23,9 +24,9 @@ impl<'a, T: Copy + Send + Sync> Strided<'a, T> {
         Self { source, shape, strides, offset }
     }
 
-    /// The array whose element `[0, 0, 0]` is `source[offset]`.
+    /// A view whose element `[0, 0, 0]` is `source[offset]`.
     ///
-    /// An axis of one element may have any stride, which leads nowhere.
+    /// The stride of an axis of length 1 is ignored, so it can have any value.
     pub(crate) fn at(source: &'a [T], shape: [usize; 3], strides: [isize; 3], offset: usize) -> Self {
         let strides = [0, 1, 2].map(|axis| if shape[axis] == 1 { 0 } else { strides[axis] });
         Self { source, shape, strides, offset: offset as isize }
@@ -36,10 +37,10 @@ impl<'a, T: Copy + Send + Sync> Strided<'a, T> {
         (self.offset + a as isize * sa + b as isize * sb + c as isize * sc) as usize
     }
 
-    /// Copies the elements, each through `convert`, in row-major order, in parallel.
+    /// Converts the elements with `convert` and writes them to `out` in row-major order, in parallel.
     ///
-    /// Where neighbours in a row are far apart, small cubes are copied one after the other, so that every cache line is
-    /// read once.
+    /// If the neighbours in a row are far apart in memory, the array is copied in small cubes, so that every cache line
+    /// is read only once.
     pub(crate) fn copy_into<U: Send>(&self, out: &mut [U], convert: impl Fn(T) -> U + Sync) {
         const CUBE: usize = 16;
         let [_, rows, width] = self.shape;

@@ -1,4 +1,4 @@
-//! A label map that says what masks should be.
+//! Ground truth: a label map with the true masks of a scan's objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,57 +11,57 @@ use crate::mask::{Labels, Mask};
 use crate::metrics;
 use crate::volume::{Volume, VolumeError};
 
-/// Why a label map cannot serve as truth.
+/// Why a label map cannot be used as the truth.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TruthError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("truth: {0}")]
     Volume(#[from] VolumeError),
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
-    /// It has other voxels than the scan.
+    /// The label map's shape is not the scan's.
     #[error("truth `{path}`: expected the scan's shape {expected:?}, found {found:?}", path = path.display())]
     Shape {
         /// The label map.
         path: PathBuf,
         /// The scan's voxels along i, j, k.
         expected: [usize; 3],
-        /// Its own.
+        /// The label map's voxels along i, j, k.
         found: [usize; 3],
     },
-    /// It lies elsewhere in the patient.
+    /// The label map's position in the patient is not the scan's.
     #[error(
-        "truth `{path}`: expected its voxels where the scan's are, found a corner {found_mm:.2} mm away; are both of one scan?",
+        "truth `{path}`: expected the scan's position, found a corner {found_mm:.2} mm away; is this the scan's label map?",
         path = path.display()
     )]
     Place {
         /// The label map.
         path: PathBuf,
-        /// The largest distance between corners, in millimetres.
+        /// The largest distance between corresponding corners, in millimetres.
         found_mm: f64,
     },
-    /// A voxel is no label.
+    /// The value of a voxel is not a label.
     #[error("truth `{path}`: voxel {voxel_ijk:?}: expected a whole number from 0 to 65535, found {found}", path = path.display())]
     Label {
         /// The label map.
         path: PathBuf,
-        /// Which voxel.
+        /// The voxel's index.
         voxel_ijk: [usize; 3],
-        /// What the voxel holds.
+        /// The voxel's value.
         found: f32,
     },
-    /// No voxel has an object's label.
-    #[error("truth `{path}`: expected voxels of {label} for {name:?}, found only {found:?}", path = path.display())]
+    /// No voxel has the label of an object.
+    #[error("truth `{path}`: expected voxels with label {label} for {name:?}, found only the labels {found:?}", path = path.display())]
     Missing {
         /// The label map.
         path: PathBuf,
-        /// The object.
+        /// The name of the object.
         name: String,
         /// Its label.
         label: u16,
-        /// Labels that there are.
+        /// The labels in the file, without 0.
         found: Vec<u16>,
     },
 }
@@ -78,13 +78,18 @@ impl TruthError {
     }
 }
 
-/// A corner of the label map may be this share of the least spacing away from the scan's: headers hold float32.
+/// The largest distance between a corner of the label map and the scan's, as a fraction of the smallest spacing. It is
+/// not 0 because headers store float32.
 const MAX_OFFSET: f64 = 0.1;
 
-/// Reads a label map that lies on a scan's grid, and the labels that occur in it.
+/// Reads a label map on a scan's grid. Returns it with the set of labels that occur in it.
 ///
 /// # Errors
-/// Every [`TruthError`] but [`TruthError::Missing`].
+/// - [`TruthError::Volume`] if the file cannot be read as a volume.
+/// - [`TruthError::Shape`] if its shape is not the scan's.
+/// - [`TruthError::Place`] if its position is not the scan's.
+/// - [`TruthError::Label`] if a voxel is not a whole number from 0 to 65535.
+/// - [`TruthError::Memory`] if there is not enough memory for the labels.
 #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask, BTreeSet<u16>), TruthError> {
     let path = path.as_ref();
@@ -101,7 +106,7 @@ pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask,
     let mut labels = Vec::with_capacity(volume.voxels().len());
     for (index, &value) in volume.voxels().iter().enumerate() {
         let label = value as u16;
-        // Also unequal where the value is no number.
+        // Also true if the value is NaN.
         if f32::from(label) != value {
             let [ni, nj, _] = found;
             let voxel_ijk = [index % ni, index / ni % nj, index / (ni * nj)];
@@ -114,7 +119,7 @@ pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask,
     Ok((mask, there))
 }
 
-/// A label map on a scan's grid, and which label is which object.
+/// A label map on a scan's grid, and the label of each object by name.
 #[derive(Debug, Clone)]
 pub struct Truth {
     mask: Mask,
@@ -122,10 +127,10 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Reads the label map of a scan on `grid`; `labels` has the label of each object's name.
+    /// Reads the label map of a scan on `grid`. `labels` maps the name of each object to its label.
     ///
     /// # Errors
-    /// Every [`TruthError`].
+    /// The errors of [`read_label_map`], and [`TruthError::Missing`] if no voxel has the label of an object.
     pub fn open(path: impl AsRef<Path>, grid: &Arc<Grid>, labels: BTreeMap<String, u16>) -> Result<Self, TruthError> {
         let path = path.as_ref();
         let (mask, there) = read_label_map(path, grid)?;
@@ -136,13 +141,14 @@ impl Truth {
         Ok(Self { mask, labels })
     }
 
-    /// The label map, and the label of the object of this name; none if nothing is known of it.
+    /// The label map and the label of the object with this name. `None` if the truth has no object of this name.
     #[must_use]
     pub fn of(&self, name: &str) -> Option<(&Mask, u16)> {
         Some((&self.mask, *self.labels.get(name)?))
     }
 
-    /// Dice's coefficient of label 1 of `mask` against the object of this name; none if nothing is known of it.
+    /// The Dice coefficient, in [0, 1], of label 1 of `mask` against the object with this name. `None` if the truth has
+    /// no object of this name.
     #[must_use]
     pub fn dice(&self, name: &str, mask: &Mask) -> Option<f64> {
         let (truth, label) = self.of(name)?;
@@ -155,7 +161,7 @@ impl Truth {
     }
 }
 
-/// How far the corners of two grids of one shape lie apart at most.
+/// The largest distance between corresponding corners of two grids of the same shape, in millimetres.
 fn farthest_corner_mm(a: &Grid, b: &Grid) -> f64 {
     let distances = a.corners_ijk().map(|ijk| {
         let (a, b) = (a.affine().apply(ijk), b.affine().apply(ijk));

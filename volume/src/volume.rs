@@ -1,4 +1,4 @@
-//! A CT scan as its file stores it.
+//! CT scans, with the axes in the file's order.
 
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,55 +10,56 @@ use crate::affine::Affine;
 use crate::grid::{Grid, GridError, check_shape};
 use crate::nifti::{self, MAX_VOXELS, NiftiError, NiftiVolume};
 
-/// A scan whose darkest voxel is brighter than this is not in Hounsfield units: air is -1000.
+/// If the darkest voxel of a scan is brighter than this, its intensities are probably not Hounsfield units: air is
+/// -1000.
 const BRIGHTEST_AIR_HU: f32 = -500.0;
 
-/// Voxels of a body's scan are neither smaller nor larger than this, in millimetres: outside, the unit is another.
+/// The spacings of a scan of a body, in millimetres. A spacing outside of this range is probably in another unit.
 const PLAUSIBLE_SPACING_MM: std::ops::RangeInclusive<f64> = 0.02..=50.0;
 
-/// Why there is no volume.
+/// Why a volume cannot be read or made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VolumeError {
     /// The file cannot be read.
     #[error("{path}: {source}", path = path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         source: NiftiError,
     },
-    /// The bytes are not those of a scan.
+    /// The bytes from a reader are not a valid scan.
     #[error(transparent)]
     Contents(NiftiError),
-    /// An axis has no voxels, or there are too many altogether.
+    /// An axis has no voxels, or there are more than [`MAX_VOXELS`] in total.
     #[error("shape {shape_xyz:?}: expected 1 to {limit} voxels", limit = MAX_VOXELS)]
     Shape {
         /// Voxels along i, j, k.
         shape_xyz: [usize; 3],
     },
-    /// The voxels are not as many as the shape says.
-    #[error("voxels of a volume {shape_xyz:?}: expected {expected}, found {found}")]
+    /// The number of voxels does not match the shape.
+    #[error("volume of shape {shape_xyz:?}: expected {expected} voxels, found {found}")]
     Length {
         /// Voxels along i, j, k.
         shape_xyz: [usize; 3],
-        /// Their product.
+        /// The shape's number of voxels.
         expected: usize,
-        /// How many were given.
+        /// The number of voxels given.
         found: usize,
     },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
-    /// Strides that do not fit the shape or the buffer.
+    /// The strides do not fit the shape or the buffer.
     #[error("strides {strides:?}: expected {reason}")]
     Strides {
-        /// Elements between neighbours along i, j, k.
+        /// The number of elements from one voxel to the next along i, j, k.
         strides: [isize; 3],
-        /// What they may be.
+        /// What was expected.
         reason: &'static str,
     },
-    /// Elements cannot become Hounsfield units.
+    /// The scaling factors cannot convert elements to Hounsfield units.
     #[error("scaling: expected a finite slope that is not 0 and a finite intercept, found {slope} and {intercept}")]
     Scaling {
         /// Hounsfield units per unit of an element.
@@ -66,8 +67,8 @@ pub enum VolumeError {
         /// Hounsfield units of an element that is 0.
         intercept: f64,
     },
-    /// The affine is not finite, or its axes do not span space.
-    #[error("affine: expected finite numbers and three independent axes, found {0:?}")]
+    /// The affine is not finite, or its axes are not independent.
+    #[error("affine: expected finite numbers and three independent axes, found {rows:?}", rows = .0.rows())]
     Affine(Affine),
 }
 
@@ -96,7 +97,8 @@ impl From<GridError> for VolumeError {
     }
 }
 
-/// A CT: intensities in Hounsfield units, in the file's order (i fastest, then j, k), and where they lie.
+/// A CT scan: intensities in Hounsfield units in the file's order (i fastest, then j, k), and the grid that they lie
+/// on.
 #[derive(Clone, Debug)]
 pub struct Volume {
     voxels: Vec<f32>,
@@ -105,23 +107,27 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Reads a NIfTI file: `.nii` or `.nii.gz`, told apart by content.
+    /// Reads a NIfTI file. Whether it is compressed is detected from its contents, not from its name.
     ///
-    /// Voxels are float32 after `scl_slope` and `scl_inter`; see [`nifti`] for what a file may be,
-    /// [`Header::affine`] for which of its affines counts. What is unusual is in [`warnings`](Self::warnings).
+    /// Voxels are converted to float32 after scaling with `scl_slope` and `scl_inter`. [`nifti`] describes which files
+    /// are accepted, and [`Header::affine`](nifti::Header::affine) which of the header's affines is used. Everything
+    /// unusual about the file is in [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// [`VolumeError::File`], with the path and the name of the field that is wrong.
+    /// [`VolumeError::File`], with the path and the header field that is wrong, if the file cannot be read;
+    /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VolumeError> {
         let path = path.as_ref();
         let file = |source| VolumeError::File { path: path.to_path_buf(), source };
         Self::from_nifti(nifti::read(path).map_err(file)?, file)
     }
 
-    /// Reads NIfTI, compressed or not, from any reader: bytes in memory, or from a network. As [`Volume::open`] otherwise.
+    /// Reads NIfTI, compressed or not, from any reader, such as bytes in memory or a network connection. In all other
+    /// ways it is the same as [`Volume::open`].
     ///
     /// # Errors
-    /// [`VolumeError::Contents`] with the name of the field that is wrong.
+    /// [`VolumeError::Contents`], with the header field that is wrong, if the bytes cannot be read;
+    /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn read(reader: impl Read) -> Result<Self, VolumeError> {
         let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
         Self::from_nifti(contents, VolumeError::Contents)
@@ -133,13 +139,20 @@ impl Volume {
         Ok(Self::assemble(contents.voxels, Grid::with_header(contents.header, affine)?, warnings))
     }
 
-    /// A volume that comes from no file: `voxels` with i fastest, then j, k; `affine` to RAS+ millimetres.
+    /// A volume that does not come from a file.
     ///
-    /// A mask of it is written with the affine as sform (code 2) and no qform, in NIfTI-1 (so rounded to float32) where
-    /// the shape fits.
+    /// | value       | shape                   | unit                                  |
+    /// |-------------|-------------------------|---------------------------------------|
+    /// | `shape_xyz` | `[3]`                   | voxels along i, j, k                  |
+    /// | `voxels`    | voxels, i fastest, j, k | Hounsfield units                      |
+    /// | `affine`    | `[3, 4]`                | from voxel indices to RAS+ millimetres |
+    ///
+    /// A mask of this volume is written with the affine as sform (code 2) and without a qform. If the shape fits, the
+    /// file is NIfTI-1, which rounds the affine to float32; otherwise it is NIfTI-2.
     ///
     /// # Errors
-    /// [`VolumeError::Shape`], [`VolumeError::Length`] or [`VolumeError::Affine`].
+    /// [`VolumeError::Shape`] if an axis has no voxels or there are too many in total; [`VolumeError::Length`] if the
+    /// number of voxels does not match the shape; [`VolumeError::Affine`] if the affine cannot be inverted.
     pub fn new(shape_xyz: [usize; 3], voxels: Vec<f32>, affine: Affine) -> Result<Self, VolumeError> {
         let expected = check_shape(shape_xyz)?;
         if voxels.len() != expected {
@@ -152,13 +165,13 @@ impl Volume {
         let darkest = voxels.iter().copied().fold(f32::INFINITY, f32::min);
         if darkest > BRIGHTEST_AIR_HU {
             warnings.push(format!(
-                "the darkest voxel is {darkest}: these do not look like Hounsfield units, in which air is -1000"
+                "the darkest voxel is {darkest}: intensities do not look like Hounsfield units, where air is -1000"
             ));
         }
         let spacing = grid.spacing_mm();
         if spacing.iter().any(|spacing| !PLAUSIBLE_SPACING_MM.contains(spacing)) {
             warnings.push(format!(
-                "the spacing is {spacing:?} mm: expected {} to {}; lengths may be in another unit",
+                "the spacing is {spacing:?} mm: expected {} to {} mm; the file may use another unit of length",
                 PLAUSIBLE_SPACING_MM.start(),
                 PLAUSIBLE_SPACING_MM.end()
             ));
@@ -166,7 +179,7 @@ impl Volume {
         Self { voxels, grid: Arc::new(grid), warnings }
     }
 
-    /// Where the voxels lie.
+    /// The grid that the voxels lie on.
     pub fn grid(&self) -> &Arc<Grid> {
         &self.grid
     }
@@ -176,17 +189,17 @@ impl Volume {
         self.grid.shape_xyz()
     }
 
-    /// The intensities, i fastest, then j, k.
+    /// The intensities in Hounsfield units, i fastest, then j, k.
     pub fn voxels(&self) -> &[f32] {
         &self.voxels
     }
 
-    /// The intensities, without a copy.
+    /// The intensities in Hounsfield units, i fastest, then j, k, without a copy.
     pub fn into_voxels(self) -> Vec<f32> {
         self.voxels
     }
 
-    /// What is unusual about the file, in plain words; empty for most.
+    /// What is unusual about the file, in plain words. Empty for most files.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

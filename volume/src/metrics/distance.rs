@@ -1,14 +1,18 @@
-//! Exact Euclidean distances on a grid whose axes have unequal steps.
+//! Exact Euclidean distances on a grid with a different step along each axis.
 
 use ndarray::{Array3, ArrayViewMut1, Axis, Zip};
 
-/// Squared distance of every voxel from the nearest site, in the square of the steps' unit; infinite without any site.
+/// The squared distance from every voxel to the nearest site.
 ///
-/// `steps` are the distances between neighbours along the array's axes, in their order.
+/// | value   | shape       | unit                                             |
+/// |---------|-------------|--------------------------------------------------|
+/// | `sites` | `[D, H, W]` | true for a site                                  |
+/// | `steps` | `[3]`       | length between neighbours along D, H, W          |
+/// | result  | `[D, H, W]` | square of that length; infinity without any site |
 ///
 /// # Source
-/// Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions", Theory of Computing 8 (2012), 415–428:
-/// axis by axis, the lower envelope of one parabola per voxel.
+/// Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions", Theory of Computing 8 (2012), 415–428.
+/// It computes the lower envelope of one parabola per voxel, along one axis after the other.
 pub(super) fn squared_distances(sites: &Array3<bool>, steps: [f64; 3]) -> Array3<f32> {
     let mut distances = sites.map(|&site| if site { 0.0 } else { f32::INFINITY });
     for (axis, step) in steps.into_iter().enumerate() {
@@ -17,9 +21,11 @@ pub(super) fn squared_distances(sites: &Array3<bool>, steps: [f64; 3]) -> Array3
     distances
 }
 
-/// Makes every value of a line the least of `value[at] + (step * (here - at))^2` over all places `at`.
+/// Replaces every value of a line, at index `here`, by the minimum of `value[at] + (step * (here - at))^2` over all
+/// indices `at`.
 fn along_line(mut line: ArrayViewMut1<'_, f32>, step: f64) {
-    /// One parabola of the envelope: where its vertex is, how high, and from where on it is the lowest.
+    /// One parabola of the envelope: the position and the height of its vertex, and the position from which on it is
+    /// the lowest.
     struct Parabola {
         at: f64,
         height: f64,
@@ -30,7 +36,7 @@ fn along_line(mut line: ArrayViewMut1<'_, f32>, step: f64) {
         let (at, height) = (step * index as f64, f64::from(height));
         let mut from = f64::NEG_INFINITY;
         while let Some(last) = envelope.last() {
-            // Left of this place the last parabola is lower, right of it the new one.
+            // To the left of `from` the last parabola is lower, to the right the new one.
             from = (last.at + at + (height - last.height) / (at - last.at)) / 2.0;
             if from > last.from {
                 break;
@@ -56,7 +62,7 @@ fn along_line(mut line: ArrayViewMut1<'_, f32>, step: f64) {
 mod tests {
     use super::*;
 
-    /// By looking at every pair.
+    /// The same distances, by comparing every voxel with every site.
     fn by_brute_force(sites: &Array3<bool>, steps: [f64; 3]) -> Array3<f32> {
         let places: Vec<_> = sites.indexed_iter().filter(|&(_, &site)| site).map(|(place, _)| place).collect();
         Array3::from_shape_fn(sites.dim(), |(d, h, w)| {
@@ -68,7 +74,7 @@ mod tests {
         })
     }
 
-    /// About one voxel in `rarity`, from a fixed sequence.
+    /// Sites at about one voxel in `rarity`, from a fixed pseudo-random sequence.
     fn scattered(shape: [usize; 3], rarity: u32) -> Array3<bool> {
         let mut state = 1_u32;
         Array3::from_shape_simple_fn(shape, || {

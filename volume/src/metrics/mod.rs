@@ -1,6 +1,6 @@
-//! How much two masks agree, and how large one is.
+//! Metrics: how well two masks agree, and the volume of a mask.
 //!
-//! `docs/evaluation.md` defines every figure in words; [`Scores`] takes all of them of one pair of masks.
+//! `docs/evaluation.md` defines every metric in words. [`Scores`] has all metrics of one pair of masks.
 
 mod distance;
 mod scores;
@@ -11,12 +11,12 @@ pub use surface::SurfaceDistances;
 
 use crate::grid::Grid;
 
-/// Dice's coefficient of two sets of voxels: twice what they share over what they hold, in [0, 1].
+/// The Dice coefficient of two sets of voxels: `2 |A ∩ B| / (|A| + |B|)`, in [0, 1]. It is 1 if both sets are empty.
 ///
-/// `in_a` and `in_b` say which voxels belong. Two empty sets agree: 1. The slices are compared up to the end of the
-/// shorter one; voxels beyond it count as outside of the shorter and are judged in the longer.
+/// `in_a` and `in_b` say which voxels of `a` and `b` are in the sets. If one slice is shorter, the voxels beyond its
+/// end are not in its set.
 ///
-/// The released code adds 1 to the denominator, which favours nothing but large masks; this is the plain definition.
+/// The released code adds 1 to the denominator, which only favours large masks. This is the plain definition.
 pub fn dice<A, B>(a: &[A], b: &[B], in_a: impl Fn(&A) -> bool, in_b: impl Fn(&B) -> bool) -> f64 {
     let shared = a.iter().zip(b).filter(|(a, b)| in_a(a) && in_b(b)).count();
     let held = a.iter().filter(|a| in_a(a)).count() + b.iter().filter(|b| in_b(b)).count();

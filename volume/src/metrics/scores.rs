@@ -1,4 +1,4 @@
-//! Every figure of one pair of masks.
+//! All metrics of one pair of masks.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,35 +7,46 @@ use super::{dice, volume_ml};
 use crate::grid::Grid;
 use crate::mask::MaskError;
 
-/// How well a mask agrees with the truth.
+/// How well the mask that was found agrees with the true mask.
+///
+/// The metrics of empty masks:
 ///
 /// | | Dice | surface Dice | Hausdorff | volume error | relative |
 /// |---|---|---|---|---|---|
-/// | both masks empty | 1 | 1 | 0 | 0 | none |
-/// | truth alone empty | 0 | 0 | none | all that was found | none |
-/// | found alone empty | 0 | 0 | none | minus the truth | -1 |
+/// | both masks empty | 1 | 1 | 0 | 0 | `None` |
+/// | only the true mask empty | 0 | 0 | `None` | the volume found | `None` |
+/// | only the found mask empty | 0 | 0 | `None` | minus the true volume | -1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scores {
-    /// Voxels of the mask that was found.
+    /// The number of voxels of the mask that was found.
     pub voxels: u64,
-    /// Dice's coefficient, in [0, 1].
+    /// The Dice coefficient, in [0, 1].
     pub dice: f64,
-    /// Normalised surface Dice at the tolerance, in [0, 1]: see [`SurfaceDistances::surface_dice`].
+    /// The normalised surface Dice at the tolerance, in [0, 1]: see [`SurfaceDistances::surface_dice`].
     pub surface_dice: f64,
-    /// 95 % Hausdorff distance in millimetres: see [`SurfaceDistances::hausdorff_mm`]; none if one mask alone is empty.
+    /// The 95 % Hausdorff distance in millimetres: see [`SurfaceDistances::hausdorff_mm`]. `None` if only one mask is
+    /// empty.
     pub hausdorff95_mm: Option<f64>,
-    /// Volume found minus the truth's, in millilitres.
+    /// The found volume minus the true volume, in millilitres.
     pub volume_error_ml: f64,
-    /// The same as a share of the truth's volume; none if the truth is empty.
+    /// The volume error as a fraction of the true volume. `None` if the true mask is empty.
     pub volume_error_relative: Option<f64>,
 }
 
 impl Scores {
-    /// Compares a mask with the truth; both on `grid`, i fastest, then j, k.
+    /// Compares the found mask with the true one.
+    ///
+    /// | value          | shape                   | unit                     |
+    /// |----------------|-------------------------|--------------------------|
+    /// | `found`        | voxels, i fastest, j, k | true inside of the mask  |
+    /// | `truth`        | voxels, i fastest, j, k | true inside of the mask  |
+    /// | `grid`         |                         | the grid of both masks   |
+    /// | `tolerance_mm` | scalar                  | millimetres              |
     ///
     /// # Errors
-    /// [`MaskError::Length`] if a mask has not one value per voxel, [`MaskError::Memory`] if there is no room for distances.
+    /// [`MaskError::Length`] if a mask does not have one value per voxel; [`MaskError::Memory`] if there is not enough
+    /// memory for the distances.
     pub fn new(found: &[bool], truth: &[bool], grid: &Grid, tolerance_mm: f64) -> Result<Self, MaskError> {
         let distances = SurfaceDistances::between(found, truth, grid.shape_xyz(), grid.spacing_mm())?;
         let count = |mask: &[bool]| mask.iter().filter(|&&inside| inside).count() as u64;
@@ -85,10 +96,10 @@ mod tests {
         assert!(matches!(Scores::new(&some[1..], &some, &grid, 1.0), Err(MaskError::Length { found: 7, .. })));
     }
 
-    /// Distances follow the lengths of the affine's columns, wherever those point.
+    /// The spacing is the length of the affine's columns, whatever their direction.
     #[test]
     fn an_oblique_grid_has_its_columns_spacing() {
-        // A turn by 0.3 about z, then by 0.5 about x; steps of 0.75, 1.25 and 3.5 mm, the second backwards.
+        // A rotation by 0.3 about z, then by 0.5 about x; spacings of 0.75, 1.25 and 3.5 mm, the second axis reversed.
         let (s, c) = 0.3_f64.sin_cos();
         let (t, d) = 0.5_f64.sin_cos();
         let rotation = [[c, -s, 0.0], [d * s, d * c, -t], [t * s, t * c, d]];

@@ -1,32 +1,40 @@
-//! How far two masks' surfaces are apart.
+//! Distances between the surfaces of two masks.
 
 use ndarray::Array3;
 
 use super::distance::squared_distances;
 use crate::mask::MaskError;
 
-/// A length that went through a header's float32 may exceed what the user means by this share.
+/// A length that a header stored as float32 can exceed the intended value by this fraction.
 const HAIR: f64 = 1e-6;
 
-/// Distances between the surfaces of two masks, both ways, in millimetres.
+/// Distances between the surfaces of two masks, in both directions, in millimetres.
 ///
-/// The surface of a mask is its voxels that have at least one of their six neighbours outside of it; what lies beyond
-/// the grid is outside. A distance is between voxel centres. Every surface voxel counts once, whatever its size.
+/// A voxel of a mask is on the mask's surface if at least one of its six neighbours is outside of the mask. Everything
+/// beyond the grid is outside. Distances are measured between voxel centres. Every surface voxel counts once, whatever
+/// its size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SurfaceDistances {
-    /// From every surface voxel of the first mask to the second's nearest, ascending.
+    /// From every surface voxel of mask a to the nearest surface voxel of mask b, ascending.
     a_to_b_mm: Vec<f64>,
     b_to_a_mm: Vec<f64>,
 }
 
 impl SurfaceDistances {
-    /// Measures two masks of one grid, i fastest, then j, k; none if either is empty.
+    /// Measures the distances between two masks on one grid. `None` if either mask is empty.
     ///
-    /// The axes count as perpendicular, `spacing_mm` apart along `(i, j, k)`.
-    /// Time and memory go with the box around both masks, not with the grid.
+    /// | value        | shape                   | unit                                     |
+    /// |--------------|-------------------------|------------------------------------------|
+    /// | `a`, `b`     | voxels, i fastest, j, k | true inside of the mask                  |
+    /// | `shape_xyz`  | `[3]`                   | voxels along i, j, k                     |
+    /// | `spacing_mm` | `[3]`                   | millimetres between neighbours along i, j, k |
+    ///
+    /// The axes are taken as perpendicular. Time and memory grow with the bounding box of both masks, not with the
+    /// grid.
     ///
     /// # Errors
-    /// [`MaskError::Length`] if a mask has not one value per voxel, [`MaskError::Memory`] if there is no room for the distances.
+    /// [`MaskError::Length`] if a mask does not have one value per voxel; [`MaskError::Memory`] if there is not enough
+    /// memory for the distances.
     pub fn between(
         a: &[bool],
         b: &[bool],
@@ -40,9 +48,9 @@ impl SurfaceDistances {
             }
         }
         let (Some(box_a), Some(box_b)) = (Bounds::of(a, shape_xyz), Bounds::of(b, shape_xyz)) else { return Ok(None) };
-        // Both surfaces lie in this box, so the distances between them can be had without looking beyond it.
+        // Both surfaces lie in this box, so nothing outside of it can change the distances.
         let bounds = box_a.and(&box_b);
-        // Both masks and both surfaces there, and the squared distances from one of them.
+        // Per voxel of the box: both masks and both surfaces, and the squared distances from one surface.
         segvol_base::memory::check_available::<([bool; 4], f32)>("the surfaces of two masks", bounds.voxels())?;
         let [x, y, z] = spacing_mm;
         let steps = [z, y, x];
@@ -53,7 +61,8 @@ impl SurfaceDistances {
         }))
     }
 
-    /// Normalised surface Dice: the share of both surfaces' voxels that are at most `tolerance_mm` from the other one.
+    /// The normalised surface Dice, in [0, 1]: the fraction of the surface voxels of both masks that are at most
+    /// `tolerance_mm` millimetres from the other surface.
     #[must_use]
     pub fn surface_dice(&self, tolerance_mm: f64) -> f64 {
         let limit = tolerance_mm * (1.0 + HAIR);
@@ -62,15 +71,18 @@ impl SurfaceDistances {
         (within(&self.a_to_b_mm) + within(&self.b_to_a_mm)) as f64 / all as f64
     }
 
-    /// Hausdorff distance at a percentile from 0 to 100: each way the distance that this share of the surface keeps to,
-    /// interpolated linearly between neighbours in rank; of the two the greater. 100 is the Hausdorff distance itself.
+    /// The Hausdorff distance at a percentile from 0 to 100, in millimetres.
+    ///
+    /// It is the larger of two percentiles: of the distances from a to b, and of those from b to a. Each is
+    /// interpolated linearly between the two nearest ranks. The percentile 100 gives the plain Hausdorff distance.
     #[must_use]
     pub fn hausdorff_mm(&self, percentile: f64) -> f64 {
         self::percentile(&self.a_to_b_mm, percentile).max(self::percentile(&self.b_to_a_mm, percentile))
     }
 }
 
-/// Distances of `from`'s voxels from the nearest of `to`'s, ascending.
+/// The distance from each voxel of `from` to the nearest voxel of `to`, ascending. `steps` are the lengths between
+/// neighbours along the array's axes.
 fn directed(from: &Array3<bool>, to: &Array3<bool>, steps: [f64; 3]) -> Result<Vec<f64>, MaskError> {
     let count = from.iter().filter(|&&surface| surface).count();
     segvol_base::memory::check_available::<f32>("the distances of a surface", from.len() + 2 * count)?;
@@ -82,14 +94,14 @@ fn directed(from: &Array3<bool>, to: &Array3<bool>, steps: [f64; 3]) -> Result<V
     Ok(distances)
 }
 
-/// NumPy's `percentile` with its default, linear interpolation, of ascending values; at least one.
+/// NumPy's `percentile` with its default method, linear interpolation. The values must be ascending, and at least one.
 fn percentile(ascending: &[f64], percentile: f64) -> f64 {
     let rank = percentile.clamp(0.0, 100.0) / 100.0 * (ascending.len() - 1) as f64;
     let (below, above) = (ascending[rank.floor() as usize], ascending[rank.ceil() as usize]);
     below + (above - below) * rank.fract()
 }
 
-/// The mask's voxels with a neighbour outside.
+/// The surface of a mask: its voxels with at least one of six neighbours outside of it.
 fn surface(mask: &Array3<bool>) -> Array3<bool> {
     let (depth, height, width) = mask.dim();
     Array3::from_shape_fn(mask.dim(), |(d, h, w)| {
@@ -120,7 +132,7 @@ impl Bounds {
         let (mut min, mut max) = ([usize::MAX; 3], [0; 3]);
         for (row, voxels) in mask.chunks_exact(ni).enumerate() {
             let Some(first) = voxels.iter().position(|&inside| inside) else { continue };
-            let last = voxels.iter().rposition(|&inside| inside).unwrap_or(first);
+            let last = voxels.iter().rposition(|&inside| inside).expect("a row with a first voxel has a last one");
             for (low, high, axis) in [(first, last, 0), (row % nj, row % nj, 1), (row / nj, row / nj, 2)] {
                 min[axis] = min[axis].min(low);
                 max[axis] = max[axis].max(high);
@@ -159,7 +171,7 @@ mod tests {
     const SHAPE: [usize; 3] = [24, 20, 15];
     const SPACING: [f64; 3] = [0.75, 1.25, 3.5];
 
-    /// As in `tests/data/metrics/make.py`.
+    /// The same ellipsoid as in `tests/data/metrics/make.py`.
     fn ellipsoid(center: [i64; 3], limit: i64, salt: u32) -> Vec<bool> {
         let [ni, nj, nk] = SHAPE.map(|n| n as u32);
         let voxels = (0..nk).flat_map(|k| (0..nj).flat_map(move |j| (0..ni).map(move |i| [i, j, k])));
@@ -174,11 +186,11 @@ mod tests {
 
     fn distances(spacing_mm: [f64; 3]) -> SurfaceDistances {
         let (a, b) = (ellipsoid([11, 9, 7], 500, 0), ellipsoid([13, 8, 6], 420, 5));
-        SurfaceDistances::between(&a, &b, SHAPE, spacing_mm).expect("masks").expect("none is empty")
+        SurfaceDistances::between(&a, &b, SHAPE, spacing_mm).expect("masks").expect("neither mask is empty")
     }
 
-    /// Whether the figures are SciPy's (`tests/data/metrics/make.py`): Hausdorff at 50, 95 and 100 %, surface Dice at
-    /// 0.5, 1, 2 and 3 mm.
+    /// Whether the distances agree with SciPy's (`tests/data/metrics/make.py`): Hausdorff at 50, 95 and 100 %, surface
+    /// Dice at 0.5, 1, 2 and 3 mm.
     fn agrees(found: &SurfaceDistances, hausdorff: [f64; 3], surface_dice: [f64; 4]) -> bool {
         let near = |found: f64, expected: f64| (found - expected).abs() <= 1e-6 * expected;
         let hausdorff = [50.0, 95.0, 100.0].into_iter().zip(hausdorff);
@@ -210,14 +222,14 @@ mod tests {
         for wrong in [[1.0, 1.0, 1.0], [3.5, 1.25, 0.75], [1.25, 0.75, 3.5], [0.75, 1.25, 3.501]] {
             assert!(!agrees(&distances(wrong), ANISOTROPIC.0, ANISOTROPIC.1), "{wrong:?}");
         }
-        // Whole masks in place of their surfaces.
+        // Distances between the whole masks instead of their surfaces.
         let (a, b) = (ellipsoid([11, 9, 7], 500, 0), ellipsoid([13, 8, 6], 420, 5));
         let whole = |mask: &[bool]| Array3::from_shape_vec([15, 20, 24], mask.to_vec()).expect("an array");
         let (a, b) = (whole(&a), whole(&b));
         let steps = [3.5, 1.25, 0.75];
         let wrong = SurfaceDistances {
-            a_to_b_mm: directed(&a, &b, steps).expect("room"),
-            b_to_a_mm: directed(&b, &a, steps).expect("room"),
+            a_to_b_mm: directed(&a, &b, steps).expect("enough memory"),
+            b_to_a_mm: directed(&b, &a, steps).expect("enough memory"),
         };
         assert!(!agrees(&wrong, ANISOTROPIC.0, ANISOTROPIC.1));
     }
@@ -225,7 +237,7 @@ mod tests {
     #[test]
     fn the_grids_border_is_a_surface() {
         let (a, b) = (ellipsoid([2, 9, 13], 700, 1), ellipsoid([0, 9, 15], 600, 2));
-        let found = SurfaceDistances::between(&a, &b, SHAPE, SPACING).expect("masks").expect("none is empty");
+        let found = SurfaceDistances::between(&a, &b, SHAPE, SPACING).expect("masks").expect("neither mask is empty");
         assert_eq!((found.a_to_b_mm.len(), found.b_to_a_mm.len()), (693, 387));
         for (percentile, expected) in
             [(50.0, 1.952_562_418_976_666_3), (95.0, 7.352_720_584_926_371), (100.0, 10.920_164_833_920_778)]
@@ -241,7 +253,8 @@ mod tests {
         let step = f64::from(0.8_f32);
         assert!(step > 0.8);
         let (a, b) = ([true, false], [false, true]);
-        let found = SurfaceDistances::between(&a, &b, [2, 1, 1], [step; 3]).expect("masks").expect("none is empty");
+        let found =
+            SurfaceDistances::between(&a, &b, [2, 1, 1], [step; 3]).expect("masks").expect("neither mask is empty");
         assert_eq!(found.surface_dice(0.8), 1.0);
         assert_eq!(found.surface_dice(0.7999), 0.0);
     }

@@ -1,18 +1,23 @@
-//! Where a header says that its voxels lie.
+//! The geometry of a header: the position of its voxels in the patient.
 
 use super::{Header, NiftiError};
 use crate::affine::Affine;
 
 impl Header {
-    /// The affine of the header, in millimetres, with what is unusual about it.
+    /// The affine of the header, from voxel indices to RAS+ millimetres. Adds to `warnings` what is unusual about it.
     ///
-    /// The sform if its code is above 0, else the qform if its code is above 0, else the spacings alone along RAS
-    /// (the specification's "method 1"; nibabel flips x there and puts the origin into the middle).
-    /// Metres and micrometres are converted; every other unit counts as millimetres.
+    /// The first of these that applies:
+    ///
+    /// 1. the sform, if `sform_code` is above 0;
+    /// 2. the qform, if `qform_code` is above 0 (the specification's "method 2");
+    /// 3. the spacings alone, with axes along RAS (the specification's "method 1"). nibabel flips x in this case and
+    ///    puts the origin in the centre.
+    ///
+    /// Metres and micrometres are converted to millimetres. Every other unit is taken as millimetres.
     ///
     /// # Errors
-    /// [`NiftiError::Field`] of `srow`, `quatern`, `qoffset` or `pixdim` where the affine in use is not finite or
-    /// singular.
+    /// [`NiftiError::Field`], with the name of the field (`srow`, `quatern`, `qoffset` or `pixdim`), if the affine in
+    /// use is not finite or its axes are not independent.
     pub fn affine(&self, warnings: &mut Vec<String>) -> Result<Affine, NiftiError> {
         let affine = if self.sform_code > 0 {
             let affine = Affine::new(self.srow);
@@ -30,8 +35,8 @@ impl Header {
             self.qform(warnings)?
         } else {
             warnings.push(
-                "`sform_code` and `qform_code` are 0: the file does not say where the patient's left and right are; \
-                 axes are taken as right, front, head"
+                "`sform_code` and `qform_code` are 0: the file does not give the patient's orientation; axes are assumed to \
+                 point to the patient's right, front and head, so check left and right"
                     .into(),
             );
             Affine::from_spacing(self.spacing(warnings)?)
@@ -39,29 +44,30 @@ impl Header {
         let factor = match self.xyzt_units & 7 {
             0 | 2 => 1.0,
             1 => {
-                warnings.push("`xyzt_units`: lengths are metres, taken as 1000 mm".into());
+                warnings.push("`xyzt_units`: lengths are in metres and were converted to millimetres".into());
                 1e3
             }
             3 => {
-                warnings.push("`xyzt_units`: lengths are micrometres, taken as 0.001 mm".into());
+                warnings.push("`xyzt_units`: lengths are in micrometres and were converted to millimetres".into());
                 1e-3
             }
             unit => {
-                warnings.push(format!("`xyzt_units`: unknown unit of length {unit}, taken as millimetres"));
+                warnings.push(format!("`xyzt_units`: unknown unit of length (code {unit}); millimetres are assumed"));
                 1.0
             }
         };
         let affine = affine.scaled(factor);
         if affine.shear() > 1e-3 {
             warnings.push(format!(
-                "axes are not perpendicular (largest cosine {:.4}): volumes in ml hold, distances in voxels do not",
+                "the axes are not perpendicular (largest cosine {:.4}): volumes in mL are exact, but surface distances are not",
                 affine.shear()
             ));
         }
         Ok(affine)
     }
 
-    /// `pixdim[1..=3]`, as lengths.
+    /// The spacings `pixdim[1..=3]`, in the unit of the file. A value of 0 becomes 1 and a negative one positive, each
+    /// with a warning.
     fn spacing(&self, warnings: &mut Vec<String>) -> Result<[f64; 3], NiftiError> {
         const NAMES: [&str; 3] = ["pixdim[1]", "pixdim[2]", "pixdim[3]"];
         let mut spacing = [1.0; 3];
@@ -72,14 +78,16 @@ impl Header {
             }
             spacing[axis] = if found == 0.0 { 1.0 } else { found.abs() };
             if found <= 0.0 {
-                warnings
-                    .push(format!("`{}` is {found}: expected a spacing above 0, took {}", NAMES[axis], spacing[axis]));
+                warnings.push(format!(
+                    "`{}` is {found}: expected a spacing above 0; {} is used instead",
+                    NAMES[axis], spacing[axis]
+                ));
             }
         }
         Ok(spacing)
     }
 
-    /// The specification's "method 2": a quaternion, a handedness, spacings and an offset.
+    /// The affine of the qform, the specification's "method 2": a quaternion, a handedness, spacings and an offset.
     fn qform(&self, warnings: &mut Vec<String>) -> Result<Affine, NiftiError> {
         const NAMES: [&str; 6] = ["quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"];
         for (name, value) in NAMES.into_iter().zip(self.quatern.into_iter().chain(self.qoffset)) {
@@ -89,12 +97,12 @@ impl Header {
         }
         let [mut b, mut c, mut d] = self.quatern;
         let norm = b * b + c * c + d * d;
-        // Half a turn leaves nothing for the fourth number; rounding may overshoot by a little.
+        // For a rotation by 180 degrees the fourth number is 0, and rounding can make the norm slightly larger than 1.
         let a = if norm < 1.0 { (1.0 - norm).sqrt() } else { 0.0 };
         if norm > 1.0 {
             if norm > 1.0 + 1e-5 {
                 warnings.push(format!(
-                    "`quatern_b, quatern_c, quatern_d`: expected a length of at most 1, found {:.6}",
+                    "`quatern_b, quatern_c, quatern_d`: expected a length of at most 1, found {:.6}; they were scaled to 1",
                     norm.sqrt()
                 ));
             }
@@ -128,7 +136,7 @@ impl Header {
 mod tests {
     use super::*;
 
-    /// Turning about an axis leaves the axis alone and moves everything else, right-handed, by the angle.
+    /// A quaternion rotates vectors about its axis by its angle, right-handed.
     #[test]
     fn quaternions_turn_about_their_axis() {
         let mut header = Header::from_affine([1, 1, 1], &Affine::from_spacing([1.0; 3]));
@@ -138,7 +146,7 @@ mod tests {
             let [x, y, z]: [f64; 3] = axis;
             header.quatern = axis.map(|value| value * f64::sin(angle / 2.0));
             let affine = header.affine(&mut Vec::new()).expect("a rotation");
-            // Rodrigues' formula.
+            // Rodrigues' rotation formula.
             let (sin, cos) = f64::sin_cos(angle);
             let v = [0.3, -1.0, 2.0];
             let cross = [y * v[2] - z * v[1], z * v[0] - x * v[2], x * v[1] - y * v[0]];

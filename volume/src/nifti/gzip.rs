@@ -1,4 +1,4 @@
-//! A gzip stream of any number of members, read as one.
+//! Reads a gzip stream of any number of members as one stream.
 
 use std::io::{self, BufRead, Read};
 
@@ -7,10 +7,10 @@ use flate2::bufread::GzDecoder;
 /// The first two bytes of every gzip member.
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Reads the members one after the other.
+/// A reader of the unpacked contents of all members.
 ///
-/// Unlike flate2's `MultiGzDecoder`, this ends at bytes that begin no member (tape padding, for one) instead of failing
-/// on them, and tells that they are there.
+/// flate2's `MultiGzDecoder` fails if the bytes after a member do not start another member, as with tape padding. This
+/// reader ends there instead, and [`has_trailing_bytes`](Self::has_trailing_bytes) reports the bytes.
 pub(super) struct Members<R: BufRead> {
     state: State<R>,
 }
@@ -25,7 +25,7 @@ impl<R: BufRead> Members<R> {
         Self { state: State::Inside(Box::new(GzDecoder::new(reader))) }
     }
 
-    /// Whether bytes that are no gzip member stand behind the last one.
+    /// Whether the last member is followed by bytes that are not a gzip member. Valid after the reader has ended.
     pub(super) fn has_trailing_bytes(&self) -> bool {
         matches!(self.state, State::Done { trailing: true })
     }
@@ -47,7 +47,7 @@ impl<R: BufRead> Read for Members<R> {
             };
             let mut reader = decoder.into_inner();
             let next = reader.fill_buf()?;
-            // A buffer that ends after one byte of the magic number is told apart by that byte alone.
+            // If the buffer has only one byte of the magic number, that byte alone decides.
             if next.is_empty() {
                 return Ok(0);
             }

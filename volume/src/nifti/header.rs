@@ -1,4 +1,4 @@
-//! The fields of a NIfTI header that a volume needs, and those that a mask on its grid copies.
+//! NIfTI headers: the fields that a volume needs, and those that are copied to a mask on its grid.
 
 use super::{MAX_VOX_OFFSET, MAX_VOXELS, NiftiError};
 use crate::affine::Affine;
@@ -13,7 +13,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// Bytes of the header, which is what `sizeof_hdr` says.
+    /// The size of the header in bytes, which is also the value of `sizeof_hdr`.
     pub const fn header_bytes(self) -> usize {
         match self {
             Self::One => 348,
@@ -21,13 +21,13 @@ impl Version {
         }
     }
 
-    /// Where voxels start in a file without extensions: behind the header and the four bytes that say that there are
-    /// none.
+    /// The position of the first voxel in a file without extensions, in bytes: after the header and the four bytes that
+    /// say that no extensions follow.
     pub const fn first_voxel(self) -> u64 {
         self.header_bytes() as u64 + 4
     }
 
-    /// The contents of `magic` in a single file.
+    /// The value of `magic` if header and voxels are in one file.
     const fn magic(self) -> &'static [u8] {
         match self {
             Self::One => b"n+1\0",
@@ -36,7 +36,7 @@ impl Version {
     }
 }
 
-/// In which order the bytes of a number stand.
+/// The order of the bytes of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ByteOrder {
     /// The lowest byte first.
@@ -45,9 +45,9 @@ pub enum ByteOrder {
     Big,
 }
 
-/// How a voxel is stored.
+/// The type of a stored voxel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "named as Rust names them")]
+#[expect(missing_docs, reason = "the names are those of Rust's types")]
 pub enum Datatype {
     U8,
     I8,
@@ -62,11 +62,11 @@ pub enum Datatype {
 }
 
 impl Datatype {
-    /// Every type that is read.
+    /// Every type that can be read.
     pub const ALL: [Self; 10] =
         [Self::U8, Self::I8, Self::U16, Self::I16, Self::U32, Self::I32, Self::U64, Self::I64, Self::F32, Self::F64];
 
-    /// The number that `datatype` holds.
+    /// The value of the field `datatype` for this type.
     pub const fn code(self) -> i16 {
         match self {
             Self::U8 => 2,
@@ -82,7 +82,7 @@ impl Datatype {
         }
     }
 
-    /// Bytes of a voxel.
+    /// The size of a voxel in bytes.
     pub const fn bytes(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
@@ -92,10 +92,11 @@ impl Datatype {
         }
     }
 
-    /// The type of this code.
+    /// The type for a value of the field `datatype`.
     ///
     /// # Errors
-    /// [`NiftiError::Datatype`], with the specification's name, for a type that is no intensity or not known.
+    /// [`NiftiError::Datatype`], with the specification's name of the type, if it is not an integer or a float of 8 to
+    /// 64 bits.
     pub fn from_code(code: i16) -> Result<Self, NiftiError> {
         if let Some(found) = Self::ALL.into_iter().find(|datatype| datatype.code() == code) {
             return Ok(found);
@@ -115,10 +116,10 @@ impl Datatype {
     }
 }
 
-/// What a header says, widened to the larger of the two versions' types, which loses nothing.
+/// The fields of a header. Each has the larger of the two versions' types, so no value is rounded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
-    /// Which version the file is.
+    /// The version of the format.
     pub version: Version,
     /// The byte order of header and voxels.
     pub byte_order: ByteOrder,
@@ -126,15 +127,15 @@ pub struct Header {
     pub shape_xyz: [usize; 3],
     /// `datatype`.
     pub datatype: Datatype,
-    /// `bitpix`, as the file has it.
+    /// `bitpix`, the bits per voxel as the file gives them. Not checked.
     pub bitpix: i16,
-    /// `vox_offset`: where voxels start. Checked: behind the header.
+    /// `vox_offset`: the position of the first voxel in the file, in bytes. Checked: after the header.
     pub vox_offset: u64,
-    /// `scl_slope`; 0 or not finite means that voxels are not scaled.
+    /// `scl_slope`. If it is 0 or not finite, the voxels are not scaled.
     pub scl_slope: f64,
     /// `scl_inter`.
     pub scl_inter: f64,
-    /// `pixdim`: 0 is the handedness of the qform, 1 to 3 are the spacings.
+    /// `pixdim`: element 0 is the handedness of the qform, elements 1 to 3 are the spacings.
     pub pixdim: [f64; 8],
     /// `xyzt_units`: the lower three bits are the unit of length.
     pub xyzt_units: i32,
@@ -150,7 +151,7 @@ pub struct Header {
     pub srow: [[f64; 4]; 3],
 }
 
-/// Fields at their offsets, in the file's byte order.
+/// Reads fields at their offsets, in the file's byte order.
 struct Fields<'a> {
     bytes: &'a [u8],
     order: ByteOrder,
@@ -189,10 +190,10 @@ impl Fields<'_> {
 }
 
 impl Header {
-    /// Which version and byte order a file that begins with `sizeof_hdr` has.
+    /// The version and the byte order of a file whose first four bytes are `sizeof_hdr`.
     ///
     /// # Errors
-    /// [`NiftiError::Field`] of `sizeof_hdr` if it is no header size in either order.
+    /// [`NiftiError::Field`] for `sizeof_hdr` if it is not a valid header size in either byte order.
     pub fn recognise(sizeof_hdr: [u8; 4]) -> Result<(Version, ByteOrder), NiftiError> {
         for (order, size) in
             [(ByteOrder::Little, i32::from_le_bytes(sizeof_hdr)), (ByteOrder::Big, i32::from_be_bytes(sizeof_hdr))]
@@ -204,13 +205,19 @@ impl Header {
             }
         }
         let found = i32::from_le_bytes(sizeof_hdr);
-        Err(NiftiError::field("sizeof_hdr", "348 (NIfTI-1) or 540 (NIfTI-2): this is no NIfTI file", found))
+        let found = format!("{found}: this is not a NIfTI file");
+        Err(NiftiError::field("sizeof_hdr", "348 (NIfTI-1) or 540 (NIfTI-2)", found))
     }
 
-    /// Reads the fields of a header, and checks those that say how to read the voxels.
+    /// Reads the fields of a header, and checks the fields that are needed to read the voxels.
     ///
     /// # Errors
-    /// [`NiftiError::ShortHeader`] where bytes are missing; else an error that names the field.
+    /// - [`NiftiError::ShortHeader`] if `bytes` ends inside the header.
+    /// - [`NiftiError::Detached`] if `magic` says that the voxels are in another file.
+    /// - [`NiftiError::Datatype`] if the voxels are not integers or floats of 8 to 64 bits.
+    /// - [`NiftiError::TooLarge`] if there are more than [`MAX_VOXELS`] voxels.
+    /// - [`NiftiError::Field`], with the name of the field, if `sizeof_hdr`, `magic`, `dim` or `vox_offset` is not
+    ///   valid.
     pub fn parse(bytes: &[u8]) -> Result<Self, NiftiError> {
         let short = |expected: usize| NiftiError::ShortHeader { expected: expected as u64, found: bytes.len() as u64 };
         let sizeof_hdr = bytes.first_chunk::<4>().ok_or_else(|| short(348))?;
@@ -269,8 +276,8 @@ impl Header {
         }
     }
 
-    /// A header for a volume that comes from no file: `affine` as sform (code 2, aligned), no qform, millimetres,
-    /// little-endian; version 2 where an axis does not fit into version 1.
+    /// A header for a volume that does not come from a file: `affine` as sform (code 2, aligned), no qform,
+    /// millimetres, little-endian. Version 1 if all axes fit its 16 bits, otherwise version 2.
     pub(crate) fn from_affine(shape_xyz: [usize; 3], affine: &Affine) -> Self {
         let version = if shape_xyz.iter().all(|&n| i16::try_from(n).is_ok()) { Version::One } else { Version::Two };
         let [x, y, z] = affine.spacing_mm();
@@ -293,15 +300,15 @@ impl Header {
         }
     }
 
-    /// How many voxels there are.
+    /// The number of voxels.
     pub fn voxels(&self) -> usize {
         self.shape_xyz.iter().product()
     }
 
-    /// The header's bytes, with the four behind it that say that no extensions follow.
+    /// The header's bytes, and the four bytes after it that say that no extensions follow.
     ///
-    /// Only the fields of this struct are written, beside `intent_code` and `descrip`; the others, which may name the
-    /// patient, are 0. `descrip` is cut at 79 bytes.
+    /// Only the fields of this struct, `intent_code` and `descrip` are written. The other fields may name the patient,
+    /// so they are 0. `descrip` is cut off after 79 bytes.
     pub fn encode(&self, intent_code: i16, descrip: &str) -> Vec<u8> {
         let size = self.version.header_bytes();
         let mut out = Encoder { bytes: vec![0; size + 4], order: self.byte_order };
@@ -356,7 +363,8 @@ fn check_magic(found: &[u8], version: Version) -> Result<(), NiftiError> {
     if found == expected {
         return Ok(());
     }
-    // The release of 2003 left the rest of `magic` open; only NIfTI-2 added a guard against line-end conversion.
+    // Only the first three bytes are compared for detached pairs: the specification of 2003 does not define the fourth,
+    // and NIfTI-2 adds bytes that detect a conversion of line ends.
     if found.starts_with(match version {
         Version::One => b"ni1",
         Version::Two => b"ni2",
@@ -366,11 +374,11 @@ fn check_magic(found: &[u8], version: Version) -> Result<(), NiftiError> {
     Err(NiftiError::field("magic", format!("\"{}\"", expected.escape_ascii()), format!("\"{}\"", found.escape_ascii())))
 }
 
-/// `dim`, checked: one volume of three axes.
+/// Checks `dim`. Returns the voxels along i, j, k of one volume.
 fn shape(dim: [i64; 8]) -> Result<[usize; 3], NiftiError> {
     const NAMES: [&str; 8] = ["dim[0]", "dim[1]", "dim[2]", "dim[3]", "dim[4]", "dim[5]", "dim[6]", "dim[7]"];
     if !(3..=7).contains(&dim[0]) {
-        return Err(NiftiError::field(NAMES[0], "3 axes (up to 7 if the further ones have length 1)", dim[0]));
+        return Err(NiftiError::field(NAMES[0], "3 axes (up to 7 if the others have length 1)", dim[0]));
     }
     for axis in 1..=3 {
         if dim[axis] < 1 {
@@ -379,7 +387,7 @@ fn shape(dim: [i64; 8]) -> Result<[usize; 3], NiftiError> {
     }
     for axis in 4..=7 {
         if axis as i64 <= dim[0] && dim[axis] != 1 {
-            return Err(NiftiError::field(NAMES[axis], "1: a single volume", dim[axis]));
+            return Err(NiftiError::field(NAMES[axis], "1 (one volume, not a series)", dim[axis]));
         }
     }
     let claimed = [dim[1], dim[2], dim[3]].map(|n| n as u64);
@@ -404,7 +412,7 @@ fn offset_error(version: Version, found: impl ToString) -> NiftiError {
     NiftiError::field("vox_offset", expected, found)
 }
 
-/// Fields put at their offsets, in the file's byte order.
+/// Writes fields at their offsets, in the file's byte order.
 struct Encoder {
     bytes: Vec<u8>,
     order: ByteOrder,

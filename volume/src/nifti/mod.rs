@@ -1,19 +1,38 @@
-//! NIfTI files: `.nii` and `.nii.gz`, versions 1 and 2, both byte orders.
+//! NIfTI files: reading and writing `.nii` and `.nii.gz`, versions 1 and 2, both byte orders.
 //!
-//! A file is a header of 348 (version 1) or 540 (version 2) bytes, four bytes that say whether extensions follow, the
-//! extensions, and from `vox_offset` on the voxels, `i` fastest. What this reader asks of one:
+//! # Layout
+//! A file has four parts, in this order:
 //!
-//! - `sizeof_hdr` MUST be 348 or 540 in one of the byte orders, which are those of everything after it;
-//! - `magic` MUST say that header and voxels are one file (a detached `.hdr`/`.img` pair is refused);
-//! - `dim[0]` MUST be 3 to 7, `dim[1..=3]` at least 1, and every further one in use 1: one volume;
-//! - `datatype` MUST be an integer or a float of 8 to 64 bits; `bitpix` SHOULD agree, and is not believed;
-//! - `vox_offset` MUST be a whole number behind the header, or 0 for "right behind it";
-//! - gzip is told by content, not by name; several members are read as one.
+//! 1. the header: 348 bytes (version 1) or 540 bytes (version 2);
+//! 2. four bytes that say whether extensions follow;
+//! 3. the extensions, which are skipped;
+//! 4. from byte `vox_offset` on, the voxels, `i` fastest, then `j`, `k`.
 //!
-//! A size that a header claims allocates nothing: it is checked against the file's length where that tells it, else
-//! memory grows as voxels arrive, to twice what has arrived at most. So a plain file of N bytes takes at most 4 N bytes
-//! (from 8 bits to float32), and a compressed one 8 times what it unpacks to, of which gzip's format makes at most
-//! 1032 N; a megabyte of buffers comes to either.
+//! # What the reader accepts
+//! - `sizeof_hdr` MUST be 348 or 540 in one of the two byte orders. It decides the version and the byte order of the
+//!   whole file.
+//! - `magic` MUST say that the header and the voxels are in the same file. A detached pair, `.hdr` and `.img`, is
+//!   refused.
+//! - `dim` MUST describe one volume: `dim[0]` is 3 to 7, `dim[1..=3]` are at least 1, and all further axes in use are
+//!   1.
+//! - `datatype` MUST be an integer or a float of 8 to 64 bits. `bitpix` SHOULD agree with it. If it does not,
+//!   `datatype` is used and there is a warning.
+//! - `vox_offset` MUST be a whole number that is at least the size of the header and the four bytes after it. 0 means
+//!   exactly that place.
+//! - `scl_slope` MAY be 0 or not finite: the voxels are then not scaled. Otherwise `scl_inter` MUST be finite.
+//! - Compression is detected from the contents, not from the name. A gzip stream of several members is read as one.
+//! - Bytes after the last voxel are ignored, with a warning.
+//!
+//! [`Header::affine`] says how the geometry is read.
+//!
+//! # Limits
+//! - [`MAX_VOXELS`] and [`MAX_VOX_OFFSET`] limit what a header can request.
+//! - A size in a header allocates no memory by itself, because a header of a few hundred bytes can claim any size. If
+//!   the length of the file is known, the claim is checked against it first. Otherwise the memory grows as voxels
+//!   arrive, up to twice the size of the voxels that have arrived.
+//! - So an uncompressed file of N bytes needs at most 4 N bytes of memory (8-bit voxels become float32). A compressed
+//!   file needs at most 8 times its unpacked size, and gzip unpacks N bytes to at most 1032 N bytes. Both need about 1
+//!   MiB more for buffers.
 //!
 //! # Source
 //! The NIfTI-1 and NIfTI-2 data formats, `nifti1.h` and `nifti2.h` (nifti.nimh.nih.gov).
@@ -34,57 +53,57 @@ pub use header::{ByteOrder, Datatype, Header, Version};
 pub use read::{NiftiVolume, read, read_from, read_header};
 pub use write::{Voxels, write, write_as, write_to};
 
-/// The most voxels that a volume may have: 2^31, 8 GiB as float32 (1290 x 1290 x 1290).
+/// The maximum number of voxels of a volume: 2^31, which is 8 GiB as float32 (1290 x 1290 x 1290).
 pub const MAX_VOXELS: u64 = 1 << 31;
 
-/// The most bytes that may stand before the voxels: 256 MiB, far above any header extension.
+/// The maximum of `vox_offset`: 256 MiB, far more than header extensions need.
 pub const MAX_VOX_OFFSET: u64 = 1 << 28;
 
 /// Why a file cannot be read as a NIfTI volume.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NiftiError {
-    /// The operating system says so.
+    /// The operating system cannot open or read the file.
     #[error("cannot read: {0}")]
     Io(#[from] io::Error),
     /// The compressed stream is damaged.
-    #[error("gzip stream, after {position} bytes of contents: expected intact data, found damage ({reason})")]
+    #[error("the gzip stream is damaged after {position} unpacked bytes ({reason}); get a new copy of the file")]
     Gzip {
-        /// How many bytes could be unpacked.
+        /// The number of bytes that could be unpacked.
         position: u64,
-        /// What the decoder says.
+        /// The decoder's message.
         reason: String,
     },
-    /// Header and voxels are two files.
+    /// The header and the voxels are in two files.
     #[error(
-        "`magic`: expected one file with header and voxels, found {found} of a detached pair; join them into one .nii"
+        "`magic`: expected header and voxels in one file, found only {found} of a .hdr/.img pair; convert it to one .nii"
     )]
     Detached {
-        /// Which half this is.
+        /// Which of the two files this is.
         found: &'static str,
     },
-    /// A header field holds something else than it may.
+    /// The value of a header field is not valid.
     #[error("`{field}`: expected {expected}, found {found}")]
     Field {
-        /// The field, as the format's specification spells it.
+        /// The field's name in the format's specification.
         field: &'static str,
-        /// What may stand there.
+        /// The values that are valid.
         expected: String,
-        /// What stands there.
+        /// The field's value.
         found: String,
     },
-    /// Voxels are of a type that is no intensity.
+    /// The type of the voxels is not one for intensities.
     #[error("`datatype`: expected an integer or a float of 8 to 64 bits, found {code} ({name})")]
     Datatype {
         /// The field's value.
         code: i16,
-        /// What the specification calls it.
+        /// The type's name in the specification.
         name: &'static str,
     },
-    /// More voxels than [`MAX_VOXELS`].
+    /// There are more voxels than [`MAX_VOXELS`].
     #[error("`dim`: expected at most {limit} voxels, found {shape:?}")]
     TooLarge {
-        /// What the header claims, `(i, j, k)`.
+        /// The header's number of voxels along `(i, j, k)`.
         shape: [u64; 3],
         /// [`MAX_VOXELS`].
         limit: u64,
@@ -93,21 +112,23 @@ pub enum NiftiError {
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
     /// The file ends inside its header.
-    #[error("header: expected {expected} bytes, found {found}")]
+    #[error("the file ends inside its header: expected {expected} bytes, found {found}")]
     ShortHeader {
-        /// How long the header is.
+        /// The header's length in bytes.
         expected: u64,
-        /// How long the file is.
+        /// The file's length in bytes.
         found: u64,
     },
     /// The file ends before its last voxel.
-    #[error("voxels: expected {expected} bytes from `vox_offset` {vox_offset} on, found {found}")]
+    #[error(
+        "the file ends before its last voxel: expected {expected} bytes from `vox_offset` {vox_offset} on, found {found}"
+    )]
     ShortData {
-        /// What the header claims.
+        /// The size of the voxels according to the header, in bytes.
         expected: u64,
-        /// What the file holds.
+        /// The bytes of voxels in the file.
         found: u64,
-        /// Where voxels start.
+        /// The position of the first voxel in the file, in bytes.
         vox_offset: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! A NIfTI file's voxels as float32.
+//! Reads the voxels of a NIfTI file as float32.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,37 +9,42 @@ use segvol_base::memory;
 use super::gzip::{MAGIC, Members};
 use super::{ByteOrder, Datatype, Header, NiftiError};
 
-/// Bytes that are read and converted at once.
+/// The number of bytes that are read and converted at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Bytes behind the voxels that are looked at, to check the compressed stream's end.
+/// The maximum number of bytes after the voxels that are read, to reach the checksum at the end of a compressed stream.
 const MAX_TRAILING: u64 = 1 << 26;
 
 /// A file's header and voxels.
 #[derive(Clone, Debug)]
 pub struct NiftiVolume {
-    /// What the header says.
+    /// The file's header.
     pub header: Header,
-    /// Scaled by `scl_slope` and `scl_inter`; i fastest, then j, k.
+    /// The voxels after scaling with `scl_slope` and `scl_inter`, i fastest, then j, k.
     pub voxels: Vec<f32>,
-    /// What is unusual about the file.
+    /// What is unusual about the file, in plain words.
     pub warnings: Vec<String>,
 }
 
 /// Reads the NIfTI file at `path`, compressed or not.
 ///
 /// # Errors
-/// [`NiftiError`], which names the field or the bytes that are wrong.
+/// - [`NiftiError::Io`] if the file cannot be opened or read, or is a folder.
+/// - The errors of [`Header::parse`].
+/// - [`NiftiError::Field`] if `scl_inter` is not finite although it is used.
+/// - [`NiftiError::ShortData`] if the file ends before its last voxel.
+/// - [`NiftiError::Gzip`] if the compressed stream is damaged.
+/// - [`NiftiError::Memory`] if there is not enough memory for the voxels.
 pub fn read(path: &Path) -> Result<NiftiVolume, NiftiError> {
     let (file, bytes) = open(path)?;
     read_from(file, bytes).map_err(|error| not_voxels_alone(path, error))
 }
 
-/// Reads the header alone of the NIfTI file at `path`, compressed or not: what is said there of the voxels is not
-/// compared with them.
+/// Reads only the header of the NIfTI file at `path`, compressed or not. The header is not compared with the voxels.
 ///
 /// # Errors
-/// [`NiftiError`], which names the field or the bytes that are wrong.
+/// [`NiftiError::Io`] if the file cannot be opened or read, or is a folder; [`NiftiError::Gzip`] if the compressed
+/// stream is damaged; the errors of [`Header::parse`].
 pub fn read_header(path: &Path) -> Result<Header, NiftiError> {
     let (mut file, _) = open(path)?;
     let header = if file.fill_buf()?.first() == Some(&MAGIC[0]) {
@@ -54,7 +59,7 @@ fn read_contents_header(reader: impl Read, gzip: bool) -> Result<Header, NiftiEr
     read_header_from(&mut Counted { reader, position: 0, gzip })
 }
 
-/// The file, and how long it is where that can be known.
+/// Opens a file. Also returns its length in bytes; `None` if it has no length, such as a pipe.
 fn open(path: &Path) -> Result<(BufReader<File>, Option<u64>), NiftiError> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -65,7 +70,7 @@ fn open(path: &Path) -> Result<(BufReader<File>, Option<u64>), NiftiError> {
     Ok((BufReader::with_capacity(1 << 18, file), bytes))
 }
 
-/// Says what an `.img` is, which has no header.
+/// Replaces the error for an `.img` file, which has no header, by one that says what the file is.
 fn not_voxels_alone(path: &Path, error: NiftiError) -> NiftiError {
     match error {
         NiftiError::Field { field: "sizeof_hdr", .. } if has_extension(path, "img") => {
@@ -75,24 +80,25 @@ fn not_voxels_alone(path: &Path, error: NiftiError) -> NiftiError {
     }
 }
 
-/// Whether the name ends in this extension, perhaps compressed.
+/// Whether the name ends in this extension, or in this extension and `.gz`.
 fn has_extension(path: &Path, extension: &str) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     name.rsplit_once('.').is_some_and(|(_, found)| found == extension)
 }
 
-/// Reads a NIfTI file from `reader`. `file_bytes` is how long the file is, where that is known.
+/// Reads a NIfTI file, compressed or not, from `reader`. `file_bytes` is the length of the file; `None` if it is not
+/// known.
 ///
 /// # Errors
-/// [`NiftiError`], which names the field or the bytes that are wrong.
+/// The same as [`read`].
 pub fn read_from(mut reader: impl BufRead, file_bytes: Option<u64>) -> Result<NiftiVolume, NiftiError> {
-    // One byte is enough: no NIfTI header begins with it.
+    // The first byte is enough: no NIfTI header starts with it.
     if reader.fill_buf()?.first() == Some(&MAGIC[0]) {
         let mut members = Members::new(reader);
         let mut volume = read_contents(&mut Counted { reader: &mut members, position: 0, gzip: true }, None)?;
         if members.has_trailing_bytes() {
-            volume.warnings.push("bytes after the gzip stream that are no gzip stream: ignored".into());
+            volume.warnings.push("the bytes after the gzip stream are not gzip data and were ignored".into());
         }
         Ok(volume)
     } else {
@@ -100,7 +106,7 @@ pub fn read_from(mut reader: impl BufRead, file_bytes: Option<u64>) -> Result<Ni
     }
 }
 
-/// A reader that knows how far it is, and says which errors are the compressed stream's.
+/// A reader that counts the bytes read, and turns the decoder's errors into [`NiftiError::Gzip`].
 struct Counted<R> {
     reader: R,
     position: u64,
@@ -108,7 +114,7 @@ struct Counted<R> {
 }
 
 impl<R: Read> Counted<R> {
-    /// Fills as much of `buffer` as there is.
+    /// Fills `buffer`, or less if the reader ends. Returns the number of bytes read.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, NiftiError> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -116,7 +122,7 @@ impl<R: Read> Counted<R> {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A compressed stream that is cut off: the caller says what is missing.
+                // The compressed stream is cut off. The caller reports what is missing.
                 Err(error) if self.gzip && error.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(error) if self.gzip => {
                     let position = self.position + filled as u64;
@@ -130,14 +136,15 @@ impl<R: Read> Counted<R> {
     }
 }
 
-/// `bytes`: how much there is to read, where that is known; of a compressed file it is found by reading.
+/// Reads a header and its voxels. `bytes` is the length of the unpacked contents; `None` if it is not known, as for a
+/// compressed file.
 fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result<NiftiVolume, NiftiError> {
     let header = read_header_from(reader)?;
     let mut warnings = Vec::new();
     let datatype = header.datatype;
     if usize::try_from(header.bitpix) != Ok(8 * datatype.bytes()) {
         warnings.push(format!(
-            "`bitpix`: expected {} for `datatype` {}, found {}; the datatype is believed",
+            "`bitpix`: expected {} for `datatype` {}, found {}; `datatype` is used",
             8 * datatype.bytes(),
             datatype.code(),
             header.bitpix
@@ -146,12 +153,12 @@ fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result
     let scaling = scaling(&header, &mut warnings)?;
 
     let voxels = header.voxels();
-    let expected = voxels as u64 * datatype.bytes() as u64; // at most 2^31 * 8
+    let expected = voxels as u64 * datatype.bytes() as u64; // at most 2^31 * 8: no overflow
     let short = |found: u64| NiftiError::ShortData { expected, found, vox_offset: header.vox_offset };
     if let Some(bytes) = bytes.filter(|&bytes| bytes < header.vox_offset + expected) {
         return Err(short(bytes.saturating_sub(header.vox_offset)));
     }
-    // A length that is known has just proved the claim.
+    // If the length is known, it was just checked. Only then is memory allocated for all voxels at once.
     let values = reserved(Vec::new(), if bytes.is_some() { voxels } else { 0 })?;
     skip(reader, header.vox_offset, &short)?;
 
@@ -159,7 +166,7 @@ fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result
     let trailing = trailing_bytes(reader)?;
     if trailing > 0 {
         let more = if trailing >= MAX_TRAILING { "at least " } else { "" };
-        warnings.push(format!("{more}{trailing} bytes after the last voxel: ignored"));
+        warnings.push(format!("{more}{trailing} bytes after the last voxel were ignored"));
     }
     Ok(NiftiVolume { header, voxels: values, warnings })
 }
@@ -176,7 +183,7 @@ fn read_header_from<R: Read>(reader: &mut Counted<R>) -> Result<Header, NiftiErr
     Header::parse(&bytes[..found])
 }
 
-/// `scl_slope` and `scl_inter`; `None` where voxels are taken as they are.
+/// `scl_slope` and `scl_inter`; `None` if the voxels are not scaled.
 fn scaling(header: &Header, warnings: &mut Vec<String>) -> Result<Option<(f64, f64)>, NiftiError> {
     let (slope, intercept) = (header.scl_slope, header.scl_inter);
     if slope == 0.0 {
@@ -187,12 +194,16 @@ fn scaling(header: &Header, warnings: &mut Vec<String>) -> Result<Option<(f64, f
         return Ok(None);
     }
     if !intercept.is_finite() {
-        return Err(NiftiError::field("scl_inter", format!("a finite number beside `scl_slope` {slope}"), intercept));
+        return Err(NiftiError::field(
+            "scl_inter",
+            format!("a finite number, because `scl_slope` is {slope}"),
+            intercept,
+        ));
     }
     Ok((slope != 1.0 || intercept != 0.0).then_some((slope, intercept)))
 }
 
-/// Reads up to the first voxel: extensions, which are not looked at.
+/// Skips the bytes up to the first voxel. They are extensions, which are not used.
 fn skip<R: Read>(
     reader: &mut Counted<R>,
     vox_offset: u64,
@@ -208,7 +219,7 @@ fn skip<R: Read>(
     Ok(())
 }
 
-/// Room for `more` voxels behind those that are there.
+/// Allocates memory for `more` voxels in addition to those in `values`.
 fn reserved(mut values: Vec<f32>, more: usize) -> Result<Vec<f32>, NiftiError> {
     memory::reserve("the voxels", &mut values, more)?;
     Ok(values)
@@ -234,7 +245,7 @@ fn read_voxels<R: Read>(
             return Err(short((values.len() * size + found) as u64));
         }
         if values.capacity() - values.len() < wanted / size {
-            // Twice what has arrived, and never more than there is to come.
+            // At most twice what has arrived, and never more than the header promises.
             let more = (wanted / size).max(values.len()).min(voxels - values.len());
             values = reserved(values, more)?;
         }
@@ -243,7 +254,7 @@ fn read_voxels<R: Read>(
     Ok(values)
 }
 
-/// Appends the voxels of `bytes` to `values`.
+/// Converts the voxels in `bytes` to float32 and appends them to `values`.
 fn convert(bytes: &[u8], datatype: Datatype, order: ByteOrder, scaling: Option<(f64, f64)>, values: &mut Vec<f32>) {
     macro_rules! append {
         ($type:ty) => {{
@@ -275,7 +286,8 @@ fn convert(bytes: &[u8], datatype: Datatype, order: ByteOrder, scaling: Option<(
     }
 }
 
-/// How many bytes follow, up to [`MAX_TRAILING`]. Reading to the end is what checks a compressed stream's sum.
+/// The number of bytes that follow, up to [`MAX_TRAILING`]. A compressed stream's checksum is verified only when the
+/// stream is read to its end.
 fn trailing_bytes<R: Read>(reader: &mut Counted<R>) -> Result<u64, NiftiError> {
     let mut buffer = [0; 1 << 14];
     let mut trailing = 0;

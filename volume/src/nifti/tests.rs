@@ -1,4 +1,5 @@
-//! Files made here byte by byte, of every kind; the `nifti` crate as a second opinion on what is written.
+//! Reads files of every kind that are made here byte by byte, and reads what was written with the `nifti` crate, an
+//! independent implementation.
 
 use std::io::Write as _;
 
@@ -11,7 +12,7 @@ use super::*;
 use crate::mask::{Mask, MaskError, save_logits};
 use crate::volume::{Volume, VolumeError};
 
-/// A file's bytes, put together by the offsets of `nifti1.h` and `nifti2.h`.
+/// The bytes of a file, with its fields at the offsets of `nifti1.h` and `nifti2.h`.
 #[derive(Clone)]
 struct File {
     version: Version,
@@ -22,7 +23,7 @@ struct File {
 impl File {
     const SHAPE: [i64; 3] = [3, 4, 2];
 
-    /// A good file: int16, unscaled, both forms, 24 voxels from -1000 on.
+    /// A valid file: int16, unscaled, sform and qform, 24 voxels from -1000 on.
     fn new(version: Version, order: ByteOrder) -> Self {
         let size = version.header_bytes();
         let mut file = Self { version, order, bytes: vec![0; size + 4] };
@@ -111,7 +112,7 @@ impl File {
         self.put(offset + 2, bits.to_le_bytes());
     }
 
-    /// Replaces the voxels by little-endian ones of this type.
+    /// Replaces the voxels with little-endian ones of this type.
     fn voxels<const N: usize>(mut self, code: i16, values: impl Iterator<Item = [u8; N]>) -> Self {
         self.datatype(code, 8 * N as i16);
         self.bytes.truncate(self.version.header_bytes() + 4);
@@ -255,7 +256,7 @@ fn damaged_gzip_is_an_error_and_padding_behind_it_a_warning() {
     let mut packed = gzip(&bytes);
     let sum = packed.len() - 8;
     packed[sum] ^= 1;
-    assert!(matches!(read_bytes(&packed), Err(NiftiError::Gzip { .. })), "a wrong check sum");
+    assert!(matches!(read_bytes(&packed), Err(NiftiError::Gzip { .. })), "a wrong checksum");
     packed[sum] ^= 1;
     packed.extend([0; 512]);
     let volume = read_bytes(&packed).expect("good");
@@ -302,7 +303,7 @@ fn a_claimed_size_allocates_nothing() {
     file.dim([3, 1 << 10, 1 << 10, 1 << 11, 1, 1, 1, 1]);
     for bytes in [gzip(&file.bytes), file.bytes.clone()] {
         assert!(matches!(read_bytes(&bytes), Err(NiftiError::ShortData { expected: 0x1_0000_0000, found: 48, .. })));
-        // A pipe has no length.
+        // Without a known length, as with a pipe.
         assert!(matches!(read_from(&bytes[..], None), Err(NiftiError::ShortData { found: 48, .. })));
     }
     for shape in [[1 << 11, 1 << 10, 1 << 11], [i64::MAX; 3], [1 << 32, 1 << 32, 1]] {
@@ -402,7 +403,7 @@ fn sform_then_qform_then_spacing() {
         file.codes(1, 1);
         let (affine, _) = file.affine().expect("good");
         assert!((affine.rows()[0][0] - 0.9).abs() < 1e-7);
-        // Half a turn about z, and the negative `pixdim[0]` turns k around.
+        // A rotation by 180 degrees about z, and a negative `pixdim[0]`, which reverses k.
         file.codes(1, 0);
         let (affine, warnings) = file.affine().expect("good");
         assert_eq!(affine.rows(), [[-0.5, 0.0, 0.0, 4.0], [0.0, -0.75, 0.0, 5.0], [0.0, 0.0, -2.0, 6.0]]);
@@ -471,12 +472,12 @@ fn unusable_affines_are_named_and_unusual_ones_warned_of() {
             without_sform(file);
             file.real((76, 104), 3, 0.0);
         });
-        assert!(zero.contains("pixdim[3]") && zero.contains("took 1"), "{zero}");
+        assert!(zero.contains("pixdim[3]") && zero.contains("1 is used"), "{zero}");
         let negative = warned(&|file| {
             without_sform(file);
             file.real((76, 104), 1, -0.5);
         });
-        assert!(negative.contains("pixdim[1]") && negative.contains("took 0.5"), "{negative}");
+        assert!(negative.contains("pixdim[1]") && negative.contains("0.5 is used"), "{negative}");
         let long = warned(&|file| {
             without_sform(file);
             file.real((256, 352), 1, 1.0);
@@ -562,7 +563,7 @@ proptest! {
         let affine = crate::affine::Affine::new(rows);
         let voxels = shape.iter().product::<usize>();
         if affine.determinant().abs() < 1e-3 * affine.spacing_mm().iter().product::<f64>() {
-            return Ok(()); // Nearly flat: rounding could make it flat.
+            return Ok(()); // Nearly flat: rounding could make it singular.
         }
         let made = Volume::new(shape, vec![0.0; voxels], affine).expect("a volume");
         let folder = tempfile::tempdir().expect("folder");
@@ -570,13 +571,13 @@ proptest! {
         let labels: Vec<u8> = (0..voxels).map(|n| (n % 3) as u8).collect();
         let mask = Mask::from_labels(labels.clone(), made.grid().clone()).expect("a mask");
         mask.save(&path).expect("saved");
-        // NIfTI-1 holds float32.
+        // NIfTI-1 stores float32.
         let opened = Volume::open(&path).expect("our own file");
         prop_assert_eq!(opened.shape_xyz(), shape);
         prop_assert!(opened.voxels().iter().zip(&labels).all(|(&a, &b)| a == f32::from(b)));
         let float32 = rows.map(|row| row.map(|value| f64::from(value as f32)));
         prop_assert_eq!(opened.grid().affine().rows(), float32);
-        // From a file to a file nothing is lost.
+        // From file to file, nothing is rounded.
         let again = Mask::from_labels(labels, opened.grid().clone()).expect("a mask");
         let first = std::fs::read(&path).expect("read");
         again.save(&path).expect("saved");
@@ -612,7 +613,7 @@ proptest! {
     }
 }
 
-/// A volume from a file of this kind, and the folder that it lies in.
+/// A volume from a file of this kind, and the folder of the file.
 fn opened(version: Version, order: ByteOrder, name: &str) -> (Volume, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join(name);
@@ -638,7 +639,7 @@ fn errors_name_the_file() {
     for (make, expected) in [
         (None, "cannot read"),
         (Some(Vec::new()), "header: expected 348 bytes, found 0"),
-        (Some(b"hello, world".to_vec()), "no NIfTI file"),
+        (Some(b"hello, world".to_vec()), "not a NIfTI file"),
         (Some(vec![7; 400]), "`sizeof_hdr`"),
     ] {
         if let Some(bytes) = make {
@@ -670,7 +671,7 @@ fn volumes_without_a_file_are_checked() {
     assert!(matches!(Volume::new([usize::MAX; 3], vec![], affine), Err(VolumeError::Shape { .. })));
     let flat = crate::affine::Affine::from_spacing([1.0, 1.0, 0.0]);
     assert!(matches!(Volume::new([1, 1, 1], vec![0.0], flat), Err(VolumeError::Affine(_))));
-    // An axis beyond version 1's 16 bits.
+    // An axis that does not fit version 1's 16 bits.
     let long = Volume::new([40_000, 1, 1], vec![0.0; 40_000], affine).expect("a volume");
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("long.nii.gz");
@@ -699,7 +700,7 @@ fn masks_lie_on_the_grid_of_their_input() {
                 ..volume.grid().header().expect("it came from a file").clone()
             };
             assert_eq!(contents.header, expected);
-            // Two files and nothing else: no temporary one is left.
+            // Two files and nothing else: no temporary file is left.
             assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 2);
             let again = folder.path().join(format!("again_{name}"));
             mask.save(&again).expect("saved");
@@ -781,12 +782,12 @@ fn masks_that_cannot_be_written_are_refused() {
     let error = mask.save(folder.path().join("missing/mask.nii")).expect_err("no such folder").to_string();
     assert!(error.contains("missing"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1);
-    // Dots in a name stay where they are.
+    // Dots in a name are kept.
     mask.save(folder.path().join("1.3.12.2.nii")).expect("saved");
     assert!(folder.path().join("1.3.12.2.nii").exists());
 }
 
-/// A temporary file is private; what it becomes must be as readable as any other file that the user makes.
+/// A temporary file is private. The finished file must have the permissions of any other new file.
 #[cfg(unix)]
 #[test]
 fn masks_have_the_permissions_of_any_new_file() {

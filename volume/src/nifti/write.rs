@@ -1,4 +1,4 @@
-//! A NIfTI file on the grid of another.
+//! Writes a NIfTI file on the grid of another one.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::format::Format;
 pub enum Voxels<'a> {
     /// Labels up to 255.
     U8(&'a [u8]),
-    /// Labels beyond that.
+    /// Labels up to 65535.
     U16(&'a [u16]),
     /// Logits.
     F32(&'a [f32]),
@@ -29,7 +29,7 @@ impl Voxels<'_> {
         }
     }
 
-    /// How many there are.
+    /// The number of voxels.
     pub fn len(&self) -> usize {
         match self {
             Self::U8(values) => values.len(),
@@ -38,16 +38,18 @@ impl Voxels<'_> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no voxels.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Writes `voxels` on the grid of `like` to a file, which appears whole or not at all. The caller has checked the length.
+/// Writes `voxels` on the grid of `like` to a file, atomically: the file appears whole or not at all.
+///
+/// The caller must check that the number of voxels matches `like`.
 ///
 /// # Errors
-/// What the operating system says.
+/// An [`io::Error`] if the file cannot be written.
 pub fn write(path: &Path, format: Format, like: &Header, intent_code: i16, voxels: Voxels<'_>) -> io::Result<()> {
     atomic_file::write(path, |file| {
         write_as(BufWriter::with_capacity(1 << 18, file), format, like, intent_code, voxels)
@@ -57,7 +59,7 @@ pub fn write(path: &Path, format: Format, like: &Header, intent_code: i16, voxel
 /// Writes `voxels` on the grid of `like` to `writer`, in `format`.
 ///
 /// # Errors
-/// What `writer` says.
+/// The error of `writer`.
 pub fn write_as(
     mut writer: impl Write,
     format: Format,
@@ -67,7 +69,8 @@ pub fn write_as(
 ) -> io::Result<()> {
     match format {
         Format::NiftiGzip => {
-            // No name, no time: same input, same bytes. Floats hardly shrink, so they get little effort.
+            // Without a name and a time in the gzip header, the same input gives the same bytes. Floats compress badly,
+            // so they are compressed fast.
             let level = if matches!(voxels, Voxels::F32(_)) { Compression::fast() } else { Compression::default() };
             let mut encoder = GzBuilder::new().mtime(0).write(writer, level);
             write_to(&mut encoder, like, intent_code, voxels)?;
@@ -80,10 +83,10 @@ pub fn write_as(
     }
 }
 
-/// Writes the uncompressed file: version, byte order and geometry of `like`, unscaled voxels, no extensions.
+/// Writes an uncompressed file with the version, byte order and geometry of `like`, unscaled voxels and no extensions.
 ///
 /// # Errors
-/// What `writer` says.
+/// The error of `writer`.
 pub fn write_to(writer: &mut impl Write, like: &Header, intent_code: i16, voxels: Voxels<'_>) -> io::Result<()> {
     let datatype = voxels.datatype();
     let header = Header {

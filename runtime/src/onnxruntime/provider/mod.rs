@@ -190,7 +190,11 @@ impl Settings<'_> {
         Ok(match provider {
             Provider::Auto | Provider::Cpu => cpu::dispatch(&options.cpu),
             Provider::Cuda => cuda::dispatch(&options.cuda, self.stage),
-            Provider::TensorRt => tensorrt::dispatch(&options.tensorrt, &options.cuda, self)?,
+            Provider::TensorRt => {
+                let Self { stage, inputs, bundle, onnxruntime, .. } = *self;
+                let graph = tensorrt::EngineGraph { stage, inputs, bundle, onnxruntime };
+                tensorrt::dispatch(&options.tensorrt, &options.cuda, &graph)?
+            }
             Provider::OpenVino => openvino::dispatch(&options.openvino, self.threads, self.stage),
             Provider::CoreMl => coreml::dispatch(&options.coreml),
             Provider::DirectMl => directml::dispatch(&options.directml),

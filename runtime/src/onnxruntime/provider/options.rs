@@ -1,6 +1,5 @@
 //! The options of all providers, which can also be set by key.
 
-use super::Provider;
 use super::coreml::CoreMlOptions;
 use super::cpu::CpuOptions;
 use super::cuda::CudaOptions;
@@ -12,6 +11,7 @@ use super::rocm::RocmOptions;
 use super::tensorrt::TensorRtOptions;
 use super::webgpu::WebGpuOptions;
 use super::xnnpack::XnnpackOptions;
+use crate::provider::Provider;
 use segvol_base::ErrorKind;
 
 /// The options of all providers. The options of providers that are not used have no effect.

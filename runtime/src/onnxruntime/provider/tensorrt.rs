@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use ort::ep::{self, ExecutionProviderDispatch};
 use segvol_onnx::{Dim, Stage, TensorSpec};
 
+use super::cuda;
 use super::option::provider_options;
-use super::{Settings, cuda};
 use crate::onnxruntime::foreign;
 
 provider_options! {
@@ -53,9 +53,9 @@ provider_options! {
 pub(super) fn dispatch(
     options: &TensorRtOptions,
     cuda: &cuda::CudaOptions,
-    settings: &Settings<'_>,
+    graph: &EngineGraph<'_>,
 ) -> Result<Vec<ExecutionProviderDispatch>, String> {
-    let encoder = settings.stage == Some(Stage::ImageEncoder);
+    let encoder = graph.stage == Some(Stage::ImageEncoder);
     let mut provider = ep::TensorRT::default()
         .with_device_id(i32::from(options.device))
         .with_fp16(options.fp16)
@@ -66,8 +66,8 @@ pub(super) fn dispatch(
     if let Some(bytes) = options.workspace {
         provider = provider.with_max_workspace_size(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
-    if let (true, Some(bundle)) = (options.cache, settings.bundle) {
-        let folder = cache_folder(options, bundle, settings.onnxruntime)?;
+    if let (true, Some(bundle)) = (options.cache, graph.bundle) {
+        let folder = cache_folder(options, bundle, graph.onnxruntime)?;
         provider = provider
             .with_engine_cache(true)
             .with_engine_cache_path(folder.display())
@@ -75,15 +75,28 @@ pub(super) fn dispatch(
             .with_timing_cache_path(folder.display());
     }
     if options.profiles {
-        let [min, best, max] = profile_shapes(settings.inputs, &Sizes::of(options));
+        let [min, best, max] = profile_shapes(graph.inputs, &Sizes::of(options));
         if !min.is_empty() {
             provider = provider.with_profile_min_shapes(min).with_profile_opt_shapes(best).with_profile_max_shapes(max);
         }
     }
     let cuda = cuda::CudaOptions { device: options.device, cuda_graph: false, ..cuda.clone() };
     let mut providers = vec![provider.build().error_on_failure()];
-    providers.extend(cuda::dispatch(&cuda, settings.stage));
+    providers.extend(cuda::dispatch(&cuda, graph.stage));
     Ok(providers)
+}
+
+/// The graph that engines are built for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EngineGraph<'a> {
+    /// The stage; `None` for a test of the provider.
+    pub(super) stage: Option<Stage>,
+    /// The inputs of the graph.
+    pub(super) inputs: &'a [TensorSpec],
+    /// SHA-256 of the bundle's manifest, which names the folder of cached engines. If `None`, nothing is cached.
+    pub(super) bundle: Option<&'a str>,
+    /// The loaded library's version.
+    pub(super) onnxruntime: &'a str,
 }
 
 /// The smallest, best and largest size of every named axis.
