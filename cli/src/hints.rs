@@ -57,6 +57,7 @@ fn of_bundle(error: &BundleError) -> Option<String> {
         BundleError::MissingPrecision { asked, .. } => {
             Some(format!("`segvol convert --precision {asked}` makes a bundle with this precision"))
         }
+        BundleError::NotABundle { .. } => Some("`segvol convert` makes a bundle of a checkpoint".to_owned()),
         _ => None,
     }
 }

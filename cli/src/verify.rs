@@ -25,7 +25,7 @@ Examples:
     segvol verify -m bundle --goldens torch.safetensors
 
 Each stage gets the reference's outputs of the stages before it, so an error in one stage does not show up in the next.
---reasons prints why each tolerance has its value; docs/verify.md lists them too.
+--reasons prints why each tolerance has its value.
 Exit code 3: not equal.";
 
 /// Show that a bundle on a provider gives the same numbers as a reference

@@ -221,7 +221,7 @@ fn a_bad_case_is_named_with_its_cause_and_the_others_go_on() {
     for (case, parts) in [
         ("shape", vec!["ras_scaled_odd_labels.nii.gz", "expected the scan's shape", "found"]),
         ("affine", vec!["moved.nii", "expected the scan's position", "1.00 mm"]),
-        ("missing", vec!["lps_int16_labels.nii.gz", "voxels of 9 for \"spleen\"", "[1, 2"]),
+        ("missing", vec!["lps_int16_labels.nii.gz", "voxels with label 9 for \"spleen\"", "[1, 2"]),
         ("no scan", vec!["none.nii.gz"]),
         ("no truth", vec!["text.nii"]),
         ("halves", vec!["halves.nii", "voxel", "0.5"]),

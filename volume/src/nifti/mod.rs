@@ -74,6 +74,12 @@ pub enum NiftiError {
         /// The decoder's message.
         reason: String,
     },
+    /// The file has another format.
+    #[error("expected a NIfTI file (.nii or .nii.gz), found {found}; convert it to NIfTI first")]
+    OtherFormat {
+        /// The format, in words.
+        found: &'static str,
+    },
     /// The header and the voxels are in two files.
     #[error(
         "`magic`: expected header and voxels in one file, found only {found} of a .hdr/.img pair; convert it to one .nii"
@@ -141,6 +147,7 @@ impl NiftiError {
             Self::Memory(error) => error.kind(),
             Self::Io(_)
             | Self::Gzip { .. }
+            | Self::OtherFormat { .. }
             | Self::Detached { .. }
             | Self::Field { .. }
             | Self::Datatype { .. }

@@ -8,6 +8,7 @@ use segvol_base::memory;
 
 use super::gzip::{MAGIC, Members};
 use super::{ByteOrder, Datatype, Header, NiftiError};
+use crate::format::describe;
 
 /// The number of bytes that are read and converted at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -177,7 +178,10 @@ fn read_header_from<R: Read>(reader: &mut Counted<R>) -> Result<Header, NiftiErr
     let Some(sizeof_hdr) = bytes[..found].first_chunk::<4>() else {
         return Err(NiftiError::ShortHeader { expected: 348, found: found as u64 });
     };
-    let (version, _) = Header::recognise(*sizeof_hdr)?;
+    let (version, _) = Header::recognise(*sizeof_hdr).map_err(|error| match describe(&bytes[..found]) {
+        Some(found) => NiftiError::OtherFormat { found },
+        None => error,
+    })?;
     let size = version.header_bytes();
     let found = if found == 348 && size > 348 { 348 + reader.fill(&mut bytes[348..size])? } else { found };
     Header::parse(&bytes[..found])
