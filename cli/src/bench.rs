@@ -1,6 +1,7 @@
 //! `segvol bench`
 
 use std::io::{IsTerminal as _, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -124,7 +125,10 @@ impl Bench {
         let prompts = self.prompts.as_deref().map(prompts_text).transpose()?;
         let (bundle, _folder) = self.bundle()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        let mut observer = |doing: &str| bar.set_message(doing.to_owned());
+        let mut observer = |doing: &str| {
+            bar.set_message(doing.to_owned());
+            ControlFlow::Continue(())
+        };
         if let (Some(prompts), Some(scan)) = (prompts, &self.input) {
             let jobs = self.job_plan(bundle, scan, prompts)?.run(&mut observer)?;
             bar.finish_and_clear();

@@ -1,6 +1,7 @@
 //! `segvol eval`
 
 use std::io::{IsTerminal as _, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -191,6 +192,7 @@ impl Eval {
                 let _ = bar.suspend(say);
             }
             bar.inc(1);
+            ControlFlow::Continue(())
         })?;
         bar.finish_and_clear();
         Ok(results)

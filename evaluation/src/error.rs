@@ -105,6 +105,9 @@ pub enum EvaluationError {
         /// Its value in the file.
         found: String,
     },
+    /// The observer stopped the evaluation.
+    #[error("cancelled")]
+    Cancelled,
     /// There is nothing to score.
     #[error("no object in any case: no label map contains one of these values (with enough voxels): {structures}")]
     NoObject {
@@ -120,6 +123,7 @@ impl EvaluationError {
         match self {
             Self::Setting { .. } | Self::OtherRun { .. } => ErrorKind::Usage,
             Self::Damaged { .. } | Self::NoObject { .. } => ErrorKind::Input,
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::Io { .. } | Self::Busy { .. } => ErrorKind::Runtime,
         }
     }

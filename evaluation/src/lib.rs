@@ -24,7 +24,7 @@ pub use error::{CaseError, EvaluationError};
 pub use pictures::Pictures;
 pub use prompts::Kind;
 pub use results::{Agreement, CaseResult, Failure, Header, ModelHeader, Results, Row, Settings};
-pub use run::{Evaluation, Event, Run};
+pub use run::{Evaluation, Event, Observer, Run};
 pub use score::{Found, Watcher};
 #[doc(hidden)]
 pub use work_file::kept_in_work_file;

@@ -1,6 +1,7 @@
 //! Runs all cases, several at a time as far as memory allows; the results are in the order of the list.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,11 @@ pub enum Event<'a> {
     /// It has no scores.
     Failed(&'a Failure),
 }
+
+/// Follows an evaluation: it is called when a case has ended, on the thread that processed it. It returns
+/// [`ControlFlow::Continue`] to go on, or [`ControlFlow::Break`] to stop the evaluation with
+/// [`EvaluationError::Cancelled`].
+pub type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + Send + 'a;
 
 impl<'a> Evaluation<'a> {
     /// An evaluation of `model`; scans are prepared with `options`, whose cache is what all cases share.
@@ -96,14 +102,10 @@ impl<'a> Evaluation<'a> {
     ///
     /// # Errors
     ///
+    /// [`EvaluationError::Cancelled`] if the observer breaks; finished rows stay in the work file. Another
     /// [`EvaluationError`] for a setting out of range, for the work file, or if no case failed but none contains any of its
     /// structures.
-    pub fn run(
-        &self,
-        cases: &[Case],
-        run: &Run,
-        observer: &mut (dyn FnMut(Event<'_>) + Send),
-    ) -> Result<Results, EvaluationError> {
+    pub fn run(&self, cases: &[Case], run: &Run, observer: &mut Observer<'_>) -> Result<Results, EvaluationError> {
         self.settings.check()?;
         let header = self.header();
         let work = run.work.as_deref().map(|path| WorkFile::open(path, &header)).transpose()?;
@@ -129,7 +131,9 @@ impl<'a> Evaluation<'a> {
                 let Some(case) = cases.get(index) else { return };
                 match one(case, &scorer, work.as_ref(), &gate) {
                     Ok(outcome) => {
-                        (*lock(&observer))(outcome.event());
+                        if (*lock(&observer))(outcome.event()).is_break() {
+                            lock(&stopped).get_or_insert(EvaluationError::Cancelled);
+                        }
                         lock(&outcomes)[index] = Some(outcome);
                     }
                     Err(error) => *lock(&stopped) = Some(error),

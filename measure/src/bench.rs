@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::noise::{Machine, scatter_warning};
 use crate::options::parse_provider_options;
 use crate::peak::Peak;
-use crate::plan::{Observer, Plan};
+use crate::plan::{Observer, Plan, report};
 use crate::record::Record;
 use crate::row::{Outcome, Row, Variant};
 use crate::running::{Opened, Running};
@@ -82,7 +82,7 @@ impl Benchmark {
 /// # Errors
 ///
 /// [`Error::Run`] if the bundle cannot be used; [`Error::Worker`] if a worker cannot be started or ends too early;
-/// [`Error::Reported`] if the peak or the reference cannot be measured. A variant that fails is not an error, but a row
+/// [`Error::Cancelled`] if the observer breaks; [`Error::Reported`] if the peak or the reference cannot be measured. A variant that fails is not an error, but a row
 /// with the reason.
 pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Error> {
     let provider_options = parse_provider_options(&plan.provider_options)?;
@@ -101,7 +101,7 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
     let mut references: BTreeMap<(Stage, usize), Record> = BTreeMap::new();
     let mut variants = Vec::new();
     for variant in plan.variants() {
-        observer(&format!("opening {}", variant.label()));
+        report(observer, &format!("opening {}", variant.label()))?;
         let reference = match references.entry((variant.stage, variant.batch)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(reference(plan, &variant, folder.path())?),
@@ -154,7 +154,7 @@ fn take_turns(plan: &Plan, mut running: Vec<&mut Running>, observer: &mut Observ
     let warm_up = plan.warm_up.saturating_sub(1);
     let several = running.len() > 1;
     for round in 0..warm_up + plan.runs {
-        observer(&format!("round {}", round + 1));
+        report(observer, &format!("round {}", round + 1))?;
         for variant in &mut running {
             if several {
                 thread::sleep(SETTLE);
@@ -178,7 +178,7 @@ fn reference(plan: &Plan, variant: &Variant, folder: &Path) -> Result<Record, Er
 }
 
 fn peak(plan: &Plan, threads: Option<usize>, observer: &mut Observer<'_>) -> Result<Peak, Error> {
-    observer("matrix-product peak");
+    report(observer, "matrix-product peak")?;
     let library = plan.libraries.of(Provider::Cpu);
     match Worker::start(&plan.program)?.ask(&Request::Peak { threads, library })? {
         Reply::Peak(peak) => Ok(peak),

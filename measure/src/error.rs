@@ -53,6 +53,9 @@ pub enum Error {
         /// The kind of that error.
         kind: ErrorKind,
     },
+    /// The observer stopped the measurement.
+    #[error("cancelled")]
+    Cancelled,
     /// The plot could not be drawn.
     #[error("plot: {reason}")]
     Plot {
@@ -80,6 +83,7 @@ impl Error {
             Self::Prompts(_) | Self::OtherModel { .. } => ErrorKind::Input,
             Self::Convert(error) => error.kind(),
             Self::Reported { kind, .. } => *kind,
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::Worker { .. } | Self::Plot { .. } | Self::Io { .. } => ErrorKind::Runtime,
         }
     }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::job::{Job, JobRun};
 use crate::library::Libraries;
 use crate::noise::{Machine, scatter_warning};
-use crate::plan::Observer;
+use crate::plan::{Observer, report};
 use crate::statistics::Summary;
 use crate::worker::{Reply, Request, Worker};
 
@@ -57,13 +57,13 @@ impl JobPlan {
     ///
     /// # Errors
     ///
-    /// [`Error::Reported`] for the first combination that fails; [`Error::Worker`] if a worker cannot be started or ends
+    /// [`Error::Cancelled`] if the observer breaks; [`Error::Reported`] for the first combination that fails; [`Error::Worker`] if a worker cannot be started or ends
     /// too early.
     pub fn run(&self, observer: &mut Observer<'_>) -> Result<Jobs, Error> {
         let machine = Machine::look();
         let mut found = Jobs { warnings: machine.warnings(), machine, jobs: BTreeMap::new() };
         for (name, job) in self.combinations() {
-            observer(&format!("job on {name}"));
+            report(observer, &format!("job on {name}"))?;
             match Worker::start(&self.program)?.ask(&Request::Job(job))? {
                 Reply::Job(run) => {
                     let summary = Summary::of(&run.total_ms);

@@ -1,10 +1,12 @@
 //! What a benchmark measures.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use segvol::Provider;
 use segvol_onnx::{Precision, Stage};
 
+use crate::error::Error;
 use crate::library::Libraries;
 use crate::row::Variant;
 
@@ -35,8 +37,21 @@ pub struct Plan {
     pub program: PathBuf,
 }
 
-/// Receives a few words on what is being done, for a user who waits.
-pub type Observer<'a> = dyn FnMut(&str) + 'a;
+/// Follows a measurement: it is called with a few words before every step. It returns [`ControlFlow::Continue`] to go on, or
+/// [`ControlFlow::Break`] to stop the measurement with [`Error::Cancelled`].
+pub type Observer<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+
+/// Reports a step to the observer.
+///
+/// # Errors
+///
+/// [`Error::Cancelled`] if the observer breaks.
+pub(crate) fn report(observer: &mut Observer<'_>, step: &str) -> Result<(), Error> {
+    match observer(step) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
+}
 
 impl Plan {
     /// Every combination. The batch changes fastest.

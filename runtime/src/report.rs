@@ -20,6 +20,9 @@ use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, Window
 /// The version of the report's layout.
 const SCHEMA_VERSION: u32 = 1;
 
+/// Every report carries it: a mask may travel without the documentation.
+const NOTICE: &str = "research software, not a medical device";
+
 /// The report of one call to a study, written as JSON.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -27,6 +30,8 @@ pub struct Report {
     pub schema_version: u32,
     /// The program that made the mask, with its version.
     pub tool: String,
+    /// What the mask may be used for.
+    pub notice: &'static str,
     /// The bundle that was used.
     pub bundle: BundleReport,
     /// The provider that ran the graphs.
@@ -146,6 +151,7 @@ impl Report {
         Self {
             schema_version: SCHEMA_VERSION,
             tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
+            notice: NOTICE,
             bundle: BundleReport {
                 path: model.bundle().display().to_string(),
                 manifest_sha256: model.manifest_sha256().to_owned(),

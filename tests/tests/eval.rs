@@ -333,3 +333,28 @@ fn masks_of_two_bundles_are_compared() {
     refused(&assert, BELOW, &[&named]);
     assert_ne!(found["header"]["model"]["manifest_sha256"], found["header"]["against"]["manifest_sha256"]);
 }
+
+/// As every observer: it may stop the work. What is finished stays.
+#[test]
+fn an_observer_can_stop_an_evaluation_and_finished_rows_are_kept() {
+    use std::ops::ControlFlow;
+
+    use segvol_evaluation::{Evaluation, EvaluationError, Kind, Run, Settings, cases};
+
+    let folder = folder();
+    let cases = cases::read_list(&folder.path().join("cases.json")).expect("a list");
+    let model = Model::open(&*TINY, &bundle::on_cpu()).expect("a bundle");
+    let settings = Settings { prompts: vec![Kind::ALL[0]], ..Settings::default() };
+    let evaluation = Evaluation::new(&model, segvol::StudyOptions::default().zoom_in(false), settings);
+    let work = folder.path().join("work.jsonl");
+    let run = Run { jobs: 1, memory: None, work: Some(work.clone()) };
+    let mut seen = 0;
+    let error = evaluation.run(&cases, &run, &mut |_| {
+        seen += 1;
+        ControlFlow::Break(())
+    });
+    assert!(matches!(error, Err(EvaluationError::Cancelled)), "{error:?}");
+    assert_eq!(seen, 1);
+    // A line for the settings, and one for the case that had ended.
+    assert_eq!(fs::read_to_string(&work).expect("a work file").lines().count(), 2);
+}

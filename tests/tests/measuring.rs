@@ -248,3 +248,28 @@ fn a_job_s_shares_make_up_its_time() {
         assert!(text.lines().any(|line| line.contains(share)), "{share}: {text}");
     }
 }
+
+#[test]
+fn an_observer_can_stop_a_benchmark() {
+    use std::ops::ControlFlow;
+
+    use segvol::{Precision, Provider};
+
+    let folder = segvol_tests::folder!();
+    let bundle = bundle::seeded(folder.path(), &models::tiny(), &BTreeMap::new());
+    let plan = segvol_measure::Plan {
+        bundle,
+        stages: vec![Stage::TextEncoder],
+        providers: vec![Provider::Cpu],
+        provider_options: Vec::new(),
+        precisions: vec![Precision::Fp32],
+        threads: vec![None],
+        batches: vec![1],
+        runs: 1,
+        warm_up: 0,
+        libraries: segvol_measure::Libraries::new(Vec::new(), PathBuf::from(".")),
+        program: SEGVOL.to_path_buf(),
+    };
+    let error = segvol_measure::bench(&plan, &mut |_| ControlFlow::Break(()));
+    assert!(matches!(error, Err(segvol_measure::Error::Cancelled)), "{error:?}");
+}
