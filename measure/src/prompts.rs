@@ -83,10 +83,11 @@ impl Prompts {
     /// Three points, the middle half of the window as box, and three names of random tokens. No tokenizer is needed, because
     /// the text encoder accepts all ids below the end token's.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
     pub fn seeded(architecture: &Architecture) -> Self {
         let size = architecture.window_dhw.map(|n| n as f32);
         let mut draw = uniform01("prompts").map(|u| u as f32);
-        let mut point = |label| (size.map(|n| (draw.next().unwrap_or(0.5) * n).floor()), label);
+        let mut point = |label| (size.map(|n| (draw.next().expect("the draws never end") * n).floor()), label);
         let points =
             vec![point(PromptLabel::Foreground), point(PromptLabel::Background), point(PromptLabel::Foreground)];
         let [d, h, w] = size;
@@ -139,12 +140,13 @@ pub fn has(mix: &str, part: &str) -> bool {
 
 /// Token ids of names: a start token, random ids, and end tokens from the middle on.
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn seeded_ids(end: i64, [names, length]: [usize; 2]) -> Vec<i64> {
     let mut draw = uniform01("names");
     let mut id = |place: usize| match place {
         0 => end - 1,
         place if place > length / 2 => end,
-        _ => (draw.next().unwrap_or(0.0) * (end - 1) as f64) as i64,
+        _ => (draw.next().expect("the draws never end") * (end - 1) as f64) as i64,
     };
     (0..names * length).map(|index| id(index % length)).collect()
 }

@@ -32,7 +32,7 @@ impl Scans {
         let (mut record, mut cases) = (Record::default(), Vec::new());
         let mut elapsed_ms = 0.0;
         for (index, file) in self.files.iter().enumerate() {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let name = file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy());
             let volume = Volume::open(file).map_err(segvol::Error::from)?;
             let prompts =
                 if self.prompts.is_empty() { default_prompts(volume.shape_xyz()) } else { self.prompts.clone() };
@@ -43,7 +43,8 @@ impl Scans {
             for (object, segmentation) in segmentations.iter().enumerate() {
                 let mask = segmentation.mask()?;
                 segvol_base::memory::check_available::<u8>("a mask to compare", mask.labels().len())?;
-                let labels = (0..mask.labels().len()).map(|at| u8::from(mask.labels().get(at).unwrap_or(0) > 0));
+                let inside = |at| mask.labels().get(at).is_some_and(|label| label > 0);
+                let labels = (0..mask.labels().len()).map(|at| u8::from(inside(at)));
                 record.masks.insert(format!("{index}.{name}/mask.{object}.{}", segmentation.name()), labels.collect());
             }
             let image = study.image().view();

@@ -123,7 +123,10 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
     let (precision, _) = at(options);
     let (mut checks, mut not_compared) = (Vec::new(), Vec::new());
     for (name, tensor) in &found.tensors {
-        let values = tensor.floats().unwrap_or_default();
+        let Some(values) = tensor.floats() else {
+            not_compared.push(format!("{name}: not of float32"));
+            continue;
+        };
         segvol_base::memory::check_available::<[f32; 2]>("the outputs to compare", values.len())?;
         let Some((found, expected)) = reference.matching(name, values) else {
             not_compared.push(format!("{name}: not in the reference"));
@@ -249,21 +252,30 @@ struct Run<'a> {
 impl Run<'_> {
     /// The input of a stage: the reference's output if it is complete and has the right size, or else the output of this
     /// run.
-    fn fed(&self, name: &str, expected: usize) -> Vec<f32> {
-        let whole = self.reference.floats(name).filter(|values| values.len() == expected);
-        whole.or_else(|| self.record.floats(name)).unwrap_or_default().to_vec()
+    fn fed(&self, stage: Stage, name: &str, expected: usize) -> Result<Vec<f32>, Error> {
+        match self.reference.floats(name).filter(|values| values.len() == expected) {
+            Some(whole) => Ok(whole.to_vec()),
+            None => self.own(stage, name).map(<[f32]>::to_vec),
+        }
     }
 
-    fn text(&self) -> TextEmbedding {
-        let row = |name: &str, width: usize| {
-            let whole = self.reference.floats(name).filter(|values| values.len() >= width);
-            let values = whole.or_else(|| self.record.floats(name)).unwrap_or_default();
-            values.iter().copied().take(width).collect()
+    /// An output of this run.
+    fn own(&self, stage: Stage, name: &str) -> Result<&[f32], Error> {
+        let reason = || format!("output `{name}`: expected float32, found another element type, or no such output");
+        let values = self.record.floats(name);
+        values.ok_or_else(|| Error::Run(segvol::Error::Stage { stage, reason: reason() }))
+    }
+
+    fn text(&self) -> Result<TextEmbedding, Error> {
+        let row = |name: &str, width: usize| -> Result<Vec<f32>, Error> {
+            let values = match self.reference.floats(name).filter(|values| values.len() >= width) {
+                Some(whole) => whole,
+                None => self.own(Stage::TextEncoder, name)?,
+            };
+            Ok(values.iter().copied().take(width).collect())
         };
-        let [embedding, alignment] =
-            [("text_embedding", self.a.channels), ("text_alignment", self.a.upscaled_channels())]
-                .map(|(name, width)| row(name, width));
-        TextEmbedding { embedding, alignment }
+        let embedding = row("text_embedding", self.a.channels)?;
+        Ok(TextEmbedding { embedding, alignment: row("text_alignment", self.a.upscaled_channels())? })
     }
 
     fn image_encoder(&mut self, session: &GraphSession, cases: &[Case]) -> Result<f64, Error> {
@@ -288,7 +300,7 @@ impl Run<'_> {
 
     fn prompt_encoder(&mut self, session: &GraphSession, cases: &[Case], prompts: &Prompts) -> Result<f64, Error> {
         let mut least = f64::INFINITY;
-        let text = self.text();
+        let text = self.text()?;
         let mixes: std::collections::BTreeSet<_> = cases.iter().flat_map(|case| case.mixes.iter().copied()).collect();
         for mix in mixes {
             let tokens = prompts.mix(mix, &text).tokens();
@@ -309,14 +321,14 @@ impl Run<'_> {
 
     fn mask_decoder(&mut self, session: &GraphSession, cases: &[Case]) -> Result<f64, Error> {
         let mut least = f64::INFINITY;
-        let text = self.text();
+        let text = self.text()?;
         let (tokens, channels) = (self.a.image_tokens(), self.a.channels);
         for case in cases {
-            let image = self.fed(&format!("{}image_embedding", case.prefix), tokens * channels);
+            let image = self.fed(Stage::ImageEncoder, &format!("{}image_embedding", case.prefix), tokens * channels)?;
             for mix in &case.mixes {
                 let name = format!("{mix}.sparse");
-                let expected = self.record.floats(&name).unwrap_or_default().len();
-                let sparse = self.fed(&name, expected);
+                let expected = self.own(Stage::PromptEncoder, &name)?.len();
+                let sparse = self.fed(Stage::PromptEncoder, &name, expected)?;
                 let with_text = crate::prompts::has(mix, "text");
                 let alignment = if with_text { text.alignment.clone() } else { vec![0.0; self.a.upscaled_channels()] };
                 let inputs = [
