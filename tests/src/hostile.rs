@@ -6,14 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Once, OnceLock};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use ndarray::Array3;
-use segvol::nifti::{self, Header, NiftiError, NiftiVolume, Voxels};
 use segvol::{Orientation, Precision, Profile, Tokenizer, Volume, intensity, parse_prompts};
 use segvol_converter::{Checkpoint, Inspection};
 use segvol_evaluation::{Case, ModelHeader, Settings, cases};
@@ -21,7 +17,7 @@ use segvol_measure::Record;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
-use crate::{checkpoint, hostile_c, models};
+use crate::{checkpoint, hostile_c, hostile_nifti, models};
 
 /// One fuzz target.
 pub struct Target {
@@ -48,9 +44,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "keys", run: keys, memory: FILE, memory_per_byte: 64 },
     Target { name: "safetensors", run: safetensors, memory: FILE, memory_per_byte: 64 },
     Target { name: "manifest", run: manifest, memory: FILE, memory_per_byte: 64 },
-    Target { name: "nifti_header", run: nifti_header, memory: FILE, memory_per_byte: 8 },
+    Target { name: "nifti_header", run: hostile_nifti::header, memory: FILE, memory_per_byte: 8 },
     Target { name: "nifti", run: nifti_plain, memory: FILE, memory_per_byte: 32 },
-    Target { name: "nifti_gzip", run: nifti_gzip, memory: FILE, memory_per_byte: 8 * 1032 + 32 },
+    Target { name: "nifti_gzip", run: hostile_nifti::gzip, memory: FILE, memory_per_byte: 8 * 1032 + 32 },
     Target { name: "prompts", run: prompts, memory: FILE, memory_per_byte: 128 },
     Target { name: "tokenizer", run: tokenizer, memory: FILE, memory_per_byte: 512 },
     Target { name: "vocabulary", run: vocabulary, memory: FILE, memory_per_byte: 512 },
@@ -151,71 +147,17 @@ fn manifest(bytes: &[u8]) {
     let _ = found.verify(&FOLDER);
 }
 
-/// A header. The header of a mask on its grid must have the same geometry.
-fn nifti_header(bytes: &[u8]) {
-    let Ok(header) = Header::parse(bytes) else { return };
-    let affine = header.affine(&mut Vec::new());
-    let copy = header.encode(0, "");
-    let copy = Header::parse(&copy).expect("our own header");
-    assert_eq!(copy.shape_xyz, header.shape_xyz);
-    match (affine, copy.affine(&mut Vec::new())) {
-        (Ok(a), Ok(b)) => assert_eq!(a, b, "a mask would have another position"),
-        (Err(_), Err(_)) => {}
-        (a, b) => panic!("only one of a header and its copy has an affine: {a:?}, {b:?}"),
-    }
-}
-
-fn read(bytes: &[u8]) -> Result<NiftiVolume, NiftiError> {
-    nifti::read_from(bytes, Some(bytes.len() as u64))
-}
-
-/// An uncompressed file. A known length must change nothing but how much memory is allocated at once.
+/// An uncompressed file, and what the runtime makes of its voxels.
 fn nifti_plain(bytes: &[u8]) {
-    let (known, unknown) = (read(bytes), nifti::read_from(bytes, None));
-    match (&known, &unknown) {
-        (Ok(a), Ok(b)) => assert!(same(a, b), "without a known length the voxels differ"),
-        (Err(_), Err(_)) => {}
-        _ => panic!("only one of them can be read: {known:?}, {unknown:?}"),
-    }
-    let Ok(found) = known else { return };
-    assert_eq!(found.voxels.len(), found.header.voxels());
+    let Some(found) = hostile_nifti::plain(bytes) else { return };
     let [x, y, z] = found.header.shape_xyz;
-    if let Ok(mut image) = Array3::from_shape_vec([z, y, x], found.voxels.clone())
+    if let Ok(mut image) = Array3::from_shape_vec([z, y, x], found.voxels)
         && intensity::normalise(&mut image).is_ok()
     {
         assert!(image.iter().all(|value| (0.0..=1.0).contains(value)), "not in [0, 1]");
     }
-    // A mask on that grid can be written and read again.
-    let mut mask = Vec::new();
-    nifti::write_to(&mut mask, &found.header, 0, Voxels::U8(&vec![1; found.voxels.len()])).expect("memory");
-    assert!(read(&mask).expect("our own file").voxels.iter().all(|&label| label == 1.0));
     let path = file("scan.nii", &[bytes]);
     let _ = Volume::open(path);
-}
-
-fn same(a: &NiftiVolume, b: &NiftiVolume) -> bool {
-    let bits = |volume: &NiftiVolume| volume.voxels.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    bits(a) == bits(b)
-}
-
-/// A compressed stream; and an uncompressed file, after compression in two members.
-fn nifti_gzip(bytes: &[u8]) {
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let _ = read(bytes);
-        return;
-    }
-    let gzip = |bytes: &[u8]| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).expect("memory");
-        encoder.finish().expect("memory")
-    };
-    let (first, second) = bytes.split_at(bytes.len() / 2);
-    let packed = [gzip(first), gzip(second)].concat();
-    match (read(bytes), read(&packed)) {
-        (Ok(a), Ok(b)) => assert!(same(&a, &b), "compression changes voxels"),
-        (Err(_), Err(_)) => {}
-        (a, b) => panic!("only one of them can be read: {a:?}, {b:?}"),
-    }
 }
 
 /// An objects file. If it can be read, the number of objects is that in the file.

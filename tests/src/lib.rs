@@ -33,6 +33,7 @@ pub mod faults;
 pub mod golden;
 pub mod hostile;
 mod hostile_c;
+pub mod hostile_nifti;
 pub mod imports;
 pub mod models;
 pub mod stage_errors;

@@ -117,6 +117,16 @@ fn onnx_runtime_is_named_in_one_room_only() {
     }
 }
 
+/// `fuzz/` builds the targets of NIfTI from this file without the runtime.
+#[test]
+fn hostile_nifti_files_need_the_volume_crate_only() {
+    let text = fs::read_to_string(root().join("tests/src/hostile_nifti.rs")).expect("read");
+    assert!(text.contains("segvol_volume::"));
+    for other in ["segvol::", "segvol_tests::", "segvol_onnx::", "crate::"] {
+        assert!(!code(&text).any(|line| line.contains(other)), "it names {other}");
+    }
+}
+
 #[test]
 fn unsafe_code_stays_where_it_is_needed() {
     let mut inside = 0;
