@@ -167,7 +167,7 @@ fn nifti_files(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
 }
 
 fn stem_and_extension(path: &Path) -> String {
-    path.file_name().expect("an entry of a folder has a name").to_string_lossy().into_owned()
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// A file's name without `.nii` or `.nii.gz`.

@@ -86,7 +86,7 @@ fn sweep(arguments: &[&str], home: &Path, whole: impl Fn() -> bool) {
     let output = home.join("output");
     fs::create_dir(&output).expect("a folder");
     let (mut done, mut refused, mut theirs) = (0, BTreeMap::new(), 0);
-    let theirs_say = ["terminate called", "cannot allocate memory for thread-local data"];
+    let theirs_say = ["terminate called", "cannot allocate memory for thread-local data", "std::bad_alloc"];
     let mut kib = 64 << 10;
     while kib < 4 << 20 {
         let limit = format!("-v {kib}");
@@ -110,6 +110,8 @@ fn sweep(arguments: &[&str], home: &Path, whole: impl Fn() -> bool) {
             Some(code @ (1 | 4)) => {
                 let line = message.lines().find(|line| line.contains("error") || line.starts_with("case"));
                 let line = line.unwrap_or_else(|| panic!("{height} KiB: code {code} and no error: {message}"));
+                // Without the folder, whose name may be long: what differs is said after it.
+                let line = line.replace(text(home), "");
                 *refused.entry(line.chars().take(110).collect::<String>()).or_insert(0) += 1;
             }
             // ONNX Runtime's own threads end the process if there is not enough memory. The message is from C++ or the

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) use ort::environment::Environment;
+use segvol_base::memory;
 
 use super::foreign::onnxruntime_version;
 use crate::error::Error;
@@ -36,6 +37,10 @@ pub(crate) fn environment(library: Option<&Path>) -> Result<Environment, Error> 
     load(library_path(library)?, library.is_some())
 }
 
+/// Memory that the library takes while it is loaded, beside its file: schemas of all operators, allocators. If there is less,
+/// its constructors end the process.
+const LOADING: usize = 64 << 20;
+
 /// `asked` is true if the caller requested this library, so that no other one may be used.
 fn load(path: PathBuf, asked: bool) -> Result<Environment, Error> {
     let mut current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,6 +55,10 @@ fn load(path: PathBuf, asked: bool) -> Result<Environment, Error> {
     if path.is_absolute() && !path.is_file() {
         return Err(failed("there is no such file".to_owned()));
     }
+    // A bare name is searched for by the dynamic loader, so its file's size is not known.
+    let file_bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
+    let bytes = usize::try_from(file_bytes).unwrap_or(usize::MAX).saturating_add(LOADING);
+    memory::check_available::<u8>("ONNX Runtime's library", bytes)?;
     let builder = ort::init_from(&path).map_err(|error| failed(load_reason(&error)))?;
     let environment =
         builder.with_name("segvol").with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
