@@ -17,7 +17,7 @@ use segvol_onnx::{Precision, Stage};
 use serde::Serialize;
 
 use crate::exit::{NotEqual, Usage};
-use crate::measuring::{BundleArgument, libraries, parse_stage, this_program};
+use crate::measuring::{BundleArgument, libraries, this_program};
 use crate::prompts::prompts_text;
 
 const EXAMPLES: &str = "\
@@ -63,7 +63,6 @@ pub(crate) struct Bench {
     /// Stages, separated by commas: image_encoder, text_encoder, prompt_encoder, mask_decoder
     #[arg(
         long,
-        value_parser = parse_stage,
         value_delimiter = ',',
         default_value = "image_encoder,mask_decoder",
         value_name = "LIST",

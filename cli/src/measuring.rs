@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use segvol_measure::Libraries;
 use segvol_measure::library::NamedLibrary;
-use segvol_onnx::Stage;
 
 /// The bundle of `verify` and `bench`.
 #[derive(Debug, clap::Args)]
@@ -34,11 +33,4 @@ pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
 pub(crate) fn libraries(named: &[NamedLibrary]) -> anyhow::Result<Libraries> {
     let folder = std::env::current_dir().context("the working folder")?;
     Ok(Libraries::new(named.to_vec(), folder))
-}
-
-/// A stage. `image-encoder` is the spelling of earlier versions.
-pub(crate) fn parse_stage(text: &str) -> Result<Stage, String> {
-    let name = text.replace('-', "_");
-    let stage = Stage::ALL.into_iter().find(|stage| stage.name() == name);
-    stage.ok_or_else(|| format!("expected one of {}", Stage::ALL.map(Stage::name).join(", ")))
 }

@@ -101,12 +101,9 @@ impl Settings {
 }
 
 fn parse_stage_provider(text: &str) -> Result<(Stage, Provider), String> {
-    let stages =
-        || format!("expected STAGE=PROVIDER, where STAGE is one of {}", Stage::ALL.map(Stage::name).join(", "));
-    let (stage, provider) = text.split_once('=').ok_or_else(stages)?;
-    let named = stage.replace('-', "_");
-    let stage = Stage::ALL.into_iter().find(|known| known.name() == named).ok_or_else(stages)?;
-    Ok((stage, provider.parse()?))
+    let (stage, provider) = text.split_once('=').unwrap_or((text, ""));
+    let named = |error: String| format!("expected STAGE=PROVIDER; {error}");
+    Ok((stage.parse().map_err(named)?, provider.parse().map_err(named)?))
 }
 
 impl From<Orientation> for segvol::Orientation {

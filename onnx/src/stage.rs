@@ -103,6 +103,19 @@ impl Stage {
     }
 }
 
+impl std::str::FromStr for Stage {
+    type Err = String;
+
+    /// Reads a stage's name. `image-encoder`, the spelling of earlier versions, is `image_encoder`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.replace('-', "_");
+        Self::ALL
+            .into_iter()
+            .find(|stage| stage.name() == name)
+            .ok_or_else(|| format!("stage `{text}`: expected one of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
 impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())

@@ -152,11 +152,12 @@ impl Truth {
     #[must_use]
     pub fn dice(&self, name: &str, mask: &Mask) -> Option<f64> {
         let (truth, label) = self.of(name)?;
-        let Labels::U16(truth) = truth.labels() else { return None };
-        let is_truth = |&value: &u16| value == label;
-        Some(match mask.labels() {
-            Labels::U8(labels) => metrics::dice(labels, truth, |&value| value == 1, is_truth),
-            Labels::U16(labels) => metrics::dice(labels, truth, |&value| value == 1, is_truth),
+        let (in_8, in_16) = (|&value: &u8| u16::from(value) == label, |&value: &u16| value == label);
+        Some(match (mask.labels(), truth.labels()) {
+            (Labels::U8(found), Labels::U8(truth)) => metrics::dice(found, truth, |&value| value == 1, in_8),
+            (Labels::U8(found), Labels::U16(truth)) => metrics::dice(found, truth, |&value| value == 1, in_16),
+            (Labels::U16(found), Labels::U8(truth)) => metrics::dice(found, truth, |&value| value == 1, in_8),
+            (Labels::U16(found), Labels::U16(truth)) => metrics::dice(found, truth, |&value| value == 1, in_16),
         })
     }
 }

@@ -189,10 +189,8 @@ fn provider(name: &str, argument: &str) -> Result<Provider, Failure> {
 fn stage_provider(text: &str) -> Result<(Stage, Provider), Failure> {
     const ARGUMENT: &str = "options.stage_providers";
     let (stage, name) = text.split_once('=').unwrap_or((text, ""));
-    let found = Stage::ALL.into_iter().find(|known| known.name() == stage);
-    let stage = found.ok_or_else(|| {
-        let names = Stage::ALL.map(Stage::name).join(", ");
-        let message = format!("{ARGUMENT}: {text:?}: expected STAGE=PROVIDER, where STAGE is one of {names}");
+    let stage = stage.parse().map_err(|expected: String| {
+        let message = format!("{ARGUMENT}: {text:?}: expected STAGE=PROVIDER; {expected}");
         Failure::new(SegvolStatus::ProviderUnknown, message)
     })?;
     Ok((stage, provider(name, ARGUMENT)?))

@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::Format;
 use crate::mask::{Mask, MaskError, save_logits};
 use crate::volume::{Volume, VolumeError};
 
@@ -797,4 +798,27 @@ fn masks_have_the_permissions_of_any_new_file() {
     Mask::from_labels(vec![0_u8; 24], volume.grid().clone()).expect("a mask").save(&path).expect("saved");
     let mode = |name: &str| std::fs::metadata(folder.path().join(name)).expect("a file").permissions().mode();
     assert_eq!(mode("mask.nii"), mode("ct.nii"));
+}
+
+/// Bytes from a network need no file: they give the same volume and the same mask as files do.
+#[test]
+fn readers_and_writers_do_what_paths_do() {
+    for (version, order) in kinds() {
+        let (volume, folder) = opened(version, order, "ct.nii");
+        let bytes = std::fs::read(folder.path().join("ct.nii")).expect("read");
+        let read = Volume::read(&bytes[..]).expect("a volume");
+        assert_eq!((read.grid(), read.voxels()), (volume.grid(), volume.voxels()));
+
+        let labels: Vec<u16> = (0..24).map(|n| n * 300).collect();
+        let mask = Mask::from_labels(labels, read.grid().clone()).expect("a mask");
+        for (name, format) in [("mask.nii", Format::Nifti), ("mask.nii.gz", Format::NiftiGzip)] {
+            let path = folder.path().join(name);
+            mask.save(&path).expect("saved");
+            let mut written = Vec::new();
+            mask.write(&mut written, format).expect("memory");
+            assert_eq!(written, std::fs::read(&path).expect("read"), "{name}");
+            assert_eq!(Volume::read(&written[..]).expect("our own bytes").grid().affine(), volume.grid().affine());
+        }
+        assert!(matches!(Volume::read(&bytes[..bytes.len() - 1]), Err(VolumeError::Contents(_))));
+    }
 }
