@@ -10,10 +10,7 @@ use segvol_overlay::{MAX_OBJECTS, Montage, Object, View};
 
 use crate::cases::Case;
 use crate::prompts::Kind;
-use crate::score::{Found, Watcher};
-
-/// The label of an object in its own mask.
-const INSIDE: u16 = 1;
+use crate::score::{Found, INSIDE, Watcher};
 
 /// Draws every case when its last object has been segmented, the truth as a second contour.
 pub struct Pictures {

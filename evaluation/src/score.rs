@@ -50,7 +50,7 @@ pub trait Watcher: Sync {
 }
 
 /// The label of an object in its own mask.
-const INSIDE: u16 = 1;
+pub(crate) const INSIDE: u16 = 1;
 
 /// Segments and scores cases.
 pub(crate) struct Scorer<'a> {

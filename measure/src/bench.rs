@@ -7,11 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use segvol::Provider;
-use segvol_base::TemporaryFolder;
 use segvol_onnx::{Architecture, Manifest, Precision, Stage};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, temporary_folder};
 use crate::noise::{Machine, scatter_warning};
 use crate::options::parse_provider_options;
 use crate::peak::Peak;
@@ -97,7 +96,7 @@ pub fn bench(plan: &Plan, observer: &mut Observer<'_>) -> Result<Benchmark, Erro
         peaks.push(peak(plan, threads, observer)?);
     }
 
-    let folder = TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let folder = temporary_folder()?;
     let mut references: BTreeMap<(Stage, usize), Record> = BTreeMap::new();
     let mut variants = Vec::new();
     for variant in plan.variants() {

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use segvol::Provider;
-use segvol_base::TemporaryFolder;
 use segvol_onnx::Precision;
 
-use crate::error::Error;
+use crate::error::{Error, temporary_folder};
 use crate::library::Libraries;
 use crate::record::Record;
 use crate::side::Side;
@@ -88,7 +87,7 @@ impl Comparison {
     /// As for [`Side::dump`] and [`Side::verify`]; [`Error::Reported`] if that happened in a worker;
     /// [`Error::Worker`] if a worker cannot be started or ends too early.
     pub fn run(&self) -> Result<Vec<Verification>, Error> {
-        let folder = TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let folder = temporary_folder()?;
         let reference = match &self.reference {
             Reference::File(path) => path.clone(),
             Reference::Run { bundle, provider, precision } => {

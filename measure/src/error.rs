@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use segvol_base::{ErrorKind, OutOfMemory};
+use segvol_base::{ErrorKind, OutOfMemory, TemporaryFolder};
 use segvol_converter::ConvertError;
 
 use crate::record::RecordError;
@@ -99,6 +99,11 @@ impl From<OutOfMemory> for Error {
     fn from(error: OutOfMemory) -> Self {
         Self::Run(error.into())
     }
+}
+
+/// A temporary folder, whose errors name where it should have been.
+pub(crate) fn temporary_folder() -> Result<TemporaryFolder, Error> {
+    TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })
 }
 
 #[cfg(test)]

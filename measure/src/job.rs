@@ -7,7 +7,7 @@ use segvol::{Model, Placement, Precision, Prompt, Provider, StudyOptions, Volume
 use segvol_base::machine;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, temporary_folder};
 use crate::options::{options_on, parse_provider_options};
 use crate::statistics::Summary;
 
@@ -120,8 +120,7 @@ impl Job {
         options.precision = self.precision;
         let model = Model::open(&self.bundle, &options)?;
         let open_ms = milliseconds(start);
-        let dir =
-            segvol_base::TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+        let dir = temporary_folder()?;
         let shares = SHARES.iter().map(|(name, _)| Share { name: (*name).to_owned(), samples_ms: vec![] }).collect();
         let mut nodes = Placement::new();
         for placement in model.stages().placement().into_values() {

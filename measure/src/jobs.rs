@@ -57,8 +57,8 @@ impl JobPlan {
     ///
     /// # Errors
     ///
-    /// [`Error::Cancelled`] if the observer breaks; [`Error::Reported`] for the first combination that fails; [`Error::Worker`] if a worker cannot be started or ends
-    /// too early.
+    /// [`Error::Cancelled`] if the observer breaks; [`Error::Reported`] for the first combination that fails;
+    /// [`Error::Worker`] if a worker cannot be started or ends too early.
     pub fn run(&self, observer: &mut Observer<'_>) -> Result<Jobs, Error> {
         let machine = Machine::look();
         let mut found = Jobs { warnings: machine.warnings(), machine, jobs: BTreeMap::new() };

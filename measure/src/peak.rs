@@ -11,7 +11,7 @@ use segvol_onnx::save::save_model;
 use segvol_onnx::{Dim, Graph, Stage, TensorSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, temporary_folder};
 
 /// `[m, k] x [k, n]`: products of the released image encoder, and a square one.
 const SHAPES: [[usize; 3]; 4] = [[2048, 768, 3072], [2048, 3072, 768], [2048, 768, 2304], [1536, 1536, 1536]];
@@ -37,7 +37,7 @@ pub struct Peak {
 /// As for [`GraphSession::open`]; [`Error::Io`] if the temporary graph cannot be written.
 pub fn measure(options: &Options) -> Result<Peak, Error> {
     let options = options.clone().provider(Provider::Cpu);
-    let dir = segvol_base::TemporaryFolder::new().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
+    let dir = temporary_folder()?;
     let mut best = Peak { threads: options.threads, gflops: 0.0, shape: SHAPES[0] };
     for (index, shape) in SHAPES.into_iter().enumerate() {
         let name = format!("{index}.onnx");

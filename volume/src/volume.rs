@@ -8,7 +8,7 @@ use segvol_base::{ErrorKind, OutOfMemory};
 
 use crate::affine::Affine;
 use crate::grid::{Grid, GridError, check_shape};
-use crate::nifti::{self, MAX_VOXELS, NiftiError, NiftiVolume};
+use crate::nifti::{self, NiftiError, NiftiVolume};
 
 /// If the darkest voxel of a scan is brighter than this, its intensities are probably not Hounsfield units: air is
 /// -1000.
@@ -32,8 +32,8 @@ pub enum VolumeError {
     /// The bytes from a reader are not a valid scan.
     #[error(transparent)]
     Contents(NiftiError),
-    /// An axis has no voxels, or there are more than [`MAX_VOXELS`] in total.
-    #[error("shape {shape_xyz:?}: expected 1 to {limit} voxels", limit = MAX_VOXELS)]
+    /// An axis has no voxels, or there are more than [`nifti::MAX_VOXELS`] in total.
+    #[error("{}", GridError::Shape { shape_xyz: *shape_xyz })]
     Shape {
         /// Voxels along i, j, k.
         shape_xyz: [usize; 3],
@@ -68,7 +68,7 @@ pub enum VolumeError {
         intercept: f64,
     },
     /// The affine is not finite, or its axes are not independent.
-    #[error("affine: expected finite numbers and three independent axes, found {rows:?}", rows = .0.rows())]
+    #[error("{}", GridError::Affine(*.0))]
     Affine(Affine),
 }
 

@@ -119,33 +119,21 @@ fn runtime(error: &Error) -> SegvolStatus {
 }
 
 fn volume(error: &VolumeError) -> SegvolStatus {
-    match error.kind() {
-        ErrorKind::Memory => SegvolStatus::Memory,
-        ErrorKind::Usage
-        | ErrorKind::Input
-        | ErrorKind::Bundle
-        | ErrorKind::Provider
-        | ErrorKind::Cancelled
-        | ErrorKind::Runtime => match error {
-            VolumeError::Shape { .. } | VolumeError::Length { .. } => SegvolStatus::Shape,
-            VolumeError::Strides { .. } => SegvolStatus::Stride,
-            VolumeError::Scaling { .. } => SegvolStatus::Argument,
-            VolumeError::Affine(_) => SegvolStatus::Affine,
-            _ => SegvolStatus::File,
-        },
+    // The lack of memory may be inside another error.
+    if error.kind() == ErrorKind::Memory {
+        return SegvolStatus::Memory;
+    }
+    match error {
+        VolumeError::Shape { .. } | VolumeError::Length { .. } => SegvolStatus::Shape,
+        VolumeError::Strides { .. } => SegvolStatus::Stride,
+        VolumeError::Scaling { .. } => SegvolStatus::Argument,
+        VolumeError::Affine(_) => SegvolStatus::Affine,
+        _ => SegvolStatus::File,
     }
 }
 
 fn mask(error: &MaskError) -> SegvolStatus {
-    match error.kind() {
-        ErrorKind::Memory => SegvolStatus::Memory,
-        ErrorKind::Usage
-        | ErrorKind::Input
-        | ErrorKind::Bundle
-        | ErrorKind::Provider
-        | ErrorKind::Cancelled
-        | ErrorKind::Runtime => SegvolStatus::Write,
-    }
+    if error.kind() == ErrorKind::Memory { SegvolStatus::Memory } else { SegvolStatus::Write }
 }
 
 /// The error's message, in the terms of C: the next step and the field that a C program can set.
