@@ -204,7 +204,7 @@ def evaluations() -> None:
     scores = {"voxels": 7, "dice": 0.5, "surface_dice": 1e-3, "hausdorff95_mm": None, "volume_error_ml": -2.5, "volume_error_relative": -1}
     agreement = {"zoom_out_dice": 1, "zoom_in_dice": 0.25, "truth_dice": 0}
     row = {"structure": "liver", "value": 1, "prompt": "text", "truth_voxels": 9, "zoom_out": scores, "zoom_in": scores,
-           "against": agreement, "warnings": ["moved"]}
+           "against": agreement, "warnings": [{"code": "prompt_moved", "message": "moved"}]}
     result = {"case": "a", "rows": [row], "too_small": ["spleen"], "warnings": []}
     line = json.dumps({"input_sha256": "00ff", "result": result}).encode() + b"\n"
     write("work_file", "one_case", line)

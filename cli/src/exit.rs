@@ -23,6 +23,7 @@ Exit codes:
   4    the provider, or ONNX Runtime itself, is not available
   5    bad input: a checkpoint, scan, prompt or tokenizer that cannot be used
   6    bad bundle: damaged, incomplete, or not a bundle
+  7    there were warnings (`--fail-on-warning`); all outputs are written
   130  interrupted (143: terminated)";
 
 const RUNTIME: u8 = 1;
@@ -32,6 +33,7 @@ const COMPARISON: u8 = 3;
 const PROVIDER: u8 = 4;
 const INPUT: u8 = 5;
 const BUNDLE: u8 = 6;
+const WARNED: u8 = 7;
 
 /// A mistake in the arguments that clap cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,11 @@ pub(crate) struct BadInput {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BelowThreshold(pub(crate) String);
+
+/// Warnings that the user does not accept.
+#[derive(Debug, thiserror::Error)]
+#[error("there were warnings, and --fail-on-warning was given: {0}")]
+pub(crate) struct Warned(pub(crate) String);
 
 /// Numbers too far from the reference's.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +96,9 @@ fn exit_code(kind: ErrorKind) -> u8 {
 fn code(error: &anyhow::Error) -> u8 {
     if error.is::<BelowThreshold>() || error.is::<NotEqual>() {
         return COMPARISON;
+    }
+    if error.is::<Warned>() {
+        return WARNED;
     }
     exit_code(kind(error))
 }

@@ -15,6 +15,7 @@ mod segment;
 mod settings;
 mod text;
 mod verify;
+mod warnings;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use crate::picture::ViewArguments;
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
 use crate::text::{check_folder_of, parse_label};
+use crate::warnings::WarningArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +77,7 @@ pub(crate) struct Segment {
     /// An object's name and its value in --truth; can be repeated
     #[arg(long, value_name = "NAME=LABEL", value_parser = parse_label, requires = "truth", help_heading = "Output")]
     truth_label: Vec<(String, u16)>,
-    /// No progress bar and no summary
+    /// No progress bar and no summary; warnings are still printed
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
 
@@ -86,6 +87,8 @@ pub(crate) struct Segment {
     #[command(flatten)]
     view: ViewArguments,
 
+    #[command(flatten)]
+    warnings: WarningArguments,
     #[command(flatten)]
     settings: Settings,
 }
@@ -100,6 +103,9 @@ impl Segment {
         let model = Model::open(&self.model, &options)?;
         let study =
             model.study_with(volume, &study_options).with_context(|| format!("scan `{}`", self.input.display()))?;
+        let mut warnings = self.warnings.printer();
+        warnings.print_all(study.warnings());
+        warnings.print_all(&model.stages().precision_warning());
         let bar = self.progress_bar();
         let segmentations = study.segment_observed(&prompts, &mut |progress| {
             bar.set_length(progress.total as u64);
@@ -107,6 +113,7 @@ impl Segment {
             ControlFlow::Continue(())
         })?;
         bar.finish_and_clear();
+        warnings.print_all(segmentations.iter().flat_map(Segmentation::warnings));
 
         if let Some(path) = &self.output {
             study.label_map(&segmentations)?.save(path).map_err(segvol::Error::from)?;
@@ -136,7 +143,7 @@ impl Segment {
                 summarise(out, &report)?;
             }
         }
-        Ok(())
+        Ok(warnings.finish()?)
     }
 
     /// Reports what cannot work before the work starts, not after it.
@@ -228,8 +235,5 @@ fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     let (encoded, reused) = (statistics.windows_encoded, statistics.windows_reused);
     let (provider, precision) = (report.provider.used, report.provider.precision);
     writeln!(out, "{encoded} windows encoded, {reused} reused, on {provider} at {precision}")?;
-    for warning in report.warnings.iter().chain(report.objects.iter().flat_map(|object| &object.warnings)) {
-        writeln!(out, "warning: {warning}")?;
-    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The results of an evaluation, object by object.
 
 use segvol::metrics::Scores;
-use segvol::{Orientation, Precision, Profile};
+use segvol::{Orientation, Precision, Profile, Warning};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
@@ -95,7 +95,7 @@ pub struct Row {
     /// How the other bundle's masks agree with these.
     pub against: Option<Agreement>,
     /// Warnings of the pipeline about this prompt, for example that a point was moved.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Masks of two bundles for the same prompt.
@@ -121,7 +121,7 @@ pub struct CaseResult {
     /// Structures with fewer voxels than the settings require.
     pub too_small: Vec<String>,
     /// Warnings about the scan.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A case that has no scores.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use segvol::mask::{Mask, MaskError};
 use segvol::metrics::{Scores, dice};
-use segvol::{Error, Marks, Model, Prompt, Segmentation, Study, StudyOptions, Volume};
+use segvol::{Error, Marks, Model, Prompt, Segmentation, Study, StudyOptions, Volume, Warning};
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
@@ -166,7 +166,7 @@ struct Masks {
     zoom_in: Mask,
     /// Whether they can differ.
     zoomed_in: bool,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Masks {

@@ -127,7 +127,7 @@ pub use prompt::{Prompt, PromptError, PromptFileError, Space, parse_prompts};
 pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};
 pub use report::{ObjectReport, Report};
 pub use scan::{crop, intensity, resize};
-pub use segvol_base::ErrorKind;
+pub use segvol_base::{ErrorKind, Warning, WarningCode};
 pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabel, Stage};
 #[doc(no_inline)]
 pub use segvol_volume as volume;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use segvol_base::atomic_file;
+use segvol_base::{Warning, WarningCode, atomic_file};
 use segvol_onnx::manifest::Source;
 use segvol_onnx::{Precision, Stage};
 use segvol_volume::{Grid, Orientation, Truth};
@@ -18,7 +18,7 @@ use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
 use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, WindowCounts};
 
 /// The version of the report's layout.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// Every report carries it: a mask may travel without the documentation.
 const NOTICE: &str = "research software, not a medical device";
@@ -46,7 +46,7 @@ pub struct Report {
     #[serde(flatten)]
     pub statistics: Statistics,
     /// Warnings about the scan and the precision.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// The bundle that made the mask.
@@ -78,6 +78,8 @@ pub struct ProviderReport {
     /// The element type of the image encoder's matrix products: `float32`, `float16` or `int8`. It differs from `precision` if
     /// the provider has no arithmetic for that precision.
     pub arithmetic: &'static str,
+    /// What runs at a higher precision than `precision` for the sake of the result; `None` if nothing does.
+    pub precision_note: Option<&'static str>,
     /// Number of graph nodes that each provider took, per stage, as ONNX Runtime recorded it.
     pub nodes: BTreeMap<Stage, Placement>,
     /// Nodes that run on the CPU although another provider was requested, per stage: their names, by operator.
@@ -138,7 +140,7 @@ pub struct ObjectReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dice: Option<f64>,
     /// Warnings about the object.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Report {
@@ -165,6 +167,7 @@ impl Report {
                 precision_asked: options.precision,
                 precision: stages.precision(),
                 arithmetic: stages.arithmetic(),
+                precision_note: stages.precision_note(),
                 nodes: stages.placement(),
                 left_to_cpu: stages.left_to_cpu(),
                 onnxruntime: format!("{}, {}", library::library_version(), library::library_info()),
@@ -185,7 +188,7 @@ impl Report {
                 .map(|(index, (prompt, found))| ObjectReport::new(index + 1, prompt, found, study.grid()))
                 .collect(),
             statistics: study.statistics(),
-            warnings: study.warnings().iter().cloned().chain(stages.precision_note()).collect(),
+            warnings: study.warnings().iter().cloned().chain(stages.precision_warning()).collect(),
         }
     }
 
@@ -234,7 +237,8 @@ impl ObjectReport {
             } else {
                 "no foreground is left after zoom-in"
             };
-            warnings.push(format!("object {:?}: the mask is empty: {pass}", found.name()));
+            let message = format!("object {:?}: the mask is empty: {pass}", found.name());
+            warnings.push(Warning::new(WarningCode::MaskEmpty, message));
         }
         Self {
             name: found.name().to_owned(),

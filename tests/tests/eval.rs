@@ -152,7 +152,8 @@ fn jobs_and_stops_change_no_byte() {
     fs::write(&work, &torn).expect("written");
     assert!(run("2") == first, "a resumed run gave other scores");
     assert_eq!(fs::read_to_string(&work).expect("read").lines().count(), 1 + SCANS.len());
-    lines[1] = lines[1].replacen("\"warnings\":[]", "\"warnings\":[\"marked\"]", 1);
+    lines[1] =
+        lines[1].replacen("\"warnings\":[]", "\"warnings\":[{\"code\":\"prompt_moved\",\"message\":\"marked\"}]", 1);
     fs::write(&work, format!("{}\n", lines.join("\n"))).expect("written");
     let marked = run("1");
     assert!(marked.0.contains("marked"), "a finished case was computed again");

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use segvol::intensity::IntensityError;
 use segvol::nifti::{Datatype, Header};
 use segvol::volume::Affine;
-use segvol::{Error, Mask, Model, Options, Prompt, Provider, Volume, VolumeError};
+use segvol::{Error, Mask, Model, Options, Prompt, Provider, Volume, VolumeError, Warning};
 use segvol_tests::seeded::uniform01;
 use segvol_tests::{bundle, folder, models};
 
@@ -36,7 +36,7 @@ fn volume(shape: [usize; 3], voxels: Vec<f32>) -> Volume {
 }
 
 /// The warnings of the study, and the mask of a text prompt, which must be on the volume's grid.
-fn segmented(volume: Volume) -> Result<(Vec<String>, Mask), Error> {
+fn segmented(volume: Volume) -> Result<(Vec<Warning>, Mask), Error> {
     let shape = volume.shape_xyz();
     let study = MODEL.study(volume)?;
     let found = study.segment(&Prompt::text("liver"))?;
@@ -67,14 +67,14 @@ fn rounded(voxels: &[f32]) -> Vec<i16> {
 }
 
 #[track_caller]
-fn assert_warns(warnings: &[String], part: &str) {
-    assert!(warnings.iter().any(|warning| warning.contains(part)), "no {part:?} in {warnings:?}");
+fn assert_warns(warnings: &[Warning], part: &str) {
+    assert!(warnings.iter().any(|warning| warning.message.contains(part)), "no {part:?} in {warnings:?}");
 }
 
 #[test]
 fn an_ordinary_scan_has_a_mask_and_no_warning() {
     let (warnings, mask) = segmented(volume(SHAPE, ball(SHAPE))).expect("segmented");
-    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!(warnings, Vec::<Warning>::new());
     assert!(mask.count(1) > 0);
 }
 

@@ -362,7 +362,7 @@ fn a_cpu_takes_float32_unless_told() {
         let report = Report::new(&model, &study, &prompts, &found);
         let provider = &report.provider;
         assert_eq!((provider.precision_asked, provider.precision, provider.arithmetic), (asked, used, arithmetic));
-        let said = report.warnings.iter().any(|warning| warning.contains("no float16 arithmetic"));
+        let said = report.warnings.iter().any(|warning| warning.message.contains("no float16 arithmetic"));
         assert_eq!(said, used == Precision::Fp16, "{:?}", report.warnings);
     }
 

@@ -4,7 +4,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use segvol_base::{ErrorKind, OutOfMemory};
+use segvol_base::{ErrorKind, OutOfMemory, Warning, WarningCode};
 
 use crate::affine::Affine;
 use crate::grid::{Grid, GridError, check_shape};
@@ -103,7 +103,7 @@ impl From<GridError> for VolumeError {
 pub struct Volume {
     voxels: Vec<f32>,
     grid: Arc<Grid>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Volume {
@@ -161,20 +161,22 @@ impl Volume {
         Ok(Self::assemble(voxels, Grid::new(shape_xyz, affine)?, Vec::new()))
     }
 
-    fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<String>) -> Self {
+    fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<Warning>) -> Self {
         let darkest = voxels.iter().copied().fold(f32::INFINITY, f32::min);
         if darkest > BRIGHTEST_AIR_HU {
-            warnings.push(format!(
+            let message = format!(
                 "the darkest voxel is {darkest}: intensities do not look like Hounsfield units, where air is -1000"
-            ));
+            );
+            warnings.push(Warning::new(WarningCode::IntensityNotHounsfield, message));
         }
         let spacing = grid.spacing_mm();
         if spacing.iter().any(|spacing| !PLAUSIBLE_SPACING_MM.contains(spacing)) {
-            warnings.push(format!(
+            let message = format!(
                 "the spacing is {spacing:?} mm: expected {} to {} mm; the file may use another unit of length",
                 PLAUSIBLE_SPACING_MM.start(),
                 PLAUSIBLE_SPACING_MM.end()
-            ));
+            );
+            warnings.push(Warning::new(WarningCode::SpacingImplausible, message));
         }
         Self { voxels, grid: Arc::new(grid), warnings }
     }
@@ -199,8 +201,8 @@ impl Volume {
         self.voxels
     }
 
-    /// What is unusual about the file, in plain words. Empty for most files.
-    pub fn warnings(&self) -> &[String] {
+    /// What is unusual about the file. Empty for most files.
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 }

@@ -1,5 +1,6 @@
 //! Converts the coordinates of a prompt to voxels of the zoom-out window, and to voxels of the file.
 
+use segvol_base::{Warning, WarningCode};
 use segvol_volume::grid::{bounds, corners};
 use segvol_volume::{AxisMap, BoundingBox, Grid, Marks, PointLabel};
 
@@ -36,7 +37,7 @@ impl<'a> Placer<'a> {
     /// # Errors
     ///
     /// [`PromptError::Empty`], [`PromptError::NotFinite`], [`PromptError::OutsideScan`] or [`PromptError::Inverted`].
-    pub(crate) fn place(&self, prompt: &Prompt, warnings: &mut Vec<String>) -> Result<PlacedPrompt, PromptError> {
+    pub(crate) fn place(&self, prompt: &Prompt, warnings: &mut Vec<Warning>) -> Result<PlacedPrompt, PromptError> {
         if prompt.text.is_none() && prompt.points.is_empty() && prompt.bounding_box.is_none() {
             return Err(PromptError::Empty { object: prompt.name().to_owned() });
         }
@@ -51,7 +52,7 @@ impl<'a> Placer<'a> {
         &self,
         prompt: &Prompt,
         at: [f64; 3],
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<[usize; 3], PromptError> {
         let what = format!("point {}", tuple(&at));
         self.check_inside(prompt, at, &what)?;
@@ -64,11 +65,12 @@ impl<'a> Placer<'a> {
             voxel_dhw[axis].saturating_sub(self.crop.start_dhw[axis]).min(crop_shape[axis] - 1)
         });
         if (0..3).any(|axis| crop_voxel[axis] + self.crop.start_dhw[axis] != voxel_dhw[axis]) {
-            warnings.push(format!(
+            let message = format!(
                 "object {:?}: {what} in space `{}` is in the air around the body; it was moved to the nearest voxel of the body's bounding box",
                 prompt.name(),
                 prompt.space.name()
-            ));
+            );
+            warnings.push(Warning::new(WarningCode::PromptMoved, message));
         }
         Ok(std::array::from_fn(|axis| window_voxel(crop_voxel[axis], crop_shape[axis], self.window_dhw[axis])))
     }
@@ -77,7 +79,7 @@ impl<'a> Placer<'a> {
         &self,
         prompt: &Prompt,
         given: BoundingBox,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<[[usize; 3]; 2], PromptError> {
         let what = format!("box {} to {}", tuple(&given.min), tuple(&given.max));
         self.check_inside(prompt, given.min, &what)?;
@@ -102,11 +104,12 @@ impl<'a> Placer<'a> {
         };
         let (crop_low, crop_high) = (into_crop(low), into_crop(high));
         if (0..3).any(|axis| high[axis] < start[axis] || low[axis] >= start[axis] + crop_shape[axis]) {
-            warnings.push(format!(
+            let message = format!(
                 "object {:?}: {what} in space `{}` is in the air around the body; it was moved to the nearest voxels of the body's bounding box",
                 prompt.name(),
                 prompt.space.name()
-            ));
+            );
+            warnings.push(Warning::new(WarningCode::PromptMoved, message));
         }
         let spans: [[usize; 2]; 3] = std::array::from_fn(|axis| {
             window_span(crop_low[axis], crop_high[axis], crop_shape[axis], self.window_dhw[axis])
@@ -263,7 +266,7 @@ mod tests {
         Some((volume, axes, crop))
     }
 
-    fn place(prompt: &Prompt) -> Result<(PlacedPrompt, Vec<String>), PromptError> {
+    fn place(prompt: &Prompt) -> Result<(PlacedPrompt, Vec<Warning>), PromptError> {
         let (volume, axes, crop) = scan();
         let mut warnings = Vec::new();
         let placed = Placer::new(volume.grid(), &axes, &crop, [8, 48, 64]).place(prompt, &mut warnings)?;
@@ -305,7 +308,7 @@ mod tests {
         let (placed, warnings) = place(&prompt).expect("inside the scan");
         assert_eq!(placed.points, vec![([3, 1, 62], PointLabel::Background)]);
         assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].contains("air"), "{warnings:?}");
+        assert!(warnings[0].message.contains("air"), "{warnings:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use half::f16;
 use ndarray::{Array2, Array3, Array4, ArrayView3};
-use segvol_base::memory;
+use segvol_base::{Warning, WarningCode, memory};
 use segvol_onnx::manifest::{BundleError, Manifest};
 use segvol_onnx::{Architecture, Precision, Stage};
 
@@ -120,6 +120,9 @@ impl Stages {
             mask_decoder,
             architecture,
         };
+        if let Some(warning) = stages.precision_warning() {
+            tracing::info!("{warning}");
+        }
         if let Some(note) = stages.precision_note() {
             tracing::info!("{note}");
         }
@@ -156,20 +159,24 @@ impl Stages {
         precision::arithmetic(self.image_encoder.provider(), self.precision)
     }
 
-    /// A note for the user if the provider has no arithmetic for the precision, or if the zoom-out window is encoded with
-    /// another precision.
+    /// A warning if the provider has no arithmetic for the precision.
     #[must_use]
-    pub fn precision_note(&self) -> Option<String> {
-        let provider = self.image_encoder.provider();
-        if self.precision == Precision::Fp16 && self.arithmetic() == "float32" {
-            return Some(format!(
+    pub fn precision_warning(&self) -> Option<Warning> {
+        let replaced = self.precision == Precision::Fp16 && self.arithmetic() == "float32";
+        replaced.then(|| {
+            let provider = self.image_encoder.provider();
+            let message = format!(
                 "precision fp16: provider {provider} has no float16 arithmetic; computed in float32 from the float16 weights"
-            ));
-        }
-        self.exact_image_encoder.as_ref().map(|_| {
-            "the zoom-out window is encoded in float32, so that the zoom-in windows are at the same positions as with float32"
-                .to_owned()
+            );
+            Warning::new(WarningCode::PrecisionReplaced, message)
         })
+    }
+
+    /// What runs at a higher precision than [`Stages::precision`] for the sake of the result; `None` if nothing does.
+    #[must_use]
+    pub fn precision_note(&self) -> Option<&'static str> {
+        let note = "the zoom-out window is encoded in float32, so that the zoom-in windows are at the same positions as with float32";
+        self.exact_image_encoder.as_ref().map(|_| note)
     }
 
     /// The bundle's tokenizer.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::Array3;
+use segvol_base::{Warning, WarningCode};
 use segvol_volume::{Grid, Marks, Mask, Volume};
 
 pub use options::{Profile, StudyOptions};
@@ -50,7 +51,7 @@ pub struct Study {
     options: StudyOptions,
     scan: Arc<Scan>,
     windows: Windows,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Study {
@@ -71,7 +72,8 @@ impl Study {
         })?;
         let shape = scan.crop.shape_dhw();
         if shape.iter().any(|&n| n < 2) {
-            warnings.push(format!("the body fills only {shape:?} voxels (D, H, W) of the scan"));
+            let message = format!("the body fills only {shape:?} voxels (D, H, W) of the scan");
+            warnings.push(Warning::new(WarningCode::BodySmall, message));
         }
         let windows = Windows::new(stages, image, options.cache_bytes, statistics);
         Ok(Self { files, options, scan: Arc::new(scan), windows, warnings })
@@ -91,7 +93,7 @@ impl Study {
 
     /// Warnings about the scan.
     #[must_use]
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 

@@ -1,5 +1,6 @@
 //! One object of a call to a study.
 
+use segvol_base::Warning;
 use segvol_onnx::PromptLabel;
 use segvol_volume::PointLabel;
 
@@ -10,7 +11,7 @@ use crate::stages::{TextEmbedding, WindowPrompt};
 pub(crate) struct Object {
     pub(crate) prompt: PlacedPrompt,
     pub(crate) text: Option<TextEmbedding>,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Object {

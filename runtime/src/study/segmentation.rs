@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ndarray::{Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
 use serde::Serialize;
 
+use segvol_base::Warning;
 use segvol_volume::Mask;
 use segvol_volume::mask::Labels;
 
@@ -25,7 +26,7 @@ pub struct Segmentation {
     pub(crate) roi: Option<RegionOfInterest>,
     pub(crate) zoom_in: Option<ZoomedIn>,
     pub(crate) windows: WindowCounts,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// The region of the zoom-in pass, with its logits, `[D, H, W]` of the region.
@@ -71,7 +72,7 @@ impl Segmentation {
 
     /// Warnings about the object's prompt, for example that a point was moved.
     #[must_use]
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 

@@ -72,11 +72,10 @@ impl Page {
     #[track_caller]
     fn warnings(&mut self, about: &str, line: &str) {
         let (code, output, errors) = run(line);
-        assert_eq!((code, errors.as_str()), (0, ""), "{line}");
-        let warnings: String =
-            output.lines().filter(|line| line.starts_with("warning:")).map(|line| format!("{line}\n")).collect();
-        assert!(!warnings.is_empty(), "{line}: expected a warning");
-        self.add(about, line, &warnings);
+        assert_eq!(code, 0, "{line}: {errors}");
+        assert!(!errors.is_empty() && errors.lines().all(|line| line.starts_with("warning: ")), "{line}: {errors}");
+        assert!(!output.contains("warning"), "{line}: {output}");
+        self.add(about, line, &errors);
     }
 
     fn add(&mut self, about: &str, line: &str, found: &str) {

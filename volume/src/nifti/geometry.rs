@@ -1,7 +1,14 @@
 //! The geometry of a header: the position of its voxels in the patient.
 
+use segvol_base::{Warning, WarningCode};
+
 use super::{Header, NiftiError};
 use crate::affine::Affine;
+
+fn converted(unit: &str) -> Warning {
+    let message = format!("`xyzt_units`: lengths are in {unit} and were converted to millimetres");
+    Warning::new(WarningCode::UnitConverted, message)
+}
 
 impl Header {
     /// The affine of the header, from voxel indices to RAS+ millimetres. Adds to `warnings` what is unusual about it.
@@ -18,7 +25,7 @@ impl Header {
     /// # Errors
     /// [`NiftiError::Field`], with the name of the field (`srow`, `quatern`, `qoffset` or `pixdim`), if the affine in
     /// use is not finite or its axes are not independent.
-    pub fn affine(&self, warnings: &mut Vec<String>) -> Result<Affine, NiftiError> {
+    pub fn affine(&self, warnings: &mut Vec<Warning>) -> Result<Affine, NiftiError> {
         let affine = if self.sform_code > 0 {
             let affine = Affine::new(self.srow);
             for (name, row) in ["srow_x", "srow_y", "srow_z"].into_iter().zip(self.srow) {
@@ -34,41 +41,43 @@ impl Header {
         } else if self.qform_code > 0 {
             self.qform(warnings)?
         } else {
-            warnings.push(
+            warnings.push(Warning::new(
+                WarningCode::AffineMissing,
                 "`sform_code` and `qform_code` are 0: the file does not give the patient's orientation; axes are assumed to \
-                 point to the patient's right, front and head, so check left and right"
-                    .into(),
-            );
+                 point to the patient's right, front and head, so check left and right",
+            ));
             Affine::from_spacing(self.spacing(warnings)?)
         };
         let factor = match self.xyzt_units & 7 {
             0 | 2 => 1.0,
             1 => {
-                warnings.push("`xyzt_units`: lengths are in metres and were converted to millimetres".into());
+                warnings.push(converted("metres"));
                 1e3
             }
             3 => {
-                warnings.push("`xyzt_units`: lengths are in micrometres and were converted to millimetres".into());
+                warnings.push(converted("micrometres"));
                 1e-3
             }
             unit => {
-                warnings.push(format!("`xyzt_units`: unknown unit of length (code {unit}); millimetres are assumed"));
+                let message = format!("`xyzt_units`: unknown unit of length (code {unit}); millimetres are assumed");
+                warnings.push(Warning::new(WarningCode::UnitUnknown, message));
                 1.0
             }
         };
         let affine = affine.scaled(factor);
         if affine.shear() > 1e-3 {
-            warnings.push(format!(
+            let message = format!(
                 "the axes are not perpendicular (largest cosine {:.4}): volumes in mL are exact, but surface distances are not",
                 affine.shear()
-            ));
+            );
+            warnings.push(Warning::new(WarningCode::AxesSheared, message));
         }
         Ok(affine)
     }
 
     /// The spacings `pixdim[1..=3]`, in the unit of the file. A value of 0 becomes 1 and a negative one positive, each
     /// with a warning.
-    fn spacing(&self, warnings: &mut Vec<String>) -> Result<[f64; 3], NiftiError> {
+    fn spacing(&self, warnings: &mut Vec<Warning>) -> Result<[f64; 3], NiftiError> {
         const NAMES: [&str; 3] = ["pixdim[1]", "pixdim[2]", "pixdim[3]"];
         let mut spacing = [1.0; 3];
         for axis in 0..3 {
@@ -78,17 +87,18 @@ impl Header {
             }
             spacing[axis] = if found == 0.0 { 1.0 } else { found.abs() };
             if found <= 0.0 {
-                warnings.push(format!(
+                let message = format!(
                     "`{}` is {found}: expected a spacing above 0; {} is used instead",
                     NAMES[axis], spacing[axis]
-                ));
+                );
+                warnings.push(Warning::new(WarningCode::SpacingRepaired, message));
             }
         }
         Ok(spacing)
     }
 
     /// The affine of the qform, the specification's "method 2": a quaternion, a handedness, spacings and an offset.
-    fn qform(&self, warnings: &mut Vec<String>) -> Result<Affine, NiftiError> {
+    fn qform(&self, warnings: &mut Vec<Warning>) -> Result<Affine, NiftiError> {
         const NAMES: [&str; 6] = ["quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"];
         for (name, value) in NAMES.into_iter().zip(self.quatern.into_iter().chain(self.qoffset)) {
             if !value.is_finite() {
@@ -101,10 +111,11 @@ impl Header {
         let a = if norm < 1.0 { (1.0 - norm).sqrt() } else { 0.0 };
         if norm > 1.0 {
             if norm > 1.0 + 1e-5 {
-                warnings.push(format!(
+                let message = format!(
                     "`quatern_b, quatern_c, quatern_d`: expected a length of at most 1, found {:.6}; they were scaled to 1",
                     norm.sqrt()
-                ));
+                );
+                warnings.push(Warning::new(WarningCode::HeaderRepaired, message));
             }
             [b, c, d] = [b, c, d].map(|value| value / norm.sqrt());
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use segvol_base::memory;
+use segvol_base::{Warning, WarningCode, memory};
 
 use super::gzip::{MAGIC, Members};
 use super::{ByteOrder, Datatype, Header, NiftiError};
@@ -24,7 +24,7 @@ pub struct NiftiVolume {
     /// The voxels after scaling with `scl_slope` and `scl_inter`, i fastest, then j, k.
     pub voxels: Vec<f32>,
     /// What is unusual about the file, in plain words.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Reads the NIfTI file at `path`, compressed or not.
@@ -99,7 +99,8 @@ pub fn read_from(mut reader: impl BufRead, file_bytes: Option<u64>) -> Result<Ni
         let mut members = Members::new(reader);
         let mut volume = read_contents(&mut Counted { reader: &mut members, position: 0, gzip: true }, None)?;
         if members.has_trailing_bytes() {
-            volume.warnings.push("the bytes after the gzip stream are not gzip data and were ignored".into());
+            let message = "the bytes after the gzip stream are not gzip data and were ignored";
+            volume.warnings.push(Warning::new(WarningCode::TrailingBytes, message));
         }
         Ok(volume)
     } else {
@@ -144,12 +145,13 @@ fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result
     let mut warnings = Vec::new();
     let datatype = header.datatype;
     if usize::try_from(header.bitpix) != Ok(8 * datatype.bytes()) {
-        warnings.push(format!(
+        let message = format!(
             "`bitpix`: expected {} for `datatype` {}, found {}; `datatype` is used",
             8 * datatype.bytes(),
             datatype.code(),
             header.bitpix
-        ));
+        );
+        warnings.push(Warning::new(WarningCode::HeaderRepaired, message));
     }
     let scaling = scaling(&header, &mut warnings)?;
 
@@ -167,7 +169,8 @@ fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result
     let trailing = trailing_bytes(reader)?;
     if trailing > 0 {
         let more = if trailing >= MAX_TRAILING { "at least " } else { "" };
-        warnings.push(format!("{more}{trailing} bytes after the last voxel were ignored"));
+        let message = format!("{more}{trailing} bytes after the last voxel were ignored");
+        warnings.push(Warning::new(WarningCode::TrailingBytes, message));
     }
     Ok(NiftiVolume { header, voxels: values, warnings })
 }
@@ -188,13 +191,14 @@ fn read_header_from<R: Read>(reader: &mut Counted<R>) -> Result<Header, NiftiErr
 }
 
 /// `scl_slope` and `scl_inter`; `None` if the voxels are not scaled.
-fn scaling(header: &Header, warnings: &mut Vec<String>) -> Result<Option<(f64, f64)>, NiftiError> {
+fn scaling(header: &Header, warnings: &mut Vec<Warning>) -> Result<Option<(f64, f64)>, NiftiError> {
     let (slope, intercept) = (header.scl_slope, header.scl_inter);
     if slope == 0.0 {
         return Ok(None);
     }
     if !slope.is_finite() {
-        warnings.push(format!("`scl_slope` is {slope}: voxels are not scaled"));
+        let message = format!("`scl_slope` is {slope}: voxels are not scaled");
+        warnings.push(Warning::new(WarningCode::HeaderRepaired, message));
         return Ok(None);
     }
     if !intercept.is_finite() {

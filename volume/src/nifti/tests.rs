@@ -130,7 +130,7 @@ impl File {
         read_bytes(&self.bytes)
     }
 
-    fn affine(&self) -> Result<(crate::affine::Affine, Vec<String>), NiftiError> {
+    fn affine(&self) -> Result<(crate::affine::Affine, Vec<segvol_base::Warning>), NiftiError> {
         let mut warnings = Vec::new();
         let affine = self.read()?.header.affine(&mut warnings)?;
         Ok((affine, warnings))
@@ -272,7 +272,7 @@ fn bytes_behind_the_voxels_are_a_warning() {
     for bytes in [gzip(&bytes), bytes] {
         let volume = read_bytes(&bytes).expect("good");
         assert_eq!(volume.voxels, expected_voxels());
-        assert!(volume.warnings[0].starts_with("5 bytes"), "{:?}", volume.warnings);
+        assert!(volume.warnings[0].message.starts_with("5 bytes"), "{:?}", volume.warnings);
     }
 }
 
@@ -443,7 +443,7 @@ fn unusable_affines_are_named_and_unusual_ones_warned_of() {
         let warned = |change: &dyn Fn(&mut File)| {
             let (_, warnings) = with(change).expect("good");
             assert_eq!(warnings.len(), 1, "{warnings:?}");
-            warnings[0].clone()
+            warnings[0].message.clone()
         };
         assert_eq!(field(&|file| file.real((280, 400), 5, f64::NAN)), "srow_y");
         assert_eq!(field(&|file| file.geometry([0.0; 6], [[0.0; 4]; 3])), "srow_x, srow_y, srow_z");
@@ -656,7 +656,7 @@ fn errors_name_the_file() {
 fn intensities_that_are_not_hounsfield_units_are_warned_of() {
     let affine = crate::affine::Affine::from_spacing([1.0; 3]);
     let volume = Volume::new([2, 1, 1], vec![0.0, 255.0], affine).expect("a volume");
-    assert!(volume.warnings()[0].contains("Hounsfield"));
+    assert!(volume.warnings()[0].message.contains("Hounsfield"));
     let volume = Volume::new([2, 1, 1], vec![-1000.0, 255.0], affine).expect("a volume");
     assert!(volume.warnings().is_empty());
 }
