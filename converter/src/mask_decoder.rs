@@ -38,12 +38,14 @@ pub(crate) fn mask_decoder(
     let [tokens, image] = two_way_transformer(&decoder.at("transformer"), a, [&image, &image_code, &tokens]);
 
     let upscaled = output_upscaling(&decoder.at("output_upscaling"), a, &image); // [B, 64 N, C/8]
-    // All tokens, although only the one after `iou_token` is used: a matrix of one row would use ONNX Runtime's
-    // matrix-vector kernel, which rounds differently, and a prompt alone would differ from the same prompt in a batch.
+    // All tokens, although only the one after `iou_token` is used, and that one twice: for a matrix of one row or one
+    // column ONNX Runtime has kernels of their own, whose rounding depends on the number of threads and prompts.
     let hyper = hypernetwork(&decoder.at("output_hypernetworks_mlps.0"), a, &m.to_compute(&tokens)); // [B, 5+P, C/8]
-    let hyper = m.add(&m.to_f32(&m.gather(1, &hyper, &m.int(1))), text_alignment); // [B, C/8]
+    let hyper = m.gather(1, &m.to_f32(&hyper), &m.ints(&[1, 1])); // [B, 2, C/8]
+    let hyper = m.add(&hyper, &m.unsqueeze(1, text_alignment)); // [B, 2, C/8]
 
-    let logits = m.mat_mul(&m.to_f32(&upscaled), &m.unsqueeze(2, &hyper)); // [B, 64 N, 1]
+    let logits = m.mat_mul(&m.to_f32(&upscaled), &m.transpose(&hyper, &[0, 2, 1])); // [B, 64 N, 2]
+    let logits = m.gather(2, &logits, &m.int(0)); // [B, 64 N]
     let [d, h, w] = a.grid_dhw().map(|n| n as i64);
     let logits = m.reshape(&logits, &[0, d, h, w, 2, 2, 2, 2, 2, 2]); // [B, Gd, Gh, Gw, 2, 2, 2, 2, 2, 2]
     let logits = m.transpose(&logits, &[0, 1, 4, 7, 2, 5, 8, 3, 6, 9]); // [B, Gd, 2, 2, Gh, 2, 2, Gw, 2, 2]

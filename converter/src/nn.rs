@@ -53,19 +53,19 @@ pub(crate) fn layer_norm_before(m: &Module, next: &Module, x: &Value, [inputs, o
 /// those voxels in the order (grid, doubling).
 ///
 /// Each mean is computed axis by axis. `LayerNormalization`, or one `ReduceMean` over millions of elements, adds them
-/// up in one float32 and is off by 6.5e-5 at the full model's size; the chain is off by 8e-8. The last mean is a matrix
-/// product per batch entry. For a batch of one, ONNX Runtime would compute a last `ReduceMean` over the whole tensor,
-/// which adds in another order than over the rows of a larger batch, and a prompt alone would differ from the same
-/// prompt in a batch.
+/// up in one float32 and is off by 6.5e-5 at the full model's size; the chain is off by 8e-8. The last two means are
+/// matrix products. A `ReduceMean` with few results chooses its order of sums by the number of results and of threads,
+/// so a prompt alone would differ from the same prompt in a batch.
 pub(crate) fn layer_norm_joint(m: &Module, x: &Value, grid_dhw: [usize; 3], channels: usize) -> Value {
     let [d, h, w] = grid_dhw;
     #[allow(clippy::cast_precision_loss)] // Some slices.
-    let slices = m.scalar(d as f32);
-    let ones = m.floats("ones", &[1, 1, d], &vec![1.0; d]);
+    let slices = m.scalar((d * h) as f32);
+    let ones = m.floats("ones", &[1, 1, d], &vec![1.0; d]); // [1, 1, Gd]
+    let ones_of_slice = m.floats("ones of a slice", &[h, 1], &vec![1.0; h]); // [Gh, 1]
     let mean = |x: &Value| {
         let means = m.reshape(&m.reduce_mean(2, x), &[0, d as i64, h as i64, 8 * w as i64]); // [B, Gd, Gh, 8 Gw]
-        let means = m.reduce_mean(2, &m.reduce_mean(3, &means)); // [B, Gd, 1, 1]
-        m.div(&m.mat_mul(&ones, &m.reshape(&means, &[0, 0, 1])), &slices) // [B, 1, 1]
+        let means = m.reshape(&m.reduce_mean(3, &means), &[0, 0, h as i64]); // [B, Gd, Gh]
+        m.div(&m.mat_mul(&ones, &m.mat_mul(&means, &ones_of_slice)), &slices) // [B, 1, 1]
     };
     let stored = [channels, 2 * d, 2 * h, 2 * w];
     let by_row: (&[usize], &[usize]) = (&[channels, d, 2, h, 2, w, 2], &[1, 3, 5, 2, 4, 6, 0]);

@@ -95,7 +95,10 @@ fn attention_to_image(m: &Module, a: &Architecture, [tokens, placed, image]: [&V
     let q = heads.split(m, &linear(&m.at("q_proj"), &m.to_compute(tokens), heads.inward())); // [B, heads, T, c]
     let scores = m.transpose(&heads.scores(&m.at("k_proj"), &q, &m.to_compute(placed)), &[0, 2, 1]); // [B, heads T, N]
     let weights = m.to_compute(&m.softmax(-1, &scores)); // [B, heads T, N]
-    let mixed = m.mat_mul(&weights, &m.to_compute(image)); // [B, heads T, C]
+    // The image on the left: it has more rows than the weights, so ONNX Runtime's CPU provider divides the rows among
+    // threads and prompts. Columns, which it would divide the other way round, change the order of the sums.
+    let [image, weights] = [&m.to_compute(image), &weights].map(|x| m.transpose(x, &[0, 2, 1]));
+    let mixed = m.transpose(&m.mat_mul(&image, &weights), &[0, 2, 1]); // [B, heads T, C]
     let mixed = m.mat_mul(&heads.unmerge(m, &mixed), &heads.columns(&m.at("v_proj"))); // [B, heads, T, c]
     let mixed = m.reshape(&m.transpose(&mixed, &[0, 2, 1, 3]), &[0, 0, heads.inner() as i64]); // [B, T, C/2]
     let mixed = m.add(&mixed, &m.at("v_proj").operand("bias", &[heads.inner()])); // as the weights add up to 1

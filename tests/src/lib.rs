@@ -7,6 +7,7 @@
 //! - [`golden`]: reads the results of the released code for the same weights;
 //! - [`stage_errors`]: the error of every stage, compared with the goldens;
 //! - [`compare`]: the tolerances, each with its reason;
+//! - [`bits`]: compares logits bit by bit;
 //! - [`command`]: builds the command `segvol`;
 //! - [`faults`]: kills, interrupts and limits a command;
 //! - [`hostile`]: the fuzz targets;
@@ -24,6 +25,7 @@ macro_rules! folder {
     };
 }
 
+pub mod bits;
 pub mod bundle;
 pub mod c;
 pub mod checkpoint;

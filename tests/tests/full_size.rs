@@ -11,7 +11,7 @@ use segvol::volume::Affine;
 use segvol::{Model, Options, Precision, Prompt, Provider, Report, Volume};
 use segvol_tests::checkpoint::write_seeded;
 use segvol_tests::seeded::uniform01;
-use segvol_tests::{bundle, models};
+use segvol_tests::{bits, bundle, models};
 
 const SHAPE_XYZ: [usize; 3] = [256, 256, 154];
 
@@ -39,6 +39,16 @@ fn a_full_size_fp16_bundle_is_half_of_fp32_s() {
     });
     eprintln!("bytes: fp32 {fp32}, fp16 {fp16}: {:.4}", fp16 as f64 / fp32 as f64);
     assert!(fp16 as f64 <= 0.51 * fp32 as f64, "{fp16} of {fp32}");
+}
+
+/// The promise "same bytes" at the released sizes: threads, and company in a batch.
+#[test]
+#[ignore = "writes 1.5 GB and takes about two minutes; run with --ignored"]
+fn threads_and_batches_change_no_bit_at_full_size() {
+    let folder = segvol_tests::folder!();
+    let bundle = bundle::seeded(folder.path(), &models::full(), &BTreeMap::new());
+    let found = bits::differences(&bundle, &[1, 2, 3, 8], &[1, 3, 5, 7, 9]);
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

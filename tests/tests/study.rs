@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use segvol::mask::Labels;
-use segvol::{Error, Model, Options, PointLabel, Prompt, Provider, Segmentation, Space, StudyOptions, Volume};
+use segvol::{
+    Error, Model, Options, PointLabel, Precision, Prompt, Provider, Segmentation, Space, StudyOptions, Volume,
+};
 use segvol_tests::golden::data;
-use segvol_tests::{bundle, models};
+use segvol_tests::{bits, bundle, models};
 use tempfile::TempDir;
 
 const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
@@ -70,6 +73,19 @@ fn company_order_and_cache_change_no_bit() {
         let backwards = &backwards[prompts.len() - 1 - index];
         assert_same_bits(&alone, backwards, &format!("{name}: backwards and without a cache"));
     }
+}
+
+/// With the demo model, whose sums are long enough for ONNX Runtime to divide them among threads. `full_size.rs` has the same
+/// for the released sizes.
+#[test]
+fn threads_and_batches_change_no_bit_of_the_demo_model() {
+    let folder = segvol_tests::folder!();
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/SegVol_demo.pth");
+    let precisions = [Precision::Fp32, Precision::Fp16].into();
+    let bundle = folder.path().join("bundle");
+    bundle::converted(&checkpoint, &bundle, &segvol_converter::Options { precisions, ..Default::default() });
+    let found = bits::differences(&bundle, &[1, 2, 3, 5, 8, 16], &[1, 2, 3, 5, 7, 9]);
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 /// The prompts in a seeded random order, and the original index of each.
