@@ -113,7 +113,8 @@ impl Segment {
             ControlFlow::Continue(())
         })?;
         bar.finish_and_clear();
-        warnings.print_all(segmentations.iter().flat_map(Segmentation::warnings));
+        let mut report = Report::new(&model, &study, &prompts, &segmentations);
+        warnings.print_all(report.objects.iter().flat_map(|object| &object.warnings));
 
         if let Some(path) = &self.output {
             study.label_map(&segmentations)?.save(path).map_err(segvol::Error::from)?;
@@ -132,7 +133,6 @@ impl Segment {
             self.montage(&study, &prompts, &segmentations, truth.as_ref())?.save(path)?;
         }
         if self.report.is_some() || !self.quiet {
-            let mut report = Report::new(&model, &study, &prompts, &segmentations);
             if let Some(truth) = &truth {
                 report.compare(truth, &segmentations)?;
             }

@@ -20,6 +20,9 @@ use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, Window
 /// The version of the report's layout.
 const SCHEMA_VERSION: u32 = 2;
 
+/// If an object loses a larger share of its voxels to other objects in the label map, there is a warning.
+const MAX_LOST: f64 = 0.05;
+
 /// Every report carries it: a mask may travel without the documentation.
 const NOTICE: &str = "research software, not a medical device";
 
@@ -125,6 +128,9 @@ pub struct ObjectReport {
     pub prompt: Prompt,
     /// Number of voxels in the object's own mask, which may overlap with other objects' masks.
     pub voxels: VoxelCounts,
+    /// Number of voxels that carry the object's label in the label map of all objects; fewer than `voxels.zoom_in` where
+    /// another object has a higher logit.
+    pub voxels_in_label_map: u64,
     /// Volume of the object's own mask, in millilitres.
     pub volume_ml: f64,
     /// Bounding box of the object's own mask in voxels of the file, minimum and maximum, both inclusive. `None` if the mask is
@@ -149,7 +155,8 @@ impl Report {
     pub fn new(model: &Model, study: &Study, prompts: &[Prompt], segmentations: &[Segmentation]) -> Self {
         let (options, settings) = (model.options(), study.options());
         let stages = model.stages();
-        let objects = prompts.iter().zip(segmentations).enumerate();
+        let labelled = study.label_counts(segmentations);
+        let objects = prompts.iter().zip(segmentations).zip(labelled).enumerate();
         Self {
             schema_version: SCHEMA_VERSION,
             tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -185,7 +192,9 @@ impl Report {
                 overlap: settings.overlap,
             },
             objects: objects
-                .map(|(index, (prompt, found))| ObjectReport::new(index + 1, prompt, found, study.grid()))
+                .map(|(index, ((prompt, found), labelled))| {
+                    ObjectReport::new(index + 1, labelled, prompt, found, study.grid())
+                })
                 .collect(),
             statistics: study.statistics(),
             warnings: study.warnings().iter().cloned().chain(stages.precision_warning()).collect(),
@@ -228,23 +237,24 @@ impl Report {
 }
 
 impl ObjectReport {
-    fn new(label: usize, prompt: &Prompt, found: &Segmentation, grid: &Grid) -> Self {
+    fn new(label: usize, labelled: u64, prompt: &Prompt, found: &Segmentation, grid: &Grid) -> Self {
         let voxels = found.voxels();
         let mut warnings = found.warnings().to_vec();
-        if voxels.zoom_in == 0 {
-            let pass = if voxels.zoom_out == 0 {
-                "the zoom-out pass found no foreground"
-            } else {
-                "no foreground is left after zoom-in"
-            };
-            let message = format!("object {:?}: the mask is empty: {pass}", found.name());
-            warnings.push(Warning::new(WarningCode::MaskEmpty, message));
+        let lost = voxels.zoom_in - labelled;
+        if lost as f64 > MAX_LOST * voxels.zoom_in as f64 {
+            let message = format!(
+                "object {:?}: {lost} of {} voxels carry another object's label in the label map; a mask per object keeps them",
+                found.name(),
+                voxels.zoom_in
+            );
+            warnings.push(Warning::new(WarningCode::MaskOverlap, message));
         }
         Self {
             name: found.name().to_owned(),
             label,
             prompt: prompt.clone(),
             voxels,
+            voxels_in_label_map: labelled,
             volume_ml: grid.volume_ml(voxels.zoom_in),
             bounding_box_ijk: found.bounding_box_ijk().map(|(min, max)| [min, max]),
             region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),

@@ -8,11 +8,8 @@ use segvol_base::{ErrorKind, OutOfMemory, Warning, WarningCode};
 
 use crate::affine::Affine;
 use crate::grid::{Grid, GridError, check_shape};
+use crate::intensities::Intensities;
 use crate::nifti::{self, NiftiError, NiftiVolume};
-
-/// If the darkest voxel of a scan is brighter than this, its intensities are probably not Hounsfield units: air is
-/// -1000.
-const BRIGHTEST_AIR_HU: f32 = -500.0;
 
 /// The spacings of a scan of a body, in millimetres. A spacing outside of this range is probably in another unit.
 const PLAUSIBLE_SPACING_MM: std::ops::RangeInclusive<f64> = 0.02..=50.0;
@@ -103,6 +100,7 @@ impl From<GridError> for VolumeError {
 pub struct Volume {
     voxels: Vec<f32>,
     grid: Arc<Grid>,
+    intensities: Intensities,
     warnings: Vec<Warning>,
 }
 
@@ -162,13 +160,8 @@ impl Volume {
     }
 
     fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<Warning>) -> Self {
-        let darkest = voxels.iter().copied().fold(f32::INFINITY, f32::min);
-        if darkest > BRIGHTEST_AIR_HU {
-            let message = format!(
-                "the darkest voxel is {darkest}: intensities do not look like Hounsfield units, where air is -1000"
-            );
-            warnings.push(Warning::new(WarningCode::IntensityNotHounsfield, message));
-        }
+        let intensities = Intensities::of(&voxels);
+        warnings.extend(intensities.warning());
         let spacing = grid.spacing_mm();
         if spacing.iter().any(|spacing| !PLAUSIBLE_SPACING_MM.contains(spacing)) {
             let message = format!(
@@ -178,7 +171,7 @@ impl Volume {
             );
             warnings.push(Warning::new(WarningCode::SpacingImplausible, message));
         }
-        Self { voxels, grid: Arc::new(grid), warnings }
+        Self { voxels, grid: Arc::new(grid), intensities, warnings }
     }
 
     /// The grid that the voxels lie on.
@@ -194,6 +187,11 @@ impl Volume {
     /// The intensities in Hounsfield units, i fastest, then j, k.
     pub fn voxels(&self) -> &[f32] {
         &self.voxels
+    }
+
+    /// What the intensities look like: their range, padding, metal.
+    pub fn intensities(&self) -> &Intensities {
+        &self.intensities
     }
 
     /// The intensities in Hounsfield units, i fastest, then j, k, without a copy.

@@ -2,7 +2,9 @@
 
 use ndarray::Array3;
 use rayon::prelude::*;
-use segvol_base::ErrorKind;
+use segvol_base::{ErrorKind, Warning, WarningCode};
+use segvol_volume::Volume;
+use segvol_volume::intensities::{AIR_HU, METAL_HU, Padding};
 
 /// Why intensities cannot be normalised.
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq)]
@@ -47,6 +49,38 @@ impl IntensityError {
     }
 }
 
+/// Warnings about padding and metal, with what is done about them. `body_only` says that [`normalise_body`] is used.
+pub(crate) fn warnings(volume: &Volume, body_only: bool) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let intensities = volume.intensities();
+    if let Some(Padding { value, share }) = intensities.padding {
+        let done = if body_only && intensities.unlike_hounsfield.is_none() {
+            "they are taken as air"
+        } else {
+            "they count as a part of the scan, which can spoil the masks"
+        };
+        let message = format!(
+            "{:.1} % of the voxels are far below air, most of them {value}: padding outside the field of view; {done}",
+            100.0 * share
+        );
+        warnings.push(Warning::new(WarningCode::IntensityPadding, message));
+    }
+    let metal_ml = volume.grid().volume_ml(intensities.above_body);
+    if intensities.has_metal() && metal_ml >= LEAST_METAL_ML {
+        let done = if body_only {
+            "they do not count for the normalisation, but its artefacts can still spoil masks nearby"
+        } else {
+            "they count for the normalisation, which can spoil all masks"
+        };
+        let message = format!("{metal_ml:.1} mL are above {METAL_HU} HU: metal; {done}");
+        warnings.push(Warning::new(WarningCode::IntensityMetal, message));
+    }
+    warnings
+}
+
+/// Less metal than this is not worth a warning, in millilitres.
+const LEAST_METAL_ML: f64 = 0.1;
+
 /// Number of voxels per partial sum. It is fixed, so that sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 16;
 
@@ -76,8 +110,27 @@ const PERCENTILES: [f64; 2] = [0.05, 99.95];
 ///
 /// # Source
 /// BAAI-DCAI/SegVol@5768c97, `data_process/demo_data_process.py`, `ForegroundNormalization` and `MinMaxNormalization`.
-#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
+    normalise_up_to(volume, f32::INFINITY)
+}
+
+/// As [`normalise`], but voxels that no body has do not count: voxels below [`AIR_HU`] become air first, and those above
+/// [`METAL_HU`] are left out of the mean, the deviation, the percentiles and the extremes, and are then clipped like all
+/// others. If there are no such voxels, the result has the same bytes as that of [`normalise`].
+///
+/// The released code counts padding and metal. With 21 % of the voxels at -3024, or 62 mL of metal, its mask of the demo's
+/// liver falls from a Dice of 0.950 to 0.577 and to 0.013.
+///
+/// # Errors
+/// As for [`normalise`].
+pub fn normalise_body(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
+    // NaN stays NaN.
+    volume.par_mapv_inplace(|value| if value < AIR_HU && value.is_finite() { AIR_HU } else { value });
+    normalise_up_to(volume, METAL_HU)
+}
+
+/// As [`normalise`], with a foreground and extremes of the voxels up to `limit` only.
+fn normalise_up_to(volume: &mut Array3<f32>, limit: f32) -> Result<(), IntensityError> {
     let (_, height, width) = volume.dim();
     if !volume.is_standard_layout() {
         *volume = volume.as_standard_layout().into_owned();
@@ -86,7 +139,7 @@ pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
     if voxels.is_empty() {
         return Err(IntensityError::Empty);
     }
-    let whole = Sums::of(voxels, f32::NEG_INFINITY, 0.0);
+    let whole = Sums::of(voxels, f32::NEG_INFINITY, limit, 0.0);
     if !whole.finite {
         let index = voxels.par_iter().position_first(|value| !value.is_finite());
         let index = index.expect("the sums have found a voxel that is not finite");
@@ -94,13 +147,16 @@ pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
         return Err(IntensityError::NotFinite { index_dhw, value: voxels[index] });
     }
 
-    let threshold = (whole.sum / voxels.len() as f64) as f32; // NumPy's mean of float32 is float32.
-    let foreground = Sums::of(voxels, threshold, f64::from(threshold));
+    if whole.count == 0 {
+        return Err(IntensityError::Constant { value: voxels[0] });
+    }
+    let threshold = (whole.sum / whole.count as f64) as f32; // NumPy's mean of float32 is float32.
+    let foreground = Sums::of(voxels, threshold, limit, f64::from(threshold));
     let count = foreground.count;
     if count == 0 {
         return Err(IntensityError::Constant { value: voxels[0] });
     }
-    let is_foreground = move |value: f32| value > threshold;
+    let is_foreground = move |value: f32| value > threshold && value <= limit;
     let above = foreground.sum / count as f64;
     let mean = f64::from(threshold) + above;
     let deviation = (foreground.squares / count as f64 - above * above).max(0.0).sqrt().max(1e-8);
@@ -133,16 +189,18 @@ struct Sums {
     finite: bool,
     minimum: f32,
     maximum: f32,
-    /// Number of voxels above the threshold. `sum` and `squares` are over these voxels, minus the shift.
+    /// Number of voxels above the threshold, up to the limit. `sum` and `squares` are over these voxels, minus the shift.
     count: u64,
     sum: f64,
     squares: f64,
 }
 
 impl Sums {
-    /// Sums over the voxels above `threshold`, minus `shift`. A `shift` near the mean avoids cancellation in the squares.
-    fn of(voxels: &[f32], threshold: f32, shift: f64) -> Self {
-        let chunks: Vec<Self> = voxels.par_chunks(CHUNK).map(|chunk| Self::of_chunk(chunk, threshold, shift)).collect();
+    /// Sums over the voxels above `threshold` and up to `limit`, minus `shift`. A `shift` near the mean avoids cancellation
+    /// in the squares. The extremes are those of all voxels up to `limit`.
+    fn of(voxels: &[f32], threshold: f32, limit: f32, shift: f64) -> Self {
+        let chunks = voxels.par_chunks(CHUNK).map(|chunk| Self::of_chunk(chunk, threshold, limit, shift));
+        let chunks: Vec<Self> = chunks.collect();
         let start = Self { finite: true, minimum: f32::MAX, maximum: f32::MIN, count: 0, sum: 0.0, squares: 0.0 };
         chunks.into_iter().fold(start, |a, b| Self {
             finite: a.finite && b.finite,
@@ -155,18 +213,19 @@ impl Sums {
     }
 
     /// Computes eight sums side by side, so that the compiler can use vector instructions, and adds them in a fixed order.
-    fn of_chunk(chunk: &[f32], threshold: f32, shift: f64) -> Self {
+    fn of_chunk(chunk: &[f32], threshold: f32, limit: f32, shift: f64) -> Self {
         const LANES: usize = 8;
         let (mut sums, mut squares, mut counts) = ([0.0_f64; LANES], [0.0_f64; LANES], [0_u32; LANES]);
         let (mut minima, mut maxima, mut damaged) = ([f32::MAX; LANES], [f32::MIN; LANES], [false; LANES]);
         let mut add = |lane: usize, value: f32| {
-            let above = value > threshold;
+            let counted = value <= limit;
+            let above = value > threshold && counted;
             let term = if above { f64::from(value) - shift } else { 0.0 };
             sums[lane] += term;
             squares[lane] += term * term;
             counts[lane] += u32::from(above);
-            minima[lane] = if value < minima[lane] { value } else { minima[lane] };
-            maxima[lane] = if value > maxima[lane] { value } else { maxima[lane] };
+            minima[lane] = if value < minima[lane] && counted { value } else { minima[lane] };
+            maxima[lane] = if value > maxima[lane] && counted { value } else { maxima[lane] };
             damaged[lane] |= !value.is_finite();
         };
         let (groups, rest) = chunk.as_chunks::<LANES>();

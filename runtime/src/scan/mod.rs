@@ -1,5 +1,6 @@
 //! Prepares a scan: orients, normalises and crops it, and maps the crop to the zoom-out window.
 
+pub(crate) mod air;
 pub mod crop;
 pub mod intensity;
 pub mod resize;
@@ -12,6 +13,7 @@ use ndarray::Array3;
 use segvol_volume::{AxisMap, Grid, Orientation, Volume};
 
 use crate::error::Error;
+use air::Air;
 use crop::Crop;
 use intensity::IntensityError;
 use resize::{IndexTables, nearest_table};
@@ -24,11 +26,21 @@ pub(crate) struct Scan {
     pub(crate) crop: Crop,
     /// For every crop voxel, the voxel of the zoom-out window that shows it.
     pub(crate) tables: IndexTables,
+    pub(crate) air: Air,
 }
 
 impl Scan {
+    /// The voxel of the oriented scan that contains a position in voxels of the file; `None` if it is outside the scan.
+    pub(crate) fn oriented_voxel(&self, at_ijk: [f64; 3]) -> Option<[usize; 3]> {
+        let shape = self.grid.shape_xyz();
+        let voxel = at_ijk.map(|at| (at + 0.5).floor());
+        let inside = (0..3).all(|axis| voxel[axis] >= 0.0 && voxel[axis] < shape[axis] as f64);
+        inside.then(|| self.axes.to_dhw(voxel).map(|index| index as usize))
+    }
+
     /// Orients, normalises and crops a scan. Returns the crop's position and its image, `[D, H, W]`, in [0, 1]. `done` is
     /// called with the name of each finished step. A volume that is passed by value is freed as soon as it is oriented.
+    /// With `body_only`, padding and metal do not count: [`intensity::normalise_body`].
     ///
     /// # Errors
     ///
@@ -36,22 +48,30 @@ impl Scan {
     pub(crate) fn prepare(
         volume: impl Borrow<Volume>,
         orientation: Orientation,
+        body_only: bool,
         window: [usize; 3],
         done: &mut dyn FnMut(&'static str),
     ) -> Result<(Self, Array3<f32>), Error> {
         let grid = Arc::clone(volume.borrow().grid());
         let axes = AxisMap::new(&grid, orientation);
+        let intensities = *volume.borrow().intensities();
         segvol_base::memory::check_available::<f32>("the oriented scan", volume.borrow().voxels().len())?;
         let mut image = axes.orient(volume.borrow().voxels());
         drop(volume);
+        let air = Air::of(&image);
         done("orient");
-        intensity::normalise(&mut image)?;
+        let unlike_a_body = intensities.below_air > 0 || intensities.above_body > 0;
+        if body_only && unlike_a_body && intensities.unlike_hounsfield.is_none() {
+            intensity::normalise_body(&mut image)?;
+        } else {
+            intensity::normalise(&mut image)?;
+        }
         let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
         let shape = crop.shape_dhw();
         segvol_base::memory::check_available::<f32>("the cropped scan", shape.iter().product())?;
         let image = crop.extract(image.view());
         let tables = std::array::from_fn(|axis| nearest_table(window[axis], shape[axis]));
         done("normalise");
-        Ok((Self { grid, axes, crop, tables }, image))
+        Ok((Self { grid, axes, crop, tables, air }, image))
     }
 }

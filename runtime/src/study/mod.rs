@@ -1,6 +1,7 @@
 //! A study: one scan, prepared for prompts (oriented, normalised, cropped), with the image embeddings of its windows.
 
 pub(crate) mod average;
+mod checks;
 mod embedding_cache;
 mod object;
 mod options;
@@ -36,9 +37,10 @@ use crate::error::Error;
 use crate::prompt::{Placer, Prompt, PromptError};
 use crate::scan::Scan;
 use crate::scan::crop::Crop;
+use crate::scan::intensity;
 use crate::stages::Stages;
 use object::Object;
-use segmentation::label_map;
+use segmentation::{label_counts, label_map};
 use windows::Windows;
 use zoom_in::zoom_in;
 use zoom_out::{region_of_interest, zoom_out};
@@ -63,10 +65,12 @@ impl Study {
     ) -> Result<Self, Error> {
         options.check()?;
         let mut warnings = volume.borrow().warnings().to_vec();
+        let body_only = options.profile == Profile::Default;
+        warnings.extend(intensity::warnings(volume.borrow(), body_only));
         let window = stages.architecture().window_dhw;
         let mut statistics = Statistics::default();
         let mut start = Instant::now();
-        let (scan, image) = Scan::prepare(volume, options.orientation, window, &mut |step| {
+        let (scan, image) = Scan::prepare(volume, options.orientation, body_only, window, &mut |step| {
             statistics.times_ms.insert(step, start.elapsed().as_secs_f64() * 1e3);
             start = Instant::now();
         })?;
@@ -163,6 +167,7 @@ impl Study {
         for prompt in prompts {
             let mut warnings = Vec::new();
             let placed = placer.place(prompt, &mut warnings)?;
+            warnings.extend(checks::of_prompt(prompt, &placer.marks(prompt), &self.scan));
             objects.push(Object { prompt: placed, text: None, warnings });
         }
         self.encode_texts(prompts, &mut objects)?;
@@ -184,6 +189,10 @@ impl Study {
             })
             .collect();
         zoom_in(&self.windows, &scan.tables, &self.options, &objects, &mut segmentations, observer)?;
+        for (segmentation, prompt) in segmentations.iter_mut().zip(prompts) {
+            let warnings = checks::of_mask(segmentation, prompt, &placer.marks(prompt));
+            segmentation.warnings.extend(warnings);
+        }
         Ok(segmentations)
     }
 
@@ -206,6 +215,12 @@ impl Study {
     fn placer(&self) -> Placer<'_> {
         let Scan { grid, axes, crop, .. } = &*self.scan;
         Placer::new(grid, axes, crop, self.windows.window_dhw())
+    }
+
+    /// Number of voxels that carry each object's label in [`Study::label_map`].
+    #[must_use]
+    pub fn label_counts(&self, segmentations: &[Segmentation]) -> Vec<u64> {
+        label_counts(&self.scan, segmentations)
     }
 
     /// Combines several segmentations of this study in one label map with the shape of the file: 1 for the first object, 2

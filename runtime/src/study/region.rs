@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::scan::resize::IndexTables;
 
 /// A box of crop voxels, `(d, h, w)`. Both ends are inclusive, as in SegVol's boxes.
@@ -31,6 +33,23 @@ impl Region {
     pub(crate) fn range(&self, axis: usize) -> Range<usize> {
         self.min_dhw[axis]..self.max_dhw[axis] + 1
     }
+}
+
+/// Number of crop voxels within `ranges` whose zoom-out voxel is `positive`.
+pub(crate) fn count(
+    tables: &IndexTables,
+    ranges: [Range<usize>; 3],
+    positive: impl Fn([usize; 3]) -> bool + Sync,
+) -> u64 {
+    let runs: [Vec<Run>; 3] = std::array::from_fn(|axis| runs(&tables[axis], ranges[axis].clone()));
+    let of_slice = |d: &Run| {
+        let row = |h: &Run| {
+            let hits = runs[2].iter().filter(|w| positive([d.source, h.source, w.source]));
+            h.voxels() * hits.map(Run::voxels).sum::<u64>()
+        };
+        d.voxels() * runs[1].iter().map(row).sum::<u64>()
+    };
+    runs[0].par_iter().map(of_slice).sum()
 }
 
 /// Bounding box, inclusive, of the crop voxels within `ranges` whose zoom-out voxel is `positive`; `None` if there is none.
@@ -64,6 +83,12 @@ pub(crate) struct Run {
     pub(crate) source: usize,
     pub(crate) first: usize,
     pub(crate) last: usize,
+}
+
+impl Run {
+    fn voxels(&self) -> u64 {
+        (self.last - self.first + 1) as u64
+    }
 }
 
 /// The runs of `table` within `range`.

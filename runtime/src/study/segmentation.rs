@@ -9,7 +9,7 @@ use segvol_base::Warning;
 use segvol_volume::Mask;
 use segvol_volume::mask::Labels;
 
-use super::region::Region;
+use super::region::{Region, count};
 use super::zoom_out::RegionOfInterest;
 use crate::error::Error;
 use crate::scan::Scan;
@@ -34,6 +34,13 @@ pub struct Segmentation {
 pub(crate) struct ZoomedIn {
     pub(crate) region: Region,
     pub(crate) logits: Array3<f32>,
+}
+
+impl ZoomedIn {
+    /// Number of voxels inside the mask.
+    fn positive(&self) -> u64 {
+        self.logits.par_iter().filter(|&&logit| logit > 0.0).count() as u64
+    }
 }
 
 /// Number of windows of an object in the zoom-in pass.
@@ -158,21 +165,41 @@ impl Segmentation {
     /// Number of voxels in the mask after the zoom-out pass and after both passes.
     #[must_use]
     pub fn voxels(&self) -> VoxelCounts {
-        let [depth, height, width] = self.scan.crop.shape_dhw();
-        let count = |zoomed_in: bool| -> u64 {
-            let rows = (0..depth).into_par_iter().map(|d| {
-                let mut row = vec![0.0; width];
-                let mut positive = 0;
-                for h in 0..height {
-                    self.row(d, h, zoomed_in, &mut row);
-                    positive += row.iter().filter(|&&logit| logit > 0.0).count() as u64;
-                }
-                positive
-            });
-            rows.sum()
-        };
-        let zoom_out = count(false);
-        VoxelCounts { zoom_out, zoom_in: if self.zoom_in.is_some() { count(true) } else { zoom_out } }
+        let tables = &self.scan.tables;
+        let positive = |voxel| self.zoom_out[voxel] > 0.0;
+        let zoom_out = count(tables, self.scan.crop.shape_dhw().map(|n| 0..n), positive);
+        let zoom_in = self.zoom_in.as_ref().map_or(zoom_out, |zoom_in| {
+            let replaced = count(tables, [0, 1, 2].map(|axis| zoom_in.region.range(axis)), positive);
+            zoom_out - replaced + zoom_in.positive()
+        });
+        VoxelCounts { zoom_out, zoom_in }
+    }
+
+    /// The share of the mask, in [0, 1], in the region of the last pass, and what this region is.
+    pub(crate) fn filled(&self) -> (f64, &'static str) {
+        let share = |positive: u64, shape: [usize; 3]| positive as f64 / shape.iter().product::<usize>() as f64;
+        match &self.zoom_in {
+            Some(zoom_in) => (
+                share(zoom_in.positive(), zoom_in.region.shape_dhw()),
+                "the region that was looked at in full resolution",
+            ),
+            None => (share(self.voxels().zoom_out, self.scan.crop.shape_dhw()), "the body's bounding box"),
+        }
+    }
+
+    /// The logit after both passes of a voxel of the oriented scan; `None` outside the crop.
+    pub(crate) fn logit_at(&self, voxel_dhw: [usize; 3]) -> Option<f32> {
+        let Scan { crop, tables, .. } = &*self.scan;
+        if !crop.contains(voxel_dhw) {
+            return None;
+        }
+        let voxel: [usize; 3] = std::array::from_fn(|axis| voxel_dhw[axis] - crop.start_dhw[axis]);
+        if let Some(ZoomedIn { region, logits }) = &self.zoom_in
+            && (0..3).all(|axis| region.range(axis).contains(&voxel[axis]))
+        {
+            return Some(logits[[0, 1, 2].map(|axis| voxel[axis] - region.min_dhw[axis])]);
+        }
+        Some(self.zoom_out[[0, 1, 2].map(|axis| tables[axis][voxel[axis]])])
     }
 
     /// The object's mask with the shape and affine of the scan's file: 1 inside, 0 outside.
@@ -214,6 +241,58 @@ pub(crate) fn label_map(scan: &Scan, segmentations: &[Segmentation]) -> Result<M
     Ok(Mask::from_labels(labels, Arc::clone(&scan.grid))?)
 }
 
+/// Number of voxels that carry each object's label: see [`crate::Study::label_counts`].
+pub(crate) fn label_counts(scan: &Scan, segmentations: &[Segmentation]) -> Vec<u64> {
+    if let [alone] = segmentations {
+        return vec![alone.voxels().zoom_in];
+    }
+    let [depth, height, width] = scan.crop.shape_dhw();
+    let none = || vec![0_u64; segmentations.len()];
+    let of_slice = |d: usize| {
+        let mut counts = none();
+        let mut rows = Rows::new(width);
+        for h in 0..height {
+            let winners = rows.winners(segmentations, [d, h], true);
+            winners.iter().flatten().for_each(|&index| counts[index as usize] += 1);
+        }
+        counts
+    };
+    let add = |mut a: Vec<u64>, b: Vec<u64>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    };
+    (0..depth).into_par_iter().map(of_slice).reduce(none, add)
+}
+
+/// Buffers for the objects of one row of the crop.
+struct Rows {
+    logits: Vec<f32>,
+    best: Vec<f32>,
+    winners: Vec<Option<u32>>,
+}
+
+impl Rows {
+    fn new(width: usize) -> Self {
+        Self { logits: vec![0.0; width], best: vec![0.0; width], winners: vec![None; width] }
+    }
+
+    /// The object with the highest logit in each voxel of a row, by its index; `None` where no logit is positive. Only
+    /// positive logits beat the background's 0. Of equal logits, the earlier object's wins.
+    fn winners(&mut self, segmentations: &[Segmentation], [d, h]: [usize; 2], zoomed_in: bool) -> &[Option<u32>] {
+        self.best.fill(0.0);
+        self.winners.fill(None);
+        for (index, segmentation) in (0..).zip(segmentations) {
+            segmentation.row(d, h, zoomed_in, &mut self.logits);
+            for ((&logit, best), winner) in self.logits.iter().zip(&mut self.best).zip(&mut self.winners) {
+                if logit > *best {
+                    (*best, *winner) = (logit, Some(index));
+                }
+            }
+        }
+        &self.winners
+    }
+}
+
 /// Labels in file order, from the logits after both passes if `zoomed_in`, else after the zoom-out pass.
 fn labels<T>(
     scan: &Scan,
@@ -228,17 +307,11 @@ where
     let mut labels = vec![T::default(); scan.grid.voxels()];
     let [_, height, width] = scan.crop.shape_dhw();
     in_crop(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
-        let (mut row, mut best) = (vec![0.0; width], vec![0.0; width]);
+        let mut rows = Rows::new(width);
         for h in 0..height {
-            // Only positive logits beat the background's 0. Of equal logits, the earlier object's wins.
-            best.fill(0.0);
-            for (index, segmentation) in segmentations.iter().enumerate() {
-                segmentation.row(d, h, zoomed_in, &mut row);
-                for (w, (&logit, best)) in row.iter().zip(&mut best).enumerate() {
-                    if logit > *best {
-                        *best = logit;
-                        slice[[h, w]] = label(index);
-                    }
+            for (w, winner) in rows.winners(segmentations, [d, h], zoomed_in).iter().enumerate() {
+                if let Some(index) = *winner {
+                    slice[[h, w]] = label(index as usize);
                 }
             }
         }
