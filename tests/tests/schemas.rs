@@ -1,0 +1,182 @@
+//! The JSON Schemas in `docs/schemas/`, against what the toolkit writes and reads, and against `docs/report.md`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use jsonschema::Validator;
+use segvol::{WarningCode, parse_prompts};
+use segvol_evaluation::cases;
+use segvol_tests::command::{SEGVOL, said};
+use serde_json::{Value, json};
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn schema(name: &str) -> (Value, Validator) {
+    let schema: Value = serde_json::from_str(&text(&format!("docs/schemas/{name}.schema.json"))).expect("JSON");
+    let validator = jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+    (schema, validator)
+}
+
+#[track_caller]
+fn assert_valid(validator: &Validator, document: &Value) {
+    let errors: Vec<String> =
+        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// A report with everything in it, and the manifest of its bundle.
+#[test]
+fn reports_and_manifests_follow_their_schemas() {
+    let folder = segvol_tests::folder!();
+    let at = |name: &str| folder.path().join(name);
+    let library = std::env::var_os("ORT_DYLIB_PATH").expect("the library of these tests");
+    let convert = ["convert", "--precision", "fp32,fp16,int8", "--library"];
+    said(
+        Command::new(&*SEGVOL)
+            .args(convert)
+            .arg(&library)
+            .arg(root("demo/SegVol_demo.pth"))
+            .arg("-o")
+            .arg(at("bundle"))
+            .assert(),
+    );
+    let manifest: Value = serde_json::from_slice(&fs::read(at("bundle/manifest.json")).expect("read")).expect("JSON");
+    assert_valid(&schema("manifest").1, &manifest);
+
+    let objects = json!({"schema_version": 1, "objects": [
+        {"text": "liver", "points": [[40, 45, 30], [1, 1, 1, 0]]},
+        {"name": "spleen", "box": [90, 50, 20, 110, 70, 45]},
+        {"name": "air", "points": [[2, 2, 2, 0]]},
+    ]});
+    assert_valid(&schema("prompts").1, &objects);
+    fs::write(at("objects.json"), objects.to_string()).expect("written");
+    for options in ["", "--no-zoom --precision int8", "--precision fp16 --profile released"] {
+        let mut command = Command::new(&*SEGVOL);
+        command.arg("segment").arg("-m").arg(at("bundle")).arg("-i").arg(root("demo/phantom.nii.gz"));
+        command.arg("--prompts").arg(at("objects.json")).arg("-o").arg(at("map.nii.gz"));
+        command.arg("--per-object").arg(at("masks")).arg("--report").arg(at("report.json"));
+        command.arg("--truth").arg(root("demo/phantom_labels.nii.gz")).args(["--truth-label", "liver=1"]);
+        said(command.args(options.split_whitespace()).assert());
+        let report: Value = serde_json::from_slice(&fs::read(at("report.json")).expect("read")).expect("JSON");
+        assert_valid(&schema("report").1, &report);
+        assert!(report["objects"][2]["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty()), "{report}");
+    }
+    // An unknown field, a missing one and an unknown code are found.
+    let report: Value = serde_json::from_slice(&fs::read(at("report.json")).expect("read")).expect("JSON");
+    let changes: [fn(&mut Value); 3] = [
+        |report| report["colour"] = json!("red"),
+        |report| _ = report["objects"][0].as_object_mut().expect("an object").remove("voxels"),
+        |report| report["objects"][2]["warnings"][0]["code"] = json!("odd"),
+    ];
+    for change in changes {
+        let mut wrong = report.clone();
+        change(&mut wrong);
+        assert!(!schema("report").1.is_valid(&wrong));
+    }
+}
+
+/// What the schemas accept, the readers accept, and the other way round.
+#[test]
+fn prompts_and_cases_are_read_as_their_schemas_say() {
+    let (_, validator) = schema("prompts");
+    let good = [
+        json!({"schema_version": 1, "objects": [{"text": "liver"}]}),
+        json!({"schema_version": 1, "space": "lps", "objects": [{"name": "a", "points": [[1, 2.5, -3], [1, 2, 3, 0]]}]}),
+        json!({"schema_version": 1, "objects": [{"box": [0, 0, 0, 1, 1, 1], "space": "ras"}]}),
+    ];
+    let bad = [
+        json!([]),
+        json!({"objects": [{"text": "liver"}]}),
+        json!({"schema_version": 2, "objects": [{"text": "liver"}]}),
+        json!({"schema_version": 1, "objects": []}),
+        json!({"schema_version": 1, "objects": [{"test": "liver"}]}),
+        json!({"schema_version": 1, "objects": [{"points": [1, 2, 3]}]}),
+        json!({"schema_version": 1, "objects": [{"points": [[1, 2]]}]}),
+        json!({"schema_version": 1, "objects": [{"points": [[1, 2, 3, 2]]}]}),
+        json!({"schema_version": 1, "objects": [{"box": [[0, 0, 0], [1, 1, 1]]}]}),
+        json!({"schema_version": 1, "objects": [{"text": "liver"}], "space": "mni"}),
+    ];
+    for (documents, valid) in [(&good[..], true), (&bad[..], false)] {
+        for document in documents {
+            assert_eq!(validator.is_valid(document), valid, "{document}");
+            assert_eq!(parse_prompts(&document.to_string()).is_ok(), valid, "{document}");
+        }
+    }
+
+    let (_, validator) = schema("cases");
+    let folder = segvol_tests::folder!();
+    for name in ["a.nii.gz", "a_labels.nii.gz"] {
+        fs::copy(root("demo/phantom_labels.nii.gz"), folder.path().join(name)).expect("copied");
+    }
+    let case = || json!({"image": "a.nii.gz", "labels": "a_labels.nii.gz"});
+    let good = [
+        json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [case()]}),
+        json!({"schema_version": 1, "cases": [{"name": "b", "image": "a.nii.gz", "labels": "a_labels.nii.gz", "structures": {"liver": 1}}]}),
+    ];
+    let bad = [
+        json!([case()]),
+        json!({"structures": {"liver": 1}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"liver": 0}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"liver": "1"}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": ["liver"], "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"liver": 1}, "cases": []}),
+        json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [{"image": "a.nii.gz"}]}),
+        json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [case()], "folder": "."}),
+    ];
+    for (documents, valid) in [(&good[..], true), (&bad[..], false)] {
+        for document in documents {
+            assert_eq!(validator.is_valid(document), valid, "{document}");
+            let list = folder.path().join("cases.json");
+            fs::write(&list, document.to_string()).expect("written");
+            assert_eq!(cases::read_list(&list).is_ok(), valid, "{document}");
+        }
+    }
+}
+
+/// `docs/report.md` has every field of the report and every warning, and no other.
+#[test]
+fn the_documentation_of_the_report_is_complete() {
+    fn fields(schema: &Value, defs: &Value, path: &str, found: &mut BTreeSet<String>) {
+        if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/")) {
+            return if name == "warning" { () } else { fields(&defs[name], defs, path, found) };
+        }
+        for (name, value) in schema["properties"].as_object().into_iter().flatten() {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let nested = [value, &value["items"], &value["anyOf"][0]];
+            found.insert(path.clone());
+            nested.iter().for_each(|value| fields(value, defs, &path, found));
+        }
+    }
+    let page = text("docs/report.md");
+    let first_cells = |heading: &str| -> BTreeSet<String> {
+        let section = page.split("\n## ").find(|section| section.starts_with(heading)).expect("the section");
+        let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        cells.map(|(cell, _)| cell.to_owned()).collect()
+    };
+    let (report, _) = schema("report");
+    let mut expected = BTreeSet::new();
+    fields(&report, &report["$defs"], "", &mut expected);
+    assert_eq!(first_cells("Fields"), expected);
+
+    let codes: BTreeSet<String> = WarningCode::ALL.iter().map(|code| code.name().to_owned()).collect();
+    assert_eq!(first_cells("Warnings"), codes);
+    for code in WarningCode::ALL {
+        let row = format!("| `{code}` | {} |", code.meaning());
+        assert!(page.contains(&row), "expected in docs/report.md: {row}");
+    }
+    let listed: BTreeSet<String> = report["$defs"]["warning"]["properties"]["code"]["enum"]
+        .as_array()
+        .expect("codes")
+        .iter()
+        .map(|code| code.as_str().expect("a name").to_owned())
+        .collect();
+    assert_eq!(listed, codes);
+}
