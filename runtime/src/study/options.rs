@@ -18,7 +18,8 @@ pub enum Profile {
     ///   share the windows and each window is encoded once;
     /// - the user's box and points keep their positions if the window is padded;
     /// - with several windows, a box prompt is the zoom-out mask's box clipped to the user's box;
-    /// - a window without voxels of the zoom-out mask, the user's points and the user's box keeps its zoom-out logits.
+    /// - a window without voxels of the zoom-out mask, the user's points and the user's box keeps its zoom-out logits;
+    /// - voxels that no body has, padding below -1024 HU and metal above 3000 HU, do not count for the normalisation.
     #[default]
     Default,
     /// Exactly as the released code, including its quirks.
