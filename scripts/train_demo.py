@@ -262,7 +262,7 @@ def run_process(rank: int, arguments: argparse.Namespace, meeting: Path) -> None
     config = small_config(trained.get_vocab_size())
     if rank == 0:
         trained.save(str(arguments.out / "tokenizer.json"))
-        config.save(arguments.out / "config.json")
+        config.save(arguments.out / "config.json", tokenizer.listed(phantom.STRUCTURES))
     cache = arguments.work / "scans"
     seeds = [dataset.LABELLED + index for index in range(LABELLED_SCANS)]
     seeds += [dataset.UNLABELLED + index for index in range(UNLABELLED_SCANS)]

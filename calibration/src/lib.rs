@@ -157,7 +157,7 @@ mod tests {
     fn an_error_has_the_kind_of_its_cause() {
         let path = || PathBuf::from("file");
         let damaged = || segvol::Error::from(BundleError::NotABundle { path: path() });
-        let no_tokenizer = ConvertError::NoTokenizer { folder: path() };
+        let no_tokenizer = ConvertError::NoTokenizer { folder: path(), origin: String::new() };
         let taken = ConvertError::OutputExists { path: path() };
         for (error, kind) in [
             (CalibrationError::NoScans { path: path(), found: "an empty folder".to_owned() }, ErrorKind::Input),

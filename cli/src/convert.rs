@@ -8,6 +8,7 @@ use segvol_onnx::{Precision, Stage};
 
 use crate::exit::Usage;
 use crate::inspect::size;
+use crate::warnings::WarningArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +20,7 @@ Examples:
 ///
 /// Reads SegVol_v1.pth, pytorch_model.bin, model.safetensors and ViT_pretrain.ckpt. The format is recognised from the file's
 /// content. Nothing in the file is executed.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Convert {
     /// Checkpoint: .pth, .bin, .ckpt or .safetensors
@@ -46,6 +47,13 @@ pub(crate) struct Convert {
     /// tokenizer.json, or vocab.json with merges.txt beside it, or their folder [default: the checkpoint's folder]
     #[arg(long, value_name = "PATH")]
     tokenizer: Option<PathBuf>,
+    /// File with the names that the model was trained with, for a model of your own: one per line, or JSON such as ["liver"],
+    /// {"spine": ["vertebral column"]} with synonyms, or a label map {"liver": 1} [default: `names` in the configuration, else
+    /// those of the released model if the sizes are the released ones]
+    #[arg(long, value_name = "FILE")]
+    names: Option<PathBuf>,
+    #[command(flatten)]
+    warnings: WarningArguments,
     /// Replace the bundle in DIR
     #[arg(long)]
     force: bool,
@@ -61,6 +69,12 @@ impl Convert {
             ..Options::default()
         };
         segvol_converter::check_output(&self.output, self.force)?;
+        let mut warnings = self.warnings.printer();
+        if let Some(path) = &self.names {
+            let (names, twice) = segvol_names::read(path)?;
+            warnings.print_all(&twice);
+            options.names = Some(names);
+        }
         options.calibrated = self.calibrated(&options)?;
         let manifest = segvol_converter::convert(&self.checkpoint, &self.output, &options)?;
 
@@ -81,8 +95,18 @@ impl Convert {
                 writeln!(out, "  {:<4} {:<15} not in the checkpoint", precision.name(), stage.name())?;
             }
         }
+        match &manifest.names {
+            Some(names) => writeln!(out, "  {} names, from {}", names.list().len(), names.source())?,
+            None if manifest.tokenizer.is_some() => {
+                writeln!(
+                    out,
+                    "  no names: a text prompt that the model was not trained with will not be noticed (--names)"
+                )?;
+            }
+            None => {}
+        }
         writeln!(out, "wrote {}", self.output.display())?;
-        Ok(())
+        Ok(warnings.finish()?)
     }
 
     /// The calibration of int8; `None` if there is none.

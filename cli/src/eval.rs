@@ -7,15 +7,17 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Precision, Provider};
+use segvol::{Model, Precision, Provider, Warning, WarningCode};
 use segvol_evaluation::{
     Case, Evaluation, Event, Kind, Pictures, Results, Run, Settings as Draw, cases, format, work_file_beside,
 };
 
 use crate::exit::{BelowThreshold, Usage};
+use crate::names;
 use crate::picture::ViewArguments;
 use crate::settings::Settings;
 use crate::text::check_folder_of;
+use crate::warnings::WarningArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,6 +64,10 @@ pub(crate) struct Eval {
     /// Kinds of prompts; a list with commas, or repeat the option
     #[arg(long, value_name = "KIND", value_delimiter = ',', default_values_t = Kind::ALL, help_heading = "Prompts")]
     prompts: Vec<Kind>,
+    /// Refuse, before any work, a structure whose name the model was not trained with, if names are prompts; without this
+    /// option it is a warning
+    #[arg(long, help_heading = "Prompts")]
+    strict: bool,
     /// Points per structure
     #[arg(long, value_name = "N", default_value_t = Draw::default().points, help_heading = "Prompts")]
     points: usize,
@@ -88,6 +94,8 @@ pub(crate) struct Eval {
     /// No progress bar
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
+    #[command(flatten)]
+    warnings: WarningArguments,
 
     /// Folder for pictures, one per case and kind of prompt, with the known mask as a second contour: DIR/CASE.KIND.png. Cases
     /// that an earlier run finished are not drawn again
@@ -135,6 +143,12 @@ impl Eval {
         let rows_format = self.check_outputs()?;
         let cases = self.read_cases()?;
         let (options, study_options) = (self.settings.options()?, self.settings.study_options()?);
+        let texts = segvol_evaluation::prompts::texts(&cases, &self.prompts);
+        if self.strict {
+            for bundle in std::iter::once(&self.model).chain(&self.against) {
+                names::require_known(bundle, texts.iter().copied())?;
+            }
+        }
         let model = Model::open(&self.model, &options)?;
         let other = match &self.against {
             Some(bundle) => {
@@ -165,6 +179,16 @@ impl Eval {
             memory: self.memory.map(|mib| mib.saturating_mul(1 << 20)),
             work: self.work.clone().or_else(|| beside_output.clone()),
         };
+        let mut warnings = self.warnings.printer();
+        for model in [Some(&model), other.as_ref()].into_iter().flatten() {
+            let about =
+                if self.against.is_some() { format!("bundle `{}`: ", model.bundle().display()) } else { String::new() };
+            let unknown = texts.iter().filter_map(|text| Some((text, model.check_name(text)?)));
+            for (text, advice) in unknown {
+                let message = format!("structure {text:?}: {advice}");
+                warnings.print(&about, &Warning::new(WarningCode::NameUnknown, message));
+            }
+        }
         let results = self.observed(&evaluation, &cases, &run)?;
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
             format::save_rows(&results, format, path).with_context(|| format!("rows `{}`", path.display()))?;
@@ -174,7 +198,7 @@ impl Eval {
         if let (None, Some(path)) = (&self.work, beside_output) {
             std::fs::remove_file(&path).with_context(|| format!("work file `{}`", path.display()))?;
         }
-        Ok(())
+        Ok(warnings.finish()?)
     }
 
     fn observed(&self, evaluation: &Evaluation<'_>, cases: &[Case], run: &Run) -> anyhow::Result<Results> {

@@ -120,6 +120,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         .or_else(|| of(error, segvol::ProviderOptionError::kind))
         .or_else(|| of(error, BundleError::kind))
         .or_else(|| of(error, ConvertError::kind))
+        .or_else(|| of(error, segvol_names::NamesError::kind))
         .or_else(|| of(error, CalibrationError::kind))
         .or_else(|| of(error, OverlayError::kind))
         .or_else(|| of(error, segvol_measure::Error::kind))

@@ -66,7 +66,9 @@ fn of_conversion(error: &ConvertError) -> Option<String> {
     let hint = match error {
         ConvertError::OutputExists { .. } => "--force replaces the bundle",
         ConvertError::Size { .. } => "--config names a file with the sizes of another model",
-        ConvertError::NoTokenizer { .. } => "--tokenizer names the tokenizer's file or folder",
+        ConvertError::NoTokenizer { .. } | ConvertError::Tokenizer { .. } => {
+            "--tokenizer names the tokenizer's file or folder"
+        }
         ConvertError::Bundle(error) => return of_bundle(error),
         _ => return None,
     };

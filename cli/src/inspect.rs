@@ -91,6 +91,9 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
         writeln!(out, "tokenizer: {:?}, end token {}", tokenizer.prompt_template, tokenizer.end_id)?;
         writeln!(out, "  {:<40} {:>10}", tokenizer.file.name, size(tokenizer.file.bytes))?;
     }
+    if let Some(names) = &manifest.names {
+        writeln!(out, "names: {}, from {}", names.list().len(), names.source())?;
+    }
     show_not_exported(out, &manifest.not_exported)?;
     let verdict = if bundle.problem.is_none() { "all match the manifest" } else { "do NOT match the manifest" };
     writeln!(out, "files: {verdict}")

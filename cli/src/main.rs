@@ -8,6 +8,7 @@ mod hints;
 mod inspect;
 mod interrupt;
 mod measuring;
+mod names;
 mod picture;
 mod prompts;
 mod providers;
@@ -38,6 +39,7 @@ struct Arguments {
 enum Command {
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
+    Names(names::Names),
     Providers(providers::Providers),
     Segment(Box<segment::Segment>),
     Eval(Box<eval::Eval>),
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Convert(convert) => convert.run(&mut out),
         Command::Inspect(inspect) => inspect.run(&mut out),
+        Command::Names(names) => names.run(&mut out),
         Command::Providers(providers) => providers.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),

@@ -13,6 +13,7 @@ use segvol_base::file_names;
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
 use crate::exit::Usage;
+use crate::names;
 use crate::picture::ViewArguments;
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
@@ -56,6 +57,10 @@ pub(crate) struct Segment {
 
     #[command(flatten)]
     prompts: PromptArguments,
+    /// Refuse, before any work, a --text that the model was not trained with; without this option it is a warning. `segvol
+    /// names` lists the names
+    #[arg(long, help_heading = "Prompts")]
+    strict: bool,
 
     /// Label map on the scan's grid, .nii or .nii.gz: 0 background, 1 the first object, 2 the second; where objects overlap,
     /// the one with the higher logit
@@ -97,13 +102,17 @@ impl Segment {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let prompts = self.prompts.read()?;
         self.check_outputs(&prompts)?;
+        if self.strict {
+            names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
+        }
         let (options, study_options) = (self.settings.options()?, self.settings.study_options_of_one_call()?);
         let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
         let model = Model::open(&self.model, &options)?;
+        let mut warnings = self.warnings.printer();
+        warnings.print_all(&model.name_warnings(&prompts));
         let study =
             model.study_with(volume, &study_options).with_context(|| format!("scan `{}`", self.input.display()))?;
-        let mut warnings = self.warnings.printer();
         warnings.print_all(study.warnings());
         warnings.print_all(&model.stages().precision_warning());
         let bar = self.progress_bar();
@@ -114,7 +123,8 @@ impl Segment {
         })?;
         bar.finish_and_clear();
         let mut report = Report::new(&model, &study, &prompts, &segmentations);
-        warnings.print_all(report.objects.iter().flat_map(|object| &object.warnings));
+        let found = report.objects.iter().flat_map(|object| &object.warnings);
+        warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
 
         if let Some(path) = &self.output {
             study.label_map(&segmentations)?.save(path).map_err(segvol::Error::from)?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use segvol_names::Names;
 use segvol_onnx::Architecture;
 use segvol_onnx::architecture::{TextTransformer, Transformer};
 use serde::Deserialize;
@@ -22,8 +23,8 @@ const IMAGE_HEADS: usize = Architecture::RELEASED.image_encoder.heads;
 const DECODER: Transformer = Architecture::RELEASED.mask_decoder;
 const TEXT: TextTransformer = Architecture::RELEASED.text_encoder;
 
-/// `config.json`: sizes that differ from the released ones. A size without a field is the released one, or follows from
-/// the checkpoint's shapes.
+/// `config.json`: sizes that differ from the released ones, and the names that the model was trained with. A size without
+/// a field is the released one, or follows from the checkpoint's shapes.
 ///
 /// The released file has `spatial_size`, `patch_size`, `test_mode`, and the fields that transformers adds. Any other
 /// field is an error, because a misspelt number of heads would go unnoticed.
@@ -38,6 +39,7 @@ struct Config {
     heads: Option<usize>,
     dec_heads: Option<usize>,
     dec_mlp: Option<usize>,
+    names: Option<segvol_names::List>,
     clip: Option<Clip>,
 }
 
@@ -73,17 +75,31 @@ const IGNORED_FIELDS: [&str; 14] = [
 
 /// The sizes of a checkpoint's model, with `config`, or else the `config.json` next to it if there is one.
 pub(crate) fn architecture(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Architecture, ConvertError> {
-    let beside = checkpoint.path.with_file_name("config.json");
-    let path = match config {
-        Some(path) => Some(path.to_owned()),
-        None => beside.is_file().then_some(beside),
-    };
+    let path = file(checkpoint, config);
     let config = match &path {
         Some(path) => read(path)?,
         None => Config::default(),
     };
     let sizes = Sizes { checkpoint, path };
     sizes.architecture(&config)
+}
+
+/// The names that the configuration of [`architecture`] lists; `None` if it lists none.
+pub(crate) fn names(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Option<Names>, ConvertError> {
+    let Some(path) = file(checkpoint, config) else { return Ok(None) };
+    let Some(list) = read(&path)?.names else { return Ok(None) };
+    let bad = |reason: &str| ConvertError::Config { path: path.clone(), reason: format!("`names`: {reason}") };
+    let (names, warnings) = list.names("config.json").map_err(|reason| bad(&reason))?;
+    match warnings.first() {
+        Some(twice) => Err(bad(&twice.message)),
+        None => Ok(Some(names)),
+    }
+}
+
+/// The configuration that was asked for, or else the one next to the checkpoint.
+fn file(checkpoint: &Checkpoint, config: Option<&Path>) -> Option<PathBuf> {
+    let beside = || Some(checkpoint.path.with_file_name("config.json")).filter(|path| path.is_file());
+    config.map(Path::to_owned).or_else(beside)
 }
 
 fn read(path: &Path) -> Result<Config, ConvertError> {
@@ -97,6 +113,7 @@ fn read(path: &Path) -> Result<Config, ConvertError> {
 }
 
 fn parse(text: &[u8]) -> Result<Config, serde_json::Error> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)?;
     fields.retain(|name, _| !name.starts_with('_') && !IGNORED_FIELDS.contains(&name.as_str()));
     serde_json::from_value(fields.into())
@@ -269,6 +286,18 @@ mod tests {
             "torch_dtype": "float32", "transformers_version": "4.18.0", "_name_or_path": "y"}"#;
         let config = parse(text).expect("a configuration");
         assert_eq!((config.patch_size, config.heads), (Some(PATCH_DHW), None));
+    }
+
+    #[test]
+    fn names_are_read_in_their_order_and_after_a_byte_order_mark() {
+        let text = "\u{feff}{\"names\": [\"spleen\", \"liver\", {\"name\": \"spine\", \"synonyms\": [\"back\"]}]}";
+        let (names, _) = parse(text.as_bytes()).expect("read").names.expect("names").names("x").expect("valid");
+        assert_eq!(
+            names.list().iter().map(|name| name.name.as_str()).collect::<Vec<_>>(),
+            ["spleen", "liver", "spine"]
+        );
+        let error = parse(br#"{"names": ["liver", 1]}"#).expect_err("a number");
+        assert!(error.to_string().contains("name 2"), "{error}");
     }
 
     #[test]

@@ -35,12 +35,14 @@ pub enum ConvertError {
     },
     /// The text encoder needs a tokenizer, and there is none.
     #[error(
-        "no tokenizer: looked for tokenizer.json, or vocab.json with merges.txt, in `{}`; put one there, or give its path",
+        "no tokenizer: looked for tokenizer.json, or vocab.json with merges.txt, in `{}`; put it there, or give its path: {origin}",
         folder.display()
     )]
     NoTokenizer {
         /// The folder that was searched.
         folder: PathBuf,
+        /// Where the model's tokenizer comes from.
+        origin: String,
     },
     /// A tokenizer file cannot be read, or does not belong to this model.
     #[error("tokenizer `{}`: {reason}", path.display())]
@@ -340,7 +342,7 @@ mod tests {
         for (error, kind) in [
             (ConvertError::Config { path: path(), reason: text() }, ErrorKind::Input),
             (size, ErrorKind::Input),
-            (ConvertError::NoTokenizer { folder: path() }, ErrorKind::Input),
+            (ConvertError::NoTokenizer { folder: path(), origin: String::new() }, ErrorKind::Input),
             (ConvertError::Tokenizer { path: path(), reason: text() }, ErrorKind::Input),
             (ConvertError::OutputExists { path: path() }, ErrorKind::Usage),
             (ConvertError::OutputNotABundle { path: path(), found: text() }, ErrorKind::Usage),

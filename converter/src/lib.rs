@@ -38,9 +38,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use segvol_names::Names;
 use segvol_onnx::graph::{IR_VERSION, OPSET};
 use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
-use segvol_onnx::{Activations, Manifest, Precision, Stage};
+use segvol_onnx::{Activations, Architecture, Manifest, Precision, Stage};
 
 pub use checkpoint::Checkpoint;
 pub use error::{CheckpointError, ConvertError};
@@ -56,6 +57,9 @@ pub struct Options {
     /// A `tokenizer.json`, a `vocab.json` with `merges.txt` next to it, or a folder with either. `None`: the
     /// checkpoint's folder.
     pub tokenizer: Option<PathBuf>,
+    /// The names that the model was trained with. `None`: those in the configuration, or else those of the released data if
+    /// the model has the released sizes; else the bundle has no names.
+    pub names: Option<Names>,
     /// The bundle's precisions. Empty means [`Precision::Fp32`] only.
     pub precisions: BTreeSet<Precision>,
     /// The result of a calibration, for [`Precision::Int8`]. `None`: activation ranges are measured at run time.
@@ -154,6 +158,11 @@ fn convert_wanted(
         }
         false => None,
     };
+    let names = match &options.names {
+        Some(names) => Some(names.clone()),
+        None => config::names(&checkpoint, options.config.as_deref())?
+            .or_else(|| (architecture == Architecture::RELEASED).then(Names::released)),
+    };
 
     let draft = place.draft()?;
     let (stages, sha256) = thread::scope(|scope| {
@@ -200,6 +209,8 @@ fn convert_wanted(
         precisions: wanted.precisions.iter().map(files).collect(),
         opset: OPSET,
         ir_version: IR_VERSION,
+        // Without a text encoder there is no text.
+        names: names.filter(|_| tokenizer.is_some()),
         tokenizer,
         not_exported: plan.not_exported,
         license_note: LICENSE_NOTE.to_owned(),

@@ -25,7 +25,7 @@ fn model(dir: &Path) -> Shapes {
         ("image_encoder.blocks.0.mlp.linear1.weight".to_owned(), vec![32, 16]),
         ("mask_decoder.transformer.layers.0.mlp.lin1.weight".to_owned(), vec![24, 16]),
         ("mask_decoder.transformer.layers.1.mlp.lin1.weight".to_owned(), vec![24, 16]),
-        (format!("{tower}.embeddings.token_embedding.weight"), vec![80, 8]),
+        (format!("{tower}.embeddings.token_embedding.weight"), vec![60, 8]),
         (format!("{tower}.embeddings.position_embedding.weight"), vec![77, 8]),
         (format!("{tower}.encoder.layers.0.mlp.fc1.weight"), vec![12, 8]),
     ]
@@ -81,7 +81,7 @@ fn sizes_follow_from_shapes() {
     let (_, a) = open(&write(dir.path(), &model(dir.path())));
     assert_eq!((a.channels, a.image_encoder.mlp, a.image_encoder.layers), (16, 32, 1));
     assert_eq!((a.mask_decoder.mlp, a.mask_decoder.layers), (24, 2));
-    assert_eq!((a.text_encoder.width, a.text_encoder.vocabulary), (8, 80));
+    assert_eq!((a.text_encoder.width, a.text_encoder.vocabulary), (8, 60));
 }
 
 #[test]
@@ -192,4 +192,5 @@ fn a_text_encoder_needs_a_tokenizer() {
     fs::remove_file(dir.path().join("vocab.json")).expect("removed");
     let error = convert(&path, &dir.path().join("bundle"), &Options::default()).expect_err("no tokenizer");
     assert!(matches!(error, ConvertError::NoTokenizer { .. }), "{error}");
+    assert!(error.to_string().contains("tokenizer.json") && error.to_string().contains("60 token ids"), "{error}");
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use segvol_onnx::Architecture;
 use serde_json::{Value, json};
-use tokenizers::Tokenizer;
+use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::error::ConvertError;
 
@@ -40,7 +41,7 @@ pub(crate) fn find(checkpoint: &Path, named: Option<&Path>, vocabulary: usize) -
     let file = if path.is_dir() {
         let search = ["tokenizer.json", "vocab.json"].map(|name| path.join(name));
         let found = search.into_iter().find(|file| file.is_file());
-        found.ok_or_else(|| ConvertError::NoTokenizer { folder: path.to_owned() })?
+        found.ok_or_else(|| ConvertError::NoTokenizer { folder: path.to_owned(), origin: origin(vocabulary) })?
     } else {
         path.to_owned()
     };
@@ -59,32 +60,106 @@ fn read(path: &Path) -> Result<Vec<u8>, ConvertError> {
     if length > MAX_TOKENIZER_BYTES {
         return Err(bad(path, format!("expected at most {MAX_TOKENIZER_BYTES} bytes, found {length}")));
     }
-    std::fs::read(path).map_err(|error| bad(path, error))
+    let bytes = std::fs::read(path).map_err(|error| bad(path, error))?;
+    if bytes.starts_with(b"version https://git-lfs") {
+        return Err(bad(
+            path,
+            "expected the file itself, found a Git LFS pointer to it; `git lfs pull` fetches the file",
+        ));
+    }
+    // A byte order mark is no JSON.
+    Ok(match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => rest.to_vec(),
+        None => bytes,
+    })
 }
 
-/// Encodes the template as the runtime does, and returns the id of the end token.
+/// Encodes texts as the runtime does, and returns the id of the end token. A tokenizer of another model is refused: its
+/// ids would be other words of this model.
 ///
-/// The text encoder reads its result at the greatest id, so that must be the end token's, and below the vocabulary.
+/// The text encoder reads its result at the greatest id, so that must be the end token's, and the last row of the
+/// embedding.
 fn check(json: &[u8], vocabulary: usize) -> Result<u32, String> {
-    let tokenizer = fenced(|| Tokenizer::from_bytes(json))?;
-    let encoding = fenced(|| tokenizer.encode(PROMPT_TEMPLATE, true))?;
-    let ids = encoding.get_ids();
-    let [start, .., end] = *ids else {
-        return Err(format!("expected a start and an end token around the template, found {ids:?}"));
+    let tokenizer = fenced(|| {
+        let mut tokenizer = Tokenizer::from_bytes(json)?;
+        // The runtime ignores them too.
+        tokenizer.with_padding(None).with_truncation(None)?;
+        Ok(tokenizer)
+    })?;
+    let found = match tokenizer.get_model() {
+        ModelWrapper::BPE(_) => None,
+        ModelWrapper::WordPiece(_) => Some("WordPiece, as in BERT"),
+        ModelWrapper::WordLevel(_) => Some("whole words"),
+        ModelWrapper::Unigram(_) => Some("Unigram, as in T5"),
     };
+    if let Some(found) = found {
+        return Err(other_model(format!("expected byte pairs (BPE), as in CLIP, found {found}"), vocabulary));
+    }
     let Some(greatest) = tokenizer.get_vocab(true).into_values().max() else {
         return Err("expected a vocabulary, found an empty one".to_owned());
     };
+    let tokens = greatest as usize + 1;
+    if tokens != vocabulary {
+        let reason = format!(
+            "expected {vocabulary} token ids, as many as the text encoder's embedding has rows, found {tokens}"
+        );
+        return Err(other_model(reason, vocabulary));
+    }
+    let encode =
+        |text: String| -> Result<Vec<u32>, String> { Ok(fenced(|| tokenizer.encode(text, true))?.get_ids().to_vec()) };
+    let named = |id: u32| match tokenizer.id_to_token(id) {
+        Some(token) => format!("{id} ({token:?})"),
+        None => id.to_string(),
+    };
+    let ids = encode(PROMPT_TEMPLATE.to_owned())?;
+    let end = ids.last().copied().ok_or_else(|| "expected token ids for a text, found none".to_owned())?;
     if end != greatest {
-        return Err(format!("expected the end token to have the greatest id {greatest}, found {end} at the end"));
+        let (expected, found) = (named(greatest), named(end));
+        let reason =
+            format!("expected the end token to be the last id, {expected}, found {found} at the end of a text");
+        return Err(other_model(reason, vocabulary));
     }
-    if greatest as usize >= vocabulary {
-        return Err(format!("expected ids below the model's vocabulary {vocabulary}, found {greatest}"));
+    let around = encode(String::new())?;
+    let [start, _] = around[..] else {
+        let expected = "expected a start and an end token around an empty text";
+        return Err(other_model(format!("{expected}, found the ids {around:?}"), vocabulary));
+    };
+    let released = Architecture::RELEASED.text_encoder.vocabulary;
+    if vocabulary == released && start + 1 != end {
+        let reason = format!("expected the start token {}, found {}", named(end - 1), named(start));
+        return Err(other_model(reason, vocabulary));
     }
-    if start == end || ids[1..ids.len() - 1].iter().any(|&id| id == start || id == end) {
+    let [first, words @ .., _] = &ids[..] else {
+        return Err(format!("expected a start and an end token around the template, found {ids:?}"));
+    };
+    if start == end || *first != start || words.iter().any(|&id| id == start || id == end) {
         return Err(format!("expected the template's words between one start and one end token, found {ids:?}"));
     }
+    if encode(PROMPT_TEMPLATE.to_uppercase())? != ids {
+        let reason = "expected the same ids for upper and lower case, as in CLIP, found different ones".to_owned();
+        return Err(other_model(reason, vocabulary));
+    }
     Ok(end)
+}
+
+/// A reason why a tokenizer does not fit, and where the one that fits is.
+fn other_model(reason: String, vocabulary: usize) -> String {
+    format!("{reason}; this is the tokenizer of another model: {}", origin(vocabulary))
+}
+
+/// Where the tokenizer of a model with this number of token ids comes from.
+///
+/// # Source
+///
+/// The files of BAAI/SegVol on Hugging Face at 516701d, beside `pytorch_model.bin`.
+pub(crate) fn origin(vocabulary: usize) -> String {
+    if vocabulary == Architecture::RELEASED.text_encoder.vocabulary {
+        "the released model's is tokenizer.json, or vocab.json with merges.txt, beside the weights in huggingface.co/BAAI/SegVol; \
+         openai/clip-vit-base-patch32 has the same"
+            .to_owned()
+    } else {
+        format!("a model with {vocabulary} token ids has its own, which was saved when the model was trained")
+    }
 }
 
 /// Calls the tokenizers library, which panics on some hostile files: a panic becomes an error.
@@ -100,6 +175,10 @@ fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
     let merges_path: PathBuf = path.with_file_name("merges.txt");
     let text = read(path)?;
     let vocabulary: BTreeMap<String, u32> = serde_json::from_slice(&text).map_err(|error| bad(path, error))?;
+    if !merges_path.exists() {
+        let reason = "expected the merges that belong to vocab.json, found no such file";
+        return Err(bad(&merges_path, reason));
+    }
     let text = read(&merges_path)?;
     let text = String::from_utf8(text).map_err(|error| bad(&merges_path, error))?;
     // The first line is a version.
@@ -126,7 +205,7 @@ fn clip_tokenizer(vocabulary: &BTreeMap<String, u32>, merges: &[&str]) -> Result
         vocabulary
             .get(token)
             .copied()
-            .ok_or_else(|| format!("expected the token {token} in the vocabulary, found no such token"))
+            .ok_or_else(|| format!("expected CLIP's vocabulary with the token {token}, found no such token"))
     };
     let (start, end) = (id(START)?, id(END)?);
     let special = |id: u32, content: &str| {
@@ -222,16 +301,113 @@ mod tests {
         assert_eq!(encoding.get_ids(), expected);
     }
 
-    #[test]
-    fn an_end_token_that_is_not_the_greatest_or_does_not_fit_is_refused() {
-        let mut vocabulary = letters();
-        let json = clip_tokenizer(&vocabulary, &[]).expect("a tokenizer").to_string();
-        let error = check(json.as_bytes(), vocabulary[END] as usize).expect_err("too small");
-        assert!(error.contains("vocabulary"), "{error}");
+    /// The tokenizer of [`letters`], with a change, for a model with this number of token ids.
+    fn changed(change: impl FnOnce(&mut Value), vocabulary: usize) -> Result<u32, String> {
+        let mut json = clip_tokenizer(&letters(), &[]).expect("a tokenizer");
+        change(&mut json);
+        check(json.to_string().as_bytes(), vocabulary)
+    }
 
-        vocabulary.insert("beyond".to_owned(), 1000);
-        let json = clip_tokenizer(&vocabulary, &[]).expect("a tokenizer").to_string();
-        let error = check(json.as_bytes(), 2000).expect_err("not the greatest");
-        assert!(error.contains("greatest id 1000"), "{error}");
+    #[test]
+    fn a_tokenizer_of_another_model_is_refused() {
+        let count = letters().len();
+        let end = count as u32 - 1;
+        assert_eq!(changed(|_| {}, count), Ok(end));
+        let (start, end_token) = (json!([START, end - 1]), json!([END, end]));
+        let lower_a = json!({"type": "Replace", "pattern": {"String": "A "}, "content": "a "});
+        let cases: [(&str, Result<u32, String>, &[&str]); 8] = [
+            ("too large", changed(|_| {}, count - 1), &["expected 60 token ids", "found 61", "its own"]),
+            (
+                "too small",
+                changed(|_| {}, 49408),
+                &["expected 49408 token ids", "found 61", "huggingface.co/BAAI/SegVol"],
+            ),
+            (
+                "one token more",
+                changed(|json| json["model"]["vocab"]["<pad>"] = count.into(), count),
+                &["expected 61 token ids", "found 62"],
+            ),
+            (
+                "another end token",
+                changed(|json| json["post_processor"]["sep"] = start.clone(), count),
+                &["the last id, 60 (\"<|endoftext|>\")", "found 59 (\"<|startoftext|>\")"],
+            ),
+            (
+                "no start token",
+                changed(
+                    |json| {
+                        json["post_processor"] = json!({
+                            "type": "TemplateProcessing",
+                            "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": END, "type_id": 0}}],
+                            "pair": [],
+                            "special_tokens": {END: {"id": END, "ids": [end], "tokens": [END]}},
+                        });
+                    },
+                    count,
+                ),
+                &["a start and an end token around an empty text", "[60]"],
+            ),
+            (
+                "the end token at both ends",
+                changed(|json| json["post_processor"]["cls"] = end_token, count),
+                &["between one start and one end token"],
+            ),
+            ("case", changed(|json| json["normalizer"] = lower_a, count), &["upper and lower case"]),
+            (
+                "WordPiece",
+                changed(
+                    |json| {
+                        let vocab = json["model"]["vocab"].clone();
+                        json["model"] = json!({"type": "WordPiece", "unk_token": END, "vocab": vocab,
+                            "continuing_subword_prefix": "##", "max_input_chars_per_word": 100});
+                    },
+                    count,
+                ),
+                &["byte pairs", "WordPiece", "another model"],
+            ),
+        ];
+        for (what, result, parts) in cases {
+            let error = result.expect_err(what);
+            assert!(parts.iter().all(|part| error.contains(part)), "{what}: {parts:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn padding_and_truncation_in_the_file_change_nothing() {
+        let padding = json!({"strategy": {"Fixed": 77}, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 60, "pad_type_id": 0, "pad_token": END});
+        let truncation = json!({"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0});
+        let found = changed(
+            |json| {
+                json["padding"] = padding;
+                json["truncation"] = truncation;
+            },
+            letters().len(),
+        );
+        assert_eq!(found, Ok(60));
+    }
+
+    #[test]
+    fn files_from_elsewhere_are_read_or_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let vocabulary = serde_json::to_string(&letters()).expect("JSON");
+        let found = || find(&path("model.pth"), None, letters().len());
+        let refused = || found().expect_err("refused").to_string();
+        assert!(refused().contains("saved when the model was trained"), "{}", refused());
+
+        std::fs::write(path("vocab.json"), format!("\u{feff}{vocabulary}")).expect("written");
+        assert!(refused().contains("merges.txt") && refused().contains("belong to vocab.json"), "{}", refused());
+        std::fs::write(path("merges.txt"), "\u{feff}#version: 0.2\r\nc t</w>\r\n\r\n").expect("written");
+        assert_eq!(found().expect("a tokenizer").end_id, 60);
+
+        std::fs::write(path("tokenizer.json"), "version https://git-lfs.github.com/spec/v1\noid sha256:0")
+            .expect("written");
+        assert!(refused().contains("Git LFS pointer"), "{}", refused());
+        let json = clip_tokenizer(&letters(), &[]).expect("a tokenizer").to_string();
+        std::fs::write(path("tokenizer.json"), format!("\u{feff}{json}")).expect("written");
+        let stored = found().expect("a tokenizer").json;
+        assert_eq!(stored, json.as_bytes(), "the bundle's file has no byte order mark");
+        Tokenizer::from_bytes(stored).expect("as the runtime reads it");
     }
 }

@@ -1,11 +1,14 @@
 //! Prompts that a user who knows the truth would give: the structure's name, its exact box, random points in it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use segvol::{PointLabel, Prompt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::cases::Case;
 
 /// A kind of prompt: name, box, points, or two of these together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,6 +75,14 @@ impl FromStr for Kind {
             .find(|kind| kind.name() == text)
             .ok_or_else(|| format!("expected one of {}, found `{text}`", names()))
     }
+}
+
+/// The texts that prompts of these kinds have, each once: the names of all structures, if a kind has text.
+#[must_use]
+pub fn texts<'a>(cases: &'a [Case], kinds: &[Kind]) -> BTreeSet<&'a str> {
+    let has_text = kinds.iter().any(|kind| kind.has_text());
+    let structures = cases.iter().filter(|_| has_text).flat_map(|case| case.structures.iter());
+    structures.map(|structure| structure.name.as_str()).collect()
 }
 
 /// The voxels of a structure, which is not empty, as far as prompts need them.

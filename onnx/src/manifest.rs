@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rayon::prelude::*;
+use segvol_names::Names;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,8 +20,11 @@ pub use crate::error::{BundleError, MANIFEST_FILE};
 use crate::precision::Precision;
 use crate::stage::{Stage, TensorSpec, Variant};
 
-/// The layout of `manifest.json` that this version writes and reads.
-pub const SCHEMA_VERSION: u32 = 3;
+/// The layout of `manifest.json` that this version writes.
+pub const SCHEMA_VERSION: u32 = 4;
+
+/// The oldest layout that can still be read. Fields that it lacks are absent.
+const OLDEST_VERSION: u32 = 3;
 
 /// Longest manifest accepted; a real one has a few kilobytes.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
@@ -45,6 +49,9 @@ pub struct Manifest {
     pub precisions: BTreeMap<Precision, PrecisionFiles>,
     /// The tokenizer, when the checkpoint has a text encoder.
     pub tokenizer: Option<Tokenizer>,
+    /// The names that the model was trained with; `None` if they are not known, or the bundle was made before version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Names>,
     /// Checkpoint tensors that no graph uses, each with the reason.
     pub not_exported: Vec<NotExported>,
     /// The terms under which the weights may be used, as far as the converter can know.
@@ -200,9 +207,15 @@ impl Manifest {
             schema_version: u32,
         }
         let found: Version = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
-        if found.schema_version != SCHEMA_VERSION {
-            let found = found.schema_version;
-            return Err(bad(format!("expected schema_version {SCHEMA_VERSION}, found {found}; convert again")));
+        let found = found.schema_version;
+        if !(OLDEST_VERSION..=SCHEMA_VERSION).contains(&found) {
+            let expected = format!("expected schema_version {OLDEST_VERSION} to {SCHEMA_VERSION}, found {found}");
+            let next = if found > SCHEMA_VERSION {
+                "the bundle needs a newer version of this program"
+            } else {
+                "convert again"
+            };
+            return Err(bad(format!("{expected}; {next}")));
         }
         let body = unsealed(&text).map_err(|(expected, found)| BundleError::Changed {
             path: path.clone(),
@@ -326,9 +339,14 @@ impl Manifest {
             if tokenizer.prompt_template.matches("{}").count() != 1 {
                 return Err(format!("prompt_template {:?}: expected {{}} exactly once", tokenizer.prompt_template));
             }
-            if tokenizer.end_id as usize >= architecture.text_encoder.vocabulary {
-                let vocabulary = architecture.text_encoder.vocabulary;
-                return Err(format!("end_id {}: expected an id below the vocabulary {vocabulary}", tokenizer.end_id));
+            // The text encoder reads its result at the greatest id.
+            let vocabulary = architecture.text_encoder.vocabulary;
+            if (tokenizer.end_id as usize).checked_add(1) != Some(vocabulary) {
+                let end = tokenizer.end_id;
+                return Err(format!(
+                    "end_id: expected {}, the last id of the text encoder's vocabulary, found {end}: the tokenizer belongs to another model; convert again with the model's own",
+                    vocabulary.saturating_sub(1)
+                ));
             }
         }
         Ok(())

@@ -128,6 +128,7 @@ pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, Provide
 pub use report::{ObjectReport, Report};
 pub use scan::{crop, intensity, resize};
 pub use segvol_base::{ErrorKind, Warning, WarningCode};
+pub use segvol_names::{NameAdvice, Names};
 pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabel, Stage};
 #[doc(no_inline)]
 pub use segvol_volume as volume;

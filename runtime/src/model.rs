@@ -4,7 +4,8 @@ use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use segvol_base::memory;
+use segvol_base::{Warning, memory};
+use segvol_names::{NameAdvice, Names};
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 use segvol_volume::Volume;
@@ -14,6 +15,7 @@ use crate::error::Error;
 use crate::onnxruntime::library;
 use crate::onnxruntime::provider::open_first;
 use crate::options::Options;
+use crate::prompt::{Prompt, name_warnings};
 use crate::provider::{PassedOver, Provider};
 use crate::stages::Stages;
 use crate::study::{Study, StudyOptions};
@@ -112,7 +114,8 @@ impl Model {
     ///
     /// As for [`Model::study`], and [`Error::Setting`] if an option is out of range.
     pub fn study_with(&self, volume: impl Borrow<Volume>, options: &StudyOptions) -> Result<Study, Error> {
-        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), options.clone(), volume)
+        let manifest = Arc::clone(&self.manifest);
+        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), manifest, options.clone(), volume)
     }
 
     /// The options that the bundle was opened with.
@@ -131,6 +134,24 @@ impl Model {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The names that the model was trained with; `None` if the bundle has no list of them.
+    #[must_use]
+    pub fn names(&self) -> Option<&Names> {
+        self.manifest.names.as_ref()
+    }
+
+    /// What to say about a text prompt that the model was not trained with; `None` if it was, or if the bundle has no list.
+    #[must_use]
+    pub fn check_name(&self, text: &str) -> Option<NameAdvice> {
+        self.names()?.advice(text)
+    }
+
+    /// The warnings about names that a call with these prompts will give, for a caller who wants them before the work.
+    #[must_use]
+    pub fn name_warnings(&self, prompts: &[Prompt]) -> Vec<Warning> {
+        name_warnings(self.names(), prompts).concat()
     }
 
     /// SHA-256 of the bundle's manifest, in hexadecimal. The manifest contains the hashes of all files of the bundle.

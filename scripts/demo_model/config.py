@@ -45,11 +45,15 @@ class Config:
         depth, height, width = self.grid
         return depth * height * width
 
-    def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+    def save(self, path: Path, names: list[str | dict[str, str | list[str]]]) -> None:
+        """Writes the sizes and, for the converter, the names that the model is trained with."""
+        fields = asdict(self)
+        clip = fields.pop("clip")
+        path.write_text(json.dumps({**fields, "names": names, "clip": clip}, indent=1) + "\n")
 
     @staticmethod
     def load(path: Path) -> "Config":
         fields = json.loads(path.read_text())
+        fields.pop("names", None)
         fields["spatial_size"], fields["patch_size"] = tuple(fields["spatial_size"]), tuple(fields["patch_size"])
         return Config(**{**fields, "clip": ClipConfig(**fields["clip"])})

@@ -1,6 +1,7 @@
 """A small byte-pair tokenizer of CLIP's kind, trained on the prompts of this model."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -17,6 +18,11 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "bladder": ("urinary bladder",),
     "lungs": ("lung",),
 }
+
+
+def listed(names: Iterable[str]) -> list[str | dict[str, str | list[str]]]:
+    """The names with their synonyms, as `config.json` lists them."""
+    return [{"name": name, "synonyms": list(SYNONYMS[name])} if name in SYNONYMS else name for name in names]
 
 
 def splitting() -> pre_tokenizers.PreTokenizer:

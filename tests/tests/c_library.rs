@@ -8,7 +8,7 @@ use std::process::Command;
 
 use segvol_tests::c::{self, CC, INSTALLED, compiled, succeeds};
 use segvol_tests::golden::data;
-use segvol_tests::{bundle, faults, models};
+use segvol_tests::{bundle, checkpoint, faults, models};
 use tempfile::TempDir;
 
 const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
@@ -16,11 +16,20 @@ const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
 /// Finds accesses outside of memory, double frees, leaks, and undefined behaviour.
 const SANITIZED: &[&str] = &["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
 
-/// A folder for programs and their files, with a seeded bundle in it.
+/// A folder for programs and their files, with a seeded bundle in it that knows three names.
 fn workplace() -> (TempDir, PathBuf) {
     let folder = segvol_tests::folder!();
-    let bundle = bundle::seeded(&folder.path().join("model"), &models::tiny(), &BTreeMap::new());
-    (folder, bundle)
+    let place = folder.path().join("model");
+    bundle::fresh(&place);
+    let checkpoint = checkpoint::write_seeded(&place, &models::tiny(), &BTreeMap::new()).expect("a checkpoint");
+    let (names, _) = segvol_names::parse(
+        r#"["liver", "left kidney", {"name": "spine", "synonyms": ["vertebral column"]}]"#,
+        "a test",
+    )
+    .expect("names");
+    let options = segvol_converter::Options { names: Some(names), ..segvol_converter::Options::default() };
+    bundle::converted(&checkpoint, &place.join("bundle"), &options);
+    (folder, place.join("bundle"))
 }
 
 /// A bundle with finite image embeddings, but with a mask decoder that overflows float32.

@@ -61,6 +61,7 @@ fn a_full_size_model_segments_a_full_size_scan() {
 
     let start = Instant::now();
     let model = Model::open(&bundle, &Options::default().provider(Provider::Cpu)).expect("a bundle");
+    assert_eq!(model.names().map(|names| names.list().len()), Some(222), "the released sizes have the released names");
     eprintln!("bundle opened, hashes checked: {:.1} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
     let study = model.study(scan()).expect("a study");

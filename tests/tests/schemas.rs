@@ -146,7 +146,10 @@ fn prompts_and_cases_are_read_as_their_schemas_say() {
 fn the_documentation_of_the_report_is_complete() {
     fn fields(schema: &Value, defs: &Value, path: &str, found: &mut BTreeSet<String>) {
         if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#/$defs/")) {
-            return if name == "warning" { () } else { fields(&defs[name], defs, path, found) };
+            if name != "warning" {
+                fields(&defs[name], defs, path, found);
+            }
+            return;
         }
         for (name, value) in schema["properties"].as_object().into_iter().flatten() {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };

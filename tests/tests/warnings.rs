@@ -88,14 +88,14 @@ fn metal_does_not_count_for_the_normalisation() {
 #[test]
 fn intensities_that_are_not_hounsfield_units_are_named() {
     let grey = |value: f32| ((value + 160.0) / 400.0 * 255.0).clamp(0.0, 255.0);
-    let cases: [(&str, Box<dyn Fn(f32) -> f32>, WarningCode); 7] = [
-        ("plus 1024", Box::new(|value| value + 1024.0), WarningCode::IntensityOffset),
-        ("plus 1000", Box::new(|value| value + 1000.0), WarningCode::IntensityOffset),
-        ("8 bits", Box::new(move |value| grey(value).round()), WarningCode::IntensityEightBit),
-        ("8 bits as fractions", Box::new(grey), WarningCode::IntensityEightBit),
-        ("0 to 1", Box::new(move |value| grey(value) / 255.0), WarningCode::IntensityUnitRange),
-        ("-1 to 1", Box::new(move |value| grey(value) / 127.5 - 1.0), WarningCode::IntensityUnitRange),
-        ("magnetic resonance", Box::new(|value| (value + 1000.0).max(0.0) * 1.7), WarningCode::IntensityNotHounsfield),
+    let cases: [(&str, &dyn Fn(f32) -> f32, WarningCode); 7] = [
+        ("plus 1024", &|value| value + 1024.0, WarningCode::IntensityOffset),
+        ("plus 1000", &|value| value + 1000.0, WarningCode::IntensityOffset),
+        ("8 bits", &|value| grey(value).round(), WarningCode::IntensityEightBit),
+        ("8 bits as fractions", &grey, WarningCode::IntensityEightBit),
+        ("0 to 1", &|value| grey(value) / 255.0, WarningCode::IntensityUnitRange),
+        ("-1 to 1", &|value| grey(value) / 127.5 - 1.0, WarningCode::IntensityUnitRange),
+        ("magnetic resonance", &|value| (value + 1000.0).max(0.0) * 1.7, WarningCode::IntensityNotHounsfield),
     ];
     for (about, change, code) in cases {
         let volume = phantom(|_, value| change(value));

@@ -849,6 +849,31 @@ const char *segvol_model_provider(const struct SegvolModel *model);
 SegvolStatus segvol_model_manifest(const struct SegvolModel *model, char **json);
 
 /**
+ * Gets the names that the model was trained with, as JSON: `source` says where the list comes from, and `list` has an
+ * object with `name`, and `synonyms` if it has any, for each. `null` if the bundle has no list.
+ *
+ * - `json`: receives the list. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
+ *
+ * Any thread.
+ */
+SegvolStatus segvol_model_names(const struct SegvolModel *model, char **json);
+
+/**
+ * Asks whether the model was trained with a text prompt. A model segments any text, but the mask for a text that it has
+ * not learnt may show anything. Upper case and blanks make no difference.
+ *
+ * - `text`: the text, as in `text` of SegvolPrompt.
+ * - `json`: receives NULL if the model was trained with the text, or if the bundle has no list of names. Otherwise it
+ *   receives what to say about the text: `message`, a sentence; `reason`, which is "spelling" (the model knows another
+ *   spelling of this name), "similar" (it knows a name that is nearly the same) or "unknown"; `nearest`, the nearest
+ *   names of the model, the nearest first; and `known`, how many names it knows. The caller owns it and frees it with
+ *   segvol_string_free(). Unchanged on failure.
+ *
+ * Any thread.
+ */
+SegvolStatus segvol_model_check_name(const struct SegvolModel *model, const char *text, char **json);
+
+/**
  * Frees a model. Studies and results that were made with it stay valid. NULL is allowed and does nothing.
  *
  * Any thread, but not while another thread uses this handle.
@@ -1043,6 +1068,21 @@ SegvolStatus segvol_result_mask(const struct SegvolResult *result, size_t index,
  * Any thread.
  */
 SegvolStatus segvol_result_label_map(const struct SegvolResult *result, struct SegvolMask **mask);
+
+/**
+ * Gets the warnings about one object, as JSON: a list of objects with `code` and `message`. The list is empty if there
+ * are none. Codes keep their names and meanings from version to version; for example, `name_unknown` means that the
+ * model was not trained with the text of the prompt, and `mask_empty` that nothing was found.
+ *
+ * Warnings about the scan are in segvol_result_report().
+ *
+ * - `index`: the object, counted from 0, in the order of the prompts.
+ * - `json`: receives the list. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
+ *
+ * Errors: INDEX.
+ * Any thread.
+ */
+SegvolStatus segvol_result_warnings(const struct SegvolResult *result, size_t index, char **json);
 
 /**
  * Makes a report of the call, as JSON.

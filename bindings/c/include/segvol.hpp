@@ -188,6 +188,23 @@ public:
         return detail::take(text);
     }
 
+    // Returns the names that the model was trained with, as JSON; "null" if the bundle has no list of them.
+    [[nodiscard]] std::string names() const
+    {
+        char *text = nullptr;
+        detail::check(segvol_model_names(handle_.get(), &text));
+        return detail::take(text);
+    }
+
+    // Returns what to say about a text prompt that the model was not trained with, as JSON; nothing if it was, or if the
+    // bundle has no list of names.
+    [[nodiscard]] std::optional<std::string> check_name(const std::string &name) const
+    {
+        char *text = nullptr;
+        detail::check(segvol_model_check_name(handle_.get(), name.c_str(), &text));
+        return text == nullptr ? std::nullopt : std::optional<std::string>(detail::take(text));
+    }
+
     [[nodiscard]] const SegvolModel *get() const noexcept { return handle_.get(); }
 
 private:
@@ -366,6 +383,14 @@ public:
         SegvolMask *mask = nullptr;
         detail::check(segvol_result_label_map(handle_.get(), &mask));
         return Mask(mask);
+    }
+
+    // Returns the warnings about one object, as JSON: a list of objects with `code` and `message`.
+    [[nodiscard]] std::string warnings(std::size_t index) const
+    {
+        char *text = nullptr;
+        detail::check(segvol_result_warnings(handle_.get(), index, &text));
+        return detail::take(text);
     }
 
     // Returns the report of the call, as JSON.

@@ -119,6 +119,62 @@ pub unsafe extern "C" fn segvol_model_manifest(model: *const SegvolModel, json: 
     })
 }
 
+/// Gets the names that the model was trained with, as JSON: `source` says where the list comes from, and `list` has an
+/// object with `name`, and `synonyms` if it has any, for each. `null` if the bundle has no list.
+///
+/// - `json`: receives the list. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
+///
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_model_names(model: *const SegvolModel, json: *mut *mut c_char) -> SegvolStatus {
+    fence(|| {
+        let out = output(json, "json")?;
+        // SAFETY: NULL or a live model.
+        let model = unsafe { handle(model, "model") }?;
+        let text = serde_json::to_string_pretty(&model.model.names())?;
+        // SAFETY: the caller's pointer.
+        unsafe { out.write(crate::arguments::owned_text(text)) };
+        Ok(())
+    })
+}
+
+/// Asks whether the model was trained with a text prompt. A model segments any text, but the mask for a text that it has
+/// not learnt may show anything. Upper case and blanks make no difference.
+///
+/// - `text`: the text, as in `text` of SegvolPrompt.
+/// - `json`: receives NULL if the model was trained with the text, or if the bundle has no list of names. Otherwise it
+///   receives what to say about the text: `message`, a sentence; `reason`, which is "spelling" (the model knows another
+///   spelling of this name), "similar" (it knows a name that is nearly the same) or "unknown"; `nearest`, the nearest
+///   names of the model, the nearest first; and `known`, how many names it knows. The caller owns it and frees it with
+///   segvol_string_free(). Unchanged on failure.
+///
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_model_check_name(
+    model: *const SegvolModel,
+    text: *const c_char,
+    json: *mut *mut c_char,
+) -> SegvolStatus {
+    fence(|| {
+        let out = output(json, "json")?;
+        // SAFETY: NULL or a live model.
+        let model = unsafe { handle(model, "model") }?;
+        // SAFETY: NULL or a string, as the rules of the header require.
+        let asked = unsafe { self::text(text, "text") }?;
+        let answer = match model.model.check_name(asked) {
+            None => std::ptr::null_mut(),
+            Some(advice) => {
+                let mut answer = serde_json::to_value(&advice)?;
+                answer["message"] = advice.to_string().into();
+                crate::arguments::owned_text(serde_json::to_string_pretty(&answer)?)
+            }
+        };
+        // SAFETY: the caller's pointer.
+        unsafe { out.write(answer) };
+        Ok(())
+    })
+}
+
 /// Frees a model. Studies and results that were made with it stay valid. NULL is allowed and does nothing.
 ///
 /// Any thread, but not while another thread uses this handle.

@@ -1,9 +1,9 @@
 //! The objects that one call has segmented.
 
 use std::ffi::c_char;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use segvol::{Model, Prompt, Report, Segmentation, Study};
+use segvol::{Model, Prompt, Report, Segmentation, Study, Warning};
 
 use crate::arguments::{free, handle, output, owned_text};
 use crate::failure::Failure;
@@ -19,6 +19,8 @@ pub struct SegvolResult {
     pub(crate) model: Model,
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) segmentations: Vec<Segmentation>,
+    /// The warnings of each object. They need a report, which counts voxels, so they are collected when first asked for.
+    pub(crate) warnings: OnceLock<Vec<Vec<Warning>>>,
 }
 
 /// Returns the number of objects, which is the number of prompts of the call. 0 if `result` is NULL.
@@ -47,10 +49,7 @@ pub unsafe extern "C" fn segvol_result_mask(
         let out = output(mask, "mask")?;
         // SAFETY: NULL or a live result.
         let result = unsafe { handle(result, "result") }?;
-        let found = result.segmentations.get(index).ok_or_else(|| {
-            let message = format!("index: expected less than {}, found {index}", result.segmentations.len());
-            Failure::new(SegvolStatus::Index, message)
-        })?;
+        let found = result.segmentations.get(index).ok_or_else(|| beyond(result, index))?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolMask(found.mask()?)) };
         Ok(())
@@ -79,6 +78,45 @@ pub unsafe extern "C" fn segvol_result_label_map(
         unsafe { out.give(SegvolMask(found)) };
         Ok(())
     })
+}
+
+/// Gets the warnings about one object, as JSON: a list of objects with `code` and `message`. The list is empty if there
+/// are none. Codes keep their names and meanings from version to version; for example, `name_unknown` means that the
+/// model was not trained with the text of the prompt, and `mask_empty` that nothing was found.
+///
+/// Warnings about the scan are in segvol_result_report().
+///
+/// - `index`: the object, counted from 0, in the order of the prompts.
+/// - `json`: receives the list. The caller owns it and frees it with segvol_string_free(). Unchanged on failure.
+///
+/// Errors: INDEX.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_result_warnings(
+    result: *const SegvolResult,
+    index: usize,
+    json: *mut *mut c_char,
+) -> SegvolStatus {
+    fence(|| {
+        let out = output(json, "json")?;
+        // SAFETY: NULL or a live result.
+        let result = unsafe { handle(result, "result") }?;
+        let warnings = result.warnings.get_or_init(|| {
+            let report = Report::new(&result.model, &result.study, &result.prompts, &result.segmentations);
+            report.objects.into_iter().map(|object| object.warnings).collect()
+        });
+        let warnings = warnings.get(index).ok_or_else(|| beyond(result, index))?;
+        let text = serde_json::to_string_pretty(warnings)?;
+        // SAFETY: the caller's pointer.
+        unsafe { out.write(owned_text(text)) };
+        Ok(())
+    })
+}
+
+/// The failure for an index that is too large.
+fn beyond(result: &SegvolResult, index: usize) -> Failure {
+    let message = format!("index: expected less than {}, found {index}", result.segmentations.len());
+    Failure::new(SegvolStatus::Index, message)
 }
 
 /// Makes a report of the call, as JSON.

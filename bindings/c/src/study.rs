@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use segvol::{Error, Model, Progress, Study};
 
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn segvol_study_segment_all(
         });
         let segmentations = segmentations.map_err(|error| refused(error, "prompts"))?;
         // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolResult { study, model, prompts, segmentations }) };
+        unsafe { out.give(SegvolResult { study, model, prompts, segmentations, warnings: OnceLock::new() }) };
         Ok(())
     })
 }

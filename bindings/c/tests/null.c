@@ -60,6 +60,11 @@ int main(int argc, char **argv)
     model = open_model(argv[1]);
     NULL_IS(segvol_model_manifest(NULL, &text), "model");
     NULL_IS(segvol_model_manifest(model, NULL), "json");
+    NULL_IS(segvol_model_names(NULL, &text), "model");
+    NULL_IS(segvol_model_names(model, NULL), "json");
+    NULL_IS(segvol_model_check_name(NULL, "liver", &text), "model");
+    NULL_IS(segvol_model_check_name(model, NULL, &text), "text");
+    NULL_IS(segvol_model_check_name(model, "liver", NULL), "json");
 
     volume = NULL;
     buffer = describe(NULL);
@@ -102,6 +107,8 @@ int main(int argc, char **argv)
     NULL_IS(segvol_result_mask(result, 0, NULL), "mask");
     NULL_IS(segvol_result_label_map(NULL, &mask), "result");
     NULL_IS(segvol_result_label_map(result, NULL), "mask");
+    NULL_IS(segvol_result_warnings(NULL, 0, &text), "result");
+    NULL_IS(segvol_result_warnings(result, 0, NULL), "json");
     NULL_IS(segvol_result_report(NULL, &text), "result");
     NULL_IS(segvol_result_report(result, NULL), "json");
     CHECK(text == NULL);

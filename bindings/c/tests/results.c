@@ -155,6 +155,59 @@ static void masks(const SegvolModel *model, const char *folder)
     free(words);
 }
 
+/* The bundle's names are "liver", "left kidney" and "spine", also called "vertebral column". */
+static void names(const SegvolModel *model, const char *without_names)
+{
+    SegvolModel *other = open_model(without_names);
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt three[3];
+    SegvolResult *result = NULL;
+    char untouched = 'x', *json = NULL;
+
+    OK(segvol_model_names(model, &json));
+    CHECK(strstr(json, "\"left kidney\"") != NULL && strstr(json, "\"vertebral column\"") != NULL);
+    segvol_string_free(json);
+    json = &untouched;
+    OK(segvol_model_check_name(model, "LIVER", &json));
+    CHECK(json == NULL);
+    OK(segvol_model_check_name(model, "vertebral column", &json));
+    CHECK(json == NULL);
+    OK(segvol_model_check_name(model, "kidney_left", &json));
+    CHECK(json != NULL && strstr(json, "\"spelling\"") != NULL && strstr(json, "did you mean \\\"left kidney\\\"?") != NULL);
+    segvol_string_free(json);
+    json = &untouched;
+    FAILS(segvol_model_check_name(model, "\xff", &json), SEGVOL_STATUS_UTF8, "text: expected UTF-8");
+    CHECK(json == &untouched);
+
+    /* Without a list, every name is taken to be known. */
+    OK(segvol_model_check_name(other, "kidney_left", &json));
+    CHECK(json == NULL);
+    OK(segvol_model_names(other, &json));
+    CHECK(strcmp(json, "null") == 0);
+    segvol_string_free(json);
+    segvol_model_free(other);
+
+    three[0] = named("liver");
+    three[1] = named("pancreas");
+    three[2] = named("spine");
+    three[2].name = "liver";
+    OK(segvol_study_segment_all(study, three, 3, NULL, NULL, &result));
+    json = &untouched;
+    FAILS(segvol_result_warnings(result, 3, &json), SEGVOL_STATUS_INDEX, "index: expected less than 3");
+    CHECK(json == &untouched);
+    OK(segvol_result_warnings(result, 0, &json));
+    CHECK(json[0] == '[' && strstr(json, "name_") == NULL);
+    segvol_string_free(json);
+    OK(segvol_result_warnings(result, 1, &json));
+    CHECK(strstr(json, "\"name_unknown\"") != NULL && strstr(json, "pancreas") != NULL);
+    segvol_string_free(json);
+    OK(segvol_result_warnings(result, 2, &json));
+    CHECK(strstr(json, "\"name_duplicate\"") != NULL && strstr(json, "objects 1 and 3") != NULL);
+    segvol_string_free(json);
+    segvol_result_free(result);
+    segvol_study_free(study);
+}
+
 typedef struct Steps {
     size_t calls, stop_at, total;
 } Steps;
@@ -275,6 +328,7 @@ int main(int argc, char **argv)
     model = open_model(argv[1]);
     orders(model);
     masks(model, argv[3]);
+    names(model, argv[2]);
     cancel(model);
     free_in_callback(model);
     infinite(argv[2]);

@@ -49,6 +49,8 @@ int main(int argc, char **argv)
     const segvol::Model model = std::move(opened);
     CHECK(model.provider() == "cpu");
     CHECK(model.manifest().find("schema_version") != std::string::npos);
+    CHECK(model.names() == "null" || !model.check_name("liver"));
+    CHECK(model.names() == "null" || model.check_name("livr")->find("\"liver\"") != std::string::npos);
 
     const segvol::Volume volume = segvol::Volume::open(argv[2]);
     const segvol::Study study(model, volume, segvol::Options().zoom_in(true).overlap(0.25));
@@ -83,6 +85,7 @@ int main(int argc, char **argv)
     const segvol::Result result = study.segment(prompts);
     CHECK(result.size() == 2 && result.label_map().shape() == shape);
     CHECK(result.report().find("\"s\"") != std::string::npos);
+    CHECK(result.warnings(1).front() == '[');
     CHECK(thrown([&] { (void)result.mask(2); }) == SEGVOL_STATUS_INDEX);
     CHECK(study.statistics().windows_reused > 0);
 

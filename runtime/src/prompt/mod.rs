@@ -1,6 +1,7 @@
 //! Prompts: a text, points or a box that tell the model which object to segment.
 
 mod file;
+mod names;
 mod place;
 
 use segvol_base::ErrorKind;
@@ -8,6 +9,7 @@ use segvol_volume::{BoundingBox, PointLabel};
 use serde::{Deserialize, Serialize};
 
 pub use file::{PromptFileError, parse_prompts};
+pub(crate) use names::name_warnings;
 pub(crate) use place::{PlacedPrompt, Placer};
 
 /// The coordinate system of a prompt's points and box.

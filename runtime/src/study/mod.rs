@@ -23,6 +23,7 @@ use std::time::Instant;
 
 use ndarray::Array3;
 use segvol_base::{Warning, WarningCode};
+use segvol_onnx::Manifest;
 use segvol_volume::{Grid, Marks, Mask, Volume};
 
 pub use options::{Profile, StudyOptions};
@@ -34,7 +35,7 @@ pub use zoom_out::RegionOfInterest;
 
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
-use crate::prompt::{Placer, Prompt, PromptError};
+use crate::prompt::{Placer, Prompt, PromptError, name_warnings};
 use crate::scan::Scan;
 use crate::scan::crop::Crop;
 use crate::scan::intensity;
@@ -50,6 +51,7 @@ use zoom_out::{region_of_interest, zoom_out};
 /// Threads may share a study. Calls that need the same graph wait for each other.
 pub struct Study {
     files: Arc<BundleFiles>,
+    manifest: Arc<Manifest>,
     options: StudyOptions,
     scan: Arc<Scan>,
     windows: Windows,
@@ -60,6 +62,7 @@ impl Study {
     pub(crate) fn new(
         stages: Arc<Stages>,
         files: Arc<BundleFiles>,
+        manifest: Arc<Manifest>,
         options: StudyOptions,
         volume: impl Borrow<Volume>,
     ) -> Result<Self, Error> {
@@ -80,7 +83,7 @@ impl Study {
             warnings.push(Warning::new(WarningCode::BodySmall, message));
         }
         let windows = Windows::new(stages, image, options.cache_bytes, statistics);
-        Ok(Self { files, options, scan: Arc::new(scan), windows, warnings })
+        Ok(Self { files, manifest, options, scan: Arc::new(scan), windows, warnings })
     }
 
     /// The normalised crop, `[D, H, W]`, without unit, in [0, 1].
@@ -164,8 +167,7 @@ impl Study {
         self.files.check()?;
         let placer = self.placer();
         let mut objects = Vec::with_capacity(prompts.len());
-        for prompt in prompts {
-            let mut warnings = Vec::new();
+        for (prompt, mut warnings) in prompts.iter().zip(name_warnings(self.manifest.names.as_ref(), prompts)) {
             let placed = placer.place(prompt, &mut warnings)?;
             warnings.extend(checks::of_prompt(prompt, &placer.marks(prompt), &self.scan));
             objects.push(Object { prompt: placed, text: None, warnings });

@@ -9,6 +9,7 @@ use assert_cmd::Command;
 use segvol::nifti::{Datatype, Header};
 use segvol::volume::Affine;
 use segvol::{Mask, Volume};
+use segvol_onnx::Manifest;
 use segvol_onnx::manifest::MANIFEST_FILE;
 use segvol_tests::command::SEGVOL;
 use segvol_tests::golden::data;
@@ -180,6 +181,11 @@ fn bundles(folder: &Path) {
     let version = copy("version").join(MANIFEST_FILE);
     let text = fs::read_to_string(&version).expect("read");
     write(version, text.replacen("\"schema_version\": ", "\"schema_version\": 9", 1));
+    // A bundle that knows the released names.
+    let named = copy("named");
+    let mut manifest = Manifest::read(&named).expect("a bundle");
+    manifest.names = Some(segvol::Names::released());
+    write(named.join(MANIFEST_FILE), manifest.to_json().expect("JSON"));
 }
 
 /// Checkpoints of the smallest model, whole and not.
@@ -193,6 +199,7 @@ fn checkpoints(folder: &Path) {
     fs::create_dir(folder.join("occupied")).expect("a folder");
     write(folder.join("occupied").join("notes.txt"), "not a bundle");
     write_tokenizer(&folder.join("micro"), &models::micro()).expect("written");
+    write(folder.join("names.json"), r#"{"liver": "hepar"}"#);
     write(folder.join("released.json"), models::config_json(&models::full()));
     let header = r#"{"weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     let parts = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]];

@@ -29,7 +29,7 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 7] = ["convert", "inspect", "providers", "segment", "eval", "verify", "bench"];
+const COMMANDS: [&str; 8] = ["convert", "inspect", "names", "providers", "segment", "eval", "verify", "bench"];
 
 /// The pages of errors and warnings.
 const PAGES: [&str; 11] = [
@@ -169,6 +169,10 @@ fn usage() {
     page.error("No thread", &format!("{segment} --text liver --threads 0 -o mask.nii.gz"));
     page.error("An unknown precision", &format!("{segment} --text liver --precision fp8 -o mask.nii.gz"));
     page.error("An unknown stage", &format!("{segment} --text liver --stage-provider decoder=cpu -o mask.nii.gz"));
+    let strict = "segment -i scan.nii.gz --strict -o mask.nii.gz";
+    page.error("A name that the model does not know", &format!("{strict} -m named --text livr"));
+    page.error("Several", &format!("{strict} -m named --text kidney_left --text liver --text patella"));
+    page.error("Names of a model that has no list", &format!("{strict} -m bundle --text liver"));
     page.compare("01-usage.txt");
 }
 
@@ -314,6 +318,8 @@ fn convert_and_inspect() {
     page.error("Sizes that do not match", "convert micro/SegVol_v1.pth --config released.json -o new");
     page.error("A configuration that is not JSON", "convert micro/SegVol_v1.pth --config text.nii.gz -o new");
     page.error("A tokenizer that is not one", "convert micro/SegVol_v1.pth --tokenizer text.nii.gz -o new");
+    page.error("A tokenizer of another model", "convert micro/SegVol_v1.pth --tokenizer bundle/tokenizer.json -o new");
+    page.error("A file of names with a mistake", "convert micro/SegVol_v1.pth --names names.json -o new");
     page.error("Calibration without int8", "convert micro/SegVol_v1.pth -o new --dynamic");
     page.error("Calibration without scans", "convert micro/SegVol_v1.pth -o new --precision int8 --calibrate occupied");
     page.error("An unknown precision", "convert micro/SegVol_v1.pth -o new --precision fp8");
@@ -356,6 +362,16 @@ fn warnings() {
     segment("A slope that is not a number", "-i slope.nii --text liver");
     segment("A point in the air around the patient", "-i body.nii --point 1,1,1");
     segment("A box in the air around the patient", "-i body.nii --box 0,0,0,1,1,0");
+    let mut named = |about: &str, options: &str| {
+        page.warnings(
+            about,
+            &format!("segment -i scan.nii.gz {options} -m named --provider cpu --no-zoom -o warned.nii.gz"),
+        );
+    };
+    named("Another spelling of a name", "--text kidney_left");
+    named("A name with a mistake", "--text livr");
+    named("A name that the model does not know", "--text patella");
+    named("Two objects with the same name", "--text liver --text Liver");
     page.compare("10-warnings.txt");
 }
 
