@@ -1,10 +1,12 @@
-//! The model's sizes: from the checkpoint's shapes, and from `config.json` those that follow from no shape.
+//! The model's sizes: from the checkpoint's shapes, and from `config.json` those that follow from no shape. And the axes that
+//! the model was trained with, which only `config.json` has.
 
 use std::path::{Path, PathBuf};
 
+use segvol_base::json::{At, Document, JsonError};
+use segvol_base::{Orientation, text};
 use segvol_onnx::Architecture;
 use segvol_onnx::architecture::{TextTransformer, Transformer};
-use serde::Deserialize;
 
 use crate::checkpoint::{Checkpoint, POSITION_EMBEDDINGS};
 use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
@@ -27,9 +29,9 @@ const TEXT: TextTransformer = Architecture::RELEASED.text_encoder;
 ///
 /// The released file has `spatial_size`, `patch_size`, `test_mode`, and the fields that transformers adds. Any other
 /// field is an error, because a misspelt number of heads would go unnoticed.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 struct Config {
+    axes: Option<Orientation>,
     spatial_size: Option<[usize; 3]>,
     patch_size: Option<[usize; 3]>,
     hidden: Option<usize>,
@@ -42,8 +44,7 @@ struct Config {
 }
 
 /// The text tower, with the names of CLIP's own configuration.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 struct Clip {
     hidden_size: Option<usize>,
     intermediate_size: Option<usize>,
@@ -73,17 +74,23 @@ const IGNORED_FIELDS: [&str; 14] = [
 
 /// The sizes of a checkpoint's model, with `config`, or else the `config.json` next to it if there is one.
 pub(crate) fn architecture(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Architecture, ConvertError> {
-    let beside = checkpoint.path.with_file_name("config.json");
-    let path = match config {
-        Some(path) => Some(path.to_owned()),
-        None => beside.is_file().then_some(beside),
-    };
-    let config = match &path {
-        Some(path) => read(path)?,
-        None => Config::default(),
-    };
+    let path = path_of(checkpoint, config);
+    let config = path.as_deref().map(read).transpose()?.unwrap_or_default();
     let sizes = Sizes { checkpoint, path };
     sizes.architecture(&config)
+}
+
+/// The axes that the model was trained with, from the same file; `None` if it does not say.
+pub(crate) fn axes(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Option<Orientation>, ConvertError> {
+    Ok(path_of(checkpoint, config).as_deref().map(read).transpose()?.and_then(|config| config.axes))
+}
+
+fn path_of(checkpoint: &Checkpoint, config: Option<&Path>) -> Option<PathBuf> {
+    let beside = checkpoint.path.with_file_name("config.json");
+    match config {
+        Some(path) => Some(path.to_owned()),
+        None => beside.is_file().then_some(beside),
+    }
 }
 
 fn read(path: &Path) -> Result<Config, ConvertError> {
@@ -92,14 +99,74 @@ fn read(path: &Path) -> Result<Config, ConvertError> {
     if length > MAX_CONFIG_BYTES {
         return Err(bad(format!("expected at most {MAX_CONFIG_BYTES} bytes, found {length}")));
     }
-    let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-    parse(&text).map_err(|error| bad(error.to_string()))
+    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let text = text::decode(&bytes).map_err(|found| bad(format!("expected JSON; found {found}")))?;
+    parse(text).map_err(|error| bad(error.to_string()))
 }
 
-fn parse(text: &[u8]) -> Result<Config, serde_json::Error> {
-    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)?;
-    fields.retain(|name, _| !name.starts_with('_') && !IGNORED_FIELDS.contains(&name.as_str()));
-    serde_json::from_value(fields.into())
+fn parse(text: &str) -> Result<Config, JsonError> {
+    const EXAMPLE: &str = "an object, for example {\"spatial_size\": [32, 256, 256], \"patch_size\": [4, 16, 16]}";
+    let document = Document::parse(text)?;
+    let root = document.root();
+    let known =
+        ["spatial_size", "patch_size", "hidden", "mlp", "layers", "heads", "dec_heads", "dec_mlp", "clip", "axes"];
+    let ignored = |name: &str| name.starts_with('_') || IGNORED_FIELDS.contains(&name);
+    let fields = root.fields(EXAMPLE, &known, ignored)?;
+    let one = |name: &str| fields.get(name).map(|at| whole(&at)).transpose();
+    let three = |name: &str| fields.get(name).map(|at| three(&at)).transpose();
+    Ok(Config {
+        axes: fields.get("axes").map(|at| axes_of(&at)).transpose()?,
+        spatial_size: three("spatial_size")?,
+        patch_size: three("patch_size")?,
+        hidden: one("hidden")?,
+        mlp: one("mlp")?,
+        layers: one("layers")?,
+        heads: one("heads")?,
+        dec_heads: one("dec_heads")?,
+        dec_mlp: one("dec_mlp")?,
+        clip: fields.get("clip").map(|at| clip(&at)).transpose()?,
+    })
+}
+
+fn clip(at: &At<'_>) -> Result<Clip, JsonError> {
+    let known = [
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "vocab_size",
+        "max_position_embeddings",
+    ];
+    let fields = at.fields("an object, for example {\"vocab_size\": 49408}", &known, |_| false)?;
+    let one = |name: &str| fields.get(name).map(|at| whole(&at)).transpose();
+    Ok(Clip {
+        hidden_size: one("hidden_size")?,
+        intermediate_size: one("intermediate_size")?,
+        num_hidden_layers: one("num_hidden_layers")?,
+        num_attention_heads: one("num_attention_heads")?,
+        vocab_size: one("vocab_size")?,
+        max_position_embeddings: one("max_position_embeddings")?,
+    })
+}
+
+fn whole(at: &At<'_>) -> Result<usize, JsonError> {
+    Ok(at.whole(0..=u32::MAX, "a whole number, for example 12")? as usize)
+}
+
+fn three(at: &At<'_>) -> Result<[usize; 3], JsonError> {
+    let expected = "three whole numbers (depth, height, width), for example [32, 256, 256]";
+    let values = at.list(expected)?.map(|value| Ok(value.whole(0..=u32::MAX, expected)? as usize));
+    let values = values.collect::<Result<Vec<_>, JsonError>>()?;
+    values.try_into().map_err(|_| at.refuse(expected))
+}
+
+fn axes_of(at: &At<'_>) -> Result<Orientation, JsonError> {
+    let expected = "the axes of the training scans: \"stored\", or three letters such as \"RAS\"";
+    let text = at.text(expected)?;
+    text.parse().map_err(|reason: String| {
+        let (_, found) = reason.split_once("; found ").unwrap_or(("", &reason));
+        at.refuse_as(expected, found)
+    })
 }
 
 struct Sizes<'a> {
@@ -264,16 +331,34 @@ mod tests {
 
     #[test]
     fn the_released_config_with_all_that_transformers_adds_is_read() {
-        let text = br#"{"architectures": ["SegVolModel"], "auto_map": {"AutoModel": "x"}, "model_type": "segvol",
+        let text = r#"{"architectures": ["SegVolModel"], "auto_map": {"AutoModel": "x"}, "model_type": "segvol",
             "patch_size": [4, 16, 16], "spatial_size": [32, 256, 256], "test_mode": true,
             "torch_dtype": "float32", "transformers_version": "4.18.0", "_name_or_path": "y"}"#;
         let config = parse(text).expect("a configuration");
-        assert_eq!((config.patch_size, config.heads), (Some(PATCH_DHW), None));
+        assert_eq!((config.patch_size, config.heads, config.axes), (Some(PATCH_DHW), None, None));
     }
 
     #[test]
-    fn a_misspelt_field_is_named() {
-        let error = parse(br#"{"head": 6}"#).expect_err("no such field");
-        assert!(error.to_string().contains("`head`"), "{error}");
+    fn a_mistake_is_named_with_its_place() {
+        for (text, part) in [
+            (r#"{"head": 6}"#, "found the field `head` (did you mean `heads`?)"),
+            (r#"{"clip": {"layers": 6}}"#, "`clip`: expected only the fields `hidden_size`"),
+            (r#"{"heads": "6"}"#, "`heads`: expected a whole number, for example 12; found the text \"6\""),
+            (r#"{"patch_size": [4, 16]}"#, "`patch_size`: expected three whole numbers"),
+            (r#"{"patch_size": [4, 16, 0.5]}"#, "`patch_size[2]`: expected three whole numbers"),
+            (r#"{"clip": 3}"#, "`clip`: expected an object"),
+            (r#"{"axes": "RLS"}"#, "`axes`: expected the axes of the training scans: \"stored\", or three letters"),
+            (r#"{"axes": "RLS"}"#, "R and L are the same axis"),
+            (r#"{"axes": ["R", "A", "S"]}"#, "found a list of 3 values"),
+            ("[]", "expected an object, for example"),
+            ("", "found an empty file"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        for (text, axes) in [("LPS", "lps".parse()), ("Stored", Ok(Orientation::Stored))] {
+            let config = parse(&format!("{{\"axes\": \"{text}\"}}")).expect("a configuration");
+            assert_eq!(Ok(config.axes), axes.map(Some));
+        }
     }
 }

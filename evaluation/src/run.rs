@@ -90,7 +90,7 @@ impl<'a> Evaluation<'a> {
             tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
             model: model(self.model),
             against: self.against.map(model),
-            orientation: self.options.orientation,
+            orientation: self.model.orientation(&self.options),
             profile: self.options.profile,
             zoom_in: self.options.zoom_in,
             overlap: self.options.overlap,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use segvol_base::memory;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
-use segvol_volume::Volume;
+use segvol_volume::{Orientation, Volume};
 
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
@@ -112,7 +112,20 @@ impl Model {
     ///
     /// As for [`Model::study`], and [`Error::Setting`] if an option is out of range.
     pub fn study_with(&self, volume: impl Borrow<Volume>, options: &StudyOptions) -> Result<Study, Error> {
-        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), options.clone(), volume)
+        let options = options.clone().orientation(self.orientation(options));
+        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), options, self.axes(), volume)
+    }
+
+    /// The axes that the model was trained with; `None` if the bundle does not say.
+    #[must_use]
+    pub fn axes(&self) -> Option<Orientation> {
+        self.manifest.axes
+    }
+
+    /// The axes in which a study with these options shows a scan to the model.
+    #[must_use]
+    pub fn orientation(&self, options: &StudyOptions) -> Orientation {
+        options.orientation_for(self.axes())
     }
 
     /// The options that the bundle was opened with.

@@ -31,6 +31,7 @@ pub use format::Format;
 pub use grid::{Grid, GridError};
 pub use marks::{BoundingBox, Marks, PointLabel};
 pub use mask::{Mask, MaskError};
-pub use orientation::{AxisMap, Orientation};
+pub use orientation::AxisMap;
+pub use segvol_base::{AxisCodes, Orientation};
 pub use truth::{Truth, TruthError};
 pub use volume::{Volume, VolumeError};

@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use ndarray::Array3;
 use segvol_base::{Warning, WarningCode};
-use segvol_volume::{Grid, Marks, Mask, Volume};
+use segvol_volume::{Grid, Marks, Mask, Orientation, Volume};
 
 pub use options::{Profile, StudyOptions};
 pub use progress::{Observer, Progress};
@@ -34,8 +34,8 @@ pub use zoom_out::RegionOfInterest;
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
 use crate::prompt::{Placer, Prompt, PromptError};
-use crate::scan::Scan;
 use crate::scan::crop::Crop;
+use crate::scan::{self, Scan};
 use crate::stages::Stages;
 use object::Object;
 use segmentation::label_map;
@@ -59,14 +59,17 @@ impl Study {
         stages: Arc<Stages>,
         files: Arc<BundleFiles>,
         options: StudyOptions,
+        expected: Option<Orientation>,
         volume: impl Borrow<Volume>,
     ) -> Result<Self, Error> {
         options.check()?;
+        let orientation = options.orientation_for(expected);
         let mut warnings = volume.borrow().warnings().to_vec();
+        warnings.extend(expected.and_then(|axes| scan::unexpected_axes(volume.borrow().grid(), axes, orientation)));
         let window = stages.architecture().window_dhw;
         let mut statistics = Statistics::default();
         let mut start = Instant::now();
-        let (scan, image) = Scan::prepare(volume, options.orientation, window, &mut |step| {
+        let (scan, image) = Scan::prepare(volume, orientation, window, &mut |step| {
             statistics.times_ms.insert(step, start.elapsed().as_secs_f64() * 1e3);
             start = Instant::now();
         })?;
@@ -97,7 +100,7 @@ impl Study {
         &self.warnings
     }
 
-    /// The options that the study was made with.
+    /// The options that the study was made with. `orientation` is the one that the model sees.
     #[must_use]
     pub fn options(&self) -> &StudyOptions {
         &self.options
