@@ -204,13 +204,16 @@ impl Eval {
                 return Err(Usage(message).into());
             }
         }
+        if !without_truth && !self.pairs.is_empty() {
+            return Err(Usage("--pairs: expected cases without label maps; these have them".to_owned()).into());
+        }
         Ok(Draw {
             prompts: self.prompts.clone(),
             points: self.points,
             seed: self.seed,
             tolerance_mm: self.tolerance,
             min_voxels: self.min_voxels,
-            pairs: if without_truth { self.pairs(cases)? } else { self.pairs.clone() },
+            pairs: if without_truth { self.pairs(cases)? } else { Vec::new() },
         })
     }
 

@@ -77,6 +77,8 @@ impl CaseListError {
 
 const LIST: &str = r#"an object, for example {"schema_version": 1, "structures": {"liver": 1}, "cases": [{"image": "a.nii.gz", "labels": "a_labels.nii.gz"}]}"#;
 const CASE: &str = r#"an object, for example {"image": "a.nii.gz", "labels": "a_labels.nii.gz"}"#;
+const VALUE: &str =
+    r#"its value in the label map, a whole number from 1 to 65535 (0 is the background), as in {"liver": 1}"#;
 const NAMES: &str = r#"an object with the value of every structure's name, for example {"liver": 1, "spleen": 2}"#;
 
 /// Reads a list of cases. The files that it names are opened later, case by case.
@@ -199,7 +201,7 @@ fn structures(at: &At<'_>, promised: bool) -> Result<Arc<[Structure]>, JsonError
         if name.trim().is_empty() {
             return Err(value.refuse_as(NAMES, format!("{name:?} as a name")));
         }
-        let value = value.whole(1..=u32::from(u16::MAX), "a whole number from 1 to 65535")? as u16;
+        let value = value.whole(1..=u32::from(u16::MAX), VALUE)? as u16;
         structures.push(Structure { name: name.to_owned(), value, promised });
     }
     if structures.is_empty() {

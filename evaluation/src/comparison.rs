@@ -54,9 +54,12 @@ pub(crate) fn markdown(all: &[Results]) -> String {
     text
 }
 
-/// The orientations with the greatest figure, all of them if several have it.
+/// The orientations with the greatest figure above 0, all of them if several have it.
 fn best(all: &[Results], figures: impl Iterator<Item = Option<f64>> + Clone) -> String {
-    let Some(most) = figures.clone().flatten().reduce(f64::max) else { return "none".to_owned() };
+    let most = figures.clone().flatten().fold(0.0, f64::max);
+    if most == 0.0 {
+        return "none".to_owned();
+    }
     let named = all.iter().zip(figures).filter(|(_, figure)| *figure == Some(most));
     named.map(|(one, _)| one.header.orientation.to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -491,7 +491,7 @@ fn label_maps_are_there_for_all_cases_or_for_none() {
     refused(&eval(folder.path()).assert(), USAGE, &["no label maps", "\"liver\"", "--pairs"]);
     write_list(folder.path(), json!({"liver": 1}), &[case("lps_int16")]);
     let assert = eval(folder.path()).args(["--pairs", "left kidney/right kidney"]).assert();
-    refused(&assert, USAGE, &["pairs: expected none", "left kidney / right kidney"]);
+    refused(&assert, USAGE, &["--pairs: expected cases without label maps"]);
 }
 
 /// Twenty objects with one kind of warning are one line.
