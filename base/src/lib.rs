@@ -9,16 +9,22 @@
 
 pub mod atomic_file;
 mod atomic_folder;
+mod axes;
 mod error_kind;
 pub mod file_names;
+pub mod json;
+mod leftovers;
 pub mod machine;
 pub mod memory;
 mod printable;
 pub mod temporaries;
+pub mod text;
 mod warning;
 
 pub use atomic_folder::TemporaryFolder;
+pub use axes::{AxisCodes, Orientation};
 pub use error_kind::ErrorKind;
+pub use leftovers::is_leftover;
 pub use memory::OutOfMemory;
 pub use printable::printable;
 pub use warning::{Warning, WarningCode};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use segvol::volume::Format;
 use segvol::{Calibrator, StudyOptions, Volume};
-use segvol_base::{ErrorKind, TemporaryFolder};
+use segvol_base::{ErrorKind, TemporaryFolder, is_leftover};
 use segvol_converter::{Calibrated, ConvertError};
 use segvol_onnx::manifest::Calibration;
 
@@ -135,7 +135,7 @@ fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
     };
     let all: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
     let all = all.map_err(|error| none(error.to_string()))?;
-    let mut scans: Vec<PathBuf> = all.iter().filter(|path| is_scan(path)).cloned().collect();
+    let mut scans: Vec<PathBuf> = all.iter().filter(|path| is_scan(path) && !is_leftover(path)).cloned().collect();
     if scans.is_empty() {
         return Err(none(if all.is_empty() {
             "an empty folder".to_owned()
@@ -152,6 +152,17 @@ mod tests {
     use segvol_onnx::BundleError;
 
     use super::*;
+
+    #[test]
+    fn what_a_system_leaves_in_a_folder_is_no_scan() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| fs::write(folder.path().join(name), "").expect("written");
+        ["._a.nii.gz", ".DS_Store", "Thumbs.db"].into_iter().for_each(file);
+        let error = find_scans(folder.path()).expect_err("no scan");
+        assert!(error.to_string().contains("3 other files"), "{error}");
+        file("a.nii.gz");
+        assert_eq!(find_scans(folder.path()).expect("a scan"), [folder.path().join("a.nii.gz")]);
+    }
 
     #[test]
     fn an_error_has_the_kind_of_its_cause() {

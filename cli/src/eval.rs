@@ -1,23 +1,27 @@
 //! `segvol eval`
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Precision, Provider, Warning, WarningCode};
+use segvol::{Model, Orientation, Precision, Provider, Warning, WarningCode};
+use segvol_base::printable;
 use segvol_evaluation::{
-    Case, Evaluation, Event, Kind, Pictures, Results, Run, Settings as Draw, cases, format, work_file_beside,
+    Case, Evaluation, Event, Kind, Pair, Pictures, Results, Run, Settings as Draw, cases, format, sides,
+    work_file_beside,
 };
 
+use crate::eval_warnings;
 use crate::exit::{BelowThreshold, Usage};
 use crate::names;
 use crate::picture::ViewArguments;
 use crate::settings::Settings;
 use crate::text::check_folder_of;
-use crate::warnings::WarningArguments;
+use crate::warnings::{Printer, WarningArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +29,9 @@ Examples:
     segvol eval -m bundle --cases cases.json -o rows.csv
   Two folders with the same file names:
     segvol eval -m bundle --images scans/ --truth masks/ --names labels.json
+  Which axes does the model expect? Compare several; without label maps, see whether left organs lie on the left:
+    segvol eval -m bundle --cases cases.json --prompts text --orientation ras,las,lps,stored
+    segvol eval -m bundle --images scans/ --orientation ras,las,lps,stored
   Compare the masks with those of another provider, or of another precision:
     segvol eval -m bundle --cases cases.json --against bundle --against-provider openvino --min-dice 0.99
     segvol eval -m bundle --cases cases.json --against bundle --against-precision int8 --min-dice 0.99
@@ -40,7 +47,8 @@ If a case cannot be scored, the reason is printed, the other cases continue, and
 /// Score a bundle on scans with known masks
 ///
 /// Every structure of every case is segmented by its name, its box, random points in it, and combinations of these. The masks
-/// are compared with the known ones, after the zoom-out pass and at the end.
+/// are compared with the known ones, after the zoom-out pass and at the end. Without known masks, left and right organs are
+/// segmented by name, and each left one must lie to the left of its counterpart.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Eval {
@@ -52,17 +60,21 @@ pub(crate) struct Eval {
     #[arg(short, long, value_name = "FILE", help_heading = "Cases", required_unless_present = "images")]
     cases: Option<PathBuf>,
     /// Folder of scans
-    #[arg(long, value_name = "DIR", help_heading = "Cases", conflicts_with = "cases", requires_all = ["truth", "names"])]
+    #[arg(long, value_name = "DIR", help_heading = "Cases", conflicts_with = "cases")]
     images: Option<PathBuf>,
     /// Folder of label maps with the same file names as the scans
-    #[arg(long, value_name = "DIR", help_heading = "Cases", requires = "images")]
+    #[arg(long, value_name = "DIR", help_heading = "Cases", requires_all = ["images", "names"])]
     truth: Option<PathBuf>,
     /// JSON file that gives each structure's value in the label maps, for example {"liver": 1}
     #[arg(long, value_name = "FILE", help_heading = "Cases", requires = "images")]
     names: Option<PathBuf>,
+    /// Without label maps: the organs whose sides are compared; a list with commas, or repeat the option [default: the pairs
+    /// among the names of --names or of the case list, else "left kidney/right kidney"]
+    #[arg(long, value_name = "LEFT/RIGHT", value_delimiter = ',', help_heading = "Cases", conflicts_with = "truth")]
+    pairs: Vec<Pair>,
 
-    /// Kinds of prompts; a list with commas, or repeat the option
-    #[arg(long, value_name = "KIND", value_delimiter = ',', default_values_t = Kind::ALL, help_heading = "Prompts")]
+    /// Kinds of prompts; a list with commas or spaces, or repeat the option
+    #[arg(long, value_name = "KIND", value_delimiter = ',', num_args = 1.., default_values_t = Kind::ALL, help_heading = "Prompts")]
     prompts: Vec<Kind>,
     /// Refuse, before any work, a structure whose name the model was not trained with, if names are prompts; without this
     /// option it is a warning
@@ -87,11 +99,12 @@ pub(crate) struct Eval {
     /// File with one row per case, structure and prompt: .csv, .json or .md
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// File for finished rows, from which an interrupted run continues. A file named here is kept at the end
-    /// [default: OUTPUT.work.jsonl, removed at the end]
+    /// File for finished rows, from which an interrupted run continues. A file named here is kept at the end. With several
+    /// orientations there is one for each, and its name has the orientation in it [default: OUTPUT.work.jsonl, removed at the
+    /// end]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     work: Option<PathBuf>,
-    /// No progress bar
+    /// No progress bar; warnings are still printed
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
     #[command(flatten)]
@@ -142,7 +155,8 @@ impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.check_outputs()?;
         let cases = self.read_cases()?;
-        let (options, study_options) = (self.settings.options()?, self.settings.study_options()?);
+        let draw = self.draw(&cases)?;
+        let (options, orientations) = (self.settings.options()?, self.settings.study_options_of_all()?);
         let texts = segvol_evaluation::prompts::texts(&cases, &self.prompts);
         if self.strict {
             for bundle in std::iter::once(&self.model).chain(&self.against) {
@@ -158,61 +172,131 @@ impl Eval {
             }
             None => None,
         };
-        let draw = Draw {
+        let mut warnings = self.warnings.printer();
+        self.warn_of_names([Some(&model), other.as_ref()].into_iter().flatten(), &texts, &mut warnings);
+        let beside_output = self.output.as_deref().map(work_file_beside);
+        let work = self.work.clone().or_else(|| beside_output.clone());
+        let (mut all, mut work_files) = (Vec::new(), Vec::new());
+        for study_options in orientations.iter().cloned() {
+            let part = (orientations.len() > 1).then(|| model.orientation(&study_options));
+            let mut evaluation = Evaluation::new(&model, study_options, draw.clone());
+            if let Some(other) = &other {
+                evaluation = evaluation.against(other);
+            }
+            let pictures = self.overlay.as_deref().map(|dir| self.pictures(dir, part)).transpose()?;
+            if let Some(pictures) = &pictures {
+                evaluation = evaluation.watched_by(pictures);
+            }
+            let work = work.as_deref().map(|path| work_file_of(path, part));
+            work_files.extend(work.clone());
+            let memory = self.memory.map(|mib| mib.saturating_mul(1 << 20));
+            all.push(self.observed(&evaluation, &cases, &Run { jobs: self.jobs, memory, work }, part)?);
+        }
+        if let (Some(path), Some(format)) = (&self.output, rows_format) {
+            format::save_rows(&all, format, path).with_context(|| format!("rows `{}`", path.display()))?;
+        }
+        out.write_all(format::summary(&all, self.format.into()).as_bytes())?;
+        warnings.print_all(&model.stages().precision_warning());
+        eval_warnings::print(&all, &mut warnings);
+        all.iter().try_for_each(|results| self.judge(results))?;
+        if self.work.is_none() {
+            for path in &work_files {
+                std::fs::remove_file(path).with_context(|| format!("work file `{}`", path.display()))?;
+            }
+        }
+        Ok(warnings.finish()?)
+    }
+
+    /// Prints each text that a model does not know once, not once per case.
+    fn warn_of_names<'a>(
+        &self,
+        models: impl Iterator<Item = &'a Model>,
+        texts: &BTreeSet<&str>,
+        warnings: &mut Printer,
+    ) {
+        for model in models {
+            let about =
+                if self.against.is_some() { format!("bundle `{}`: ", model.bundle().display()) } else { String::new() };
+            for (text, advice) in texts.iter().filter_map(|text| Some((text, model.check_name(text)?))) {
+                let message = format!("structure {text:?}: {advice}");
+                warnings.print(&about, &Warning::new(WarningCode::NameUnknown, message));
+            }
+        }
+    }
+
+    /// What is asked for, and how.
+    fn draw(&self, cases: &[Case]) -> anyhow::Result<Draw> {
+        let without_truth = cases.iter().all(|case| case.labels.is_none());
+        for (option, there) in [("--overlay", self.overlay.is_some()), ("--against", self.against.is_some())] {
+            if without_truth && there {
+                let message = format!("{option}: expected cases with label maps; {:?} has none", cases[0].name);
+                return Err(Usage(message).into());
+            }
+        }
+        if !without_truth && !self.pairs.is_empty() {
+            return Err(Usage("--pairs: expected cases without label maps; these have them".to_owned()).into());
+        }
+        Ok(Draw {
             prompts: self.prompts.clone(),
             points: self.points,
             seed: self.seed,
             tolerance_mm: self.tolerance,
             min_voxels: self.min_voxels,
-        };
-        let mut evaluation = Evaluation::new(&model, study_options, draw);
-        if let Some(other) = &other {
-            evaluation = evaluation.against(other);
-        }
-        let pictures = self.overlay.clone().map(|dir| Pictures::new(dir, self.view.view()));
-        if let Some(pictures) = &pictures {
-            evaluation = evaluation.watched_by(pictures);
-        }
-        let beside_output = self.output.as_deref().map(work_file_beside);
-        let run = Run {
-            jobs: self.jobs,
-            memory: self.memory.map(|mib| mib.saturating_mul(1 << 20)),
-            work: self.work.clone().or_else(|| beside_output.clone()),
-        };
-        let mut warnings = self.warnings.printer();
-        for model in [Some(&model), other.as_ref()].into_iter().flatten() {
-            let about =
-                if self.against.is_some() { format!("bundle `{}`: ", model.bundle().display()) } else { String::new() };
-            let unknown = texts.iter().filter_map(|text| Some((text, model.check_name(text)?)));
-            for (text, advice) in unknown {
-                let message = format!("structure {text:?}: {advice}");
-                warnings.print(&about, &Warning::new(WarningCode::NameUnknown, message));
-            }
-        }
-        let results = self.observed(&evaluation, &cases, &run)?;
-        if let (Some(path), Some(format)) = (&self.output, rows_format) {
-            format::save_rows(&results, format, path).with_context(|| format!("rows `{}`", path.display()))?;
-        }
-        out.write_all(format::summary(&results, self.format.into()).as_bytes())?;
-        self.judge(&results)?;
-        if let (None, Some(path)) = (&self.work, beside_output) {
-            std::fs::remove_file(&path).with_context(|| format!("work file `{}`", path.display()))?;
-        }
-        Ok(warnings.finish()?)
+            pairs: if without_truth { self.pairs(cases)? } else { Vec::new() },
+        })
     }
 
-    fn observed(&self, evaluation: &Evaluation<'_>, cases: &[Case], run: &Run) -> anyhow::Result<Results> {
+    /// The left and right organs that are compared without label maps.
+    fn pairs(&self, cases: &[Case]) -> anyhow::Result<Vec<Pair>> {
+        if !self.pairs.is_empty() {
+            return Ok(self.pairs.clone());
+        }
+        let named = self.names.as_deref().map(cases::read_names).transpose()?;
+        let structures =
+            named.iter().flat_map(|named| named.iter()).chain(cases.iter().flat_map(|c| c.structures.iter()));
+        let names: BTreeSet<&str> = structures.map(|structure| structure.name.as_str()).collect();
+        if names.is_empty() {
+            return Ok(vec![Pair::kidneys()]);
+        }
+        let pairs = sides::pairs_of(names.iter().copied());
+        if pairs.is_empty() {
+            let names = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "no label maps, and no left and right organ to compare: expected names such as \"left kidney\" and \"right kidney\", found {names}; --pairs names others"
+            );
+            return Err(Usage(message).into());
+        }
+        Ok(pairs)
+    }
+
+    /// Pictures in the folder, or in one of its own for an orientation.
+    fn pictures(&self, dir: &Path, part: Option<Orientation>) -> anyhow::Result<Pictures> {
+        let dir = part.map_or_else(|| dir.to_owned(), |part| dir.join(part.to_string()));
+        std::fs::create_dir_all(&dir).with_context(|| format!("folder `{}`", dir.display()))?;
+        Ok(Pictures::new(dir, self.view.view()))
+    }
+
+    fn observed(
+        &self,
+        evaluation: &Evaluation<'_>,
+        cases: &[Case],
+        run: &Run,
+        part: Option<Orientation>,
+    ) -> anyhow::Result<Results> {
         let bar = ProgressBar::hidden();
         if !self.quiet && std::io::stderr().is_terminal() {
             bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
         }
-        let style = ProgressStyle::with_template("{bar:40} case {pos} of {len}, {elapsed}, about {eta} left");
+        let style = ProgressStyle::with_template("{bar:40} {prefix}case {pos} of {len}, {elapsed}, about {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_length(cases.len() as u64);
+        let part = part.map_or_else(String::new, |part| format!("{part}, "));
+        bar.set_prefix(part.clone());
         let results = evaluation.run(cases, run, &mut |event| {
             if let Event::Failed(failure) = event {
                 // Nothing can be done where standard error is closed.
-                let say = || writeln!(std::io::stderr(), "case {:?}: {}", failure.case, failure.reason);
+                let reason = printable(&failure.reason);
+                let say = || writeln!(std::io::stderr(), "{part}case {:?}: {reason}", failure.case);
                 let _ = bar.suspend(say);
             }
             bar.inc(1);
@@ -227,7 +311,8 @@ impl Eval {
             return Ok(cases::read_list(list)?);
         }
         match (&self.images, &self.truth, &self.names) {
-            (Some(images), Some(truth), Some(names)) => Ok(cases::read_folders(images, truth, names)?),
+            (Some(images), Some(truth), Some(names)) => Ok(cases::read_folders(images, Some((truth, names)))?),
+            (Some(images), None, _) => Ok(cases::read_folders(images, None)?),
             _ => Err(Usage("no cases: give --cases FILE, or --images, --truth and --names".to_owned()).into()),
         }
     }
@@ -258,7 +343,8 @@ impl Eval {
             let also = if failed > 0 { format!("; {unscored}") } else { String::new() };
             return Err(BelowThreshold(format!(
                 "case {case:?}, {} by {}: expected a Dice of at least {least} between both bundles' masks, found {dice:.4}{also}",
-                row.structure, row.prompt
+                printable(&row.structure),
+                row.prompt
             ))
             .into());
         }
@@ -267,6 +353,16 @@ impl Eval {
         }
         Ok(())
     }
+}
+
+/// The work file of one orientation of several: `rows.csv.work.jsonl` becomes `rows.csv.work.las.jsonl`.
+fn work_file_of(path: &Path, part: Option<Orientation>) -> PathBuf {
+    let Some(part) = part else { return path.to_owned() };
+    let name = match path.extension() {
+        Some(extension) => format!("{part}.{}", extension.display()),
+        None => part.to_string(),
+    };
+    path.with_extension(name)
 }
 
 impl From<Format> for format::Format {

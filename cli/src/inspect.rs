@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::DecimalBytes;
+use segvol::Orientation;
 use segvol_converter::{BundleInspection, CheckpointInspection, Inspection};
 use segvol_onnx::manifest::{NotExported, PrecisionFiles};
 use segvol_onnx::{Architecture, Dim, Precision, TensorSpec};
@@ -64,6 +65,7 @@ fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointIns
     }
     if let Some(architecture) = &checkpoint.architecture {
         show_architecture(out, architecture)?;
+        show_axes(out, checkpoint.axes)?;
     }
     writeln!(out, "modules")?;
     for (name, module) in &checkpoint.modules {
@@ -84,6 +86,7 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
     writeln!(out, "  made by     {}", manifest.tool)?;
     writeln!(out, "  graphs      ONNX opset {}, IR version {}", manifest.opset, manifest.ir_version)?;
     show_architecture(out, &manifest.architecture)?;
+    show_axes(out, manifest.axes)?;
     for (precision, files) in &manifest.precisions {
         show_precision(out, *precision, files)?;
     }
@@ -132,6 +135,14 @@ fn show_architecture(out: &mut impl Write, a: &Architecture) -> io::Result<()> {
     writeln!(out, "  width       {}, text {}", a.channels, text.width)?;
     writeln!(out, "  layers      image {}, text {}, decoder {}", image.layers, text.layers, mask.layers)?;
     writeln!(out, "  heads       image {}, text {}, decoder {}", image.heads, text.heads, mask.heads)
+}
+
+fn show_axes(out: &mut impl Write, axes: Option<Orientation>) -> io::Result<()> {
+    match axes {
+        Some(Orientation::Axes(codes)) => writeln!(out, "  axes        {codes}"),
+        Some(Orientation::Stored) => writeln!(out, "  axes        as stored in the file"),
+        None => writeln!(out, "  axes        not stated; scans are shown to the model in RAS"),
+    }
 }
 
 /// Tensors with the same reason on one line.

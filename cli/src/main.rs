@@ -3,6 +3,7 @@
 mod bench;
 mod convert;
 mod eval;
+mod eval_warnings;
 mod exit;
 mod hints;
 mod inspect;

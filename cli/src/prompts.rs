@@ -84,9 +84,10 @@ pub(crate) fn prompts_text(path: &Path) -> anyhow::Result<String> {
 
 fn read_checked(path: &Path) -> anyhow::Result<(String, Vec<Prompt>)> {
     let bad = |reason: String| BadInput { path: path.display().to_string(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-    let prompts = segvol::parse_prompts(&text).map_err(|error| bad(error.to_string()))?;
-    Ok((text, prompts))
+    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let text = segvol_base::text::decode(&bytes).map_err(|found| bad(format!("expected JSON; found {found}")))?;
+    let prompts = segvol::parse_prompts(text).map_err(|error| bad(error.to_string()))?;
+    Ok((text.to_owned(), prompts))
 }
 
 fn parse_point(text: &str) -> Result<([f64; 3], PointLabel), String> {

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use segvol::{Options, Precision, Provider, StudyOptions};
+use segvol::{Options, Orientation, Precision, Provider, StudyOptions};
 use segvol_onnx::Stage;
+
+use crate::exit::Usage;
 
 /// How scans are segmented, and on which hardware.
 #[derive(clap::Args)]
@@ -15,9 +17,12 @@ pub(crate) struct Settings {
     /// Overlap of neighbouring windows as a share of the window, per axis: 0 to 0.95
     #[arg(long, default_value_t = 0.5, help_heading = "Method")]
     overlap: f64,
-    /// Axes in which the model sees the scan
-    #[arg(long, value_enum, default_value_t = Orientation::Ras, help_heading = "Method")]
-    orientation: Orientation,
+    /// Axes in which the model sees the scan: `stored` for those of the file, like the released demo, or three letters that say
+    /// where each axis goes, such as ras (the patient's right, front and head) or lps. The mask of a patient does not depend
+    /// on how the file stores the scan, unless it is `stored`. `eval` compares several, a list with commas [default: the axes
+    /// that the bundle names, else ras]
+    #[arg(long, value_name = "AXES", value_delimiter = ',', help_heading = "Method")]
+    orientation: Vec<Orientation>,
     /// How the zoom-in pass chooses windows and prompts
     #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
     profile: Profile,
@@ -50,14 +55,6 @@ pub(crate) struct Settings {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Orientation {
-    /// The patient's nearest axes: the mask does not depend on how the file stores the scan
-    Ras,
-    /// As the file stores them, like the released demo
-    Stored,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 enum Profile {
     /// Windows are shared between objects
     Default,
@@ -79,10 +76,30 @@ impl Settings {
         Ok(options)
     }
 
-    /// How scans are segmented.
+    /// How scans are segmented, in one orientation.
     pub(crate) fn study_options(&self) -> anyhow::Result<StudyOptions> {
+        match self.orientation[..] {
+            [] => self.study_options_in(None),
+            [one] => self.study_options_in(Some(one)),
+            _ => Err(Usage("--orientation: expected one orientation; `eval` compares several".to_owned()).into()),
+        }
+    }
+
+    /// How scans are segmented, once for each orientation that was asked for; the model's if there is none.
+    pub(crate) fn study_options_of_all(&self) -> anyhow::Result<Vec<StudyOptions>> {
+        if let [_] | [] = self.orientation[..] {
+            return Ok(vec![self.study_options_in(self.orientation.first().copied())?]);
+        }
+        let again = self.orientation.iter().enumerate().find(|(n, one)| self.orientation[..*n].contains(one));
+        if let Some((_, one)) = again {
+            return Err(Usage(format!("--orientation: expected different orientations, found {one} twice")).into());
+        }
+        self.orientation.iter().map(|&one| self.study_options_in(Some(one))).collect()
+    }
+
+    fn study_options_in(&self, orientation: Option<Orientation>) -> anyhow::Result<StudyOptions> {
         let mut options = StudyOptions::default()
-            .orientation(self.orientation.into())
+            .orientation(orientation)
             .profile(self.profile.into())
             .zoom_in(!self.no_zoom)
             .overlap(self.overlap);
@@ -104,15 +121,6 @@ fn parse_stage_provider(text: &str) -> Result<(Stage, Provider), String> {
     let (stage, provider) = text.split_once('=').unwrap_or((text, ""));
     let named = |error: String| format!("expected STAGE=PROVIDER; {error}");
     Ok((stage.parse().map_err(named)?, provider.parse().map_err(named)?))
-}
-
-impl From<Orientation> for segvol::Orientation {
-    fn from(orientation: Orientation) -> Self {
-        match orientation {
-            Orientation::Ras => Self::Ras,
-            Orientation::Stored => Self::Stored,
-        }
-    }
 }
 
 impl From<Profile> for segvol::Profile {
@@ -148,6 +156,20 @@ mod tests {
             assert_eq!(options.cache_bytes, 3 << 20, "{name}");
         }
         assert_eq!(settings("").expect("valid").study_options_of_one_call().expect("valid").cache_bytes, 0);
+    }
+
+    #[test]
+    fn orientations_are_codes_in_both_cases_and_each_once() {
+        let all = |text: &str| settings(&format!("--orientation {text}")).expect("valid").study_options_of_all();
+        let found = all("RAS,las,Stored").expect("three");
+        let expected = ["ras", "las", "stored"].map(|code| Some(code.parse().expect("a code")));
+        assert_eq!(found.iter().map(|options| options.orientation).collect::<Vec<_>>(), expected);
+        assert!(all("ras,lps,RAS").is_err_and(|error| error.to_string().contains("ras twice")));
+        let several = settings("--orientation ras,lps").expect("valid").study_options();
+        assert!(several.is_err_and(|error| error.to_string().contains("expected one orientation")));
+        let error = settings("--orientation rls").err().expect("no such axes").to_string();
+        assert!(error.contains("r and l are the same axis"), "{error}");
+        assert_eq!(settings("").expect("valid").study_options().expect("valid").orientation, None);
     }
 
     #[test]

@@ -168,6 +168,9 @@ fn other_content(target: &Path) -> Option<String> {
         Ok(names) => names,
         Err(error) => return Some(error.to_string()), // What cannot be listed is not replaced.
     };
+    // What macOS and Windows put into every folder is nobody's content.
+    let left = |name: &String| name.starts_with("._") || [".DS_Store", "Thumbs.db", "desktop.ini"].contains(&&**name);
+    let names: Vec<String> = names.into_iter().filter(|name| !left(name)).collect();
     let ours = |name: &String| {
         name == MANIFEST_FILE
             || name == TOKENIZER_FILE
@@ -201,6 +204,10 @@ mod tests {
         fs::create_dir(&target).expect("made");
         assert!(matches!(Place::check(&target, false), Err(ConvertError::OutputExists { .. })));
         Place::check(&target, true).expect("empty");
+
+        fs::write(target.join(".DS_Store"), "").expect("written");
+        fs::write(target.join("._manifest.json"), "").expect("written");
+        Place::check(&target, true).expect("as good as empty");
 
         fs::write(target.join("notes.txt"), "mine").expect("written");
         let error = Place::check(&target, true).expect_err("not a bundle");

@@ -1,11 +1,13 @@
-//! The model's sizes: from the checkpoint's shapes, and from `config.json` those that follow from no shape.
+//! The model's sizes: from the checkpoint's shapes, and from `config.json` those that follow from no shape. And the axes that
+//! the model was trained with, which only `config.json` has.
 
 use std::path::{Path, PathBuf};
 
-use segvol_names::Names;
+use segvol_base::json::{At, Document, JsonError};
+use segvol_base::{Orientation, text};
+use segvol_names::{List, Names};
 use segvol_onnx::Architecture;
 use segvol_onnx::architecture::{TextTransformer, Transformer};
-use serde::Deserialize;
 
 use crate::checkpoint::{Checkpoint, POSITION_EMBEDDINGS};
 use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
@@ -28,9 +30,9 @@ const TEXT: TextTransformer = Architecture::RELEASED.text_encoder;
 ///
 /// The released file has `spatial_size`, `patch_size`, `test_mode`, and the fields that transformers adds. Any other
 /// field is an error, because a misspelt number of heads would go unnoticed.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 struct Config {
+    axes: Option<Orientation>,
     spatial_size: Option<[usize; 3]>,
     patch_size: Option<[usize; 3]>,
     hidden: Option<usize>,
@@ -44,8 +46,7 @@ struct Config {
 }
 
 /// The text tower, with the names of CLIP's own configuration.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 struct Clip {
     hidden_size: Option<usize>,
     intermediate_size: Option<usize>,
@@ -75,18 +76,15 @@ const IGNORED_FIELDS: [&str; 14] = [
 
 /// The sizes of a checkpoint's model, with `config`, or else the `config.json` next to it if there is one.
 pub(crate) fn architecture(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Architecture, ConvertError> {
-    let path = file(checkpoint, config);
-    let config = match &path {
-        Some(path) => read(path)?,
-        None => Config::default(),
-    };
+    let path = path_of(checkpoint, config);
+    let config = path.as_deref().map(read).transpose()?.unwrap_or_default();
     let sizes = Sizes { checkpoint, path };
     sizes.architecture(&config)
 }
 
 /// The names that the configuration of [`architecture`] lists; `None` if it lists none.
 pub(crate) fn names(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Option<Names>, ConvertError> {
-    let Some(path) = file(checkpoint, config) else { return Ok(None) };
+    let Some(path) = path_of(checkpoint, config) else { return Ok(None) };
     let Some(list) = read(&path)?.names else { return Ok(None) };
     let bad = |reason: &str| ConvertError::Config { path: path.clone(), reason: format!("`names`: {reason}") };
     let (names, warnings) = list.names("config.json").map_err(|reason| bad(&reason))?;
@@ -96,10 +94,17 @@ pub(crate) fn names(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Op
     }
 }
 
-/// The configuration that was asked for, or else the one next to the checkpoint.
-fn file(checkpoint: &Checkpoint, config: Option<&Path>) -> Option<PathBuf> {
-    let beside = || Some(checkpoint.path.with_file_name("config.json")).filter(|path| path.is_file());
-    config.map(Path::to_owned).or_else(beside)
+/// The axes that the model was trained with, from the same file; `None` if it does not say.
+pub(crate) fn axes(checkpoint: &Checkpoint, config: Option<&Path>) -> Result<Option<Orientation>, ConvertError> {
+    Ok(path_of(checkpoint, config).as_deref().map(read).transpose()?.and_then(|config| config.axes))
+}
+
+fn path_of(checkpoint: &Checkpoint, config: Option<&Path>) -> Option<PathBuf> {
+    let beside = checkpoint.path.with_file_name("config.json");
+    match config {
+        Some(path) => Some(path.to_owned()),
+        None => beside.is_file().then_some(beside),
+    }
 }
 
 fn read(path: &Path) -> Result<Config, ConvertError> {
@@ -108,15 +113,96 @@ fn read(path: &Path) -> Result<Config, ConvertError> {
     if length > MAX_CONFIG_BYTES {
         return Err(bad(format!("expected at most {MAX_CONFIG_BYTES} bytes, found {length}")));
     }
-    let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-    parse(&text).map_err(|error| bad(error.to_string()))
+    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let text = text::decode(&bytes).map_err(|found| bad(format!("expected JSON; found {found}")))?;
+    parse(text).map_err(|error| bad(error.to_string()))
 }
 
-fn parse(text: &[u8]) -> Result<Config, serde_json::Error> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)?;
-    fields.retain(|name, _| !name.starts_with('_') && !IGNORED_FIELDS.contains(&name.as_str()));
-    serde_json::from_value(fields.into())
+fn parse(text: &str) -> Result<Config, JsonError> {
+    const EXAMPLE: &str = "an object, for example {\"spatial_size\": [32, 256, 256], \"patch_size\": [4, 16, 16]}";
+    let document = Document::parse(text)?;
+    let root = document.root();
+    let known = [
+        "spatial_size",
+        "patch_size",
+        "hidden",
+        "mlp",
+        "layers",
+        "heads",
+        "dec_heads",
+        "dec_mlp",
+        "clip",
+        "axes",
+        "names",
+    ];
+    let ignored = |name: &str| name.starts_with('_') || IGNORED_FIELDS.contains(&name);
+    let fields = root.fields(EXAMPLE, &known, ignored)?;
+    let one = |name: &str| fields.get(name).map(|at| whole(&at)).transpose();
+    let three = |name: &str| fields.get(name).map(|at| three(&at)).transpose();
+    Ok(Config {
+        axes: fields.get("axes").map(|at| axes_of(&at)).transpose()?,
+        names: fields.get("names").map(|at| names_of(&at, text)).transpose()?,
+        spatial_size: three("spatial_size")?,
+        patch_size: three("patch_size")?,
+        hidden: one("hidden")?,
+        mlp: one("mlp")?,
+        layers: one("layers")?,
+        heads: one("heads")?,
+        dec_heads: one("dec_heads")?,
+        dec_mlp: one("dec_mlp")?,
+        clip: fields.get("clip").map(|at| clip(&at)).transpose()?,
+    })
+}
+
+fn clip(at: &At<'_>) -> Result<Clip, JsonError> {
+    let known = [
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "vocab_size",
+        "max_position_embeddings",
+    ];
+    let fields = at.fields("an object, for example {\"vocab_size\": 49408}", &known, |_| false)?;
+    let one = |name: &str| fields.get(name).map(|at| whole(&at)).transpose();
+    Ok(Clip {
+        hidden_size: one("hidden_size")?,
+        intermediate_size: one("intermediate_size")?,
+        num_hidden_layers: one("num_hidden_layers")?,
+        num_attention_heads: one("num_attention_heads")?,
+        vocab_size: one("vocab_size")?,
+        max_position_embeddings: one("max_position_embeddings")?,
+    })
+}
+
+fn whole(at: &At<'_>) -> Result<usize, JsonError> {
+    Ok(at.whole(0..=u32::MAX, "a whole number, for example 12")? as usize)
+}
+
+fn three(at: &At<'_>) -> Result<[usize; 3], JsonError> {
+    let expected = "three whole numbers (depth, height, width), for example [32, 256, 256]";
+    let values = at.list(expected)?.map(|value| Ok(value.whole(0..=u32::MAX, expected)? as usize));
+    let values = values.collect::<Result<Vec<_>, JsonError>>()?;
+    values.try_into().map_err(|_| at.refuse(expected))
+}
+
+fn axes_of(at: &At<'_>) -> Result<Orientation, JsonError> {
+    let expected = "the axes of the training scans: \"stored\", or three letters such as \"RAS\"";
+    let text = at.text(expected)?;
+    text.parse().map_err(|reason: String| {
+        let (_, found) = reason.split_once("; found ").unwrap_or(("", &reason));
+        at.refuse_as(expected, found)
+    })
+}
+
+fn names_of(at: &At<'_>, text: &str) -> Result<List, JsonError> {
+    #[derive(serde::Deserialize)]
+    struct Only {
+        names: List,
+    }
+    let expected = "the names that the model was trained with, for example [\"liver\", \"spleen\"]";
+    let only: Result<Only, _> = serde_json::from_str(text);
+    only.map(|only| only.names).map_err(|error| at.refuse_as(expected, error.to_string()))
 }
 
 struct Sizes<'a> {
@@ -281,28 +367,46 @@ mod tests {
 
     #[test]
     fn the_released_config_with_all_that_transformers_adds_is_read() {
-        let text = br#"{"architectures": ["SegVolModel"], "auto_map": {"AutoModel": "x"}, "model_type": "segvol",
+        let text = r#"{"architectures": ["SegVolModel"], "auto_map": {"AutoModel": "x"}, "model_type": "segvol",
             "patch_size": [4, 16, 16], "spatial_size": [32, 256, 256], "test_mode": true,
             "torch_dtype": "float32", "transformers_version": "4.18.0", "_name_or_path": "y"}"#;
         let config = parse(text).expect("a configuration");
-        assert_eq!((config.patch_size, config.heads), (Some(PATCH_DHW), None));
+        assert_eq!((config.patch_size, config.heads, config.axes), (Some(PATCH_DHW), None, None));
     }
 
     #[test]
-    fn names_are_read_in_their_order_and_after_a_byte_order_mark() {
-        let text = "\u{feff}{\"names\": [\"spleen\", \"liver\", {\"name\": \"spine\", \"synonyms\": [\"back\"]}]}";
-        let (names, _) = parse(text.as_bytes()).expect("read").names.expect("names").names("x").expect("valid");
+    fn names_are_read_in_their_order() {
+        let text = "{\"names\": [\"spleen\", \"liver\", {\"name\": \"spine\", \"synonyms\": [\"back\"]}]}";
+        let (names, _) = parse(text).expect("read").names.expect("names").names("x").expect("valid");
         assert_eq!(
             names.list().iter().map(|name| name.name.as_str()).collect::<Vec<_>>(),
             ["spleen", "liver", "spine"]
         );
-        let error = parse(br#"{"names": ["liver", 1]}"#).expect_err("a number");
+        let error = parse(r#"{"names": ["liver", 1]}"#).expect_err("a number");
         assert!(error.to_string().contains("name 2"), "{error}");
     }
 
     #[test]
-    fn a_misspelt_field_is_named() {
-        let error = parse(br#"{"head": 6}"#).expect_err("no such field");
-        assert!(error.to_string().contains("`head`"), "{error}");
+    fn a_mistake_is_named_with_its_place() {
+        for (text, part) in [
+            (r#"{"head": 6}"#, "found the field `head` (did you mean `heads`?)"),
+            (r#"{"clip": {"layers": 6}}"#, "`clip`: expected only the fields `hidden_size`"),
+            (r#"{"heads": "6"}"#, "`heads`: expected a whole number, for example 12; found the text \"6\""),
+            (r#"{"patch_size": [4, 16]}"#, "`patch_size`: expected three whole numbers"),
+            (r#"{"patch_size": [4, 16, 0.5]}"#, "`patch_size[2]`: expected three whole numbers"),
+            (r#"{"clip": 3}"#, "`clip`: expected an object"),
+            (r#"{"axes": "RLS"}"#, "`axes`: expected the axes of the training scans: \"stored\", or three letters"),
+            (r#"{"axes": "RLS"}"#, "R and L are the same axis"),
+            (r#"{"axes": ["R", "A", "S"]}"#, "found a list of 3 values"),
+            ("[]", "expected an object, for example"),
+            ("", "found an empty file"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        for (text, axes) in [("LPS", "lps".parse()), ("Stored", Ok(Orientation::Stored))] {
+            let config = parse(&format!("{{\"axes\": \"{text}\"}}")).expect("a configuration");
+            assert_eq!(Ok(config.axes), axes.map(Some));
+        }
     }
 }

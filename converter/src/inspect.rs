@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use segvol_base::Orientation;
 use segvol_onnx::manifest::NotExported;
 use segvol_onnx::{Architecture, Manifest, Stage};
 use serde::{Serialize, Serializer};
@@ -39,6 +40,8 @@ pub struct CheckpointInspection {
     pub modules: BTreeMap<String, Module>,
     /// The model's sizes; `None` if they could not be determined.
     pub architecture: Option<Architecture>,
+    /// The axes that the model was trained with; `None` if the configuration does not say.
+    pub axes: Option<Orientation>,
     /// Stages that a conversion makes.
     pub stages: Vec<Stage>,
     /// Stages that the checkpoint lacks.
@@ -103,6 +106,8 @@ pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, Convert
         }
         Err(error) => (None, Vec::new(), Some(error)),
     };
+    // A configuration that cannot be read is the problem above.
+    let axes = config::axes(&checkpoint, config).unwrap_or_default();
     let mut modules: BTreeMap<String, Module> = BTreeMap::new();
     for (name, tensor) in checkpoint.tensors() {
         let module = name.split_once('.').map_or(name, |(module, _)| module);
@@ -118,6 +123,7 @@ pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, Convert
         training_state: checkpoint.training_state,
         modules,
         architecture,
+        axes,
         stages,
         missing_stages,
         not_exported,

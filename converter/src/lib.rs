@@ -51,8 +51,8 @@ use stages::Wanted;
 /// The options of a conversion. By default all other files are found next to the checkpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// A file with the model's sizes. `None`: `config.json` next to the checkpoint if there is one, or else the
-    /// released sizes.
+    /// A file with the model's sizes and the axes that it was trained with. `None`: `config.json` next to the checkpoint if
+    /// there is one, or else the released sizes and unknown axes.
     pub config: Option<PathBuf>,
     /// A `tokenizer.json`, a `vocab.json` with `merges.txt` next to it, or a folder with either. `None`: the
     /// checkpoint's folder.
@@ -149,6 +149,7 @@ fn convert_wanted(
     segvol_base::memory::check_available::<u8>(what, NAMES_BYTES).map_err(CheckpointError::Memory)?;
     let checkpoint = Checkpoint::open(checkpoint)?;
     let architecture = config::architecture(&checkpoint, options.config.as_deref())?;
+    let axes = config::axes(&checkpoint, options.config.as_deref())?;
     let plan = stages::plan(&checkpoint, &architecture, wanted)?;
     let stages_of = stages::stages_of(&checkpoint);
     let tokenizer = match stages_of.contains(&Stage::TextEncoder) {
@@ -206,6 +207,7 @@ fn convert_wanted(
             dtypes: checkpoint.dtypes(),
         },
         architecture,
+        axes,
         precisions: wanted.precisions.iter().map(files).collect(),
         opset: OPSET,
         ir_version: IR_VERSION,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use segvol_base::json::{Document, JsonError};
+use segvol_base::text;
 use segvol_onnx::Architecture;
 use serde_json::{Value, json};
 use tokenizers::{ModelWrapper, Tokenizer};
@@ -47,6 +49,9 @@ pub(crate) fn find(checkpoint: &Path, named: Option<&Path>, vocabulary: usize) -
     };
     let is_vocabulary = file.file_name().is_some_and(|name| name == "vocab.json");
     let json = if is_vocabulary { from_vocabulary(&file)? } else { read(&file)? };
+    if let Some(kind) = std::str::from_utf8(&json).ok().and_then(text::kind_of) {
+        return Err(bad(&file, format!("expected JSON; found {kind}")));
+    }
     let end_id = check(&json, vocabulary).map_err(|reason| bad(&file, reason))?;
     Ok(Checked { json, end_id })
 }
@@ -61,17 +66,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ConvertError> {
         return Err(bad(path, format!("expected at most {MAX_TOKENIZER_BYTES} bytes, found {length}")));
     }
     let bytes = std::fs::read(path).map_err(|error| bad(path, error))?;
-    if bytes.starts_with(b"version https://git-lfs") {
-        return Err(bad(
-            path,
-            "expected the file itself, found a Git LFS pointer to it; `git lfs pull` fetches the file",
-        ));
-    }
-    // A byte order mark is no JSON.
-    Ok(match bytes.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => rest.to_vec(),
-        None => bytes,
-    })
+    let text = text::decode(&bytes).map_err(|found| bad(path, format!("expected text in UTF-8; found {found}")))?;
+    Ok(text.as_bytes().to_vec())
 }
 
 /// Encodes texts as the runtime does, and returns the id of the end token. A tokenizer of another model is refused: its
@@ -173,14 +169,13 @@ fn fenced<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> 
 /// CLIP's tokenizer from `vocab.json` and the `merges.txt` next to it.
 fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
     let merges_path: PathBuf = path.with_file_name("merges.txt");
-    let text = read(path)?;
-    let vocabulary: BTreeMap<String, u32> = serde_json::from_slice(&text).map_err(|error| bad(path, error))?;
+    let text = String::from_utf8(read(path)?).map_err(|error| bad(path, error))?;
+    let vocabulary = vocabulary(&text).map_err(|error| bad(path, error))?;
     if !merges_path.exists() {
         let reason = "expected the merges that belong to vocab.json, found no such file";
         return Err(bad(&merges_path, reason));
     }
-    let text = read(&merges_path)?;
-    let text = String::from_utf8(text).map_err(|error| bad(&merges_path, error))?;
+    let text = String::from_utf8(read(&merges_path)?).map_err(|error| bad(&merges_path, error))?;
     // The first line is a version.
     let lines = text.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty());
     let merges: Vec<&str> = lines.map(str::trim_end).collect();
@@ -189,6 +184,14 @@ fn from_vocabulary(path: &Path) -> Result<Vec<u8>, ConvertError> {
     }
     let json = clip_tokenizer(&vocabulary, &merges).map_err(|reason| bad(path, reason))?;
     serde_json::to_vec(&json).map_err(|error| bad(path, error))
+}
+
+/// The tokens of `vocab.json` with their ids.
+fn vocabulary(text: &str) -> Result<BTreeMap<String, u32>, JsonError> {
+    let document = Document::parse(text)?;
+    let root = document.root();
+    let tokens = root.entries("the id of every token, for example {\"!\": 0, \"a</w>\": 320}")?;
+    tokens.map(|(token, id)| Ok((token.to_owned(), id.whole(0..=u32::MAX, "an id, for example 320")?))).collect()
 }
 
 const START: &str = "<|startoftext|>";

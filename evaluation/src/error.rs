@@ -105,6 +105,26 @@ pub enum EvaluationError {
         /// Its value in the file.
         found: String,
     },
+    /// Some cases have a label map and others have none.
+    #[error(
+        "case {with:?} has a label map, and case {without:?} has none: expected label maps for all cases, or for none (then left and right organs are compared)"
+    )]
+    SomeTruth {
+        /// The first case with a label map.
+        with: String,
+        /// The first case without.
+        without: String,
+    },
+    /// There is no label map, and no pair of left and right organs to compare.
+    #[error(
+        "case {case:?} has no label map, and there are no left and right organs to compare: expected names such as \"left kidney\" and \"right kidney\"; found {found}"
+    )]
+    NoPairs {
+        /// The first case.
+        case: String,
+        /// The names that there are.
+        found: String,
+    },
     /// The observer stopped the evaluation.
     #[error("cancelled")]
     Cancelled,
@@ -122,7 +142,9 @@ impl EvaluationError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Setting { .. } | Self::OtherRun { .. } => ErrorKind::Usage,
-            Self::Damaged { .. } | Self::NoObject { .. } => ErrorKind::Input,
+            Self::Damaged { .. } | Self::NoObject { .. } | Self::SomeTruth { .. } | Self::NoPairs { .. } => {
+                ErrorKind::Input
+            }
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Io { .. } | Self::Busy { .. } => ErrorKind::Runtime,
         }

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use comfy_table::Table;
-use comfy_table::presets::ASCII_MARKDOWN;
 use segvol::metrics::Scores;
-use segvol_base::atomic_file;
+use segvol_base::{atomic_file, printable};
 use serde::Serialize;
 
+use crate::comparison;
 use crate::results::{Results, Row};
-use crate::summary::{self, Group, Means};
+use crate::sides_tables;
+use crate::summary::{self, Counts, Group, Means};
+use crate::table::{Lines, csv, markdown, number, plain};
 
 /// The layout of the JSON.
 const SCHEMA_VERSION: u32 = 1;
@@ -40,53 +41,113 @@ impl Format {
     }
 }
 
-/// Writes one line per case, structure and kind of prompt to a file, whole or not at all.
+/// Writes one line per case, structure and kind of prompt to a file, whole or not at all. With several results, one for each
+/// orientation, lines begin with the orientation.
 ///
 /// # Errors
 ///
 /// What the operating system says.
-pub fn save_rows(results: &Results, format: Format, path: &Path) -> io::Result<()> {
+pub fn save_rows(results: &[Results], format: Format, path: &Path) -> io::Result<()> {
     let text = rows(results, format);
     atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
 }
 
 /// The means, with the cases that failed: tables of one figure each in Markdown, one line per structure and kind of prompt in
-/// CSV. JSON holds everything.
+/// CSV. JSON holds everything. With several results, one for each orientation, there is a table for each, and one that
+/// compares them.
 #[must_use]
-pub fn summary(results: &Results, format: Format) -> String {
+pub fn summary(results: &[Results], format: Format) -> String {
+    match (format, results) {
+        (Format::Markdown, [one]) => summary_markdown(one),
+        (Format::Markdown, all) => {
+            let section =
+                |one: &Results| format!("# Orientation {}\n\n{}\n", one.header.orientation, summary_markdown(one));
+            all.iter().map(section).collect::<String>() + &comparison::markdown(all)
+        }
+        (Format::Csv, all) => {
+            let (names, lines) = joined(all, summary_table);
+            csv(&names, lines.into_iter())
+        }
+        (Format::Json, all) => json(all),
+    }
+}
+
+/// One line per case, structure and kind of prompt; without known masks, per case and pair. JSON holds everything.
+#[must_use]
+pub fn rows(results: &[Results], format: Format) -> String {
+    let (names, lines) = joined(results, row_table);
     match format {
-        Format::Markdown => summary_markdown(results),
-        Format::Csv => summary_csv(results),
+        Format::Markdown => markdown(&names, lines.into_iter()),
+        Format::Csv => csv(&names, lines.into_iter()),
         Format::Json => json(results),
     }
 }
 
-/// One line per case, structure and kind of prompt. JSON holds everything.
-#[must_use]
-pub fn rows(results: &Results, format: Format) -> String {
-    let lines = results.rows().map(|(case, row)| row_cells(case, row, results.header.against.is_some()));
-    match format {
-        Format::Markdown => markdown(&row_names(results.header.against.is_some()), lines),
-        Format::Csv => csv(&row_names(results.header.against.is_some()), lines),
-        Format::Json => json(results),
+/// The tables of several results in one, with a column for the orientation; a single one stays as it is.
+fn joined(results: &[Results], table: fn(&Results) -> Lines) -> Lines {
+    if let [one] = results {
+        return table(one);
     }
+    let mut all: Lines = (Vec::new(), Vec::new());
+    for one in results {
+        let (names, lines) = table(one);
+        all.0 = std::iter::once("orientation".to_owned()).chain(names).collect();
+        let orientation = one.header.orientation.to_string();
+        all.1.extend(lines.into_iter().map(|line| std::iter::once(orientation.clone()).chain(line).collect()));
+    }
+    all
 }
 
-fn json(results: &Results) -> String {
+fn json(results: &[Results]) -> String {
+    #[derive(Serialize)]
+    struct One<'a> {
+        #[serde(flatten)]
+        results: &'a Results,
+        summary: Vec<Group>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        sides: Vec<Counts>,
+    }
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Contents<'a> {
+        One(Box<One<'a>>),
+        Several { orientations: Vec<One<'a>> },
+    }
     #[derive(Serialize)]
     struct Document<'a> {
         schema_version: u32,
         #[serde(flatten)]
-        results: &'a Results,
-        summary: Vec<Group>,
+        contents: Contents<'a>,
     }
-    let document = Document { schema_version: SCHEMA_VERSION, results, summary: summary::groups(results) };
+    let one = |results| One { results, summary: summary::groups(results), sides: summary::counts(results) };
+    let contents = match results {
+        [results] => Contents::One(Box::new(one(results))),
+        all => Contents::Several { orientations: all.iter().map(one).collect() },
+    };
+    let document = Document { schema_version: SCHEMA_VERSION, contents };
     let mut text = serde_json::to_string_pretty(&document).expect("every field has a JSON form");
     text.push('\n');
     text
 }
 
 fn summary_markdown(results: &Results) -> String {
+    let with_truth = results.header.settings.pairs.is_empty();
+    let mut text = if with_truth { scores_markdown(results) } else { sides_tables::markdown(results) };
+    for failure in &results.failures {
+        let _ = writeln!(text, "failed: case {:?}: {}", failure.case, printable(&failure.reason));
+    }
+    let (scored, all) = (results.cases.len(), results.cases.len() + results.failures.len());
+    if with_truth {
+        let groups = summary::groups(results);
+        let objects = groups.iter().find(|group| group.structure.is_none()).map_or(0, |group| group.objects);
+        let _ = writeln!(text, "{scored} of {all} cases scored, {objects} objects");
+    } else {
+        let _ = writeln!(text, "{scored} of {all} cases compared, without known masks");
+    }
+    text
+}
+
+fn scores_markdown(results: &Results) -> String {
     let groups = summary::groups(results);
     let tolerance = results.header.settings.tolerance_mm;
     let mut text = String::new();
@@ -114,7 +175,8 @@ fn summary_markdown(results: &Results) -> String {
         };
         text.push_str(&matrix(results, &groups, cell));
         if let Some((case, row, dice)) = results.worst_agreement() {
-            let _ = writeln!(text, "\nleast: {dice:.4}, case {case:?}, {}, by {}", row.structure, row.prompt);
+            let _ =
+                writeln!(text, "\nleast: {dice:.4}, case {case:?}, {}, by {}", printable(&row.structure), row.prompt);
         }
         text.push('\n');
     }
@@ -138,15 +200,13 @@ fn summary_markdown(results: &Results) -> String {
     }
     let too_small = results.cases.iter().flat_map(|case| case.too_small.iter().map(|name| (&case.case, name)));
     for (case, name) in too_small {
-        let _ =
-            writeln!(text, "left out: case {case:?}, {name}: fewer than {} voxels", results.header.settings.min_voxels);
+        let _ = writeln!(
+            text,
+            "left out: case {case:?}, {}: fewer than {} voxels",
+            printable(name),
+            results.header.settings.min_voxels
+        );
     }
-    for failure in &results.failures {
-        let _ = writeln!(text, "failed: case {:?}: {}", failure.case, failure.reason);
-    }
-    let (scored, all) = (results.cases.len(), results.cases.len() + results.failures.len());
-    let objects = groups.iter().find(|group| group.structure.is_none()).map_or(0, |group| group.objects);
-    let _ = writeln!(text, "{scored} of {all} cases scored, {objects} objects");
     text
 }
 
@@ -164,7 +224,10 @@ fn matrix(results: &Results, groups: &[Group], cell: impl Fn(&Group) -> String) 
     markdown(&names, lines)
 }
 
-fn summary_csv(results: &Results) -> String {
+fn summary_table(results: &Results) -> Lines {
+    if !results.header.settings.pairs.is_empty() {
+        return sides_tables::counts(results);
+    }
     let against = results.header.against.is_some();
     let mut names: Vec<String> =
         ["structure", "prompt", "objects", "absent", "found_though_absent"].map(str::to_owned).to_vec();
@@ -190,7 +253,16 @@ fn summary_csv(results: &Results) -> String {
         }
         line
     });
-    csv(&names, lines)
+    let lines = lines.collect();
+    (names, lines)
+}
+
+fn row_table(results: &Results) -> Lines {
+    if !results.header.settings.pairs.is_empty() {
+        return sides_tables::rows(results);
+    }
+    let against = results.header.against.is_some();
+    (row_names(against), results.rows().map(|(case, row)| row_cells(case, row, against)).collect())
 }
 
 fn row_names(against: bool) -> Vec<String> {
@@ -221,36 +293,6 @@ fn row_cells(case: &str, row: &Row, against: bool) -> Vec<String> {
     line
 }
 
-/// A number for people; a dash where there is none.
-fn number(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
-}
-
-/// A number for programs, to six places; nothing where there is none.
-fn plain(value: Option<f64>) -> String {
-    // Adding 0 turns -0 into 0.
-    value.map_or_else(String::new, |value| format!("{}", (value * 1e6).round() / 1e6 + 0.0))
-}
-
-/// A Markdown table whose columns are as wide as their widest cell, so that it also reads well on a terminal.
-fn markdown(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
-    // A `|` or a line break inside a cell would end it.
-    let escape = |cell: &String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
-    let mut table = Table::new();
-    table.load_preset(ASCII_MARKDOWN).set_header(names.iter().map(escape));
-    table.add_rows(lines.map(|line| line.iter().map(escape).collect::<Vec<_>>()));
-    format!("{table}\n")
-}
-
-fn csv(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for line in std::iter::once(names.to_vec()).chain(lines) {
-        writer.write_record(&line).expect("writing to memory does not fail, and all lines have equally many cells");
-    }
-    let bytes = writer.into_inner().expect("writing to memory does not fail");
-    String::from_utf8(bytes).expect("the cells are UTF-8")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,7 +300,7 @@ mod tests {
 
     #[test]
     fn markdown_lines_up_and_says_what_has_no_number() {
-        let text = summary(&results(), Format::Markdown);
+        let text = summary(&[results()], Format::Markdown);
         let start = "\
 Dice; zoom-out alone in brackets
 
@@ -283,20 +325,20 @@ Dice; zoom-out alone in brackets
 
     #[test]
     fn csv_quotes_and_leaves_empty_what_has_no_number() {
-        let text = rows(&results(), Format::Csv);
+        let text = rows(&[results()], Format::Csv);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("case,structure,value,prompt,truth_voxels,zoom_out_voxels,zoom_out_dice,"));
         assert_eq!(lines[1], "a,liver,2,text,10,3,0.25,0.125,4,-1.5,-0.75,9,0.5,0.25,6,-1.5,-0.5");
         assert_eq!(lines[2], "\"b, \"\"late\"\"\",spleen,1,text,0,3,0.25,0.125,4,-1.5,-0.75,7,0,0,,-1.5,");
         assert_eq!(lines.len(), 4);
-        let text = summary(&results(), Format::Csv);
+        let text = summary(&[results()], Format::Csv);
         assert_eq!(text.lines().nth(1), Some("spleen,text,0,1,1,0,,,,,,0,,,,,"), "{text}");
         assert!(text.lines().last().is_some_and(|line| line.starts_with("all,text,2,1,1,0,0.25,")), "{text}");
     }
 
     #[test]
     fn json_holds_everything() {
-        for text in [rows(&results(), Format::Json), summary(&results(), Format::Json)] {
+        for text in [rows(&[results()], Format::Json), summary(&[results()], Format::Json)] {
             let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(found["schema_version"], 1);
             assert_eq!(found["header"]["settings"]["prompts"][0], "text");
@@ -304,5 +346,64 @@ Dice; zoom-out alone in brackets
             assert_eq!(found["failures"][0]["case"], "c");
             assert_eq!(found["summary"][2]["zoom_in"]["dice"], 0.25);
         }
+    }
+
+    #[test]
+    fn several_orientations_have_a_column_and_a_comparison() {
+        let mut other = results();
+        other.header.orientation = "las".parse().expect("a code");
+        other.cases[0].rows[0].zoom_in.dice = 0.75;
+        let all = [results(), other];
+        let text = summary(&all, Format::Markdown);
+        for part in [
+            "# Orientation ras\n\nDice; ",
+            "# Orientation las\n\nDice; ",
+            "| prompt | ras   | las   |\n|--------|-------|-------|\n| text   | 0.250 | 0.375 |\n",
+            "| spleen    | –     | –     |\n| liver     | 0.250 | 0.375 |\n",
+            "highest mean Dice by text: las\n",
+        ] {
+            assert!(text.contains(part), "no {part:?} in: {text}");
+        }
+        let csv = rows(&all, Format::Csv);
+        assert!(csv.starts_with("orientation,case,structure,") && csv.contains("\nlas,a,liver,"), "{csv}");
+        assert!(summary(&all, Format::Csv).starts_with("orientation,structure,"));
+        let json: serde_json::Value = serde_json::from_str(&rows(&all, Format::Json)).expect("JSON");
+        assert_eq!(json["orientations"][1]["header"]["orientation"], "las");
+        assert_eq!((&json["schema_version"], json.get("cases")), (&1.into(), None));
+    }
+
+    #[test]
+    fn sides_are_counted_for_every_pair_and_orientation() {
+        use crate::sides::{Pair, Side, Sides, Verdict};
+        let sides = |verdict, to_the_left_mm| Sides {
+            pair: Pair::kidneys(),
+            verdict,
+            to_the_left_mm,
+            left: Side { voxels: 5, centre_ras_mm: to_the_left_mm.map(|mm| [-mm, 0.0, 0.0]) },
+            right: Side { voxels: 7, centre_ras_mm: Some([0.0; 3]) },
+            warnings: Vec::new(),
+        };
+        let mut first = results();
+        first.header.settings.pairs = vec![Pair::kidneys()];
+        for case in &mut first.cases {
+            case.rows.clear();
+        }
+        let mut other = first.clone();
+        other.header.orientation = segvol::Orientation::Stored;
+        first.cases[0].sides = vec![sides(Verdict::Ok, Some(120.0))];
+        first.cases[1].sides = vec![sides(Verdict::Empty, None)];
+        other.cases[0].sides = vec![sides(Verdict::Swapped, Some(-120.0))];
+        let text = summary(std::slice::from_ref(&first), Format::Markdown);
+        let row = "| left kidney / right kidney | 2 | 1  | 0       | 0       | 1     | 120               |\n";
+        assert!(text.contains(row) && text.contains("2 of 3 cases compared, without known masks\n"), "{text}");
+        let csv = rows(std::slice::from_ref(&first), Format::Csv);
+        assert_eq!(csv.lines().nth(1), Some("a,left kidney,right kidney,ok,120,5,-120,7,0"), "{csv}");
+        let all = [first, other];
+        let text = summary(&all, Format::Markdown);
+        let table = "| pairs   | ras | stored |\n|---------|-----|--------|\n| ok      | 1   | 0      |\n| swapped | 0   | 1      |\n";
+        assert!(text.contains(table) && text.ends_with("left and right are right most often: ras\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&summary(&all, Format::Json)).expect("JSON");
+        assert_eq!(json["orientations"][1]["sides"][1]["swapped"], 1);
+        assert_eq!(json["orientations"][0]["cases"][0]["sides"][0]["verdict"], "ok");
     }
 }

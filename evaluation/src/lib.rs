@@ -2,11 +2,13 @@
 //!
 //! The steps: [`cases`] lists scans with their label maps. [`prompts`] draws what a user who knows the truth would say.
 //! [`Evaluation::run`] segments and scores case by case, and continues where it was stopped. [`Results`] holds the rows,
-//! [`summary`] their means, and [`format`](mod@format) writes both. [`Pictures`] draws every case.
+//! [`summary`] their means, and [`format`](mod@format) writes both. [`Pictures`] draws every case. [`sides`] compares left with
+//! right organs where no mask is known.
 //!
 //! `docs/evaluation.md` defines every figure.
 
 pub mod cases;
+mod comparison;
 mod error;
 pub mod format;
 mod memory;
@@ -15,7 +17,10 @@ pub mod prompts;
 mod results;
 mod run;
 mod score;
+pub mod sides;
+mod sides_tables;
 pub mod summary;
+mod table;
 mod truth;
 mod work_file;
 
@@ -26,6 +31,7 @@ pub use prompts::Kind;
 pub use results::{Agreement, CaseResult, Failure, Header, ModelHeader, Results, Row, Settings};
 pub use run::{Evaluation, Event, Observer, Run};
 pub use score::{Found, Watcher};
+pub use sides::{Pair, Sides};
 #[doc(hidden)]
 pub use work_file::kept_in_work_file;
 pub use work_file::work_file_beside;

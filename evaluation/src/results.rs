@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
 use crate::prompts::Kind;
+use crate::sides::{Pair, Sides};
 
 /// What the prompts and the figures depend on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,11 +21,14 @@ pub struct Settings {
     pub tolerance_mm: f64,
     /// A structure with fewer voxels, but at least one, is left out.
     pub min_voxels: u64,
+    /// The left and right organs that are compared in cases without a known mask; empty if the cases have one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<Pair>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { prompts: Kind::ALL.to_vec(), points: 5, seed: 0, tolerance_mm: 2.0, min_voxels: 1 }
+        Self { prompts: Kind::ALL.to_vec(), points: 5, seed: 0, tolerance_mm: 2.0, min_voxels: 1, pairs: Vec::new() }
     }
 }
 
@@ -120,6 +124,9 @@ pub struct CaseResult {
     pub rows: Vec<Row>,
     /// Structures with fewer voxels than the settings require.
     pub too_small: Vec<String>,
+    /// Left and right organs, in a case without a known mask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sides: Vec<Sides>,
     /// Warnings about the scan.
     pub warnings: Vec<Warning>,
 }

@@ -11,6 +11,7 @@ use segvol::{Model, StudyOptions};
 use crate::cases::Case;
 use crate::error::EvaluationError;
 use crate::memory::{self, Gate};
+use crate::prompts::Kind;
 use crate::results::{CaseResult, Failure, Header, ModelHeader, Results, Settings};
 use crate::score::{Scorer, Watcher};
 use crate::work_file::{self, WorkFile};
@@ -90,11 +91,37 @@ impl<'a> Evaluation<'a> {
             tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
             model: model(self.model),
             against: self.against.map(model),
-            orientation: self.options.orientation,
+            orientation: self.model.orientation(&self.options),
             profile: self.options.profile,
             zoom_in: self.options.zoom_in,
             overlap: self.options.overlap,
             settings: self.settings.clone(),
+        }
+    }
+
+    /// Checks that all cases can be processed alike.
+    fn check_truth(&self, cases: &[Case]) -> Result<(), EvaluationError> {
+        let first = |with: bool| cases.iter().find(|case| case.labels.is_some() == with).map(|case| case.name.clone());
+        let Settings { pairs, prompts, .. } = &self.settings;
+        let setting = |name, expected, found| Err(EvaluationError::Setting { name, expected, found });
+        match (first(true), first(false)) {
+            (Some(with), Some(without)) => Err(EvaluationError::SomeTruth { with, without }),
+            (Some(_), None) if !pairs.is_empty() => {
+                let found = pairs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                setting("pairs", "none, because the cases have label maps", found)
+            }
+            (None, Some(case)) if pairs.is_empty() => {
+                Err(EvaluationError::NoPairs { case, found: structures(cases, |_, name| name.to_owned()) })
+            }
+            (None, Some(_)) if !prompts.contains(&Kind::Text) => {
+                let found = prompts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                setting(
+                    "prompts",
+                    "text among them, because there is no label map to take boxes and points from",
+                    found,
+                )
+            }
+            _ => Ok(()),
         }
     }
 
@@ -103,10 +130,11 @@ impl<'a> Evaluation<'a> {
     /// # Errors
     ///
     /// [`EvaluationError::Cancelled`] if the observer breaks; finished rows stay in the work file. Another
-    /// [`EvaluationError`] for a setting out of range, for the work file, or if no case failed but none contains any of its
-    /// structures.
+    /// [`EvaluationError`] for a setting out of range, for cases of which only some have a label map, for the work file, or if
+    /// no case failed but none contains any of its structures.
     pub fn run(&self, cases: &[Case], run: &Run, observer: &mut Observer<'_>) -> Result<Results, EvaluationError> {
         self.settings.check()?;
+        self.check_truth(cases)?;
         let header = self.header();
         let work = run.work.as_deref().map(|path| WorkFile::open(path, &header)).transpose()?;
         let jobs = run.jobs.clamp(1, cases.len().max(1));
@@ -159,8 +187,11 @@ impl<'a> Evaluation<'a> {
                 Outcome::Failed(failure) => results.failures.push(failure),
             }
         }
-        if results.failures.is_empty() && results.rows().all(|(_, row)| row.truth_voxels == 0) {
-            return Err(EvaluationError::NoObject { structures: structures(cases) });
+        let scored = self.settings.pairs.is_empty() && results.failures.is_empty();
+        if scored && results.rows().all(|(_, row)| row.truth_voxels == 0) {
+            return Err(EvaluationError::NoObject {
+                structures: structures(cases, |value, name| format!("{name} ({value})")),
+            });
         }
         Ok(results)
     }
@@ -207,10 +238,14 @@ fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -
     }
 }
 
-fn structures(cases: &[Case]) -> String {
+/// All structures of the cases, by value.
+fn structures(cases: &[Case], said: impl Fn(u16, &str) -> String) -> String {
     let structures = cases.iter().flat_map(|case| case.structures.iter());
     let named: BTreeSet<(u16, &str)> = structures.map(|structure| (structure.value, structure.name.as_str())).collect();
-    named.iter().map(|(value, name)| format!("{name} ({value})")).collect::<Vec<_>>().join(", ")
+    if named.is_empty() {
+        return "none".to_owned();
+    }
+    named.iter().map(|&(value, name)| said(value, name)).collect::<Vec<_>>().join(", ")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

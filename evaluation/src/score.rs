@@ -10,6 +10,7 @@ use crate::cases::{Case, Structure};
 use crate::error::CaseError;
 use crate::prompts::{self, Draw, Kind, Target};
 use crate::results::{Agreement, CaseResult, Row, Settings};
+use crate::sides::Sides;
 use crate::truth;
 
 /// A segmented object with everything that belongs to it, for pictures for example.
@@ -64,7 +65,7 @@ pub(crate) struct Scorer<'a> {
 impl Scorer<'_> {
     pub(crate) fn score(&self, case: &Case) -> Result<CaseResult, CaseError> {
         let volume = Volume::open(&case.image)?;
-        let truth = truth::open(case, volume.grid())?;
+        let truth = case.labels.as_deref().map(|path| truth::open(case, path, volume.grid())).transpose()?;
         let open = |model: &Model| {
             model.study_with(&volume, self.options).map_err(|error| match error {
                 Error::Intensity(source) => CaseError::Intensity { path: PathBuf::from(&case.image), source },
@@ -72,11 +73,13 @@ impl Scorer<'_> {
             })
         };
         let study = open(self.model)?;
+        let Some(truth) = truth else { return self.sides(case, &study) };
         let other = self.against.map(open).transpose()?;
         let mut result = CaseResult {
             case: case.name.clone(),
             rows: Vec::new(),
             too_small: Vec::new(),
+            sides: Vec::new(),
             warnings: study.warnings().to_vec(),
         };
         for structure in case.structures.iter() {
@@ -114,6 +117,18 @@ impl Scorer<'_> {
             watcher.case(case, &volume).map_err(CaseError::Watcher)?;
         }
         Ok(result)
+    }
+
+    /// Compares the sides of a case without a known mask.
+    fn sides(&self, case: &Case, study: &Study) -> Result<CaseResult, CaseError> {
+        let sides = self.settings.pairs.iter().map(|pair| Sides::of(study, pair, INSIDE));
+        Ok(CaseResult {
+            case: case.name.clone(),
+            rows: Vec::new(),
+            too_small: Vec::new(),
+            sides: sides.collect::<Result<_, _>>()?,
+            warnings: study.warnings().to_vec(),
+        })
     }
 
     fn row(

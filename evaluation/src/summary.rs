@@ -1,10 +1,11 @@
-//! Means per structure and kind of prompt, and over all objects.
+//! Means per structure and kind of prompt, and over all objects. Without known masks: verdicts per pair of organs.
 
 use segvol::metrics::Scores;
 use serde::Serialize;
 
 use crate::prompts::Kind;
 use crate::results::{Results, Row};
+use crate::sides::{Pair, Sides, Verdict};
 
 /// Means over all objects of one structure, or of all structures, with one kind of prompt.
 ///
@@ -128,6 +129,61 @@ impl Agreements {
     }
 }
 
+/// The verdicts on one pair in all scans, or on all pairs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Counts {
+    /// The pair; `None` for all together.
+    pub pair: Option<Pair>,
+    /// Scans in which the left organ lies to the left, times pairs.
+    pub ok: usize,
+    /// Those in which it lies to the right.
+    pub swapped: usize,
+    /// Those in which the centres are too close to tell.
+    pub unclear: usize,
+    /// Those in which a mask is empty.
+    pub empty: usize,
+    /// Mean of [`Sides::to_the_left_mm`] over those with two masks; `None` if there are none.
+    pub mean_to_the_left_mm: Option<f64>,
+}
+
+impl Counts {
+    fn of<'a>(pair: Option<&Pair>, sides: impl Iterator<Item = &'a Sides> + Clone) -> Self {
+        let count = |verdict: Verdict| sides.clone().filter(|sides| sides.verdict == verdict).count();
+        let mean_to_the_left_mm = mean(sides.clone().filter_map(|sides| sides.to_the_left_mm));
+        let [ok, swapped, unclear, empty] = Verdict::ALL.map(count);
+        Self { pair: pair.cloned(), ok, swapped, unclear, empty, mean_to_the_left_mm }
+    }
+
+    /// Those with one verdict.
+    #[must_use]
+    pub fn of_verdict(&self, verdict: Verdict) -> usize {
+        match verdict {
+            Verdict::Ok => self.ok,
+            Verdict::Swapped => self.swapped,
+            Verdict::Unclear => self.unclear,
+            Verdict::Empty => self.empty,
+        }
+    }
+
+    /// All that were compared.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.ok + self.swapped + self.unclear + self.empty
+    }
+}
+
+/// The verdicts on every pair, then on all together. Empty if the cases have known masks.
+#[must_use]
+pub fn counts(results: &Results) -> Vec<Counts> {
+    let pairs = &results.header.settings.pairs;
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let all = results.cases.iter().flat_map(|case| &case.sides);
+    let of = |pair| Counts::of(Some(pair), all.clone().filter(move |sides| sides.pair == *pair));
+    pairs.iter().map(of).chain([Counts::of(None, all.clone())]).collect()
+}
+
 /// The mean, summed in order; `None` if there are no values.
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0_u64, 0.0), |(count, sum), value| (count + 1, sum + value));
@@ -157,6 +213,7 @@ pub(crate) mod tests {
             case: name.to_owned(),
             rows,
             too_small: Vec::new(),
+            sides: Vec::new(),
             warnings: Vec::new(),
         };
         let absent = Scores { volume_error_relative: None, ..scores(7, 0.0, None) };

@@ -112,7 +112,8 @@ pub fn kept_in_work_file(path: &Path, header: &Header) -> Result<BTreeMap<String
 
 /// What a case's rows depend on besides the header: its name, its files' contents, its structures.
 pub(crate) fn input_sha256(case: &Case) -> io::Result<String> {
-    let files = [sha256_file(&case.image)?, sha256_file(&case.labels)?];
+    let mut files = vec![sha256_file(&case.image)?];
+    files.extend(case.labels.as_deref().map(sha256_file).transpose()?);
     let input = serde_json::to_vec(&(&case.name, files, &*case.structures))?;
     Ok(hex(&Sha256::digest(input)))
 }

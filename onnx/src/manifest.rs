@@ -11,8 +11,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rayon::prelude::*;
+use segvol_base::Orientation;
 use segvol_names::Names;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::architecture::Architecture;
@@ -41,6 +42,10 @@ pub struct Manifest {
     pub source: Source,
     /// The model's sizes.
     pub architecture: Architecture,
+    /// The axes that the model was trained with: a code such as `RAS`, or `stored` if scans were not turned. `None`, and absent
+    /// from the JSON, if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "in_upper_case")]
+    pub axes: Option<Orientation>,
     /// ONNX operator set of the graphs.
     pub opset: i64,
     /// ONNX file format version of the graphs.
@@ -56,6 +61,15 @@ pub struct Manifest {
     pub not_exported: Vec<NotExported>,
     /// The terms under which the weights may be used, as far as the converter can know.
     pub license_note: String,
+}
+
+/// A code as it is in other programs, `RAS`.
+fn in_upper_case<S: Serializer>(axes: &Option<Orientation>, serializer: S) -> Result<S::Ok, S::Error> {
+    match axes {
+        Some(Orientation::Axes(codes)) => serializer.collect_str(codes),
+        Some(Orientation::Stored) => serializer.serialize_str("stored"),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The checkpoint that a bundle was made from.

@@ -52,7 +52,7 @@ impl Calibrator {
         Ok(Self {
             session: GraphSession::open_on(&graph, stage, Provider::Cpu, options, &files.inputs)?,
             window_dhw: manifest.architecture.window_dhw,
-            orientation: study.orientation,
+            orientation: study.orientation_for(manifest.axes),
             overlap: study.overlap,
             activations: Activations::new(),
             windows: 0,

@@ -8,7 +8,7 @@ use segvol_base::{Warning, memory};
 use segvol_names::{NameAdvice, Names};
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
-use segvol_volume::Volume;
+use segvol_volume::{Orientation, Volume};
 
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
@@ -114,8 +114,21 @@ impl Model {
     ///
     /// As for [`Model::study`], and [`Error::Setting`] if an option is out of range.
     pub fn study_with(&self, volume: impl Borrow<Volume>, options: &StudyOptions) -> Result<Study, Error> {
+        let options = options.clone().orientation(self.orientation(options));
         let manifest = Arc::clone(&self.manifest);
-        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), manifest, options.clone(), volume)
+        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), manifest, options, volume)
+    }
+
+    /// The axes that the model was trained with; `None` if the bundle does not say.
+    #[must_use]
+    pub fn axes(&self) -> Option<Orientation> {
+        self.manifest.axes
+    }
+
+    /// The axes in which a study with these options shows a scan to the model.
+    #[must_use]
+    pub fn orientation(&self, options: &StudyOptions) -> Orientation {
+        options.orientation_for(self.axes())
     }
 
     /// The options that the bundle was opened with.

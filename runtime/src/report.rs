@@ -109,6 +109,8 @@ pub struct ImageReport {
 pub struct SettingsReport {
     /// The axes that the model saw.
     pub orientation: Orientation,
+    /// The axes that the model was trained with; `None` if the bundle does not say.
+    pub expected_axes: Option<Orientation>,
     /// How the windows and prompts of the zoom-in pass were chosen.
     pub profile: Profile,
     /// Whether the zoom-in pass ran.
@@ -186,7 +188,8 @@ impl Report {
                 crop_shape_dhw: study.crop().shape_dhw(),
             },
             settings: SettingsReport {
-                orientation: settings.orientation,
+                orientation: model.orientation(settings),
+                expected_axes: model.axes(),
                 profile: settings.profile,
                 zoom_in: settings.zoom_in,
                 overlap: settings.overlap,

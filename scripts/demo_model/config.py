@@ -32,6 +32,8 @@ class Config:
     dec_heads: int
     dec_mlp: int
     clip: ClipConfig
+    axes: str = "RAS"
+    """The axes in which the model sees scans, from the first voxel axis to the last: those of `phantom.generate`."""
 
     @property
     def grid(self) -> Size3:

@@ -167,11 +167,11 @@ fn prompts(bytes: &[u8]) {
     assert_eq!(listed(bytes, "objects"), Some(found.len()));
 }
 
-/// The length of the list with this name in a JSON object. In an object that is written as an array, the list is the
-/// third element.
+/// The length of the list with this name in a JSON object, which may begin with a byte order mark.
 fn listed(json: &[u8], name: &str) -> Option<usize> {
+    let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
     let value: serde_json::Value = serde_json::from_slice(json).expect("it was read as JSON");
-    value.get(name).or_else(|| value.get(2))?.as_array().map(Vec::len)
+    value.get(name)?.as_array().map(Vec::len)
 }
 
 /// The size of the vocabulary of the models that tokenizers are tested with.
@@ -246,7 +246,7 @@ fn case_lists(bytes: &[u8]) {
         }
     }
     let names = file("names.json", &[bytes]);
-    if let Ok(found) = cases::read_folders(&scans, &scans, &names) {
+    if let Ok(found) = cases::read_folders(&scans, Some((&scans, &names))) {
         assert_eq!(found.len(), 2);
         assert_cases(&found);
     }

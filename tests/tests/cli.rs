@@ -294,6 +294,21 @@ fn bad_input_is_named() {
         fs::write(&prompts, text).expect("written");
         refused(&with(&["--prompts", &prompts.to_string_lossy()]), INPUT, &[part]);
     }
+    for (bytes, part) in [
+        (&b"\xff\xfe{\0}\0"[..], "UTF-16"),
+        (b"{\0}\0", "UTF-16"),
+        (b"\x1f\x8b\x08\0", "a gzip file"),
+        (b"{\"schema_version\": 1, \"objects\": [{\"text\": \"L\xe4sion\"}]}", "not UTF-8 on line 1"),
+        (b"<!DOCTYPE html>", "HTML"),
+        (b"", "an empty file"),
+    ] {
+        fs::write(&prompts, bytes).expect("written");
+        refused(&with(&["--prompts", &prompts.to_string_lossy()]), INPUT, &["objects.json", "expected JSON", part]);
+    }
+    fs::write(&prompts, "\u{feff}{\"schema_version\": 1,\r\n \"objects\": [{\"text\": \"liver\"}]}\r\n")
+        .expect("written");
+    let good = dir.path().join("good.nii.gz");
+    segment().arg("--prompts").arg(&prompts).args(["--no-zoom", "-o"]).arg(&good).assert().success();
 
     let scan = |path: &Path| {
         let mut command = segvol();

@@ -19,6 +19,7 @@ const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const BELOW: i32 = 3;
 const INPUT: i32 = 5;
+const WARNED: i32 = 7;
 
 /// The names of the scans, which are also the names of the cases.
 const SCANS: [&str; 3] = ["lps_int16", "ras_scaled_odd", "smaller_than_window"];
@@ -273,7 +274,11 @@ fn two_folders_make_cases_and_no_file_is_passed_over() {
     fs::copy(scan("lps_int16"), here("scans/a.nii.gz")).expect("copied");
     fs::copy(scan("lps_int16"), here("scans/alone.nii.gz")).expect("copied");
     truth("lps_int16").save(here("masks/a.nii")).expect("saved");
-    fs::write(here("names.json"), r#"{"liver": 1}"#).expect("written");
+    for leftover in ["scans/._a.nii.gz", "masks/._a.nii", "masks/.DS_Store", "scans/Thumbs.db", "scans/.hidden.nii.gz"]
+    {
+        fs::write(here(leftover), "not a scan").expect("written");
+    }
+    fs::write(here("names.json"), "\u{feff}{\r\n\"liver\": 1}\r\n").expect("written");
     let mut command = Command::new(&*SEGVOL);
     command.args(["eval", "--prompts", "box", "--format", "csv", "--provider", "cpu", "-m"]).arg(&*TINY);
     command.arg("--images").arg(here("scans")).arg("--truth").arg(here("masks"));
@@ -358,4 +363,162 @@ fn an_observer_can_stop_an_evaluation_and_finished_rows_are_kept() {
     assert_eq!(seen, 1);
     // A line for the settings, and one for the case that had ended.
     assert_eq!(fs::read_to_string(&work).expect("a work file").lines().count(), 2);
+}
+
+/// A list with commas, a list with spaces (as the help prints the default) and a repeated option say the same.
+#[test]
+fn kinds_of_prompts_are_a_list_in_any_form() {
+    let folder = folder();
+    write_list(folder.path(), json!({"liver": 1}), &[case("lps_int16")]);
+    let run = |arguments: &[&str]| {
+        let mut command = eval(folder.path());
+        said(command.args(["--no-zoom", "--format", "csv"]).args(arguments).assert())
+    };
+    let expected = run(&["--prompts", "text,box"]);
+    assert!(expected.contains("liver,text,") && expected.contains("liver,box,") && !expected.contains("points"));
+    assert_eq!(run(&["--prompts", "text", "box", "-q"]), expected);
+    assert_eq!(run(&["--prompts", "text", "--prompts", "box"]), expected);
+    refused(&eval(folder.path()).args(["--prompts", "text", "bocks"]).assert(), USAGE, &["bocks", "text+box"]);
+}
+
+#[test]
+fn several_orientations_are_compared_in_one_run() {
+    let folder = folder();
+    write_list(folder.path(), json!({"liver": 1}), &[case("lps_int16")]);
+    let here = |name: &str| folder.path().join(name);
+    let run = |orientation: &str, arguments: &[&str]| {
+        let mut command = eval(folder.path());
+        command.args(["--prompts", "text", "--orientation", orientation, "-o"]).arg(here("rows.csv")).args(arguments);
+        (said(command.assert()), fs::read_to_string(here("rows.csv")).expect("read"))
+    };
+    let (said_of_all, rows) = run("ras,LPS,stored", &["--overlay", &here("pictures").to_string_lossy()]);
+    for part in
+        ["# Orientation ras\n", "# Orientation stored\n", "| prompt | ras   | lps   | stored |", "highest mean Dice"]
+    {
+        assert!(said_of_all.contains(part), "no {part:?} in: {said_of_all}");
+    }
+    let lines: Vec<&str> = rows.lines().collect();
+    assert_eq!(lines.len(), 4, "{rows}");
+    let (_, one) = run("ras", &[]);
+    assert_eq!(lines[0], format!("orientation,{}", one.lines().next().expect("names")));
+    assert_eq!(lines[1], format!("ras,{}", one.lines().nth(1).expect("a row")));
+    // The file stores LPS axes, so these are what the model sees in the second and in the third run.
+    assert_eq!(lines[2].replacen("lps", "stored", 1), lines[3]);
+    assert_ne!(lines[1].split_once(',').map(|cells| cells.1), lines[2].split_once(',').map(|cells| cells.1));
+    for orientation in ["ras", "lps", "stored"] {
+        assert!(here("pictures").join(orientation).join("lps_int16.text.png").exists(), "{orientation}");
+    }
+    let left = fs::read_dir(folder.path()).expect("listed").flatten();
+    assert!(left.into_iter().all(|entry| !entry.file_name().to_string_lossy().contains("work")), "a work file is left");
+
+    // A work file for each orientation, so that another list of orientations reuses what is there.
+    let work = here("kept.jsonl");
+    let with_work = |orientation: &str| run(orientation, &["--work", &work.to_string_lossy()]).1;
+    assert_eq!(with_work("ras,lps"), format!("{}\n", lines[..3].join("\n")));
+    let (ras, lps) = (here("kept.ras.jsonl"), here("kept.lps.jsonl"));
+    let text = fs::read_to_string(&lps).expect("a work file");
+    fs::write(&lps, text.replacen("\"truth_voxels\":", "\"truth_voxels\":1", 1)).expect("written");
+    assert!(ras.exists());
+    assert_ne!(with_work("pir,lps").lines().nth(2), Some(lines[2]), "a finished case was computed again");
+
+    let wrong = |orientation: &str| eval(folder.path()).args(["--orientation", orientation]).assert();
+    refused(&wrong("ras,rls"), USAGE, &["r and l are the same axis"]);
+    refused(&wrong("ras,lps,RAS"), USAGE, &["--orientation", "ras twice"]);
+    refused(&wrong("radiological"), USAGE, &["stored", "three letters"]);
+}
+
+/// Without label maps, the sides of the kidneys say which axes a model was trained with.
+#[test]
+fn sides_tell_the_orientation_of_a_model() {
+    let folder = segvol_tests::folder!();
+    let here = |name: &str| folder.path().join(name);
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo");
+    bundle::converted(&demo.join("SegVol_demo.pth"), &here("bundle"), &segvol_converter::Options::default());
+    fs::create_dir(here("scans")).expect("a folder");
+    fs::copy(demo.join("phantom.nii.gz"), here("scans/phantom.nii.gz")).expect("copied");
+    for leftover in ["._phantom.nii.gz", ".DS_Store", "Thumbs.db"] {
+        fs::write(here("scans").join(leftover), b"\0\x05\x16\x07").expect("written");
+    }
+    let sides = |arguments: &[&str]| {
+        let mut command = Command::new(&*SEGVOL);
+        command.args(["eval", "--provider", "cpu", "--no-zoom", "-q", "-m"]).arg(here("bundle"));
+        command.arg("--images").arg(here("scans")).args(arguments).assert()
+    };
+    let rows = here("rows.csv");
+    let assert = sides(&["--orientation", "ras,las,stored", "--fail-on-warning", "-o", &rows.to_string_lossy()]);
+    refused(
+        &assert,
+        WARNED,
+        &[
+            "warning: case \"phantom\": the model expects RAS axes, and sees LPS; left and right may be exchanged [orientation_unexpected]",
+            "[sides_swapped]",
+            "\"left kidney\" lies ",
+        ],
+    );
+    let said_of_all = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    for part in ["1 of 1 cases compared, without known masks", "left and right are right most often: ras\n"] {
+        assert!(said_of_all.contains(part), "no {part:?} in: {said_of_all}");
+    }
+    let rows = fs::read_to_string(&rows).expect("written before the exit");
+    let verdicts: Vec<&str> = rows.lines().skip(1).map(|line| line.split(',').nth(4).expect("a verdict")).collect();
+    assert_eq!(verdicts, ["ok", "swapped", "swapped"], "{rows}");
+
+    // The default is what the bundle says, and gives no warning.
+    let assert = sides(&["--fail-on-warning", "--format", "json", "--pairs", "left kidney/right kidney"]);
+    let found: Value = serde_json::from_str(&said(assert)).expect("JSON");
+    assert_eq!((&found["header"]["orientation"], &found["sides"][0]["ok"]), (&json!("ras"), &json!(1)));
+    let kidney = &found["cases"][0]["sides"][0];
+    let x = |side: &str| kidney[side]["centre_ras_mm"][0].as_f64().expect("a number");
+    assert!(x("left") < -20.0 && x("right") > 20.0, "{kidney}");
+
+    fs::write(here("names.json"), "\u{feff}{\"liver\": 1,\r\n \"spleen\": 2}").expect("written");
+    let names = here("names.json").to_string_lossy().into_owned();
+    refused(&sides(&["--names", &names]), USAGE, &["\"liver\", \"spleen\"", "--pairs"]);
+    refused(&sides(&["--prompts", "box"]), USAGE, &["prompts: expected text"]);
+    refused(&sides(&["--overlay", &here("pictures").to_string_lossy()]), USAGE, &["--overlay", "label maps"]);
+    refused(&sides(&["--pairs", "left kidney"]), USAGE, &["LEFT/RIGHT"]);
+    fs::remove_file(here("scans/phantom.nii.gz")).expect("removed");
+    refused(&sides(&[]), INPUT, &["scans: expected at least one scan (.nii or .nii.gz)"]);
+}
+
+#[test]
+fn label_maps_are_there_for_all_cases_or_for_none() {
+    let folder = folder();
+    let without = json!({"name": "b", "image": scan("lps_int16")});
+    write_list(folder.path(), json!({"liver": 1}), &[case("lps_int16"), without.clone()]);
+    refused(&eval(folder.path()).assert(), INPUT, &["case \"lps_int16\" has a label map, and case \"b\" has none"]);
+    write_list(folder.path(), json!({"liver": 1}), &[without]);
+    refused(&eval(folder.path()).assert(), USAGE, &["no label maps", "\"liver\"", "--pairs"]);
+    write_list(folder.path(), json!({"liver": 1}), &[case("lps_int16")]);
+    let assert = eval(folder.path()).args(["--pairs", "left kidney/right kidney"]).assert();
+    refused(&assert, USAGE, &["--pairs: expected cases without label maps"]);
+}
+
+/// Twenty objects with one kind of warning are one line.
+#[test]
+fn warnings_of_many_objects_are_one_line() {
+    let folder = folder();
+    let run = |arguments: &[&str]| {
+        eval(folder.path()).args(["--prompts", "text", "--no-zoom", "-q"]).args(arguments).assert()
+    };
+    let found = |assert: &assert_cmd::assert::Assert| {
+        let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        text.lines().filter(|line| line.starts_with("warning: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (rows, work) = (folder.path().join("rows.csv"), folder.path().join("work.jsonl"));
+    let work_text = work.to_string_lossy().into_owned();
+    let before = found(&run(&["--work", &work_text]));
+    // The same results with a warning about every object.
+    let text = fs::read_to_string(&work).expect("a work file");
+    let warning = "\"against\":null,\"warnings\":[{\"code\":\"prompt_moved\",\"message\":\"a\\u001bb\"}";
+    let marked = text.replace("\"against\":null,\"warnings\":[", &format!("{warning},")).replace("},]", "}]");
+    fs::write(&work, &marked).expect("written");
+    let assert = run(&["--work", &work_text, "--fail-on-warning=prompt_moved", "-o", &rows.to_string_lossy()]);
+    refused(&assert, WARNED, &["--fail-on-warning was given: prompt_moved"]);
+    assert!(rows.exists(), "the output is written before the exit");
+    let after = found(&assert);
+    let expected = "warning: 9 times in 3 cases, first in case \"lps_int16\", liver by text: a";
+    assert_eq!(after.iter().filter(|line| line.starts_with(expected)).count(), 1, "{after:?}");
+    assert_eq!(after.len(), before.len() + 1, "{after:?}");
+    run(&["--work", &work_text, "--fail-on-warning=sides_swapped"]).success();
 }

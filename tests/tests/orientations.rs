@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use assert_cmd::Command;
 use segvol::volume::Affine;
 use segvol::{Mask, Model, Orientation, PointLabel, Profile, Prompt, Segmentation, Space, Volume};
+use segvol_tests::command::{SEGVOL, said};
 use segvol_tests::golden::data;
-use segvol_tests::{bundle, models};
+use segvol_tests::{bundle, checkpoint, models};
 
 const PERMUTATIONS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
@@ -169,4 +171,89 @@ fn a_mask_on_disk_lies_where_the_scan_lies() {
         let expected: Vec<u16> = (0..labels.len()).map(|i| mask.labels().get(i).expect("a label")).collect();
         assert_eq!(labels, expected, "{name}");
     }
+}
+
+/// A bundle says which axes its model was trained with. They are the default, and others are a warning.
+#[test]
+fn the_axes_of_the_bundle_are_the_default_and_others_are_a_warning() {
+    let folder = segvol_tests::folder!();
+    let checkpoint = checkpoint::write_seeded(folder.path(), &models::tiny(), &BTreeMap::new()).expect("written");
+    let config = folder.path().join("config.json");
+    let sizes = std::fs::read_to_string(&config).expect("read");
+    let bundle = |axes: &str| {
+        let with_axes = sizes.replacen('{', &format!("{{\"axes\": \"{axes}\","), 1);
+        std::fs::write(&config, format!("\u{feff}{with_axes}")).expect("written");
+        let bundle = folder.path().join(axes);
+        bundle::converted(&checkpoint, &bundle, &segvol_converter::Options::default());
+        bundle
+    };
+    let (volume, prompts) = phantom(); // Stored in RAS.
+    let (lps, stored) = (bundle::open(&bundle("lps")), bundle::open(&bundle("STORED")));
+    let unknown = model();
+    let mask = |model: &Model, orientation: Option<Orientation>| {
+        let study = model.study_with(&volume, &bundle::released().orientation(orientation)).expect("a study");
+        let codes: Vec<_> = study.warnings().iter().map(|warning| warning.code).collect();
+        assert_eq!(study.options().orientation, Some(model.orientation(&bundle::released().orientation(orientation))));
+        let found = study.segment(&prompts[0]).expect("segmented");
+        let unexpected = codes.contains(&segvol::WarningCode::OrientationUnexpected);
+        (found.mask().expect("memory").voxels_of(1).expect("memory"), unexpected)
+    };
+    let code = |text: &str| Some(text.parse::<Orientation>().expect("a code"));
+    let (ras, of_unknown) = (mask(&unknown, code("ras")), mask(&unknown, code("lps")));
+    assert_ne!(ras.0, of_unknown.0, "the axes matter");
+    assert_eq!(mask(&unknown, None), (ras.0.clone(), false));
+    assert!(!of_unknown.1, "nothing is known that could be unexpected");
+    // The three bundles have the same weights.
+    assert_eq!(mask(&lps, None), (of_unknown.0.clone(), false));
+    assert_eq!(mask(&lps, code("LPS")), (of_unknown.0.clone(), false));
+    assert_eq!(mask(&lps, code("ras")), (ras.0.clone(), true));
+    assert_eq!(mask(&lps, code("stored")), (ras.0.clone(), true), "the file stores RAS");
+    assert_eq!(mask(&stored, None), (ras.0.clone(), false));
+    assert_eq!(mask(&stored, code("ras")), (ras.0, false), "what the file stores anyway");
+    assert_eq!(mask(&stored, code("lps")), (of_unknown.0, true));
+
+    let manifest = std::fs::read_to_string(folder.path().join("lps/manifest.json")).expect("read");
+    assert!(manifest.contains("\"axes\": \"LPS\""), "{manifest}");
+    let inspected = |axes: &str| said(Command::new(&*SEGVOL).arg("inspect").arg(folder.path().join(axes)).assert());
+    assert!(inspected("lps").contains("  axes        LPS\n"), "{}", inspected("lps"));
+    assert!(inspected("STORED").contains("  axes        as stored in the file\n"));
+
+    std::fs::write(&config, sizes.replacen('{', "{\"axes\": \"LRS\",", 1)).expect("written");
+    let error =
+        segvol_converter::convert(&checkpoint, &folder.path().join("bad"), &segvol_converter::Options::default());
+    let error = error.expect_err("no such axes").to_string();
+    assert!(
+        error.contains("config.json") && error.contains("`axes`") && error.contains("L and R are the same axis"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_report_names_the_orientation_and_the_expected_axes() {
+    let folder = segvol_tests::folder!();
+    let here = |name: &str| folder.path().join(name);
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo");
+    bundle::converted(&demo.join("SegVol_demo.pth"), &here("bundle"), &segvol_converter::Options::default());
+    let report = |arguments: &[&str]| {
+        let mut command = Command::new(&*SEGVOL);
+        command.args(["segment", "--text", "liver", "--no-zoom", "-q", "--provider", "cpu", "-i"]);
+        command.arg(demo.join("phantom.nii.gz")).arg("-m").arg(here("bundle")).args(arguments);
+        let assert = command.arg("-o").arg(here("mask.nii.gz")).arg("--report").arg(here("run.json")).assert();
+        let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(here("run.json")).expect("a report")).expect("JSON");
+        (report["settings"].clone(), text)
+    };
+    let (settings, text) = report(&[]);
+    assert_eq!((&settings["orientation"], &settings["expected_axes"]), (&"ras".into(), &"ras".into()), "{settings}");
+    assert!(!text.contains("orientation_unexpected"), "{text}");
+    let (settings, text) = report(&["--profile", "released", "--orientation", "stored"]);
+    assert_eq!(settings["orientation"], "stored");
+    assert!(
+        text.contains("the model expects RAS axes, and sees LPS") && text.contains("[orientation_unexpected]"),
+        "{text}"
+    );
+    let (settings, text) = report(&["--orientation", "PIR"]);
+    assert_eq!(settings["orientation"], "pir");
+    assert!(text.contains("and sees PIR"), "{text}");
 }

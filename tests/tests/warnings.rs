@@ -88,7 +88,8 @@ fn metal_does_not_count_for_the_normalisation() {
 #[test]
 fn intensities_that_are_not_hounsfield_units_are_named() {
     let grey = |value: f32| ((value + 160.0) / 400.0 * 255.0).clamp(0.0, 255.0);
-    let cases: [(&str, &dyn Fn(f32) -> f32, WarningCode); 7] = [
+    type Change<'a> = &'a dyn Fn(f32) -> f32;
+    let cases: [(&str, Change<'_>, WarningCode); 7] = [
         ("plus 1024", &|value| value + 1024.0, WarningCode::IntensityOffset),
         ("plus 1000", &|value| value + 1000.0, WarningCode::IntensityOffset),
         ("8 bits", &|value| grey(value).round(), WarningCode::IntensityEightBit),

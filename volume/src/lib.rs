@@ -33,6 +33,7 @@ pub use grid::{Grid, GridError};
 pub use intensities::Intensities;
 pub use marks::{BoundingBox, Marks, PointLabel};
 pub use mask::{Mask, MaskError};
-pub use orientation::{AxisMap, Orientation};
+pub use orientation::AxisMap;
+pub use segvol_base::{AxisCodes, Orientation};
 pub use truth::{Truth, TruthError};
 pub use volume::{Volume, VolumeError};

@@ -1,23 +1,10 @@
 //! The conversion between the file's axes `(i, j, k)` and the model's axes `[D, H, W]`.
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis};
-use serde::Serialize;
+use segvol_base::{AxisCodes, Orientation};
 
 use crate::grid::Grid;
 use crate::strided::Strided;
-
-/// How the scan is oriented before the model sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Orientation {
-    /// Axes are permuted and flipped to the nearest RAS+ axes. The result for a patient then does not depend on the
-    /// order in which the file stores the axes.
-    #[default]
-    Ras,
-    /// Axes stay as the file stores them. The released demo does this: it requests RAS, but does not pass the affine
-    /// that the conversion would need.
-    Stored,
-}
 
 /// The permutation and flips that turn a file's axes `(i, j, k)` into the model's axes `[D, H, W]`.
 ///
@@ -35,7 +22,13 @@ impl AxisMap {
     /// The map for a volume on `grid`.
     pub fn new(grid: &Grid, orientation: Orientation) -> Self {
         let xyz = match orientation {
-            Orientation::Ras => nearest_axes(grid.rotation()),
+            Orientation::Axes(codes) => {
+                let nearest = nearest_axes(grid.rotation());
+                codes.axes().map(|(patient, opposite)| {
+                    let (axis, flip) = nearest[patient];
+                    (axis, flip != opposite)
+                })
+            }
             Orientation::Stored => [(0, false), (1, false), (2, false)],
         };
         let dhw = [xyz[2], xyz[1], xyz[0]];
@@ -135,6 +128,26 @@ impl AxisMap {
         let source = dhw.as_slice().expect("`as_standard_layout` gives a standard layout");
         Strided::new(source, [nk, nj, ni], strides, flipped).copy_into(&mut restored, |value| value);
         restored
+    }
+}
+
+/// The directions in which the file's axes (i, j, k) run in the patient, each by the nearest axis.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
+pub fn stored_axes(grid: &Grid) -> AxisCodes {
+    let mut axes = [(0, false); 3];
+    for (patient, (axis, flip)) in nearest_axes(grid.rotation()).into_iter().enumerate() {
+        axes[axis] = (patient, flip);
+    }
+    AxisCodes::new(axes).expect("every file axis is the nearest of one axis")
+}
+
+/// The directions of the axes that a model sees of a volume on `grid`.
+#[must_use]
+pub fn seen_axes(grid: &Grid, orientation: Orientation) -> AxisCodes {
+    match orientation {
+        Orientation::Axes(codes) => codes,
+        Orientation::Stored => stored_axes(grid),
     }
 }
 
@@ -290,10 +303,33 @@ mod tests {
     }
 
     #[test]
+    fn a_code_orients_as_a_file_that_stores_these_axes() {
+        let affine = Affine::new([[0.7, -0.2, 0.9, -100.0], [0.3, 0.6, 0.4, 20.0], [-0.1, 0.2, 2.2, 800.0]]);
+        let shape = [3, 4, 5];
+        let voxels: Vec<f32> = (0..60).map(|n| n as f32).collect();
+        let first = Volume::new(shape, voxels.clone(), affine).expect("a volume");
+        let mut codes = Vec::new();
+        for (permutation, flips) in orders() {
+            let volume = stored(permutation, flips, shape, &voxels, &affine);
+            let code = stored_axes(volume.grid());
+            let expected = AxisMap::new(volume.grid(), Orientation::Stored).orient(volume.voxels());
+            let found = AxisMap::new(first.grid(), Orientation::Axes(code)).orient(first.voxels());
+            assert_eq!(found, expected, "{code}");
+            assert_eq!(seen_axes(volume.grid(), Orientation::Stored), code);
+            codes.push(code);
+        }
+        codes.sort();
+        codes.dedup();
+        assert_eq!(codes.len(), 48);
+    }
+
+    #[test]
     fn axes_are_matched_as_nibabel_does() {
         // nibabel.aff2axcodes gives ('P', 'I', 'R') for these rows, so x is k, y is -i, z is -j.
         let affine = Affine::new([[0.1, 0.2, 0.9, 0.0], [-0.9, 0.1, 0.1, 0.0], [0.1, -0.8, 0.2, 0.0]]);
         assert_eq!(nearest_axes(&affine.rotation().expect("invertible")), [(2, false), (0, true), (1, true)]);
+        let volume = Volume::new([1, 1, 1], vec![0.0], affine).expect("a volume");
+        assert_eq!(stored_axes(volume.grid()).to_string(), "PIR");
     }
 
     proptest! {

@@ -333,6 +333,10 @@ enum SegvolOrientation
      * The axes as they are stored, as in SegVol's released demo.
      */
     SEGVOL_ORIENTATION_STORED = 1,
+    /**
+     * The default: the axes that the model was trained with, or the patient's if its bundle does not say.
+     */
+    SEGVOL_ORIENTATION_MODEL = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -550,6 +554,12 @@ typedef struct SegvolOptions {
      * Must be 0.
      */
     int32_t reserved;
+    /**
+     * Other axes in which the model sees a scan: three letters such as "LPS" that say where each axis goes (right or left,
+     * anterior or posterior, superior or inferior). NULL for those of `orientation`, which must be SEGVOL_ORIENTATION_MODEL if
+     * this is set.
+     */
+    const char *axes;
 } SegvolOptions;
 
 /**
@@ -949,10 +959,10 @@ void segvol_volume_free(struct SegvolVolume *volume);
  */
 
 /**
- * Prepares a scan for prompts: turns it to the patient's axes, normalises its intensities and crops it to the body.
+ * Prepares a scan for prompts: turns it to the axes that the model expects, normalises its intensities and crops it to the body.
  *
  * - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
- * - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`,
+ * - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`, `axes`,
  *   `profile` and `cache_bytes` are used for this study, and the other fields are ignored.
  * - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
  *

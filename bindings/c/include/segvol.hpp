@@ -130,6 +130,9 @@ public:
 
     Options &orientation(SegvolOrientation orientation) { return set(values_.orientation, orientation); }
 
+    // Three letters, such as "LPS".
+    Options &axes(std::string codes) { return set(axes_, std::move(codes)); }
+
     Options &profile(SegvolProfile profile) { return set(values_.profile, profile); }
 
     // Calls `use` with the options as a C struct, which is valid until `use` returns.
@@ -142,6 +145,7 @@ public:
         values.provider = detail::pointer(provider_);
         values.precision = detail::pointer(precision_);
         values.library = detail::pointer(library_);
+        values.axes = detail::pointer(axes_);
         values.provider_options = provider_options.data();
         values.provider_options_len = provider_options.size();
         values.stage_providers = stage_providers.data();
@@ -161,6 +165,7 @@ private:
     std::optional<std::string> provider_;
     std::optional<std::string> precision_;
     std::optional<std::string> library_;
+    std::optional<std::string> axes_;
     std::vector<std::string> provider_options_;
     std::vector<std::string> stage_providers_;
 };

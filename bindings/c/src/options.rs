@@ -20,6 +20,8 @@ pub enum SegvolOrientation {
     Ras = 0,
     /// The axes as they are stored, as in SegVol's released demo.
     Stored = 1,
+    /// The default: the axes that the model was trained with, or the patient's if its bundle does not say.
+    Model = 2,
 }
 
 /// How the windows and prompts of the zoom-in pass are chosen.
@@ -75,12 +77,16 @@ pub struct SegvolOptions {
     pub profile: i32,
     /// Must be 0.
     pub reserved: i32,
+    /// Other axes in which the model sees a scan: three letters such as "LPS" that say where each axis goes (right or left,
+    /// anterior or posterior, superior or inferior). NULL for those of `orientation`, which must be SEGVOL_ORIENTATION_MODEL if
+    /// this is set.
+    pub axes: *const c_char,
 }
 
 // SAFETY: `repr(C)`, the size comes first, all fields are numbers or pointers, no padding at the end.
 unsafe impl Versioned for SegvolOptions {
     const NAME: &'static str = "SegvolOptions";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, axes);
     const DEFAULT: Self = Self {
         size: size_of::<Self>(),
         provider: std::ptr::null(),
@@ -94,9 +100,10 @@ unsafe impl Versioned for SegvolOptions {
         cache_bytes: 2 << 30,
         overlap: 0.5,
         zoom_in: 1,
-        orientation: SegvolOrientation::Ras as i32,
+        orientation: SegvolOrientation::Model as i32,
         profile: SegvolProfile::Default as i32,
         reserved: 0,
+        axes: std::ptr::null(),
     };
 }
 
@@ -126,11 +133,12 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
     let given = unsafe { sized::read(pointer, "options") }?;
     let (mut options, mut study) = (Options::default(), StudyOptions::default());
     // SAFETY: the caller of this function promises strings or NULL.
-    let (provider, precision, library) = unsafe {
+    let (provider, precision, library, axes) = unsafe {
         (
             optional_text(given.provider, "options.provider")?,
             optional_text(given.precision, "options.precision")?,
             optional_text(given.library, "options.library")?,
+            optional_text(given.axes, "options.axes")?,
         )
     };
     if let Some(name) = provider {
@@ -167,10 +175,19 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
         other => return Err(unknown("options.zoom_in", "0 or 1", other)),
     };
     study.orientation = match given.orientation {
-        0 => Orientation::Ras,
-        1 => Orientation::Stored,
-        other => return Err(unknown("options.orientation", "one of SegvolOrientation, 0 or 1", other)),
+        0 => Some(Orientation::Ras),
+        1 => Some(Orientation::Stored),
+        2 => None,
+        other => return Err(unknown("options.orientation", "one of SegvolOrientation, 0 to 2", other)),
     };
+    if let Some(codes) = axes {
+        if study.orientation.is_some() {
+            let expected = "SEGVOL_ORIENTATION_MODEL beside `axes`";
+            return Err(unknown("options.orientation", expected, given.orientation));
+        }
+        let bad = |error: String| Failure::new(SegvolStatus::Option, format!("options.axes: {error}"));
+        study.orientation = Some(Orientation::Axes(codes.parse().map_err(bad)?));
+    }
     study.profile = match given.profile {
         0 => Profile::Default,
         1 => Profile::Released,

@@ -60,10 +60,10 @@ unsafe impl Versioned for SegvolStudyStatistics {
     const DEFAULT: Self = Self { size: size_of::<Self>(), windows_encoded: 0, windows_reused: 0 };
 }
 
-/// Prepares a scan for prompts: turns it to the patient's axes, normalises its intensities and crops it to the body.
+/// Prepares a scan for prompts: turns it to the axes that the model expects, normalises its intensities and crops it to the body.
 ///
 /// - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
-/// - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`,
+/// - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`, `axes`,
 ///   `profile` and `cache_bytes` are used for this study, and the other fields are ignored.
 /// - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
 ///

@@ -72,6 +72,10 @@ static void opening(const char *bundle)
     REFUSED(overlap, NAN, SEGVOL_STATUS_OPTION, "options.overlap: expected");
     REFUSED(zoom_in, 2, SEGVOL_STATUS_ARGUMENT, "options.zoom_in");
     REFUSED(orientation, -1, SEGVOL_STATUS_ARGUMENT, "options.orientation");
+    REFUSED(orientation, 3, SEGVOL_STATUS_ARGUMENT, "options.orientation");
+    REFUSED(axes, "RLS", SEGVOL_STATUS_OPTION, "R and L are the same axis");
+    REFUSED(axes, "\xff", SEGVOL_STATUS_UTF8, "options.axes");
+    REFUSED(size, offsetof(SegvolOptions, axes) + 1, SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
     REFUSED(profile, 7, SEGVOL_STATUS_ARGUMENT, "options.profile");
     REFUSED(reserved, 1, SEGVOL_STATUS_ARGUMENT, "options.reserved");
     REFUSED(provider_options_len, 1, SEGVOL_STATUS_NULL, "options.provider_options");
@@ -101,6 +105,13 @@ static void opening(const char *bundle)
     options.zoom_in = 0;
     options.orientation = SEGVOL_ORIENTATION_STORED;
     options.profile = SEGVOL_PROFILE_RELEASED;
+    options.axes = "LPS";
+    FAILS(segvol_model_open(bundle, &options, &model), SEGVOL_STATUS_ARGUMENT, "SEGVOL_ORIENTATION_MODEL beside `axes`");
+    options.size = offsetof(SegvolOptions, axes); /* An older program does not have the field. */
+    OK(segvol_model_open(bundle, &options, &model));
+    segvol_model_free(model);
+    options.size = sizeof options;
+    options.orientation = SEGVOL_ORIENTATION_MODEL;
     OK(segvol_model_open(bundle, &options, &model));
     CHECK(model != untouched);
     CHECK(strcmp(segvol_model_provider(model), "cpu") == 0);

@@ -20,8 +20,7 @@
 //! - Unknown fields are errors, so that a misspelt field is not ignored.
 
 use segvol_base::ErrorKind;
-use serde::Deserialize;
-
+use segvol_base::json::{At, Document, JsonError};
 use segvol_volume::PointLabel;
 
 use super::{Prompt, Space};
@@ -29,107 +28,88 @@ use super::{Prompt, Space};
 /// The version of the layout of `prompts.json` that this program reads.
 const SCHEMA_VERSION: u32 = 1;
 
-/// Why a prompts file could not be read.
+const FILE: &str = r#"an object with `schema_version` and `objects`, for example {"schema_version": 1, "objects": [{"text": "liver"}]}"#;
+const OBJECTS: &str = r#"a list of at least one object, for example [{"text": "liver"}]"#;
+const OBJECT: &str = r#"an object, for example {"text": "liver"}"#;
+const POINT: &str = "[i, j, k] or [i, j, k, 1|0], for example [211, 160, 47, 1]";
+const BOX: &str = "[i0, j0, k0, i1, j1, k1], for example [300, 220, 30, 380, 300, 60]";
+
+/// Why a prompts file could not be read: what was expected and what was found, with the object, the field and the line.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PromptFileError {
-    /// The text is not JSON, or has another layout.
-    #[error("prompts file: {0}")]
-    Syntax(#[from] serde_json::Error),
-    /// The file has another version of the layout.
-    #[error("prompts file: expected schema_version {SCHEMA_VERSION}, found {0}")]
-    Version(u32),
-    /// The file has no object.
-    #[error("prompts file: expected at least one object, found none")]
-    NoObjects,
-    /// A point has a wrong number of values, or a label other than 0 and 1.
-    #[error(
-        "prompts file: object {object}, point {point}: expected [i, j, k] or [i, j, k, label] with label 0 or 1, found {found:?}"
-    )]
-    BadPoint {
-        /// Index of the object, from 0.
-        object: usize,
-        /// Index of the point, from 0.
-        point: usize,
-        /// The values of the point.
-        found: Vec<f64>,
-    },
-}
+#[error("prompts file: {0}")]
+pub struct PromptFileError(#[from] pub JsonError);
 
 impl PromptFileError {
     /// The kind of failure, which says what the caller can change.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Syntax(_) | Self::Version(_) | Self::NoObjects | Self::BadPoint { .. } => ErrorKind::Input,
-        }
+        ErrorKind::Input
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    schema_version: u32,
-    #[serde(default)]
-    space: Space,
-    objects: Vec<Object>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Object {
-    name: Option<String>,
-    text: Option<String>,
-    #[serde(default)]
-    points: Vec<Vec<f64>>,
-    #[serde(rename = "box")]
-    bounding_box: Option<[f64; 6]>,
-    space: Option<Space>,
-}
-
-/// Reads the text of a prompts file.
+/// Reads the text of a prompts file. A byte order mark before it is ignored.
 ///
 /// [`Study::segment`](crate::Study::segment) checks later whether a prompt fits a scan.
 ///
 /// # Errors
 ///
-/// - [`PromptFileError::Syntax`] if the text is not JSON or has another layout, with the line.
-/// - [`PromptFileError::Version`] if the layout has another version.
-/// - [`PromptFileError::NoObjects`] if there is no object.
-/// - [`PromptFileError::BadPoint`] if a point has a wrong number of values or a wrong label, with the object.
+/// [`PromptFileError`] if the text is not JSON, has another layout or version, or no object.
 pub fn parse_prompts(text: &str) -> Result<Vec<Prompt>, PromptFileError> {
-    let file: File = serde_json::from_str(text)?;
-    if file.schema_version != SCHEMA_VERSION {
-        return Err(PromptFileError::Version(file.schema_version));
+    let document = Document::parse(text)?;
+    let root = document.root();
+    let fields = root.fields(FILE, &["schema_version", "space", "objects"], |_| false)?;
+    fields.check_version(SCHEMA_VERSION)?;
+    let space = fields.get("space").map(|at| space(&at)).transpose()?.unwrap_or_default();
+    let list = fields.require("objects", r#""objects": [{"text": "liver"}]"#)?;
+    let objects = list.list(OBJECTS)?;
+    if objects.len() == 0 {
+        return Err(list.refuse(OBJECTS).into());
     }
-    if file.objects.is_empty() {
-        return Err(PromptFileError::NoObjects);
-    }
-    let objects = file.objects.into_iter().enumerate();
-    objects.map(|(index, object)| prompt(index, object, file.space)).collect()
+    objects.map(|object| Ok(prompt(&object, space)?)).collect()
 }
 
-fn prompt(index: usize, object: Object, space: Space) -> Result<Prompt, PromptFileError> {
-    let mut prompt = Prompt::new().space(object.space.unwrap_or(space));
-    if let Some(name) = object.name {
-        prompt = prompt.named(name);
+fn prompt(object: &At<'_>, of_all: Space) -> Result<Prompt, JsonError> {
+    let fields = object.fields(OBJECT, &["name", "text", "points", "box", "space"], |_| false)?;
+    let mut prompt = Prompt::new().space(fields.get("space").map(|at| space(&at)).transpose()?.unwrap_or(of_all));
+    if let Some(name) = fields.get("name") {
+        prompt = prompt.named(name.text("a name, for example \"lesion\"")?);
     }
-    if let Some(text) = object.text {
-        prompt = prompt.with_text(text);
+    if let Some(text) = fields.get("text") {
+        prompt = prompt.with_text(text.text("a name, for example \"liver\"")?);
     }
-    for (point, found) in object.points.into_iter().enumerate() {
-        let (at, label) = match found[..] {
-            [i, j, k] => ([i, j, k], PointLabel::Foreground),
-            [i, j, k, 1.0] => ([i, j, k], PointLabel::Foreground),
-            [i, j, k, 0.0] => ([i, j, k], PointLabel::Background),
-            _ => return Err(PromptFileError::BadPoint { object: index, point, found }),
-        };
-        prompt = prompt.point(at, label);
+    if let Some(points) = fields.get("points") {
+        let expected = "a list of points, for example [[211, 160, 47, 1], [190, 150, 47, 0]]";
+        for point in points.list(expected)? {
+            let (at, label) = match point.numbers(3..=4, POINT)?[..] {
+                [i, j, k] | [i, j, k, 1.0] => ([i, j, k], PointLabel::Foreground),
+                [i, j, k, 0.0] => ([i, j, k], PointLabel::Background),
+                [.., label] => {
+                    let found = format!("{label} as its fourth number, which must be 1 (inside) or 0 (outside)");
+                    return Err(point.refuse_as(POINT, found));
+                }
+                [] => return Err(point.refuse(POINT)),
+            };
+            prompt = prompt.point(at, label);
+        }
     }
-    if let Some([i0, j0, k0, i1, j1, k1]) = object.bounding_box {
-        prompt = prompt.bounding_box([i0, j0, k0], [i1, j1, k1]);
+    if let Some(corners) = fields.get("box") {
+        match corners.numbers(6..=6, BOX)?[..] {
+            [i0, j0, k0, i1, j1, k1] => prompt = prompt.bounding_box([i0, j0, k0], [i1, j1, k1]),
+            _ => return Err(corners.refuse(BOX)),
+        }
     }
     Ok(prompt)
+}
+
+fn space(at: &At<'_>) -> Result<Space, JsonError> {
+    let expected = "\"voxel\", \"ras\", \"lps\" or \"window\"";
+    match at.text(expected)? {
+        "voxel" => Ok(Space::Voxel),
+        "ras" => Ok(Space::Ras),
+        "lps" => Ok(Space::Lps),
+        "window" => Ok(Space::Window),
+        _ => Err(at.refuse(expected)),
+    }
 }
 
 #[cfg(test)]
@@ -155,13 +135,53 @@ mod tests {
     }
 
     #[test]
-    fn names_what_is_wrong() {
-        let error = |text| parse_prompts(text).expect_err("a bad file").to_string();
-        assert!(error("{").contains("line 1"));
-        assert!(error(r#"{"schema_version": 2, "objects": []}"#).contains("found 2"));
-        assert!(error(r#"{"schema_version": 1, "objects": []}"#).contains("at least one object"));
-        assert!(error(r#"{"schema_version": 1, "objects": [{"txt": "liver"}]}"#).contains("txt"));
-        let point = error(r#"{"schema_version": 1, "objects": [{"text": "a"}, {"points": [[1, 2, 3, 7]]}]}"#);
-        assert!(point.contains("object 1, point 0"), "{point}");
+    fn a_mistake_is_named_with_its_object_and_place() {
+        let file = |objects: &str| format!(r#"{{"schema_version": 1, "objects": [{objects}]}}"#);
+        for (text, part) in [
+            (r#"[{"text": "liver"}]"#.to_owned(), "`objects`, for example {\"schema_version\": 1"),
+            (r#"[{"text": "liver"}]"#.to_owned(), "found a list of 1 value (line 1, column 1)"),
+            (r#"{"objects": []}"#.to_owned(), "expected the field `schema_version`, for example \"schema_version\": 1"),
+            (
+                r#"{"schema_version": 2, "objects": []}"#.to_owned(),
+                "expected 1, the version that this program reads; found the number 2",
+            ),
+            (r#"{"schema_version": "1", "objects": []}"#.to_owned(), "(a number has no quotes)"),
+            (r#"{"schema_version": 1}"#.to_owned(), "the field `objects`"),
+            (r#"{"schema_version": 1, "object": []}"#.to_owned(), "did you mean `objects`?"),
+            (
+                file(""),
+                "`objects`: expected a list of at least one object, for example [{\"text\": \"liver\"}]; found an empty list",
+            ),
+            (file(r#""liver""#), "`objects[0]`: expected an object, for example"),
+            (file(r#"{"txt": "liver"}"#), "found the field `txt` (did you mean `text`?)"),
+            (file(r#"{"text": ["liver", "spleen"]}"#), "`objects[0].text`: expected a name"),
+            (
+                file(r#"{"text": "spleen"}, {"points": [20, 20, 12]}"#),
+                "`objects[1].points[0]`: expected [i, j, k] or [i, j, k, 1|0], for example [211, 160, 47, 1]; found the number 20 (line 1, column 67)",
+            ),
+            (file(r#"{"points": {"i": 1}}"#), "`objects[0].points`: expected a list of points"),
+            (file(r#"{"points": [{"i": 1, "j": 2, "k": 3}]}"#), "found an object with the fields `i`, `j`, `k`"),
+            (file(r#"{"points": [[1, 2]]}"#), "found a list of 2 values"),
+            (file(r#"{"points": [[1, 2, 3, 7]]}"#), "found 7 as its fourth number, which must be 1 (inside) or 0"),
+            (file(r#"{"points": [[1, 2, "3"]]}"#), "`objects[0].points[0][2]`: expected a number in [i, j, k]"),
+            (file(r#"{"box": [[1, 2, 3], [30, 30, 20]]}"#), "`objects[0].box`: expected [i0, j0, k0, i1, j1, k1]"),
+            (file(r#"{"box": [1, 2, 3, 4, 5, true]}"#), "`objects[0].box[5]`: expected a number in [i0"),
+            (
+                file(r#"{"text": "a", "space": "mm"}"#),
+                "expected \"voxel\", \"ras\", \"lps\" or \"window\"; found the text \"mm\"",
+            ),
+            (file(r#"{"text": "liver",}"#), "remove the comma"),
+            (file(r#"{"points": [[1, 2, NaN]]}"#), "JSON has no such number"),
+            ("<html>".to_owned(), "HTML"),
+            (String::new(), "an empty file"),
+        ] {
+            let error = parse_prompts(&text).expect_err("a bad file").to_string();
+            assert!(error.contains(part), "{text}: {error}");
+            for word in ["struct", "tuple", "invalid type", "sequence", "f64", "map"] {
+                assert!(!error.contains(word), "{word} in {error}");
+            }
+        }
+        let text = format!("\u{feff}{}", file(r#"{"text": "liver", "name": null}"#).replace(' ', "\r\n"));
+        assert_eq!(parse_prompts(&text).expect("good"), [Prompt::text("liver")]);
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use ndarray::Array3;
 
+use segvol_base::{Warning, WarningCode};
+use segvol_volume::orientation::seen_axes;
 use segvol_volume::{AxisMap, Grid, Orientation, Volume};
 
 use crate::error::Error;
@@ -74,4 +76,20 @@ impl Scan {
         done("normalise");
         Ok((Self { grid, axes, crop, tables, air }, image))
     }
+}
+
+/// A warning if a model that was trained with `expected` axes sees others.
+pub(crate) fn unexpected_axes(grid: &Grid, expected: Orientation, orientation: Orientation) -> Option<Warning> {
+    let [expected, seen] = [expected, orientation].map(|orientation| seen_axes(grid, orientation));
+    if seen == expected {
+        return None;
+    }
+    let side = |axes: [(usize, bool); 3]| axes.iter().position(|&(axis, _)| axis == 0).map(|at| (at, axes[at].1));
+    let risk = if side(seen.axes()) == side(expected.axes()) {
+        "structures may be missed or exchanged"
+    } else {
+        "left and right may be exchanged"
+    };
+    let message = format!("the model expects {expected} axes, and sees {seen}; {risk}");
+    Some(Warning::new(WarningCode::OrientationUnexpected, message))
 }

@@ -36,9 +36,8 @@ pub use zoom_out::RegionOfInterest;
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
 use crate::prompt::{Placer, Prompt, PromptError, name_warnings};
-use crate::scan::Scan;
 use crate::scan::crop::Crop;
-use crate::scan::intensity;
+use crate::scan::{self, Scan, intensity};
 use crate::stages::Stages;
 use object::Object;
 use segmentation::{label_counts, label_map};
@@ -67,13 +66,16 @@ impl Study {
         volume: impl Borrow<Volume>,
     ) -> Result<Self, Error> {
         options.check()?;
+        let expected = manifest.axes;
+        let orientation = options.orientation_for(expected);
         let mut warnings = volume.borrow().warnings().to_vec();
         let body_only = options.profile == Profile::Default;
         warnings.extend(intensity::warnings(volume.borrow(), body_only));
+        warnings.extend(expected.and_then(|axes| scan::unexpected_axes(volume.borrow().grid(), axes, orientation)));
         let window = stages.architecture().window_dhw;
         let mut statistics = Statistics::default();
         let mut start = Instant::now();
-        let (scan, image) = Scan::prepare(volume, options.orientation, body_only, window, &mut |step| {
+        let (scan, image) = Scan::prepare(volume, orientation, body_only, window, &mut |step| {
             statistics.times_ms.insert(step, start.elapsed().as_secs_f64() * 1e3);
             start = Instant::now();
         })?;
@@ -104,7 +106,7 @@ impl Study {
         &self.warnings
     }
 
-    /// The options that the study was made with.
+    /// The options that the study was made with. `orientation` is the one that the model sees.
     #[must_use]
     pub fn options(&self) -> &StudyOptions {
         &self.options

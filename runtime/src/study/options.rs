@@ -38,8 +38,9 @@ pub enum Profile {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StudyOptions {
-    /// The order and direction of the axes that the model sees.
-    pub orientation: Orientation,
+    /// The order and direction of the axes that the model sees. `None` for those that it was trained with, or RAS if its bundle
+    /// does not say.
+    pub orientation: Option<Orientation>,
     /// How the windows and prompts of the zoom-in pass are chosen.
     pub profile: Profile,
     /// Whether the zoom-in pass runs. Without it, the mask has the resolution of the zoom-out window.
@@ -52,22 +53,21 @@ pub struct StudyOptions {
 
 impl Default for StudyOptions {
     fn default() -> Self {
-        Self {
-            orientation: Orientation::default(),
-            profile: Profile::default(),
-            zoom_in: true,
-            overlap: 0.5,
-            cache_bytes: 2 << 30,
-        }
+        Self { orientation: None, profile: Profile::default(), zoom_in: true, overlap: 0.5, cache_bytes: 2 << 30 }
     }
 }
 
 impl StudyOptions {
-    /// Sets the order and direction of the axes that the model sees.
+    /// Sets the order and direction of the axes that the model sees; `None` for those that it was trained with.
     #[must_use]
-    pub fn orientation(mut self, orientation: Orientation) -> Self {
-        self.orientation = orientation;
+    pub fn orientation(mut self, orientation: impl Into<Option<Orientation>>) -> Self {
+        self.orientation = orientation.into();
         self
+    }
+
+    /// The axes that a model sees which was trained with `expected` axes.
+    pub(crate) fn orientation_for(&self, expected: Option<Orientation>) -> Orientation {
+        self.orientation.or(expected).unwrap_or_default()
     }
 
     /// Sets how the windows and prompts of the zoom-in pass are chosen.

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use segvol::Provider;
+use segvol::{AxisCodes, Provider};
 use segvol_capi::model::{SegvolModel, segvol_model_open};
 use segvol_capi::options::{SegvolOptions, segvol_options_init};
 use segvol_capi::status::SegvolStatus;
@@ -73,7 +73,12 @@ pub(crate) fn options(bytes: &[u8]) {
         orientation: recipe.int(),
         profile: recipe.int(),
         reserved: recipe.int(),
+        axes: ptr::null(),
     };
+    let axes = recipe.text();
+    let given = SegvolOptions { axes: pointer(&axes), ..given };
+    // An older program's struct does not have the field.
+    let axes = axes.filter(|_| said.0 >= size_of::<SegvolOptions>());
 
     let mut problems = Vec::new();
     let mut problem = |status: SegvolStatus, there: bool| {
@@ -81,16 +86,19 @@ pub(crate) fn options(bytes: &[u8]) {
             problems.push(status);
         }
     };
-    let flags = [given.zoom_in, given.orientation, given.profile].iter().all(|flag| (0..=1).contains(flag));
+    let flags = [given.zoom_in, given.profile].iter().all(|flag| (0..=1).contains(flag))
+        && (0..=2).contains(&given.orientation);
+    problem(SegvolStatus::Argument, axes.is_some() && given.orientation != 2);
     problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags || given.reserved != 0);
     problem(SegvolStatus::Option, !(0.0..=0.95).contains(&given.overlap));
-    for text in [&provider, &precision, &library].into_iter().flatten() {
+    for text in [&provider, &precision, &library, &axes].into_iter().flatten() {
         problem(SegvolStatus::Utf8, text.to_str().is_err());
     }
     let known = |name: &str| name.parse::<Provider>().ok();
     let named = |text: &Option<CString>| text.as_ref().and_then(|text| text.to_str().ok().map(str::to_owned));
     problem(SegvolStatus::ProviderUnknown, named(&provider).is_some_and(|name| known(&name).is_none()));
     problem(SegvolStatus::Option, named(&precision).is_some_and(|name| name.parse::<Precision>().is_err()));
+    problem(SegvolStatus::Option, named(&axes).is_some_and(|codes| codes.parse::<AxisCodes>().is_err()));
     for array in [&options, &stages] {
         problem(SegvolStatus::Null, array.texts.iter().any(Option::is_none));
         problem(SegvolStatus::Utf8, array.texts.iter().flatten().any(|text| text.to_str().is_err()));

@@ -156,9 +156,17 @@ fn objects(folder: &Path) {
         ("empty_object.json", 1, json!([{"name": "liver"}])),
         ("no_objects.json", 1, json!([])),
         ("short_point.json", 1, json!([{"points": [[1, 2]]}])),
+        ("flat_point.json", 1, json!([{"text": "spleen"}, {"points": [20, 20, 12]}])),
+        ("quoted_numbers.json", 1, json!([{"points": [["20", "20", "12"]]}])),
+        ("nested_box.json", 1, json!([{"box": [[1, 2, 3], [30, 30, 20]]}])),
     ] {
         write(folder.join(name), json!({"schema_version": version, "objects": objects}).to_string());
     }
+    let good = r#"{"schema_version": 1, "objects": [{"text": "liver"}]}"#;
+    write(folder.join("list.json"), r#"[{"text": "liver"}]"#);
+    write(folder.join("comma.json"), good.replace("}]", "},\n]"));
+    write(folder.join("quotes.json"), good.replace('"', "'"));
+    write(folder.join("utf16.json"), good.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
 }
 
 /// Copies of the bundle with something wrong.
@@ -221,6 +229,8 @@ fn cases(folder: &Path) {
     };
     let (good, liver) = (case("scan.nii.gz", "labels.nii.gz"), json!({"liver": 1}));
     with("good.json", liver.clone(), json!([good]));
+    with("no_truth.json", liver.clone(), json!([{"image": "../scan.nii.gz"}]));
+    with("some_truth.json", liver.clone(), json!([good, {"name": "b", "image": "../scan.nii.gz"}]));
     with("no_cases.json", liver.clone(), json!([]));
     with("misspelt.json", liver.clone(), json!([{"image": "a.nii", "label": "b.nii"}]));
     with("same_name.json", liver.clone(), json!([good, good]));

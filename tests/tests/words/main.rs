@@ -216,6 +216,13 @@ fn prompts() {
     segment("An object without a prompt", "--prompts empty_object.json");
     segment("An objects file without objects", "--prompts no_objects.json");
     segment("A point with two numbers in an objects file", "--prompts short_point.json");
+    segment("Numbers instead of points in an objects file", "--prompts flat_point.json");
+    segment("Numbers in quotes in an objects file", "--prompts quoted_numbers.json");
+    segment("Two corners instead of six numbers in an objects file", "--prompts nested_box.json");
+    segment("A list instead of an objects file", "--prompts list.json");
+    segment("A comma after the last object", "--prompts comma.json");
+    segment("Single quotes in an objects file", "--prompts quotes.json");
+    segment("An objects file in UTF-16", "--prompts utf16.json");
     page.compare("03-prompts.txt");
 }
 
@@ -275,7 +282,10 @@ fn bundles() {
 fn eval() {
     let mut page = Page::default();
     page.error("No cases", "eval -m bundle");
-    page.error("A folder of scans alone", "eval -m bundle --images cases");
+    page.error("A folder without scans", "eval -m bundle --images cases");
+    page.error("Axes of which two are the same", "eval -m bundle --cases cases/good.json --orientation ras,rls");
+    page.error("An orientation twice", "eval -m bundle --cases cases/good.json --orientation ras,lps,RAS");
+    page.error("Pairs of organs beside label maps", "eval -m bundle --cases cases/good.json --pairs a/b");
     page.error("Rows in an unknown format", "eval -m bundle --cases cases/good.json -o rows.txt");
     page.error("An unknown kind of prompt", "eval -m bundle --cases cases/good.json --prompts click");
     page.error("A threshold out of range", "eval -m bundle --cases cases/good.json --against bundle --min-dice 2");
@@ -290,6 +300,8 @@ fn eval() {
     list("A misspelt field", "misspelt.json");
     list("Two cases with the same name", "same_name.json");
     list("A case without structures", "no_structures.json");
+    list("A case without a label map", "some_truth.json");
+    list("No label map, and no left and right organ", "no_truth.json");
     list("A value out of range", "value.json");
     list("A structure that is listed twice", "twice.json");
     list("No structure in any case", "absent.json");
