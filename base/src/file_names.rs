@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 /// The longest stem, in characters: most file systems allow 255 bytes for a name with its extension.
 const MAX_CHARACTERS: usize = 100;
 
@@ -29,6 +31,12 @@ pub fn unique_stems<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String>
         candidate
     };
     names.into_iter().map(&mut unique).collect()
+}
+
+/// A name as disks compare it that ignore upper and lower case, and how letters are composed.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    name.nfc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }
 
 #[cfg(test)]
