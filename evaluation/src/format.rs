@@ -7,7 +7,7 @@ use std::path::Path;
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use segvol::metrics::Scores;
-use segvol_base::atomic_file;
+use segvol_base::{atomic_file, printable};
 use serde::Serialize;
 
 use crate::results::{Results, Row};
@@ -114,7 +114,8 @@ fn summary_markdown(results: &Results) -> String {
         };
         text.push_str(&matrix(results, &groups, cell));
         if let Some((case, row, dice)) = results.worst_agreement() {
-            let _ = writeln!(text, "\nleast: {dice:.4}, case {case:?}, {}, by {}", row.structure, row.prompt);
+            let structure = printable(&row.structure);
+            let _ = writeln!(text, "\nleast: {dice:.4}, case {case:?}, {structure}, by {}", row.prompt);
         }
         text.push('\n');
     }
@@ -138,11 +139,11 @@ fn summary_markdown(results: &Results) -> String {
     }
     let too_small = results.cases.iter().flat_map(|case| case.too_small.iter().map(|name| (&case.case, name)));
     for (case, name) in too_small {
-        let _ =
-            writeln!(text, "left out: case {case:?}, {name}: fewer than {} voxels", results.header.settings.min_voxels);
+        let (name, least) = (printable(name), results.header.settings.min_voxels);
+        let _ = writeln!(text, "left out: case {case:?}, {name}: fewer than {least} voxels");
     }
     for failure in &results.failures {
-        let _ = writeln!(text, "failed: case {:?}: {}", failure.case, failure.reason);
+        let _ = writeln!(text, "failed: case {:?}: {}", failure.case, printable(&failure.reason));
     }
     let (scored, all) = (results.cases.len(), results.cases.len() + results.failures.len());
     let objects = groups.iter().find(|group| group.structure.is_none()).map_or(0, |group| group.objects);
@@ -235,7 +236,7 @@ fn plain(value: Option<f64>) -> String {
 /// A Markdown table whose columns are as wide as their widest cell, so that it also reads well on a terminal.
 fn markdown(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
     // A `|` or a line break inside a cell would end it.
-    let escape = |cell: &String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
+    let escape = |cell: &String| printable(cell).replace('|', "\\|");
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header(names.iter().map(escape));
     table.add_rows(lines.map(|line| line.iter().map(escape).collect::<Vec<_>>()));
@@ -245,7 +246,11 @@ fn markdown(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> Strin
 fn csv(names: &[String], lines: impl Iterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for line in std::iter::once(names.to_vec()).chain(lines) {
-        writer.write_record(&line).expect("writing to memory does not fail, and all lines have equally many cells");
+        // A name could move the cursor of a terminal.
+        let line = line.iter().map(|cell| printable(cell).into_owned());
+        writer
+            .write_record(line.collect::<Vec<_>>())
+            .expect("writing to memory does not fail, and all lines have equally many cells");
     }
     let bytes = writer.into_inner().expect("writing to memory does not fail");
     String::from_utf8(bytes).expect("the cells are UTF-8")
