@@ -3,11 +3,16 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use segvol_base::{printable, printable_path};
 use segvol_converter::{Calibrated, Options};
 use segvol_onnx::{Precision, Stage};
 
 use crate::exit::Usage;
 use crate::inspect::size;
+use crate::outputs::Files;
+
+/// The files of a tokenizer in a folder.
+const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "vocab.json", "merges.txt"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,12 +65,14 @@ impl Convert {
             force: self.force,
             ..Options::default()
         };
+        self.check_files()?;
         segvol_converter::check_output(&self.output, self.force)?;
         options.calibrated = self.calibrated(&options)?;
         let manifest = segvol_converter::convert(&self.checkpoint, &self.output, &options)?;
 
         let source = &manifest.source;
-        writeln!(out, "{}: {}, {}, {}", source.file, source.layout, source.container, size(source.bytes))?;
+        let [file, layout, container] = [&source.file, &source.layout, &source.container].map(|text| printable(text));
+        writeln!(out, "{file}: {layout}, {container}, {}", size(source.bytes))?;
         for (precision, files) in &manifest.precisions {
             for (stage, files) in &files.stages {
                 let graphs: Vec<&str> = files.graphs.keys().map(|variant| variant.name()).collect();
@@ -81,8 +88,31 @@ impl Convert {
                 writeln!(out, "  {:<4} {:<15} not in the checkpoint", precision.name(), stage.name())?;
             }
         }
-        writeln!(out, "wrote {}", self.output.display())?;
+        writeln!(out, "wrote {}", printable_path(&self.output))?;
         Ok(())
+    }
+
+    /// Refuses a folder whose replacement would delete what the conversion reads, before any work.
+    fn check_files(&self) -> Result<(), Usage> {
+        let mut files = Files::default();
+        files.input("the checkpoint", &self.checkpoint);
+        files.input_if("--calibrate", self.calibrate.as_ref());
+        files.input_if("--library", self.library.as_ref());
+        let beside = |name: &str| self.checkpoint.with_file_name(name);
+        match &self.config {
+            Some(config) => files.input("--config", config),
+            None => files.input("the checkpoint's configuration", &beside("config.json")),
+        }
+        match &self.tokenizer {
+            Some(tokenizer) => {
+                files.input("--tokenizer", tokenizer);
+                TOKENIZER_FILES.iter().for_each(|name| files.input("--tokenizer", &tokenizer.join(name)));
+                files.input("--tokenizer", &tokenizer.with_file_name("merges.txt"));
+            }
+            None => TOKENIZER_FILES.iter().for_each(|name| files.input("the checkpoint's tokenizer", &beside(name))),
+        }
+        files.replaced("--output", &self.output);
+        files.check()
     }
 
     /// The calibration of int8; `None` if there is none.

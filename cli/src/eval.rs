@@ -1,5 +1,6 @@
 //! `segvol eval`
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,14 +9,18 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use segvol::{Model, Precision, Provider};
+use segvol_base::printable_json;
 use segvol_evaluation::{
     Case, Evaluation, Event, Kind, Pictures, Results, Run, Settings as Draw, cases, format, work_file_beside,
 };
+use serde_json::json;
 
 use crate::exit::{BelowThreshold, Usage};
+use crate::log::{self, Level};
+use crate::outputs::{Files, is_standard_output};
 use crate::picture::ViewArguments;
 use crate::settings::Settings;
-use crate::text::check_folder_of;
+use crate::warnings;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,7 +83,8 @@ pub(crate) struct Eval {
     /// Format of the means on standard output
     #[arg(long, value_enum, default_value_t = Format::Md, help_heading = "Output")]
     format: Format,
-    /// File with one row per case, structure and prompt: .csv, .json or .md
+    /// File with one row per case, structure and prompt: .csv, .json or .md. `-` prints the rows on standard output instead of
+    /// the means, in the format of --format
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// File for finished rows, from which an interrupted run continues. A file named here is kept at the end
@@ -132,8 +138,10 @@ enum Format {
 
 impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let rows_format = self.check_outputs()?;
+        let rows_format = self.rows_format()?;
         let cases = self.read_cases()?;
+        let pictures = self.overlay.clone().map(|dir| Pictures::new(dir, self.view.view(), &cases));
+        self.check_files(&cases, pictures.as_ref())?;
         let (options, study_options) = (self.settings.options()?, self.settings.study_options()?);
         let model = Model::open(&self.model, &options)?;
         let other = match &self.against {
@@ -155,21 +163,29 @@ impl Eval {
         if let Some(other) = &other {
             evaluation = evaluation.against(other);
         }
-        let pictures = self.overlay.clone().map(|dir| Pictures::new(dir, self.view.view()));
         if let Some(pictures) = &pictures {
+            let dir = pictures.folder();
+            segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
             evaluation = evaluation.watched_by(pictures);
         }
-        let beside_output = self.output.as_deref().map(work_file_beside);
+        let beside_output = self.work_file_beside_output();
         let run = Run {
             jobs: self.jobs,
             memory: self.memory.map(|mib| mib.saturating_mul(1 << 20)),
             work: self.work.clone().or_else(|| beside_output.clone()),
         };
-        let results = self.observed(&evaluation, &cases, &run)?;
+        let mut results = self.observed(&evaluation, &cases, &run)?;
+        if let Some(pictures) = &pictures {
+            pictures.name_files(&mut results);
+            pictures.warnings().iter().for_each(|warning| warnings::say("", warning));
+        }
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
             format::save_rows(&results, format, path).with_context(|| format!("rows `{}`", path.display()))?;
         }
-        out.write_all(format::summary(&results, self.format.into()).as_bytes())?;
+        let printed =
+            if self.output.as_deref().is_some_and(is_standard_output) { format::rows } else { format::summary };
+        let text = printed(&results, self.format.into());
+        out.write_all(if let Format::Json = self.format { printable_json(&text) } else { text.into() }.as_bytes())?;
         self.judge(&results)?;
         if let (None, Some(path)) = (&self.work, beside_output) {
             std::fs::remove_file(&path).with_context(|| format!("work file `{}`", path.display()))?;
@@ -187,9 +203,8 @@ impl Eval {
         bar.set_length(cases.len() as u64);
         let results = evaluation.run(cases, run, &mut |event| {
             if let Event::Failed(failure) = event {
-                // Nothing can be done where standard error is closed.
-                let say = || writeln!(std::io::stderr(), "case {:?}: {}", failure.case, failure.reason);
-                let _ = bar.suspend(say);
+                let text = format!("case {:?}: {}", failure.case, failure.reason);
+                bar.suspend(|| log::say(Level::Error, &text, &failure.reason, json!({"case": failure.case})));
             }
             bar.inc(1);
             ControlFlow::Continue(())
@@ -208,20 +223,49 @@ impl Eval {
         }
     }
 
-    /// Reports what cannot work before the work starts, not after it.
-    fn check_outputs(&self) -> anyhow::Result<Option<format::Format>> {
+    /// The format of the file with rows; `None` without one.
+    fn rows_format(&self) -> Result<Option<format::Format>, Usage> {
         if let Some(least) = self.min_dice.filter(|least| !(0.0..=1.0).contains(least)) {
-            return Err(Usage(format!("--min-dice: expected 0 to 1, found {least}")).into());
+            return Err(Usage(format!("--min-dice: expected 0 to 1, found {least}")));
         }
-        for path in [&self.output, &self.work].into_iter().flatten() {
-            check_folder_of(path)?;
-        }
-        if let Some(dir) = &self.overlay {
-            std::fs::create_dir_all(dir).with_context(|| format!("folder `{}`", dir.display()))?;
-        }
-        let Some(path) = &self.output else { return Ok(None) };
+        let Some(path) = self.output.as_ref().filter(|path| !is_standard_output(path)) else { return Ok(None) };
         let expected = || Usage(format!("`{}`: expected a name that ends in .csv, .json or .md", path.display()));
         Ok(Some(format::Format::of_name(path).ok_or_else(expected)?))
+    }
+
+    /// The work file that belongs to the file with rows.
+    fn work_file_beside_output(&self) -> Option<PathBuf> {
+        self.output.as_deref().filter(|path| !is_standard_output(path)).map(work_file_beside)
+    }
+
+    /// Reports what would replace an input, or cannot be written, before the work starts.
+    fn check_files(&self, cases: &[Case], pictures: Option<&Pictures>) -> Result<(), Usage> {
+        let mut files = Files::default();
+        files.bundle("--model", &self.model);
+        if let Some(other) = &self.against {
+            files.bundle("--against", other);
+        }
+        files.input_if("--cases", self.cases.as_ref());
+        files.input_if("--names", self.names.as_ref());
+        files.input_if("--library", self.settings.library());
+        let [scans, maps] = if self.cases.is_some() { ["--cases"; 2] } else { ["--images", "--truth"] };
+        for Case { name, image, labels, .. } in cases {
+            files.input(format!("{scans} (scan of case {name:?})"), image);
+            files.input(format!("{maps} (label map of case {name:?})"), labels);
+        }
+        files.output_if("--output", self.output.as_ref().filter(|path| !is_standard_output(path)));
+        match (&self.work, self.work_file_beside_output()) {
+            (Some(work), _) => files.output("--work", work),
+            (None, Some(work)) => files.output("the work file of --output", &work),
+            (None, None) => {}
+        }
+        if let Some(pictures) = pictures {
+            let of_case =
+                |case: &Case| self.prompts.iter().filter_map(|&kind| pictures.file(&case.name, kind)).collect();
+            let drawn: BTreeSet<PathBuf> = cases.iter().flat_map(|case| -> Vec<PathBuf> { of_case(case) }).collect();
+            files.folder("--overlay", pictures.folder(), drawn);
+        }
+        files.check()
     }
 
     /// Fails if masks disagree or cases have no scores.

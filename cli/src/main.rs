@@ -9,6 +9,7 @@ mod inspect;
 mod interrupt;
 mod log;
 mod measuring;
+mod outputs;
 mod picture;
 mod prompts;
 mod providers;

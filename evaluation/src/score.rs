@@ -1,5 +1,6 @@
 //! One case: every structure, every kind of prompt, scored.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use segvol::mask::{Mask, MaskError};
@@ -78,6 +79,7 @@ impl Scorer<'_> {
             rows: Vec::new(),
             too_small: Vec::new(),
             warnings: study.warnings().to_vec(),
+            pictures: BTreeMap::new(),
         };
         for structure in case.structures.iter() {
             let voxels = truth.voxels_of(structure.value)?;

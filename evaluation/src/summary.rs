@@ -158,6 +158,7 @@ pub(crate) mod tests {
             rows,
             too_small: Vec::new(),
             warnings: Vec::new(),
+            pictures: std::collections::BTreeMap::new(),
         };
         let absent = Scores { volume_error_relative: None, ..scores(7, 0.0, None) };
         Results {
