@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::atomic_file::new_permissions;
+use crate::atomic_file::{self, check_folder, new_permissions, old_permissions};
+use crate::file_identity::{parent, resolve};
 use crate::temporaries::{self, Registered};
 
 /// A temporary folder. It is removed with all its contents when this value is dropped.
@@ -36,16 +37,19 @@ impl TemporaryFolder {
     }
 
     /// Creates a folder that will become `target` when it is [published](Self::publish). It is next to `target`, is
-    /// called `.NAME.new-RANDOM`, and has the permissions of any new folder.
+    /// called `.NAME.new-RANDOM`, and has the permissions of any new folder. If `target` is a link, this is next to what the
+    /// link points to.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::InvalidInput`] if `target` does not end in a name; any other [`io::Error`] if the folder cannot
     /// be created.
     pub fn beside(target: &Path) -> io::Result<Self> {
-        let Some(name) = target.file_name() else {
+        if target.file_name().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends in a folder name"));
-        };
+        }
+        let target = resolve(target)?;
+        let name = target.file_name().unwrap_or_default();
         let prefix = format!(".{}.new-", name.to_string_lossy());
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix);
@@ -53,7 +57,7 @@ impl TemporaryFolder {
         if let Some(permissions) = permissions {
             builder.permissions(permissions);
         }
-        Self::registered(|| builder.tempdir_in(parent(target)))
+        Self::registered(|| builder.tempdir_in(parent(&target)))
     }
 
     fn registered(make: impl FnOnce() -> io::Result<TempDir>) -> io::Result<Self> {
@@ -67,7 +71,9 @@ impl TemporaryFolder {
         self.temporary.path()
     }
 
-    /// Syncs the folder and renames it to `target`. If a folder of that name exists, it is replaced and then removed.
+    /// Syncs the folder and renames it to `target`. If a folder of that name exists, it is replaced and then removed. If
+    /// `target` is a link, it stays a link, and the folder that it points to is replaced or created. The new folder has the
+    /// permissions of the one that it replaces.
     ///
     /// On Linux and macOS the old folder and the new one are exchanged in one step if the file system supports it: at
     /// every moment `target` is either the old folder or the new one. The files in the folder are not synced here: the
@@ -75,12 +81,19 @@ impl TemporaryFolder {
     ///
     /// # Errors
     ///
-    /// An [`io::Error`] if the folder cannot be synced or renamed, or if the old folder cannot be removed. In the last
+    /// [`io::ErrorKind::PermissionDenied`] if the old folder or a file in it is write-protected; another [`io::Error`] if the folder cannot be
+    /// synced or renamed, or if the old folder cannot be removed. In the last
     /// case `target` is already the new folder; otherwise it is unchanged.
     pub fn publish(self, target: &Path) -> io::Result<()> {
+        let target = resolve(target)?;
+        check_folder_replaceable(&target)?;
+        if let Some(old) = old_permissions(&target) {
+            // As for a file: where permissions cannot be set, there are none to keep.
+            let _ = fs::set_permissions(self.path(), old);
+        }
         sync(self.path())?;
-        let replaced = temporaries::commit(|| put(self.path(), target, exchange))?;
-        sync(parent(target))?;
+        let replaced = temporaries::commit(|| put(self.path(), &target, exchange))?;
+        sync(parent(&target))?;
         if replaced {
             // After the exchange, the old folder has the temporary name.
             return self.temporary.close();
@@ -122,8 +135,33 @@ fn exchange(_: &Path, _: &Path) -> bool {
     false
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// Checks whether a folder may be replaced, for callers with long work before it. Nothing is changed. A folder that does not
+/// exist may be.
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::ReadOnlyFilesystem`], which names the folder or the file in it that
+/// is write-protected; another [`io::Error`] if the folder cannot be listed.
+pub fn check_folder_replaceable(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    check_folder(folder)?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_file() {
+            atomic_file::check(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates a folder and the folders above it, if they do not exist. A link to a missing folder stays a link, and the folder
+/// that it points to is created.
+///
+/// # Errors
+/// An [`io::Error`] if a folder cannot be created.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(resolve(path)?)
 }
 
 /// Syncs the names in a folder to disk. Only Unix can open a folder to do this; elsewhere nothing is done.
@@ -179,6 +217,32 @@ mod tests {
         put(&dir.path().join("gone"), &target, |_, _| false).expect_err("nothing to rename");
         assert_eq!(contents(&target), "new");
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_stays_a_link() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let [data, link, other] = ["data", "link", "other"].map(|name| dir.path().join(name));
+        fs::create_dir(&data).expect("made");
+        std::os::unix::fs::symlink("data/bundle", &link).expect("linked");
+        // At first it points to nothing.
+        for contents in ["first", "second"] {
+            let folder = TemporaryFolder::beside(&link).expect("a folder");
+            fs::write(folder.path().join("file"), contents).expect("written");
+            folder.publish(&link).expect("published");
+            assert_eq!(fs::read_to_string(data.join("bundle/file")).expect("read"), contents);
+            assert!(link.symlink_metadata().expect("a link").is_symlink());
+            assert_eq!(names(&data), ["bundle"]);
+            // The mode that the user gives it is kept, too.
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = || fs::metadata(data.join("bundle")).expect("a folder").permissions().mode() & 0o777;
+            assert!(contents == "first" || mode() == 0o750, "{:o}", mode());
+            fs::set_permissions(data.join("bundle"), fs::Permissions::from_mode(0o750)).expect("set");
+        }
+        std::os::unix::fs::symlink("data/masks", &other).expect("linked");
+        create_folder(&other.join("deep")).expect("made");
+        assert!(data.join("masks/deep").is_dir());
     }
 
     #[cfg(unix)]

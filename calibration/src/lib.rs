@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use segvol::volume::Format;
 use segvol::{Calibrator, StudyOptions, Volume};
-use segvol_base::{ErrorKind, TemporaryFolder, is_leftover};
+use segvol_base::{ErrorKind, TemporaryFolder, is_leftover, printable_path};
 use segvol_converter::{Calibrated, ConvertError};
 use segvol_onnx::manifest::Calibration;
 
@@ -112,7 +112,7 @@ pub fn calibrate(
     segvol_converter::convert_for_calibration(checkpoint, &bundle, convert)?;
     let mut calibrator = Calibrator::open(&bundle, run, &StudyOptions::default())?;
     for path in &paths {
-        tracing::info!(scan = %path.display(), "calibrating");
+        tracing::info!(scan = %printable_path(path), "calibrating");
         let bad = |source| CalibrationError::Scan { path: path.clone(), source: Box::new(source) };
         let volume = Volume::open(path).map_err(|error| bad(error.into()))?;
         calibrator.observe(volume).map_err(bad)?;

@@ -8,16 +8,18 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{DecimalBytes, ProgressBar};
 use segvol::Provider;
-use segvol_base::{TemporaryFolder, atomic_file};
+use segvol_base::{TemporaryFolder, atomic_file, printable};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::options::parse_provider_options;
 use segvol_measure::table::{self, Table};
 use segvol_measure::{Benchmark, JobPlan, Plan, plot, random_weights};
 use segvol_onnx::{Precision, Stage};
-use serde::Serialize;
+use serde_json::json;
 
 use crate::exit::{NotEqual, Usage};
-use crate::measuring::{BundleArgument, libraries, this_program};
+use crate::log::{self, Level};
+use crate::measuring::{BundleArgument, libraries, print_json, this_program};
+use crate::outputs::Files;
 use crate::prompts::prompts_text;
 
 const EXAMPLES: &str = "\
@@ -121,11 +123,12 @@ impl Bench {
             return Err(Usage("--runs, --batch and --threads: expected at least 1, found 0".to_owned()).into());
         }
         parse_provider_options(&self.provider_option)?;
+        self.check_files()?;
         let prompts = self.prompts.as_deref().map(prompts_text).transpose()?;
         let (bundle, _folder) = self.bundle()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         let mut observer = |doing: &str| {
-            bar.set_message(doing.to_owned());
+            bar.set_message(printable(doing).into_owned());
             ControlFlow::Continue(())
         };
         if let (Some(prompts), Some(scan)) = (prompts, &self.input) {
@@ -159,6 +162,19 @@ impl Bench {
         }
         out.flush()?;
         verdict(&benchmark)
+    }
+
+    /// Reports what would replace an input, or cannot be written, before the work starts.
+    fn check_files(&self) -> Result<(), Usage> {
+        let mut files = Files::default();
+        if let Some(bundle) = self.bundle.path() {
+            files.bundle("--model", bundle);
+        }
+        files.input_if("--prompts", self.prompts.as_ref());
+        files.input_if("--input", self.input.as_ref());
+        self.library.iter().for_each(|library| files.input("--library", library.file()));
+        files.output_if("--plot", self.plot.as_ref());
+        files.check()
     }
 
     /// The bundle, and the temporary folder that contains it if it has random weights.
@@ -220,18 +236,14 @@ impl Bench {
 
     /// Prints a line that belongs to a table. With CSV it goes to standard error, because programs read standard output.
     fn print_line(&self, out: &mut impl Write, line: &str) -> anyhow::Result<()> {
+        let line = printable(line);
         match self.format {
-            Format::Csv => writeln!(std::io::stderr(), "{line}")?,
+            Format::Csv => log::say(Level::Info, &line, &line, json!({})),
             Format::Md => writeln!(out, "\n{line}")?,
             Format::Table | Format::Json => writeln!(out, "{line}")?,
         }
         Ok(())
     }
-}
-
-fn print_json(out: &mut impl Write, found: &impl Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, found)?;
-    Ok(writeln!(out)?)
 }
 
 /// The lines below the table: the peak, and reasons to doubt the times.

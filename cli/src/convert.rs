@@ -3,12 +3,17 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use segvol_base::{printable, printable_path};
 use segvol_converter::{Calibrated, Options};
 use segvol_onnx::{Precision, Stage};
 
 use crate::exit::Usage;
 use crate::inspect::size;
+use crate::outputs::Files;
 use crate::warnings::WarningArguments;
+
+/// The files of a tokenizer in a folder.
+const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "vocab.json", "merges.txt"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +73,7 @@ impl Convert {
             force: self.force,
             ..Options::default()
         };
+        self.check_files()?;
         segvol_converter::check_output(&self.output, self.force)?;
         let mut warnings = self.warnings.printer();
         if let Some(path) = &self.names {
@@ -79,7 +85,8 @@ impl Convert {
         let manifest = segvol_converter::convert(&self.checkpoint, &self.output, &options)?;
 
         let source = &manifest.source;
-        writeln!(out, "{}: {}, {}, {}", source.file, source.layout, source.container, size(source.bytes))?;
+        let [file, layout, container] = [&source.file, &source.layout, &source.container].map(|text| printable(text));
+        writeln!(out, "{file}: {layout}, {container}, {}", size(source.bytes))?;
         for (precision, files) in &manifest.precisions {
             for (stage, files) in &files.stages {
                 let graphs: Vec<&str> = files.graphs.keys().map(|variant| variant.name()).collect();
@@ -96,7 +103,7 @@ impl Convert {
             }
         }
         match &manifest.names {
-            Some(names) => writeln!(out, "  {} names, from {}", names.list().len(), names.source())?,
+            Some(names) => writeln!(out, "  {} names, from {}", names.list().len(), printable(names.source()))?,
             None if manifest.tokenizer.is_some() => {
                 writeln!(
                     out,
@@ -105,8 +112,32 @@ impl Convert {
             }
             None => {}
         }
-        writeln!(out, "wrote {}", self.output.display())?;
+        writeln!(out, "wrote {}", printable_path(&self.output))?;
         Ok(warnings.finish()?)
+    }
+
+    /// Refuses a folder whose replacement would delete what the conversion reads, before any work.
+    fn check_files(&self) -> Result<(), Usage> {
+        let mut files = Files::default();
+        files.input("the checkpoint", &self.checkpoint);
+        files.input_if("--calibrate", self.calibrate.as_ref());
+        files.input_if("--library", self.library.as_ref());
+        files.input_if("--names", self.names.as_ref());
+        let beside = |name: &str| self.checkpoint.with_file_name(name);
+        match &self.config {
+            Some(config) => files.input("--config", config),
+            None => files.input("the checkpoint's configuration", &beside("config.json")),
+        }
+        match &self.tokenizer {
+            Some(tokenizer) => {
+                files.input("--tokenizer", tokenizer);
+                TOKENIZER_FILES.iter().for_each(|name| files.input("--tokenizer", &tokenizer.join(name)));
+                files.input("--tokenizer", &tokenizer.with_file_name("merges.txt"));
+            }
+            None => TOKENIZER_FILES.iter().for_each(|name| files.input("the checkpoint's tokenizer", &beside(name))),
+        }
+        files.replaced("--output", &self.output);
+        files.check()
     }
 
     /// The calibration of int8; `None` if there is none.

@@ -8,19 +8,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Orientation, Precision, Provider, Warning, WarningCode};
-use segvol_base::printable;
+use segvol::{Model, Orientation, Precision, Provider, StudyOptions, Warning, WarningCode};
+use segvol_base::{printable, printable_json};
 use segvol_evaluation::{
     Case, Evaluation, Event, Kind, Pair, Pictures, Results, Run, Settings as Draw, cases, format, sides,
     work_file_beside,
 };
+use serde_json::json;
 
 use crate::eval_warnings;
 use crate::exit::{BelowThreshold, Usage};
+use crate::log::{self, Level};
 use crate::names;
+use crate::outputs::{Files, is_standard_output};
 use crate::picture::ViewArguments;
 use crate::settings::Settings;
-use crate::text::check_folder_of;
 use crate::warnings::{Printer, WarningArguments};
 
 const EXAMPLES: &str = "\
@@ -96,7 +98,8 @@ pub(crate) struct Eval {
     /// Format of the means on standard output
     #[arg(long, value_enum, default_value_t = Format::Md, help_heading = "Output")]
     format: Format,
-    /// File with one row per case, structure and prompt: .csv, .json or .md
+    /// File with one row per case, structure and prompt: .csv, .json or .md. `-` prints the rows on standard output instead of
+    /// the means, in the format of --format
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// File for finished rows, from which an interrupted run continues. A file named here is kept at the end. With several
@@ -153,10 +156,15 @@ enum Format {
 
 impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let rows_format = self.check_outputs()?;
+        let rows_format = self.rows_format()?;
         let cases = self.read_cases()?;
         let draw = self.draw(&cases)?;
         let (options, orientations) = (self.settings.options()?, self.settings.study_options_of_all()?);
+        // With several, each has a work file and pictures of its own.
+        let part = |study_options: &StudyOptions| study_options.orientation.filter(|_| orientations.len() > 1);
+        let parts: Vec<Option<Orientation>> = orientations.iter().map(part).collect();
+        let pictures: Vec<Option<Pictures>> = parts.iter().map(|part| self.pictures(*part, &cases)).collect();
+        self.check_files(&cases, &parts, pictures.iter().flatten())?;
         let texts = segvol_evaluation::prompts::texts(&cases, &self.prompts);
         if self.strict {
             for bundle in std::iter::once(&self.model).chain(&self.against) {
@@ -174,30 +182,39 @@ impl Eval {
         };
         let mut warnings = self.warnings.printer();
         self.warn_of_names([Some(&model), other.as_ref()].into_iter().flatten(), &texts, &mut warnings);
-        let beside_output = self.output.as_deref().map(work_file_beside);
-        let work = self.work.clone().or_else(|| beside_output.clone());
         let (mut all, mut work_files) = (Vec::new(), Vec::new());
-        for study_options in orientations.iter().cloned() {
-            let part = (orientations.len() > 1).then(|| model.orientation(&study_options));
-            let mut evaluation = Evaluation::new(&model, study_options, draw.clone());
+        for ((study_options, part), pictures) in orientations.iter().zip(parts).zip(&pictures) {
+            let mut evaluation = Evaluation::new(&model, study_options.clone(), draw.clone());
             if let Some(other) = &other {
                 evaluation = evaluation.against(other);
             }
-            let pictures = self.overlay.as_deref().map(|dir| self.pictures(dir, part)).transpose()?;
-            if let Some(pictures) = &pictures {
+            if let Some(pictures) = pictures {
+                let dir = pictures.folder();
+                segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
                 evaluation = evaluation.watched_by(pictures);
             }
-            let work = work.as_deref().map(|path| work_file_of(path, part));
+            let work = self.work_file(part);
             work_files.extend(work.clone());
             let memory = self.memory.map(|mib| mib.saturating_mul(1 << 20));
-            all.push(self.observed(&evaluation, &cases, &Run { jobs: self.jobs, memory, work }, part)?);
+            let run = Run { jobs: self.jobs, memory, work };
+            let mut results = self.observed(&evaluation, &cases, &run, part)?;
+            if let Some(pictures) = pictures {
+                pictures.name_files(&mut results);
+            }
+            all.push(results);
         }
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
             format::save_rows(&all, format, path).with_context(|| format!("rows `{}`", path.display()))?;
         }
-        out.write_all(format::summary(&all, self.format.into()).as_bytes())?;
+        let printed =
+            if self.output.as_deref().is_some_and(is_standard_output) { format::rows } else { format::summary };
+        let text = printed(&all, self.format.into());
+        out.write_all(if let Format::Json = self.format { printable_json(&text) } else { text.into() }.as_bytes())?;
         warnings.print_all(&model.stages().precision_warning());
         eval_warnings::print(&all, &mut warnings);
+        if let Some(Some(pictures)) = pictures.first() {
+            warnings.print_all(&pictures.warnings());
+        }
         all.iter().try_for_each(|results| self.judge(results))?;
         if self.work.is_none() {
             for path in &work_files {
@@ -269,11 +286,17 @@ impl Eval {
         Ok(pairs)
     }
 
-    /// Pictures in the folder, or in one of its own for an orientation.
-    fn pictures(&self, dir: &Path, part: Option<Orientation>) -> anyhow::Result<Pictures> {
+    /// Pictures in the folder, or in one of its own for an orientation; `None` if none are drawn.
+    fn pictures(&self, part: Option<Orientation>, cases: &[Case]) -> Option<Pictures> {
+        let dir = self.overlay.as_deref()?;
         let dir = part.map_or_else(|| dir.to_owned(), |part| dir.join(part.to_string()));
-        std::fs::create_dir_all(&dir).with_context(|| format!("folder `{}`", dir.display()))?;
-        Ok(Pictures::new(dir, self.view.view()))
+        Some(Pictures::new(dir, self.view.view(), cases))
+    }
+
+    /// The file of finished rows, which has a name of its own for an orientation.
+    fn work_file(&self, part: Option<Orientation>) -> Option<PathBuf> {
+        let path = self.work.clone().or_else(|| self.work_file_beside_output())?;
+        Some(work_file_of(&path, part))
     }
 
     fn observed(
@@ -294,10 +317,8 @@ impl Eval {
         bar.set_prefix(part.clone());
         let results = evaluation.run(cases, run, &mut |event| {
             if let Event::Failed(failure) = event {
-                // Nothing can be done where standard error is closed.
-                let reason = printable(&failure.reason);
-                let say = || writeln!(std::io::stderr(), "{part}case {:?}: {reason}", failure.case);
-                let _ = bar.suspend(say);
+                let text = format!("{part}case {:?}: {}", failure.case, failure.reason);
+                bar.suspend(|| log::say(Level::Error, &text, &failure.reason, json!({"case": failure.case})));
             }
             bar.inc(1);
             ControlFlow::Continue(())
@@ -317,20 +338,53 @@ impl Eval {
         }
     }
 
-    /// Reports what cannot work before the work starts, not after it.
-    fn check_outputs(&self) -> anyhow::Result<Option<format::Format>> {
+    /// The format of the file with rows; `None` without one.
+    fn rows_format(&self) -> Result<Option<format::Format>, Usage> {
         if let Some(least) = self.min_dice.filter(|least| !(0.0..=1.0).contains(least)) {
-            return Err(Usage(format!("--min-dice: expected 0 to 1, found {least}")).into());
+            return Err(Usage(format!("--min-dice: expected 0 to 1, found {least}")));
         }
-        for path in [&self.output, &self.work].into_iter().flatten() {
-            check_folder_of(path)?;
-        }
-        if let Some(dir) = &self.overlay {
-            std::fs::create_dir_all(dir).with_context(|| format!("folder `{}`", dir.display()))?;
-        }
-        let Some(path) = &self.output else { return Ok(None) };
+        let Some(path) = self.output.as_ref().filter(|path| !is_standard_output(path)) else { return Ok(None) };
         let expected = || Usage(format!("`{}`: expected a name that ends in .csv, .json or .md", path.display()));
         Ok(Some(format::Format::of_name(path).ok_or_else(expected)?))
+    }
+
+    /// The work file that belongs to the file with rows.
+    fn work_file_beside_output(&self) -> Option<PathBuf> {
+        self.output.as_deref().filter(|path| !is_standard_output(path)).map(work_file_beside)
+    }
+
+    /// Reports what would replace an input, or cannot be written, before the work starts.
+    fn check_files<'a>(
+        &self,
+        cases: &[Case],
+        parts: &[Option<Orientation>],
+        pictures: impl Iterator<Item = &'a Pictures>,
+    ) -> Result<(), Usage> {
+        let mut files = Files::default();
+        files.bundle("--model", &self.model);
+        if let Some(other) = &self.against {
+            files.bundle("--against", other);
+        }
+        files.input_if("--cases", self.cases.as_ref());
+        files.input_if("--names", self.names.as_ref());
+        files.input_if("--library", self.settings.library());
+        let [scans, maps] = if self.cases.is_some() { ["--cases"; 2] } else { ["--images", "--truth"] };
+        for Case { name, image, labels, .. } in cases {
+            files.input(format!("{scans} (scan of case {name:?})"), image);
+            files.input_if(&format!("{maps} (label map of case {name:?})"), labels.as_ref());
+        }
+        files.output_if("--output", self.output.as_ref().filter(|path| !is_standard_output(path)));
+        let option = if self.work.is_some() { "--work" } else { "the work file of --output" };
+        for work in parts.iter().filter_map(|part| self.work_file(*part)) {
+            files.output(option, &work);
+        }
+        for pictures in pictures {
+            let of_case =
+                |case: &Case| self.prompts.iter().filter_map(|&kind| pictures.file(&case.name, kind)).collect();
+            let drawn: BTreeSet<PathBuf> = cases.iter().flat_map(|case| -> Vec<PathBuf> { of_case(case) }).collect();
+            files.folder("--overlay", pictures.folder(), drawn);
+        }
+        files.check()
     }
 
     /// Fails if masks disagree or cases have no scores.

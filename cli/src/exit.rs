@@ -1,16 +1,18 @@
 //! Exit codes: which kind of failure it was, for scripts.
 
-use std::io::Write as _;
+use std::io::ErrorKind as ErrorKindOfIo;
 use std::process::ExitCode;
 
-use segvol_base::ErrorKind;
+use segvol_base::{ErrorKind, printable};
 use segvol_calibration::CalibrationError;
 use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError};
 use segvol_onnx::BundleError;
 use segvol_overlay::OverlayError;
+use serde_json::json;
 
-use crate::hints;
+use crate::log::Level;
+use crate::{hints, log};
 
 /// The exit codes, for the help text.
 pub(crate) const HELP: &str = "\
@@ -64,10 +66,11 @@ pub(crate) struct Warned(pub(crate) String);
 pub(crate) struct NotEqual(pub(crate) String);
 
 /// Prints an error with its causes, and a hint if there is one, on standard error. Returns its exit code.
+///
+/// Control characters are escaped: a message may contain names from a file.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let broken_pipe = error.downcast_ref::<std::io::Error>();
-    if broken_pipe.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
-        return ExitCode::SUCCESS; // The reader has closed the pipe, as in `segvol inspect | head`.
+    if is_closed_pipe(error) {
+        return ExitCode::SUCCESS; // The reader has seen enough, as in `segvol inspect | head`.
     }
     // A cause that the message above it already contains is not repeated.
     let mut message = error.to_string();
@@ -76,10 +79,36 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             message = format!("{message}: {cause}");
         }
     }
-    let hint = hints::of(error).map_or_else(String::new, |hint| format!("hint: {hint}\n"));
-    // If standard error is closed, there is nowhere to report it.
-    let _ = write!(std::io::stderr(), "error: {message}\n{hint}");
-    ExitCode::from(code(error))
+    let message = if has_lines(error) {
+        message.lines().map(printable).collect::<Vec<_>>().join("\n")
+    } else {
+        printable(&message).into_owned()
+    };
+    let code = code(error);
+    let mut fields = json!({"exit_code": code});
+    let mut text = format!("error: {message}");
+    if let Some(hint) = hints::of(error) {
+        let hint = printable(&hint);
+        text = format!("{text}\nhint: {hint}");
+        fields["hint"] = hint.into_owned().into();
+    }
+    log::say(Level::Error, &text, &message, fields);
+    ExitCode::from(code)
+}
+
+/// Whether the message has line breaks of its own. Any other line break is that of a name.
+fn has_lines(error: &anyhow::Error) -> bool {
+    error.is::<segvol::ProviderOptionError>()
+        || matches!(error.downcast_ref(), Some(segvol_measure::Error::ProviderOption(_)))
+}
+
+/// Whether any cause is that the reader of a pipe has closed it.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let closed = |kind| kind == Some(ErrorKindOfIo::BrokenPipe);
+    error.chain().any(|cause| {
+        closed(cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind))
+            || closed(cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind))
+    })
 }
 
 /// The exit code of each kind of failure.
@@ -126,4 +155,35 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         .or_else(|| of(error, segvol_measure::Error::kind))
         .or_else(|| of(error, segvol_measure::RecordError::kind))
         .unwrap_or(ErrorKind::Runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_found_behind_every_cause() {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let json = serde_json::to_writer(Closed, &[1]).expect_err("closed");
+        let rows = Err::<(), _>(closed()).context("rows `a`").expect_err("closed");
+        let file = EvaluationError::Io { path: "rows.csv".into(), source: closed() };
+        for error in [closed().into(), json.into(), rows, file.into()] {
+            assert!(is_closed_pipe(&error), "{error:?}");
+        }
+        assert!(!is_closed_pipe(&Usage("no input".to_owned()).into()));
+        assert!(!is_closed_pipe(&io::Error::from(io::ErrorKind::StorageFull).into()));
+    }
 }

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use indicatif::DecimalBytes;
 use segvol::Orientation;
+use segvol_base::{printable, printable_path};
 use segvol_converter::{BundleInspection, CheckpointInspection, Inspection};
 use segvol_onnx::manifest::{NotExported, PrecisionFiles};
 use segvol_onnx::{Architecture, Dim, Precision, TensorSpec};
 
 use crate::exit::Usage;
+use crate::measuring::print_json;
 
 /// Show what a checkpoint or a bundle holds
 ///
@@ -39,8 +41,7 @@ impl Inspect {
         let path = path.ok_or_else(|| Usage("nothing to inspect: name a checkpoint or a bundle".to_owned()))?;
         let inspection = segvol_converter::inspect(path, self.config.as_deref())?;
         if self.json {
-            serde_json::to_writer_pretty(&mut *out, &inspection)?;
-            writeln!(out)?;
+            print_json(out, &inspection)?;
         } else {
             match &inspection {
                 Inspection::Checkpoint(checkpoint) => show_checkpoint(out, path, checkpoint)?,
@@ -56,10 +57,10 @@ impl Inspect {
 }
 
 fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointInspection) -> io::Result<()> {
-    writeln!(out, "checkpoint {}", path.display())?;
-    writeln!(out, "  container   {}, {}", checkpoint.container, size(checkpoint.bytes))?;
-    writeln!(out, "  layout      {}", checkpoint.layout)?;
-    writeln!(out, "  tensors     {}", dtypes(&checkpoint.dtypes))?;
+    writeln!(out, "checkpoint {}", printable_path(path))?;
+    writeln!(out, "  container   {}, {}", printable(&checkpoint.container), size(checkpoint.bytes))?;
+    writeln!(out, "  layout      {}", printable(&checkpoint.layout))?;
+    writeln!(out, "  tensors     {}", printable(&dtypes(&checkpoint.dtypes)))?;
     if checkpoint.training_state > 0 {
         writeln!(out, "  ignored     {} tensors of training state", checkpoint.training_state)?;
     }
@@ -69,6 +70,7 @@ fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointIns
     }
     writeln!(out, "modules")?;
     for (name, module) in &checkpoint.modules {
+        let name = printable(name);
         writeln!(out, "  {name:<15} {:>11} parameters in {} tensors", module.parameters, module.tensors)?;
     }
     for stage in &checkpoint.missing_stages {
@@ -80,10 +82,11 @@ fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointIns
 fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> io::Result<()> {
     let manifest = &bundle.manifest;
     let source = &manifest.source;
-    writeln!(out, "bundle {}", path.display())?;
-    writeln!(out, "  made from   {} ({}, {})", source.file, source.layout, source.container)?;
-    writeln!(out, "              {}, sha256 {}", size(source.bytes), source.sha256)?;
-    writeln!(out, "  made by     {}", manifest.tool)?;
+    writeln!(out, "bundle {}", printable_path(path))?;
+    let [file, layout, container] = [&source.file, &source.layout, &source.container].map(|text| printable(text));
+    writeln!(out, "  made from   {file} ({layout}, {container})")?;
+    writeln!(out, "              {}, sha256 {}", size(source.bytes), printable(&source.sha256))?;
+    writeln!(out, "  made by     {}", printable(&manifest.tool))?;
     writeln!(out, "  graphs      ONNX opset {}, IR version {}", manifest.opset, manifest.ir_version)?;
     show_architecture(out, &manifest.architecture)?;
     show_axes(out, manifest.axes)?;
@@ -92,10 +95,10 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
     }
     if let Some(tokenizer) = &manifest.tokenizer {
         writeln!(out, "tokenizer: {:?}, end token {}", tokenizer.prompt_template, tokenizer.end_id)?;
-        writeln!(out, "  {:<40} {:>10}", tokenizer.file.name, size(tokenizer.file.bytes))?;
+        writeln!(out, "  {:<40} {:>10}", printable(&tokenizer.file.name), size(tokenizer.file.bytes))?;
     }
     if let Some(names) = &manifest.names {
-        writeln!(out, "names: {}, from {}", names.list().len(), names.source())?;
+        writeln!(out, "names: {}, from {}", names.list().len(), printable(names.source()))?;
     }
     show_not_exported(out, &manifest.not_exported)?;
     let verdict = if bundle.problem.is_none() { "all match the manifest" } else { "do NOT match the manifest" };
@@ -106,24 +109,29 @@ fn show_precision(out: &mut impl Write, precision: Precision, precision_files: &
     let files = precision_files.stages.values().flat_map(|files| files.graphs.values().chain([&files.weights]));
     writeln!(out, "precision {precision}: {}", size(files.map(|file| file.bytes).sum()))?;
     if let Some(calibration) = &precision_files.calibration {
-        writeln!(out, "  calibrated on {} windows of {}", calibration.windows, calibration.scans.join(", "))?;
+        writeln!(
+            out,
+            "  calibrated on {} windows of {}",
+            calibration.windows,
+            printable(&calibration.scans.join(", "))
+        )?;
     }
     for (stage, files) in &precision_files.stages {
         writeln!(out, "  {stage}: {} parameters", files.parameters)?;
         for (word, specs) in [("input ", &files.inputs), ("output", &files.outputs)] {
             for spec in specs {
-                writeln!(out, "    {word}  {}", tensor(spec))?;
+                writeln!(out, "    {word}  {}", printable(&tensor(spec)))?;
             }
         }
         for file in files.graphs.values().chain([&files.weights]) {
-            writeln!(out, "    {:<44} {:>10}", file.name, size(file.bytes))?;
+            writeln!(out, "    {:<44} {:>10}", printable(&file.name), size(file.bytes))?;
         }
     }
     if !precision_files.kept_in_float32.is_empty() {
         writeln!(out, "  kept in float32")?;
     }
     for kept in &precision_files.kept_in_float32 {
-        writeln!(out, "    {}: {}", kept.part, kept.reason)?;
+        writeln!(out, "    {}: {}", printable(&kept.part), printable(&kept.reason))?;
     }
     Ok(())
 }
@@ -156,9 +164,9 @@ fn show_not_exported(out: &mut impl Write, tensors: &[NotExported]) -> io::Resul
         reasons.entry(&tensor.reason).or_default().push(&tensor.name);
     }
     for (reason, names) in reasons {
-        writeln!(out, "  {reason}:")?;
+        writeln!(out, "  {}:", printable(reason))?;
         for name in names {
-            writeln!(out, "    {name}")?;
+            writeln!(out, "    {}", printable(name))?;
         }
     }
     Ok(())

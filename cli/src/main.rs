@@ -8,8 +8,10 @@ mod exit;
 mod hints;
 mod inspect;
 mod interrupt;
+mod log;
 mod measuring;
 mod names;
+mod outputs;
 mod picture;
 mod prompts;
 mod providers;
@@ -29,9 +31,12 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "segvol", version, after_help = exit::HELP)]
 struct Arguments {
-    /// Print more on standard error (-v: progress of the work, -vv: also messages of ONNX Runtime)
+    /// Print more on standard error (-v: progress of the work, -vv: also messages of ONNX Runtime); RUST_LOG adds to it
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
+    /// Layout of standard error: lines, or one JSON object per line, also for warnings and errors
+    #[arg(long, value_enum, default_value_t = log::LogFormat::Text, global = true, value_name = "FORMAT")]
+    log_format: log::LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -58,22 +63,40 @@ fn turn_telemetry_off() {
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
-/// Standard output; its errors say that they concern standard output.
-struct StandardOutput(std::io::StdoutLock<'static>);
+/// Standard output; its errors say that they concern standard output. If its reader closes the pipe, as in
+/// `segvol inspect | head`, the rest is dropped, and the command ends with the exit code that it would have had.
+struct StandardOutput {
+    out: std::io::StdoutLock<'static>,
+    closed: bool,
+}
 
 impl StandardOutput {
-    fn named(error: std::io::Error) -> std::io::Error {
-        std::io::Error::new(error.kind(), format!("standard output: {error}"))
+    fn checked<T>(&mut self, done: std::io::Result<T>, dropped: T) -> std::io::Result<T> {
+        match done {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(dropped)
+            }
+            done => done.map_err(|error| std::io::Error::new(error.kind(), format!("standard output: {error}"))),
+        }
     }
 }
 
 impl std::io::Write for StandardOutput {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.write(bytes).map_err(Self::named)
+        if self.closed {
+            return Ok(bytes.len());
+        }
+        let done = self.out.write(bytes);
+        self.checked(done, bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush().map_err(Self::named)
+        if self.closed {
+            return Ok(());
+        }
+        let done = self.out.flush();
+        self.checked(done, ())
     }
 }
 
@@ -85,12 +108,9 @@ fn start_threads() -> anyhow::Result<()> {
 fn main() -> ExitCode {
     turn_telemetry_off();
     let arguments = Arguments::parse();
-    let level = match arguments.verbose {
-        0 => "error",
-        1 => "segvol=info,warn",
-        _ => "debug",
-    };
-    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+    if let Err(reason) = log::begin(arguments.verbose, arguments.log_format) {
+        return exit::report(&exit::Usage(reason).into());
+    }
     let watching = match arguments.command {
         Command::MeasureWorker(_) => interrupt::watch_measuring_process(),
         _ => interrupt::watch(),
@@ -101,7 +121,7 @@ fn main() -> ExitCode {
     if let Err(error) = start_threads() {
         return exit::report(&error);
     }
-    let mut out = StandardOutput(std::io::stdout().lock());
+    let mut out = StandardOutput { out: std::io::stdout().lock(), closed: false };
     let result = match arguments.command {
         Command::Convert(convert) => convert.run(&mut out),
         Command::Inspect(inspect) => inspect.run(&mut out),
@@ -111,7 +131,8 @@ fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),
-        Command::MeasureWorker(worker) => worker.run(&mut out),
+        // Its reader is the process that measures: without it, there is nothing to do.
+        Command::MeasureWorker(worker) => worker.run(&mut out.out),
     };
     let result = result.and_then(|()| Ok(out.flush()?));
     interrupt::settle();

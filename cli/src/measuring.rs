@@ -1,10 +1,13 @@
-//! What `verify`, `bench` and `providers` share.
+//! What `verify`, `bench`, `providers` and `inspect` share.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use segvol_base::printable_json;
 use segvol_measure::Libraries;
 use segvol_measure::library::NamedLibrary;
+use serde::Serialize;
 
 /// The bundle of `verify` and `bench`.
 #[derive(Debug, clap::Args)]
@@ -33,4 +36,10 @@ pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
 pub(crate) fn libraries(named: &[NamedLibrary]) -> anyhow::Result<Libraries> {
     let folder = std::env::current_dir().context("the working folder")?;
     Ok(Libraries::new(named.to_vec(), folder))
+}
+
+/// Prints JSON whose names cannot control a terminal.
+pub(crate) fn print_json(out: &mut impl Write, found: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(found)?;
+    Ok(writeln!(out, "{}", printable_json(&text))?)
 }

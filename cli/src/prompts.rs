@@ -41,6 +41,11 @@ enum Space {
 }
 
 impl PromptArguments {
+    /// The objects file, if there is one.
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
+        self.prompts.as_ref()
+    }
+
     /// The objects to segment.
     pub(crate) fn read(&self) -> anyhow::Result<Vec<Prompt>> {
         if let Some(path) = &self.prompts {

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use segvol::probe::{self, LibraryReport, Processor, ProviderState};
+use segvol_base::{printable, printable_path};
 use segvol_measure::probing;
 use serde::Serialize;
 
-use crate::measuring::this_program;
+use crate::measuring::{print_json, this_program};
 
 /// Show the ONNX Runtime libraries of this machine, their providers and devices, and the processor
 ///
@@ -43,12 +44,9 @@ impl Providers {
         }
         let machine = Machine { processor: probe::processor(), libraries };
         if self.json {
-            serde_json::to_writer_pretty(&mut *out, &machine)?;
-            writeln!(out)?;
-        } else {
-            show(out, &machine)?;
+            return print_json(out, &machine);
         }
-        Ok(())
+        Ok(show(out, &machine)?)
     }
 }
 
@@ -62,13 +60,13 @@ fn show(out: &mut impl Write, machine: &Machine) -> io::Result<()> {
     }
     for library in &machine.libraries {
         let version = library.version.as_deref().unwrap_or("");
-        writeln!(out, "library  {}  {version}", library.candidate.path.display())?;
+        writeln!(out, "library  {}  {version}", printable_path(&library.candidate.path))?;
         writeln!(out, "  found by   {}", library.candidate.found_by)?;
         if let Some(problem) = &library.problem {
-            writeln!(out, "  unusable   {problem}")?;
+            writeln!(out, "  unusable   {}", printable(problem))?;
         }
         if let Some(build) = &library.build {
-            writeln!(out, "  build      {build}")?;
+            writeln!(out, "  build      {}", printable(build))?;
         }
         for device in &library.devices {
             writeln!(out, "  device     {} {} for {}", device.kind, device.vendor, device.provider)?;
@@ -76,7 +74,7 @@ fn show(out: &mut impl Write, machine: &Machine) -> io::Result<()> {
         let absent = |state: &&ProviderState| !state.compiled_in;
         for state in library.providers.iter().filter(|state| !absent(state)) {
             let verdict = state.reason.as_deref().map_or("usable".to_owned(), |reason| format!("no: {reason}"));
-            writeln!(out, "  {:<10} {verdict}", state.provider.name())?;
+            writeln!(out, "  {:<10} {}", state.provider.name(), printable(&verdict))?;
         }
         let absent: Vec<&str> = library.providers.iter().filter(absent).map(|state| state.provider.name()).collect();
         if !absent.is_empty() {

@@ -8,17 +8,22 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use segvol::volume::Format;
-use segvol::{Model, Prompt, Report, Segmentation, Study, Truth, Volume};
-use segvol_base::file_names;
+use segvol::{Model, Prompt, Report, Segmentation, Study, Truth, Volume, Warning, WarningCode};
+use segvol_base::file_names::{self, Stem};
+use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
 use crate::exit::Usage;
 use crate::names;
+use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
-use crate::text::{check_folder_of, parse_label};
+use crate::text::parse_label;
 use crate::warnings::WarningArguments;
+
+/// The extension of an object's own mask.
+const MASK_EXTENSION: &str = ".nii.gz";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,7 +77,8 @@ pub(crate) struct Segment {
     /// Logits of a single object, float32, on the scan's grid; NaN outside the region that the model sees
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     logits: Option<PathBuf>,
-    /// Report of the run, JSON: volumes, boxes, windows, times, provider, warnings
+    /// Report of the run, JSON: volumes, boxes, windows, times, provider, warnings, files. `-` prints it on standard output
+    /// instead of the summary
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
     /// Label map on the scan's grid with the correct masks: adds Dice to the summary and the report, and contours to the
@@ -101,7 +107,8 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let prompts = self.prompts.read()?;
-        self.check_outputs(&prompts)?;
+        let masks = self.masks(&prompts);
+        self.check_outputs(&prompts, &masks)?;
         if self.strict {
             names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
         }
@@ -113,6 +120,8 @@ impl Segment {
         warnings.print_all(&model.name_warnings(&prompts));
         let study =
             model.study_with(volume, &study_options).with_context(|| format!("scan `{}`", self.input.display()))?;
+        let renamed: Vec<Option<Warning>> =
+            masks.iter().zip(&prompts).map(|(mask, prompt)| mask.warning(prompt)).collect();
         warnings.print_all(study.warnings());
         warnings.print_all(&model.stages().precision_warning());
         let bar = self.progress_bar();
@@ -125,15 +134,15 @@ impl Segment {
         let mut report = Report::new(&model, &study, &prompts, &segmentations);
         let found = report.objects.iter().flat_map(|object| &object.warnings);
         warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
+        warnings.print_all(renamed.iter().flatten());
 
         if let Some(path) = &self.output {
             study.label_map(&segmentations)?.save(path).map_err(segvol::Error::from)?;
         }
         if let Some(dir) = &self.per_object {
-            std::fs::create_dir_all(dir).with_context(|| format!("folder `{}`", dir.display()))?;
-            let stems = file_names::unique_stems(segmentations.iter().map(Segmentation::name));
-            for (stem, segmentation) in stems.iter().zip(&segmentations) {
-                segmentation.mask()?.save(dir.join(format!("{stem}.nii.gz"))).map_err(segvol::Error::from)?;
+            segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
+            for (mask, segmentation) in masks.iter().zip(&segmentations) {
+                segmentation.mask()?.save(&mask.path).map_err(segvol::Error::from)?;
             }
         }
         if let (Some(path), [segmentation]) = (&self.logits, &segmentations[..]) {
@@ -146,24 +155,53 @@ impl Segment {
             if let Some(truth) = &truth {
                 report.compare(truth, &segmentations)?;
             }
-            if let Some(path) = &self.report {
-                report.save(path).with_context(|| format!("report `{}`", path.display()))?;
+            self.name_files(&mut report, &masks, &renamed);
+            match &self.report {
+                Some(path) if is_standard_output(path) => {
+                    out.write_all(printable_json(&report.to_json()?).as_bytes())?;
+                }
+                Some(path) => report.save(path).with_context(|| format!("report `{}`", path.display()))?,
+                None => {}
             }
-            if !self.quiet {
+            if !self.quiet && !self.report.as_deref().is_some_and(is_standard_output) {
                 summarise(out, &report)?;
             }
         }
         Ok(warnings.finish()?)
     }
 
+    /// The file of each object; none without a folder for them.
+    fn masks(&self, prompts: &[Prompt]) -> Vec<MaskFile> {
+        let Some(dir) = &self.per_object else { return Vec::new() };
+        let stems = file_names::unique_stems(prompts.iter().map(Prompt::name), MASK_EXTENSION);
+        let mask = |Stem { text, is_unexpected }| MaskFile { path: dir.join(text + MASK_EXTENSION), is_unexpected };
+        stems.into_iter().map(mask).collect()
+    }
+
+    /// Says in the report which file has what.
+    fn name_files(&self, report: &mut Report, masks: &[MaskFile], renamed: &[Option<Warning>]) {
+        let name = |path: &PathBuf| path.display().to_string();
+        let files = [&self.output, &self.logits, &self.overlay].map(|path| path.as_ref().map(name));
+        let [output, logits, overlay] = files;
+        report.files = segvol::report::Files { output, logits, overlay };
+        for ((object, mask), warning) in report.objects.iter_mut().zip(masks).zip(renamed) {
+            object.file = Some(name(&mask.path));
+            object.warnings.extend(warning.clone());
+        }
+    }
+
     /// Reports what cannot work before the work starts, not after it.
-    fn check_outputs(&self, prompts: &[Prompt]) -> anyhow::Result<()> {
+    fn check_outputs(&self, prompts: &[Prompt], masks: &[MaskFile]) -> anyhow::Result<()> {
         let objects = prompts.len();
         if self.output.is_none() && self.per_object.is_none() {
             return Err(Usage("no output: give --output FILE, --per-object DIR, or both".to_owned()).into());
         }
         if self.logits.is_some() && objects != 1 {
             return Err(Usage(format!("--logits: expected one object, found {objects}")).into());
+        }
+        let named = [("--output", &self.output), ("--logits", &self.logits), ("--overlay", &self.overlay)];
+        for (option, path) in named.iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+            not_standard_output(option, path)?;
         }
         for path in [&self.output, &self.logits].into_iter().flatten() {
             if Format::of_name(path).is_none() {
@@ -189,10 +227,20 @@ impl Segment {
         if let Some((name, _)) = self.truth_label.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             return Err(Usage(format!("--truth-label: no object is named {name:?}; the objects are {names:?}")).into());
         }
-        for path in [&self.output, &self.logits, &self.report, &self.overlay].into_iter().flatten() {
-            check_folder_of(path)?;
+        let mut files = Files::default();
+        files.input("--input", &self.input);
+        files.bundle("--model", &self.model);
+        files.input_if("--prompts", self.prompts.file());
+        files.input_if("--truth", self.truth.as_ref());
+        files.input_if("--library", self.settings.library());
+        files.output_if("--output", self.output.as_ref());
+        files.output_if("--logits", self.logits.as_ref());
+        files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
+        files.output_if("--overlay", self.overlay.as_ref());
+        if let Some(dir) = &self.per_object {
+            files.folder("--per-object", dir, masks.iter().map(|mask| mask.path.clone()));
         }
-        Ok(())
+        Ok(files.check()?)
     }
 
     fn truth(&self, volume: &Volume) -> anyhow::Result<Option<Truth>> {
@@ -235,10 +283,31 @@ impl Segment {
     }
 }
 
+/// The file of one object's mask.
+struct MaskFile {
+    path: PathBuf,
+    /// Whether nobody could guess its name from the object's.
+    is_unexpected: bool,
+}
+
+impl MaskFile {
+    fn warning(&self, prompt: &Prompt) -> Option<Warning> {
+        let message = || {
+            format!(
+                "object {:?}: its file is `{}`, because its own name is taken or too long",
+                prompt.name(),
+                self.path.display()
+            )
+        };
+        self.is_unexpected.then(|| Warning::new(WarningCode::FileRenamed, message()))
+    }
+}
+
 fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     for object in &report.objects {
         let (label, name, voxels) = (object.label, &object.name, object.voxels.zoom_in);
         let dice = object.dice.map_or_else(String::new, |dice| format!("  Dice {dice:.3}"));
+        let name = printable(name);
         writeln!(out, "{label}  {name}  {voxels} voxels  {:.2} mL{dice}", object.volume_ml)?;
     }
     let statistics = &report.statistics;

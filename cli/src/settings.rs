@@ -63,6 +63,11 @@ enum Profile {
 }
 
 impl Settings {
+    /// ONNX Runtime's library, if it is named.
+    pub(crate) fn library(&self) -> Option<&PathBuf> {
+        self.library.as_ref()
+    }
+
     /// How the bundle is opened.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let mut options = Options::default().provider(self.provider);

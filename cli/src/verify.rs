@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use segvol::Provider;
+use segvol_base::{printable, printable_path};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::{Comparison, Reference, Verification, table};
 use segvol_onnx::Precision;
 
 use crate::exit::{NotEqual, Usage};
-use crate::measuring::{BundleArgument, libraries, this_program};
+use crate::measuring::{BundleArgument, libraries, print_json, this_program};
+use crate::outputs::Files;
 use crate::prompts::prompts_text;
 
 const EXAMPLES: &str = "\
@@ -82,6 +84,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let comparison = self.comparison()?;
+        self.check_files(&comparison.bundle)?;
         if let Some(path) = &self.dump {
             return self.write_outputs(out, &comparison, path);
         }
@@ -92,10 +95,9 @@ impl Verify {
         let found = comparison.run()?;
         if self.json {
             match &found[..] {
-                [one] => serde_json::to_writer_pretty(&mut *out, one)?,
-                several => serde_json::to_writer_pretty(&mut *out, several)?,
+                [one] => print_json(out, one)?,
+                several => print_json(out, &several)?,
             }
-            writeln!(out)?;
         } else {
             for found in &found {
                 self.show(out, found)?;
@@ -136,14 +138,29 @@ impl Verify {
         let record = comparison.side(provider).dump()?;
         record.write(path).map_err(segvol_measure::Error::from)?;
         let count = record.tensors.len() + record.masks.len();
-        writeln!(out, "wrote {}: {count} arrays", path.display())?;
+        writeln!(out, "wrote {}: {count} arrays", printable_path(path))?;
         Ok(())
+    }
+
+    /// Reports what would replace an input, or cannot be written, before the work starts.
+    fn check_files(&self, bundle: &Path) -> Result<(), Usage> {
+        let mut files = Files::default();
+        files.bundle("--model", bundle);
+        if let Some(other) = &self.against {
+            files.bundle("--against", other);
+        }
+        self.input.iter().for_each(|scan| files.input("--input", scan));
+        files.input_if("--prompts", self.prompts.as_ref());
+        files.input_if("--goldens", self.goldens.as_ref());
+        self.library.iter().for_each(|library| files.input("--library", library.file()));
+        files.output_if("--dump", self.dump.as_ref());
+        files.check()
     }
 
     fn show(&self, out: &mut impl Write, found: &Verification) -> anyhow::Result<()> {
         let describe = |side: &BTreeMap<String, String>| {
             let parts = ["bundle", "provider", "precision"].map(|key| side.get(key).map_or("?", String::as_str));
-            parts.join(", ")
+            printable(&parts.join(", ")).into_owned()
         };
         writeln!(out, "verified   {}", describe(&found.subject))?;
         writeln!(out, "reference  {}", describe(&found.reference))?;
@@ -154,7 +171,7 @@ impl Verify {
             }
         }
         for name in &found.not_compared {
-            writeln!(out, "not compared: {name}")?;
+            writeln!(out, "not compared: {}", printable(name))?;
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! Warnings on standard error, and the exit code for those who want none.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::str::FromStr;
 
 use segvol::{Warning, WarningCode};
+use segvol_base::printable;
+use serde_json::json;
 
 use crate::exit::Warned;
+use crate::log::{self, Level};
 
 /// The option that turns warnings into a failure.
 #[derive(clap::Args)]
@@ -56,9 +58,8 @@ pub(crate) struct Printer {
 impl Printer {
     /// Prints a warning on standard error, with its code. `about` comes before the message; it may be empty.
     pub(crate) fn print(&mut self, about: &str, warning: &Warning) {
-        let Warning { code, message } = warning;
-        // If standard error is closed, there is nowhere to print it.
-        let _ = writeln!(std::io::stderr(), "warning: {about}{message} [{code}]");
+        say(about, warning);
+        let code = &warning.code;
         if self.watched.iter().any(|watched| [Watched::Any, Watched::Code(*code)].contains(watched)) {
             self.failing.insert(*code);
         }
@@ -77,4 +78,10 @@ impl Printer {
         let codes: Vec<&str> = self.failing.iter().map(|code| code.name()).collect();
         Err(Warned(codes.join(", ")))
     }
+}
+
+/// Prints a warning on standard error, with its code.
+pub(crate) fn say(about: &str, Warning { code, message }: &Warning) {
+    let message = format!("{}{message}", printable(about));
+    log::say(Level::Warning, &format!("warning: {message} [{code}]"), &message, json!({"code": code.name()}));
 }

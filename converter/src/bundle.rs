@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use segvol_base::TemporaryFolder;
+use segvol_base::{TemporaryFolder, check_folder_replaceable, file_identity};
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
 use segvol_onnx::save::{HashedFile, save_bytes, save_model};
 use segvol_onnx::{Architecture, Precision, Stage};
@@ -29,6 +29,10 @@ impl Place {
         // A link to a folder remains a link: the folder that it points to is replaced.
         let target = match fs::canonicalize(target) {
             Ok(target) => target,
+            // A link to a folder that does not exist yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && target.is_symlink() => {
+                file_identity::resolve(target).map_err(output(target))?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => target.to_owned(),
             Err(source) => return Err(ConvertError::Output { path: target.to_owned(), source }),
         };
@@ -39,6 +43,7 @@ impl Place {
             if let Some(found) = other_content(&target) {
                 return Err(ConvertError::OutputNotABundle { path: target, found });
             }
+            check_folder_replaceable(&target).map_err(output(&target))?;
         }
         if target.file_name().is_none() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends with a folder's name");

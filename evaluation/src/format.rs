@@ -175,8 +175,8 @@ fn scores_markdown(results: &Results) -> String {
         };
         text.push_str(&matrix(results, &groups, cell));
         if let Some((case, row, dice)) = results.worst_agreement() {
-            let _ =
-                writeln!(text, "\nleast: {dice:.4}, case {case:?}, {}, by {}", printable(&row.structure), row.prompt);
+            let structure = printable(&row.structure);
+            let _ = writeln!(text, "\nleast: {dice:.4}, case {case:?}, {structure}, by {}", row.prompt);
         }
         text.push('\n');
     }
@@ -200,12 +200,8 @@ fn scores_markdown(results: &Results) -> String {
     }
     let too_small = results.cases.iter().flat_map(|case| case.too_small.iter().map(|name| (&case.case, name)));
     for (case, name) in too_small {
-        let _ = writeln!(
-            text,
-            "left out: case {case:?}, {}: fewer than {} voxels",
-            printable(name),
-            results.header.settings.min_voxels
-        );
+        let (name, least) = (printable(name), results.header.settings.min_voxels);
+        let _ = writeln!(text, "left out: case {case:?}, {name}: fewer than {least} voxels");
     }
     text
 }

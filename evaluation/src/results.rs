@@ -1,5 +1,7 @@
 //! The results of an evaluation, object by object.
 
+use std::collections::BTreeMap;
+
 use segvol::metrics::Scores;
 use segvol::{Orientation, Precision, Profile, Warning};
 use serde::{Deserialize, Serialize};
@@ -129,6 +131,9 @@ pub struct CaseResult {
     pub sides: Vec<Sides>,
     /// Warnings about the scan.
     pub warnings: Vec<Warning>,
+    /// The pictures of the case by kind of prompt, as their files are named; empty, and absent from the JSON, if there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pictures: BTreeMap<Kind, String>,
 }
 
 /// A case that has no scores.

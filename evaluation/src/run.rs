@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use segvol::{Model, StudyOptions};
+use segvol_base::printable;
 
 use crate::cases::Case;
 use crate::error::EvaluationError;
@@ -233,6 +234,7 @@ fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -
         Err(error) => {
             // One line, even if a library's message has several.
             let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            let reason = printable(&reason).into_owned();
             Ok(Outcome::Failed(Failure { case: case.name.clone(), reason }))
         }
     }

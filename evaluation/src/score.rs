@@ -1,5 +1,6 @@
 //! One case: every structure, every kind of prompt, scored.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use segvol::mask::{Mask, MaskError};
@@ -81,6 +82,7 @@ impl Scorer<'_> {
             too_small: Vec::new(),
             sides: Vec::new(),
             warnings: study.warnings().to_vec(),
+            pictures: BTreeMap::new(),
         };
         for structure in case.structures.iter() {
             let voxels = truth.voxels_of(structure.value)?;
@@ -128,6 +130,7 @@ impl Scorer<'_> {
             too_small: Vec::new(),
             sides: sides.collect::<Result<_, _>>()?,
             warnings: study.warnings().to_vec(),
+            pictures: BTreeMap::new(),
         })
     }
 

@@ -215,6 +215,7 @@ pub(crate) mod tests {
             too_small: Vec::new(),
             sides: Vec::new(),
             warnings: Vec::new(),
+            pictures: std::collections::BTreeMap::new(),
         };
         let absent = Scores { volume_error_relative: None, ..scores(7, 0.0, None) };
         Results {

@@ -1,6 +1,6 @@
 //! Which ONNX Runtime library each provider uses. A process can load only one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use segvol::Provider;
@@ -11,6 +11,14 @@ use segvol::probe::{FETCHED_FOLDER, LIBRARY_NAME, LIBRARY_VARIABLE};
 pub struct NamedLibrary {
     provider: Option<Provider>,
     file: PathBuf,
+}
+
+impl NamedLibrary {
+    /// The library.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
 }
 
 impl FromStr for NamedLibrary {

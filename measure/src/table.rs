@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use comfy_table::presets;
 use segvol::Placement;
+use segvol_base::printable;
 
 use crate::bench::Benchmark;
 use crate::job::JobRun;
@@ -26,10 +27,11 @@ impl Table {
         Self { header: header.iter().map(|&name| name.to_owned()).collect(), rows: vec![] }
     }
 
-    /// Appends a row. Missing cells become empty, extra cells are dropped.
+    /// Appends a row. Missing cells become empty, extra cells are dropped. Control characters are escaped: a cell may contain
+    /// a name from a file.
     pub fn push(&mut self, mut row: Vec<String>) {
         row.resize(self.header.len(), String::new());
-        self.rows.push(row);
+        self.rows.push(row.iter().map(|cell| printable(cell).into_owned()).collect());
     }
 
     /// Columns aligned with spaces.
@@ -46,7 +48,7 @@ impl Table {
     /// A Markdown table.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        let escape = |row: &Vec<String>| row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+        let escape = |row: &Vec<String>| row.iter().map(|cell| cell.replace('|', "\\|")).collect();
         let rows: Vec<Vec<String>> = self.rows.iter().map(escape).collect();
         let mut table = comfy_table::Table::new();
         table.load_preset(presets::ASCII_MARKDOWN).set_header(escape(&self.header)).add_rows(rows);
@@ -265,6 +267,17 @@ mod tests {
         let mut csv = Vec::new();
         table().write_csv(&mut csv).expect("written");
         assert_eq!(String::from_utf8(csv).expect("UTF-8"), "a,bc\n\"1,5\",\"say \"\"x\"\" | y\"\nlong cell,\n");
+    }
+
+    #[test]
+    fn a_cell_cannot_control_a_terminal() {
+        let mut table = Table::new(&["a"]);
+        table.push(vec!["x\u{1b}[2J\ny".to_owned()]);
+        let mut csv = Vec::new();
+        table.write_csv(&mut csv).expect("written");
+        for text in [table.to_text(), table.to_markdown(), String::from_utf8(csv).expect("UTF-8")] {
+            assert!(text.contains("x\\u{1b}[2J\\ny") && !text.contains('\u{1b}'), "{text}");
+        }
     }
 
     #[test]

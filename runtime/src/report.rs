@@ -50,6 +50,29 @@ pub struct Report {
     pub statistics: Statistics,
     /// Warnings about the scan and the precision.
     pub warnings: Vec<Warning>,
+    /// Files with all objects. The caller sets them; absent from the JSON if there are none.
+    #[serde(skip_serializing_if = "Files::is_empty")]
+    pub files: Files,
+}
+
+/// Files with all objects of a call, as they were named. [`ObjectReport::file`] has those of single objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Files {
+    /// The label map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The logits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logits: Option<String>,
+    /// The picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<String>,
+}
+
+impl Files {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The bundle that made the mask.
@@ -126,6 +149,10 @@ pub struct ObjectReport {
     pub name: String,
     /// The object's value in the label map.
     pub label: usize,
+    /// The file with the object's own mask, as it was named. The caller sets it; `None`, and absent from the JSON, if there is
+    /// no such file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The object's prompt, as given.
     pub prompt: Prompt,
     /// Number of voxels in the object's own mask, which may overlap with other objects' masks.
@@ -201,6 +228,7 @@ impl Report {
                 .collect(),
             statistics: study.statistics(),
             warnings: study.warnings().iter().cloned().chain(stages.precision_warning()).collect(),
+            files: Files::default(),
         }
     }
 
@@ -255,6 +283,7 @@ impl ObjectReport {
         Self {
             name: found.name().to_owned(),
             label,
+            file: None,
             prompt: prompt.clone(),
             voxels,
             voxels_in_label_map: labelled,

@@ -1,6 +1,7 @@
 //! The position of a volume's voxels in the patient.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use crate::affine::Affine;
 use crate::nifti::{Header, MAX_VOXELS};
@@ -33,15 +34,24 @@ impl GridError {
 
 /// A volume's shape and affine. The affine's inverse and rotation are computed once, when the grid is made.
 ///
-/// A grid can also carry the header of the file that the volume came from. A mask on the grid is then written with that
-/// header's geometry.
-#[derive(Clone, Debug, PartialEq)]
+/// A grid can also carry the header of the file that the volume came from, and the path of that file. A mask on the grid is
+/// then written with that header's geometry, and never over that file. Two grids are equal if all but the path is equal.
+#[derive(Clone, Debug)]
 pub struct Grid {
     shape_xyz: [usize; 3],
     affine: Affine,
     inverse: Affine,
     rotation: [[f64; 3]; 3],
     header: Option<Header>,
+    source: Option<PathBuf>,
+}
+
+impl PartialEq for Grid {
+    fn eq(&self, other: &Self) -> bool {
+        // The inverse and the rotation follow from the affine.
+        let Self { shape_xyz, affine, header, inverse: _, rotation: _, source: _ } = self;
+        (shape_xyz, affine, header) == (&other.shape_xyz, &other.affine, &other.header)
+    }
 }
 
 impl Grid {
@@ -53,7 +63,9 @@ impl Grid {
     pub fn new(shape_xyz: [usize; 3], affine: Affine) -> Result<Self, GridError> {
         check_shape(shape_xyz)?;
         match (affine.inverse(), affine.rotation()) {
-            (Some(inverse), Some(rotation)) => Ok(Self { shape_xyz, affine, inverse, rotation, header: None }),
+            (Some(inverse), Some(rotation)) => {
+                Ok(Self { shape_xyz, affine, inverse, rotation, header: None, source: None })
+            }
             _ => Err(GridError::Affine(affine)),
         }
     }
@@ -65,6 +77,18 @@ impl Grid {
     pub fn with_header(header: Header, affine: Affine) -> Result<Self, GridError> {
         let grid = Self::new(header.shape_xyz, affine)?;
         Ok(Self { header: Some(header), ..grid })
+    }
+
+    /// The same grid, of a volume that was read from the file at `path`.
+    pub(crate) fn with_source(self, path: &Path) -> Self {
+        // Absolute, so that it stays the same file if the program changes its folder, or a link is changed.
+        let source = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
+        Self { source, ..self }
+    }
+
+    /// The file that the volume was read from, as an absolute path; `None` if it did not come from a file.
+    pub fn source(&self) -> Option<&Path> {
+        self.source.as_deref()
     }
 
     /// Voxels along the file's axes i, j, k.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use segvol_base::file_identity::is_same_file;
 use segvol_base::{ErrorKind, OutOfMemory};
 
 use crate::format::Format;
@@ -39,6 +40,12 @@ pub enum MaskError {
         /// The name.
         path: PathBuf,
     },
+    /// The file is the scan's own.
+    #[error("{path}: is the scan's own file, which a mask must not replace; choose another name", path = path.display())]
+    OverScan {
+        /// The file, as it was named.
+        path: PathBuf,
+    },
     /// The file cannot be written.
     #[error("{path}: cannot write: {source}", path = path.display())]
     Io {
@@ -54,7 +61,7 @@ impl MaskError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Length { .. } | Self::Name { .. } => ErrorKind::Usage,
+            Self::Length { .. } | Self::Name { .. } | Self::OverScan { .. } => ErrorKind::Usage,
             Self::Memory(error) => error.kind(),
             Self::Io { .. } => ErrorKind::Runtime,
         }
@@ -201,11 +208,13 @@ impl Mask {
     /// `uint8` ([`Labels::U8`]) or `uint16` ([`Labels::U16`]), unscaled, with `intent_code` 1002 (labels). The rest of
     /// the input's header and its extensions are not copied, because they may name the patient.
     ///
-    /// The write is atomic: the file appears whole or not at all. The same mask gives the same bytes.
+    /// The write is atomic: the file appears whole or not at all. The same mask gives the same bytes. An existing mask is
+    /// replaced, and keeps its permissions.
     ///
     /// # Errors
-    /// [`MaskError::Name`] if the name does not end in `.nii` or `.nii.gz`; [`MaskError::Io`], with the path, if the
-    /// file cannot be written.
+    /// [`MaskError::Name`] if the name does not end in `.nii` or `.nii.gz`; [`MaskError::OverScan`] if the file is the one
+    /// that the scan was read from, also through a link; [`MaskError::Io`], with the path, if the file is write-protected or
+    /// cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), MaskError> {
         save(path.as_ref(), &self.grid, INTENT_LABEL, self.as_voxels())
     }
@@ -231,7 +240,8 @@ impl Mask {
 ///
 /// # Errors
 /// [`MaskError::Length`] if the number of values is not the grid's number of voxels; [`MaskError::Name`] if the name
-/// does not end in `.nii` or `.nii.gz`; [`MaskError::Io`] if the file cannot be written.
+/// does not end in `.nii` or `.nii.gz`; [`MaskError::OverScan`] if the file is the scan's own; [`MaskError::Io`] if the
+/// file cannot be written.
 pub fn save_logits(path: impl AsRef<Path>, logits: &[f32], grid: &Grid) -> Result<(), MaskError> {
     save(path.as_ref(), grid, INTENT_NONE, Voxels::F32(logits))
 }
@@ -239,6 +249,9 @@ pub fn save_logits(path: impl AsRef<Path>, logits: &[f32], grid: &Grid) -> Resul
 fn save(path: &Path, grid: &Grid, intent_code: i16, voxels: Voxels<'_>) -> Result<(), MaskError> {
     check_length(voxels.len(), grid)?;
     let format = Format::of_name(path).ok_or_else(|| MaskError::Name { path: path.to_path_buf() })?;
+    if grid.source().is_some_and(|scan| is_same_file(scan, path)) {
+        return Err(MaskError::OverScan { path: path.to_path_buf() });
+    }
     nifti::write(path, format, &grid.nifti_header(), intent_code, voxels)
         .map_err(|source| MaskError::Io { path: path.to_path_buf(), source })
 }

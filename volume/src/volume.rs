@@ -117,7 +117,7 @@ impl Volume {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VolumeError> {
         let path = path.as_ref();
         let file = |source| VolumeError::File { path: path.to_path_buf(), source };
-        Self::from_nifti(nifti::read(path).map_err(file)?, file)
+        Self::from_nifti(nifti::read(path).map_err(file)?, Some(path), file)
     }
 
     /// Reads NIfTI, compressed or not, from any reader, such as bytes in memory or a network connection. In all other
@@ -128,13 +128,21 @@ impl Volume {
     /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn read(reader: impl Read) -> Result<Self, VolumeError> {
         let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
-        Self::from_nifti(contents, VolumeError::Contents)
+        Self::from_nifti(contents, None, VolumeError::Contents)
     }
 
-    fn from_nifti(contents: NiftiVolume, failed: impl Fn(NiftiError) -> VolumeError) -> Result<Self, VolumeError> {
+    fn from_nifti(
+        contents: NiftiVolume,
+        path: Option<&Path>,
+        failed: impl Fn(NiftiError) -> VolumeError,
+    ) -> Result<Self, VolumeError> {
         let mut warnings = contents.warnings;
         let affine = contents.header.affine(&mut warnings).map_err(failed)?;
-        Ok(Self::assemble(contents.voxels, Grid::with_header(contents.header, affine)?, warnings))
+        let mut grid = Grid::with_header(contents.header, affine)?;
+        if let Some(path) = path {
+            grid = grid.with_source(path);
+        }
+        Ok(Self::assemble(contents.voxels, grid, warnings))
     }
 
     /// A volume that does not come from a file.
@@ -177,6 +185,12 @@ impl Volume {
     /// The grid that the voxels lie on.
     pub fn grid(&self) -> &Arc<Grid> {
         &self.grid
+    }
+
+    /// The file that the volume was read from, as an absolute path; `None` if it did not come from a file. A mask of this
+    /// volume is never saved over it.
+    pub fn source(&self) -> Option<&Path> {
+        self.grid.source()
     }
 
     /// Voxels along the file's axes i, j, k.

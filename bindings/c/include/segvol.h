@@ -224,7 +224,8 @@ enum SegvolStatus
      */
     SEGVOL_STATUS_NOT_FINITE = 82,
     /**
-     * A mask cannot be written: because of the folder, the disk, or a name that does not end in .nii or .nii.gz.
+     * A mask cannot be written: because of the folder, the disk, a write-protected file, or a name that does not end in .nii
+     * or .nii.gz; or the file is the scan's own.
      */
     SEGVOL_STATUS_WRITE = 83,
     /**
@@ -1123,12 +1124,15 @@ void segvol_result_free(struct SegvolResult *result);
  *
  * - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
  *
- * The write is atomic: on failure there is no new file, and an existing file is unchanged.
+ * The write is atomic: on failure there is no new file, and an existing file is unchanged. An existing mask is replaced,
+ * and keeps its permissions; a link to a file stays a link.
  *
- * Errors: WRITE.
+ * Errors: WRITE, also if the file is write-protected, and if it is the file that the scan was opened from, under any path
+ * that leads to it.
  * Any thread.
  */
-SegvolStatus segvol_mask_save(const struct SegvolMask *mask, const char *path);
+SegvolStatus segvol_mask_save(const struct SegvolMask *mask,
+                              const char *path);
 
 /**
  * Gets the number of voxels along the axes i, j, k of the scan.

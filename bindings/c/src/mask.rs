@@ -50,9 +50,11 @@ unsafe impl Versioned for SegvolMaskStatistics {
 ///
 /// - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
 ///
-/// The write is atomic: on failure there is no new file, and an existing file is unchanged.
+/// The write is atomic: on failure there is no new file, and an existing file is unchanged. An existing mask is replaced,
+/// and keeps its permissions; a link to a file stays a link.
 ///
-/// Errors: WRITE.
+/// Errors: WRITE, also if the file is write-protected, and if it is the file that the scan was opened from, under any path
+/// that leads to it.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_mask_save(mask: *const SegvolMask, path: *const c_char) -> SegvolStatus {
@@ -284,6 +286,30 @@ mod tests {
         }
         assert_eq!((bytes, voxels), ([7; 12], std::ptr::null()), "nothing is written");
         assert_eq!(words.to_vec(), (0..12).map(|n| n * 100).collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn a_mask_is_not_saved_over_its_scan() {
+        let folder = segvol_base::TemporaryFolder::new().expect("a folder");
+        let [scan, mask_file] = ["scan.nii", "mask.nii"].map(|name| folder.path().join(name));
+        mask(vec![3_u8; 12]).0.save(&scan).expect("saved");
+        let before = std::fs::read(&scan).expect("read");
+        let volume = Volume::open(&scan).expect("a volume");
+        let mask = SegvolMask(Mask::from_labels(vec![1_u8; 12], volume.grid().clone()).expect("a mask"));
+        let save = |path: &Path| {
+            let path = std::ffi::CString::new(path.to_str().expect("UTF-8")).expect("no NUL");
+            // SAFETY: a live mask, and a string.
+            unsafe { segvol_mask_save(&mask, path.as_ptr()) }
+        };
+        assert_eq!(save(&scan), SegvolStatus::Write);
+        // SAFETY: the string is valid until the next call.
+        let message = unsafe { std::ffi::CStr::from_ptr(crate::fence::last_error()) };
+        assert!(message.to_str().expect("UTF-8").contains("scan's own file"), "{message:?}");
+        assert_eq!(save(&folder.path().join("./scan.nii")), SegvolStatus::Write);
+        assert_eq!(std::fs::read(&scan).expect("read"), before);
+        for _ in 0..2 {
+            assert_eq!(save(&mask_file), SegvolStatus::Ok);
+        }
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub enum SegvolStatus {
     Run = 81,
     /// A stage's output contains an infinity or NaN.
     NotFinite = 82,
-    /// A mask cannot be written: because of the folder, the disk, or a name that does not end in .nii or .nii.gz.
+    /// A mask cannot be written: because of the folder, the disk, a write-protected file, or a name that does not end in .nii
+    /// or .nii.gz; or the file is the scan's own.
     Write = 83,
     /// There is not enough memory.
     Memory = 84,

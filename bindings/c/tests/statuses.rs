@@ -50,6 +50,7 @@ fn masks() -> Vec<(MaskError, i32)> {
         (MaskError::Length { shape_xyz: [1; 3], expected: 1, found: 2 }, 83),
         (MaskError::Memory(memory()), 84),
         (MaskError::Name { path: path() }, 83),
+        (MaskError::OverScan { path: path() }, 83),
         (MaskError::Io { path: path(), source: refused() }, 83),
     ]
 }

@@ -164,6 +164,14 @@ fn usage() {
     page.error("A box with three numbers", &format!("{segment} --box 1,2,3 -o mask.nii.gz"));
     page.error("A mask that is not NIfTI", &format!("{segment} --text liver -o mask.png"));
     page.error("A mask in a folder that does not exist", &format!("{segment} --text liver -o missing/mask.nii"));
+    page.error("A mask over the scan", &format!("{segment} --text liver -o ./scan.nii.gz"));
+    page.error("One file for two outputs", &format!("{segment} --text liver -o m.nii --logits ./m.nii"));
+    page.error(
+        "A report over a bundle's file",
+        &format!("{segment} --text liver -o m.nii --report bundle/manifest.json"),
+    );
+    page.error("A folder as report", &format!("{segment} --text liver -o m.nii --report cases"));
+    page.error("A mask on standard output", &format!("{segment} --text liver -o -"));
     page.error("Logits of several objects", &format!("{segment} --text a --text b -o m.nii.gz --logits l.nii.gz"));
     page.error("An overlap out of range", &format!("{segment} --text liver --overlap 1 -o mask.nii.gz"));
     page.error("No thread", &format!("{segment} --text liver --threads 0 -o mask.nii.gz"));
@@ -286,6 +294,7 @@ fn eval() {
     page.error("Axes of which two are the same", "eval -m bundle --cases cases/good.json --orientation ras,rls");
     page.error("An orientation twice", "eval -m bundle --cases cases/good.json --orientation ras,lps,RAS");
     page.error("Pairs of organs beside label maps", "eval -m bundle --cases cases/good.json --pairs a/b");
+    page.error("Rows over the case list", "eval -m bundle --cases cases/good.json -o cases/good.json");
     page.error("Rows in an unknown format", "eval -m bundle --cases cases/good.json -o rows.txt");
     page.error("An unknown kind of prompt", "eval -m bundle --cases cases/good.json --prompts click");
     page.error("A threshold out of range", "eval -m bundle --cases cases/good.json --against bundle --min-dice 2");
@@ -324,6 +333,7 @@ fn convert_and_inspect() {
     page.error("A checkpoint that does not exist", "convert missing.pth -o new");
     page.error("A text file", "convert text.nii.gz -o new");
     page.error("A checkpoint of another model", "convert other.safetensors -o new");
+    page.error("A bundle over its own tokenizer", "convert micro/SegVol_v1.pth --tokenizer bundle -o bundle --force");
     page.error("A bundle that exists", "convert micro/SegVol_v1.pth -o bundle");
     page.error("A folder that is not a bundle", "convert micro/SegVol_v1.pth -o occupied --force");
     page.error("No tokenizer", "convert no_tokenizer/SegVol_v1.pth -o new");
@@ -411,6 +421,7 @@ fn libraries() {
     add("No thread", &Error::Thread(io::Error::other("resource temporarily unavailable")));
     add("Stopped by the observer", &Error::Cancelled);
     add("A mask cannot be written", &MaskError::Io { path: file(), source: io() });
+    add("A mask over its scan", &MaskError::OverScan { path: file() });
     add("A mask without a name for a format", &MaskError::Name { path: "mask.png".into() });
     add("A mask of another length", &MaskError::Length { shape_xyz: [4, 3, 2], expected: 24, found: 23 });
     add("A bundle file cannot be read", &BundleError::Io { path: "bundle/manifest.json".into(), source: io() });

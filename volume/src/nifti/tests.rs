@@ -581,8 +581,9 @@ proptest! {
         // From file to file, nothing is rounded.
         let again = Mask::from_labels(labels, opened.grid().clone()).expect("a mask");
         let first = std::fs::read(&path).expect("read");
-        again.save(&path).expect("saved");
-        prop_assert_eq!(std::fs::read(&path).expect("read"), first);
+        let second = folder.path().join(if compressed { "again.nii.gz" } else { "again.nii" });
+        again.save(&second).expect("saved");
+        prop_assert_eq!(std::fs::read(&second).expect("read"), first);
     }
 
     #[test]
@@ -786,6 +787,37 @@ fn masks_that_cannot_be_written_are_refused() {
     // Dots in a name are kept.
     mask.save(folder.path().join("1.3.12.2.nii")).expect("saved");
     assert!(folder.path().join("1.3.12.2.nii").exists());
+}
+
+/// The scan's own file is never replaced, whatever path leads to it. Another mask is.
+#[test]
+fn a_mask_is_not_saved_over_its_scan() {
+    let (volume, folder) = opened(Version::One, ByteOrder::Little, "ct.nii");
+    let at = |name: &str| folder.path().join(name);
+    assert_eq!(volume.source(), Some(std::fs::canonicalize(at("ct.nii")).expect("a file").as_path()));
+    let before = std::fs::read(at("ct.nii")).expect("read");
+    let mask = Mask::from_labels(vec![0_u8; 24], volume.grid().clone()).expect("a mask");
+    let mut paths = vec![at("ct.nii"), at("./ct.nii")];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("ct.nii", at("link.nii")).expect("linked");
+        std::fs::hard_link(at("ct.nii"), at("hard.nii")).expect("linked");
+        paths.extend([at("link.nii"), at("hard.nii")]);
+    }
+    for path in paths {
+        let error = mask.save(&path).expect_err("the scan");
+        assert!(matches!(error, MaskError::OverScan { .. }), "{error}");
+        assert_eq!(error.kind(), segvol_base::ErrorKind::Usage);
+        let error = crate::mask::save_logits(&path, &[0.0; 24], volume.grid()).expect_err("the scan");
+        assert!(matches!(error, MaskError::OverScan { .. }), "{error}");
+    }
+    assert_eq!(std::fs::read(at("ct.nii")).expect("read"), before);
+    for _ in 0..2 {
+        mask.save(at("mask.nii")).expect("saved");
+    }
+    // A volume that was read from a stream has no file.
+    assert_eq!(Volume::read(before.as_slice()).expect("good").source(), None);
+    assert_eq!(Volume::read(before.as_slice()).expect("good").grid(), volume.grid());
 }
 
 /// A temporary file is private. The finished file must have the permissions of any other new file.

@@ -1,0 +1,333 @@
+//! Which files a command reads and writes. An output never replaces an input, and two outputs never share a file: this is
+//! checked before any work, whatever the paths look like.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use segvol::probe::LIBRARY_VARIABLE;
+use segvol_base::file_identity::{self, FileIdentity};
+use segvol_base::{atomic_file, printable_path};
+use segvol_onnx::Manifest;
+use segvol_onnx::manifest::MANIFEST_FILE;
+
+use crate::exit::Usage;
+
+/// The files of a command: each with the option that names it.
+#[derive(Default)]
+pub(crate) struct Files(Vec<Entry>);
+
+struct Entry {
+    /// The option, and what the file is to it.
+    option: String,
+    path: PathBuf,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A file that is read.
+    Input,
+    /// A file that is written, in a folder that must exist.
+    Output,
+    /// A folder to which files are added; it is made if it does not exist.
+    Folder,
+    /// A file in such a folder.
+    InFolder,
+    /// A folder that is replaced with everything in it.
+    Replaced,
+}
+
+impl Files {
+    /// A file that is read.
+    pub(crate) fn input(&mut self, option: impl Into<String>, path: &Path) {
+        self.add(option, path, Role::Input);
+    }
+
+    /// A file that is read, if the option is given.
+    pub(crate) fn input_if(&mut self, option: &str, path: Option<&PathBuf>) {
+        if let Some(path) = path {
+            self.input(option, path);
+        }
+    }
+
+    /// The files of a bundle, as its manifest lists them; only the manifest if it cannot be read.
+    pub(crate) fn bundle(&mut self, option: &str, dir: &Path) {
+        let option = format!("{option} (a file of the bundle)");
+        self.input(&option, &dir.join(MANIFEST_FILE));
+        if let Ok(manifest) = Manifest::read(dir) {
+            for file in manifest.files() {
+                self.input(&option, &dir.join(&file.name));
+            }
+        }
+    }
+
+    /// A file that is written.
+    pub(crate) fn output(&mut self, option: impl Into<String>, path: &Path) {
+        self.add(option, path, Role::Output);
+    }
+
+    /// A file that is written, if the option is given.
+    pub(crate) fn output_if(&mut self, option: &str, path: Option<&PathBuf>) {
+        if let Some(path) = path {
+            self.output(option, path);
+        }
+    }
+
+    /// A folder to which `files` are written; it is made if it does not exist.
+    pub(crate) fn folder(&mut self, option: &str, dir: &Path, files: impl IntoIterator<Item = PathBuf>) {
+        self.add(option, dir, Role::Folder);
+        for file in files {
+            self.add(option, &file, Role::InFolder);
+        }
+    }
+
+    /// A folder that is replaced with everything in it.
+    pub(crate) fn replaced(&mut self, option: &str, dir: &Path) {
+        self.add(option, dir, Role::Replaced);
+    }
+
+    fn add(&mut self, option: impl Into<String>, path: &Path, role: Role) {
+        self.0.push(Entry { option: option.into(), path: path.to_owned(), role });
+    }
+
+    /// Refuses what would replace an input, or the same output twice, or cannot be written.
+    pub(crate) fn check(&self) -> Result<(), Usage> {
+        let outputs = || self.0.iter().filter(|entry| entry.role != Role::Input);
+        for entry in outputs() {
+            not_standard_output(&entry.option, &entry.path)?;
+        }
+        let mut known: BTreeMap<FileIdentity, String> = BTreeMap::new();
+        if let Some(identity) = standard_output() {
+            known.insert(identity, "standard output".to_owned());
+        }
+        // The library that is loaded if no option names another.
+        let library = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let library = library.map(|path| Entry { option: LIBRARY_VARIABLE.to_owned(), path, role: Role::Input });
+        for entry in self.0.iter().filter(|entry| entry.role == Role::Input).chain(&library) {
+            if let Ok(Some(identity)) = FileIdentity::of(&entry.path) {
+                known.entry(identity).or_insert_with(|| entry.other());
+            }
+        }
+        for entry in outputs() {
+            let identity = FileIdentity::of(&entry.path).map_err(|error| entry.refused(&error))?;
+            let Some(identity) = identity else { continue }; // A device, such as /dev/null.
+            if let Some(other) = known.get(&identity) {
+                let other = other.strip_suffix(&format!(" `{}`", printable_path(&entry.path))).unwrap_or(other);
+                let kind = if entry.path.is_dir() { "folder" } else { "file" };
+                let message = format!("{}: is the same {kind} as {other}; choose another name", entry.other());
+                return Err(Usage(message));
+            }
+            known.insert(identity, entry.other());
+        }
+        for entry in outputs() {
+            self.check_contents(entry)?;
+            entry.check_writable()?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a folder whose replacement would delete an input, and a folder inside a file that is yet to be written.
+    fn check_contents(&self, entry: &Entry) -> Result<(), Usage> {
+        let is_role = |role: Role| self.0.iter().filter(move |other| other.role == role);
+        match entry.role {
+            Role::Replaced => {
+                match is_role(Role::Input).find(|input| file_identity::is_within(&input.path, &entry.path)) {
+                    Some(input) => {
+                        let message = "which would be deleted; choose another folder";
+                        Err(Usage(format!("{}: contains {}, {message}", entry.other(), input.other())))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Role::Folder => {
+                let folder = file_identity::resolve(&entry.path).map_err(|error| entry.refused(&error))?;
+                let above = |output: &&Entry| {
+                    file_identity::resolve(&output.path).is_ok_and(|output| folder.starts_with(output))
+                };
+                match is_role(Role::Output).find(above) {
+                    Some(output) => {
+                        let message = "which is a file; choose another folder";
+                        Err(Usage(format!("{}: is inside {}, {message}", entry.other(), output.other())))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Role::Input | Role::Output | Role::InFolder => Ok(()),
+        }
+    }
+}
+
+impl Entry {
+    /// The option with its path.
+    fn other(&self) -> String {
+        format!("{} `{}`", self.option, printable_path(&self.path))
+    }
+
+    fn refused(&self, error: &io::Error) -> Usage {
+        Usage(format!("{}: {error}", self.other()))
+    }
+
+    /// Refuses an output that the operating system would refuse after the work.
+    fn check_writable(&self) -> Result<(), Usage> {
+        let checked = match self.role {
+            Role::Output => {
+                check_folder_of(&self.path).map_err(|error| self.refused(&error))?;
+                atomic_file::check(&self.path)
+            }
+            Role::InFolder if self.path.symlink_metadata().is_ok() => atomic_file::check(&self.path),
+            Role::Folder => check_new_folder(&self.path, |folder| Some(folder)),
+            // A new bundle is made beside the old one.
+            Role::Replaced => check_new_folder(&self.path, Path::parent)
+                .and_then(|()| segvol_base::check_folder_replaceable(&self.path)),
+            Role::Input | Role::InFolder => Ok(()),
+        };
+        checked.map_err(|error| self.refused(&error))
+    }
+}
+
+/// A folder that does not exist, in the user's words: `atomic_file` knows only the whole path.
+fn check_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) if !parent.exists() => {
+            Err(io::Error::other(format!("the folder `{}` does not exist", parent.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks whether a folder can be made, or files in it: `first` is the folder that must exist or be made.
+fn check_new_folder(path: &Path, first: impl Fn(&Path) -> Option<&Path>) -> io::Result<()> {
+    let path = file_identity::resolve(path)?;
+    let existing = first(&path).into_iter().flat_map(Path::ancestors).find(|ancestor| ancestor.exists());
+    match existing {
+        Some(existing) if existing.is_dir() => atomic_file::check_folder(existing),
+        Some(existing) => Err(io::Error::other(format!("expected a folder, but `{}` is a file", existing.display()))),
+        None => Ok(()),
+    }
+}
+
+/// Whether an output goes to standard output.
+pub(crate) fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-") || path == Path::new("/dev/stdout")
+}
+
+/// Refuses standard output for an output that cannot go there.
+pub(crate) fn not_standard_output(option: &str, path: &Path) -> Result<(), Usage> {
+    if is_standard_output(path) {
+        let message = "cannot go to standard output; name a file (`./-` is a file called `-`)";
+        return Err(Usage(format!("{option} `{}`: {message}", path.display())));
+    }
+    Ok(())
+}
+
+/// The file that standard output was redirected to; `None` for a terminal or a pipe.
+fn standard_output() -> Option<FileIdentity> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        let copy = io::stdout().as_fd().try_clone_to_owned().ok()?;
+        FileIdentity::of_open(&std::fs::File::from(copy).metadata().ok()?)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    #[track_caller]
+    fn refused(files: &Files, parts: &[&str]) {
+        let Usage(message) = files.check().expect_err("a conflict");
+        for part in parts {
+            assert!(message.contains(part), "no {part:?} in: {message}");
+        }
+    }
+
+    #[test]
+    fn every_pair_with_an_output_is_compared() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("a"), "").expect("written");
+        for name in ["a", "new"] {
+            let mut files = Files::default();
+            files.input("--input", &at(name));
+            files.input("--truth", &at(name));
+            files.check().expect("an input may be used twice");
+            files.output("--output", &at("other"));
+            files.check().expect("different files");
+            files.output("--report", &at(name));
+            refused(&files, &["--report `", "is the same file as --input; choose another name"]);
+
+            let mut files = Files::default();
+            files.output("--output", &at(name));
+            files.output("--logits", &at(&format!("./{name}")));
+            refused(&files, &["--logits `", "is the same file as --output `"]);
+        }
+        let mut files = Files::default();
+        files.output("--output", Path::new("/dev/null"));
+        files.output("--report", Path::new("/dev/null"));
+        files.check().expect("a device may be used twice");
+    }
+
+    #[test]
+    fn files_in_a_folder_are_compared_too() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        let mut files = Files::default();
+        files.input("--input", &at("new/liver.nii"));
+        files.folder("--per-object", &at("new"), [at("new/spleen.nii"), at("new/liver.nii")]);
+        refused(&files, &["--per-object `", "new/liver.nii`", "--input"]);
+
+        // A name that is a file and a folder.
+        let mut files = Files::default();
+        files.output("--output", &at("a.nii"));
+        files.folder("--per-object", &at("a.nii/b"), []);
+        refused(&files, &["--per-object", "is inside --output `"]);
+        let mut files = Files::default();
+        files.output("--output", &at("a.nii"));
+        files.folder("--per-object", &at("a.nii"), []);
+        refused(&files, &["--per-object", "--output"]);
+
+        fs::write(at("file"), "").expect("written");
+        let mut files = Files::default();
+        files.folder("--per-object", &at("file"), []);
+        refused(&files, &["--per-object", "expected a folder"]);
+        let mut files = Files::default();
+        files.output("--output", folder.path());
+        refused(&files, &["--output", "is a folder"]);
+    }
+
+    #[test]
+    fn a_folder_is_not_replaced_if_an_input_is_in_it() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("bundle")).expect("made");
+        fs::write(at("bundle/tokenizer.json"), "").expect("written");
+        let mut files = Files::default();
+        files.input("the checkpoint", &at("model.pth"));
+        files.replaced("--output", &at("bundle"));
+        files.check().expect("nothing of it is read");
+        files.input("--tokenizer", &at("bundle/tokenizer.json"));
+        refused(&files, &["--output", "contains --tokenizer", "deleted"]);
+        let mut files = Files::default();
+        files.input("the checkpoint", &at("model.pth"));
+        files.replaced("--output", &at("model.pth"));
+        refused(&files, &["--output", "the checkpoint"]);
+    }
+
+    #[test]
+    fn standard_output_is_not_a_file() {
+        let mut files = Files::default();
+        files.output("--output", Path::new("-"));
+        refused(&files, &["--output `-`", "standard output"]);
+        assert!(is_standard_output(Path::new("-")) && !is_standard_output(Path::new("./-")));
+    }
+}
