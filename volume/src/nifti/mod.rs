@@ -49,6 +49,8 @@ use std::io;
 
 use segvol_base::{ErrorKind, OutOfMemory};
 
+use crate::format::Recognised;
+
 pub use header::{ByteOrder, Datatype, Header, Version};
 pub use read::{NiftiVolume, read, read_from, read_header};
 pub use write::{Voxels, write, write_as, write_to};
@@ -74,11 +76,11 @@ pub enum NiftiError {
         /// The decoder's message.
         reason: String,
     },
-    /// The file has another format.
-    #[error("expected a NIfTI file (.nii or .nii.gz), found {found}; convert it to NIfTI first")]
+    /// It is a file of another format, or a folder.
+    #[error("expected a NIfTI file (.nii or .nii.gz), found {found}")]
     OtherFormat {
-        /// The format, in words.
-        found: &'static str,
+        /// What it is, and what to do with it.
+        found: Recognised,
     },
     /// The header and the voxels are in two files.
     #[error(
