@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::affine::Affine;
 use crate::nifti::{Header, MAX_VOXELS};
+use crate::read_options::ReadOptions;
 use segvol_base::ErrorKind;
 
 /// Why a grid cannot be made.
@@ -42,6 +43,7 @@ pub struct Grid {
     inverse: Affine,
     rotation: [[f64; 3]; 3],
     header: Option<Header>,
+    read_options: ReadOptions,
 }
 
 impl Grid {
@@ -53,7 +55,10 @@ impl Grid {
     pub fn new(shape_xyz: [usize; 3], affine: Affine) -> Result<Self, GridError> {
         check_shape(shape_xyz)?;
         match (affine.inverse(), affine.rotation()) {
-            (Some(inverse), Some(rotation)) => Ok(Self { shape_xyz, affine, inverse, rotation, header: None }),
+            (Some(inverse), Some(rotation)) => {
+                let read_options = ReadOptions::default();
+                Ok(Self { shape_xyz, affine, inverse, rotation, header: None, read_options })
+            }
             _ => Err(GridError::Affine(affine)),
         }
     }
@@ -65,6 +70,16 @@ impl Grid {
     pub fn with_header(header: Header, affine: Affine) -> Result<Self, GridError> {
         let grid = Self::new(header.shape_xyz, affine)?;
         Ok(Self { header: Some(header), ..grid })
+    }
+
+    /// Notes how the file was read.
+    pub(crate) fn read_with(self, read_options: ReadOptions) -> Self {
+        Self { read_options, ..self }
+    }
+
+    /// How the file was read that this grid comes from: another file of the same scan must be read in the same way.
+    pub fn read_options(&self) -> &ReadOptions {
+        &self.read_options
     }
 
     /// Voxels along the file's axes i, j, k.

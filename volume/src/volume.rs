@@ -6,16 +6,14 @@ use std::sync::Arc;
 
 use segvol_base::{ErrorKind, OutOfMemory, Warning, WarningCode};
 
-use crate::affine::Affine;
+use crate::affine::{Affine, PLAUSIBLE_SPACING_MM};
 use crate::grid::{Grid, GridError, check_shape};
 use crate::nifti::{self, NiftiError, NiftiVolume};
+use crate::read_options::ReadOptions;
 
 /// If the darkest voxel of a scan is brighter than this, its intensities are probably not Hounsfield units: air is
 /// -1000.
 const BRIGHTEST_AIR_HU: f32 = -500.0;
-
-/// The spacings of a scan of a body, in millimetres. A spacing outside of this range is probably in another unit.
-const PLAUSIBLE_SPACING_MM: std::ops::RangeInclusive<f64> = 0.02..=50.0;
 
 /// Why a volume cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -117,9 +115,21 @@ impl Volume {
     /// [`VolumeError::File`], with the path and the header field that is wrong, if the file cannot be read;
     /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VolumeError> {
+        Self::open_with(path, &ReadOptions::default())
+    }
+
+    /// As [`Volume::open`], with options. If they choose one of the header's two affines, the grid remembers the choice,
+    /// so that the scan's label map is read in the same way.
+    ///
+    /// A mask of the volume has the scan's own header with both affines, so a reader puts scan and mask at the same
+    /// place, whichever affine it uses.
+    ///
+    /// # Errors
+    /// The same as [`Volume::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
         let file = |source| VolumeError::File { path: path.to_path_buf(), source };
-        Self::from_nifti(nifti::read(path).map_err(file)?, file)
+        Self::from_nifti(nifti::read(path).map_err(file)?, options, file)
     }
 
     /// Reads NIfTI, compressed or not, from any reader, such as bytes in memory or a network connection. In all other
@@ -129,14 +139,27 @@ impl Volume {
     /// [`VolumeError::Contents`], with the header field that is wrong, if the bytes cannot be read;
     /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn read(reader: impl Read) -> Result<Self, VolumeError> {
-        let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
-        Self::from_nifti(contents, VolumeError::Contents)
+        Self::read_with(reader, &ReadOptions::default())
     }
 
-    fn from_nifti(contents: NiftiVolume, failed: impl Fn(NiftiError) -> VolumeError) -> Result<Self, VolumeError> {
+    /// As [`Volume::read`], with the options of [`Volume::open_with`].
+    ///
+    /// # Errors
+    /// The same as [`Volume::read`].
+    pub fn read_with(reader: impl Read, options: &ReadOptions) -> Result<Self, VolumeError> {
+        let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
+        Self::from_nifti(contents, options, VolumeError::Contents)
+    }
+
+    fn from_nifti(
+        contents: NiftiVolume,
+        options: &ReadOptions,
+        failed: impl Fn(NiftiError) -> VolumeError,
+    ) -> Result<Self, VolumeError> {
         let mut warnings = contents.warnings;
-        let affine = contents.header.affine(&mut warnings).map_err(failed)?;
-        Ok(Self::assemble(contents.voxels, Grid::with_header(contents.header, affine)?, warnings))
+        let affine = contents.header.affine_by(options.affine, &mut warnings).map_err(failed)?;
+        let grid = Grid::with_header(contents.header, affine)?.read_with(*options);
+        Ok(Self::assemble(contents.voxels, grid, warnings))
     }
 
     /// A volume that does not come from a file.
