@@ -119,7 +119,7 @@ fn truths() -> Vec<(TruthError, i32)> {
         (TruthError::Memory(memory()), 84),
         (TruthError::Volume(VolumeError::Shape { shape_xyz: [0; 3] }), 81),
         (TruthError::Shape { path: path(), expected: [1; 3], found: [2; 3] }, 81),
-        (TruthError::Place { path: path(), found_mm: 9.0 }, 81),
+        (TruthError::Place { path: path(), found_mm: 9.0, reordered: false }, 81),
         (TruthError::Label { path: path(), voxel_ijk: [0; 3], found: 0.5 }, 81),
         (TruthError::Missing { path: path(), name: reason(), label: 1, found: vec![2] }, 81),
     ]
