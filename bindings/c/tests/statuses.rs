@@ -92,6 +92,7 @@ fn names() -> Vec<(TokenizerError, i32)> {
 fn intensities() -> Vec<IntensityError> {
     vec![
         IntensityError::NotFinite { index_dhw: [0; 3], value: f32::NAN },
+        IntensityError::VoxelsNotFinite { first_ijk: [0; 3], value: f32::NAN, count: 1 },
         IntensityError::Constant { value: 0.0 },
         IntensityError::Spread { minimum: f32::MIN, maximum: f32::MAX },
         IntensityError::Empty,
