@@ -15,6 +15,7 @@ use segvol_evaluation::{
 use crate::exit::{BelowThreshold, Usage};
 use crate::picture::ViewArguments;
 use crate::settings::Settings;
+use crate::swapped;
 use crate::text::check_folder_of;
 
 const EXAMPLES: &str = "\
@@ -133,6 +134,10 @@ enum Format {
 impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.check_outputs()?;
+        let named = [("-c", &self.cases), ("--images", &self.images)];
+        for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+            swapped::check((option, path), ("-m", &self.model))?;
+        }
         let cases = self.read_cases()?;
         let (options, study_options) = (self.settings.options()?, self.settings.study_options()?);
         let model = Model::open(&self.model, &options)?;
@@ -151,7 +156,7 @@ impl Eval {
             tolerance_mm: self.tolerance,
             min_voxels: self.min_voxels,
         };
-        let mut evaluation = Evaluation::new(&model, study_options, draw);
+        let mut evaluation = Evaluation::new(&model, study_options, draw).reading_with(self.settings.read_options());
         if let Some(other) = &other {
             evaluation = evaluation.against(other);
         }

@@ -13,6 +13,7 @@ mod prompts;
 mod providers;
 mod segment;
 mod settings;
+mod swapped;
 mod text;
 mod verify;
 mod warnings;

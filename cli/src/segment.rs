@@ -16,6 +16,7 @@ use crate::exit::Usage;
 use crate::picture::ViewArguments;
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
+use crate::swapped;
 use crate::text::{check_folder_of, parse_label};
 use crate::warnings::WarningArguments;
 
@@ -98,7 +99,8 @@ impl Segment {
         let prompts = self.prompts.read()?;
         self.check_outputs(&prompts)?;
         let (options, study_options) = (self.settings.options()?, self.settings.study_options_of_one_call()?);
-        let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
+        swapped::check(("-i", &self.input), ("-m", &self.model))?;
+        let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
         let model = Model::open(&self.model, &options)?;
         let study =
@@ -212,7 +214,7 @@ impl Segment {
             montage.add(Object { name, mask: (&mask, 1), marks: &marks, truth, note: &note })?;
         }
         // The scan is read again: the study keeps no Hounsfield units, and a second copy would double the memory.
-        let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
+        let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         Ok(montage.draw(&volume)?)
     }
 

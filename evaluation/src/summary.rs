@@ -169,6 +169,7 @@ pub(crate) mod tests {
                     precision: Precision::Fp32,
                 },
                 against: None,
+                affine: None,
                 orientation: Orientation::Ras,
                 profile: Profile::Default,
                 zoom_in: true,
