@@ -133,6 +133,7 @@ pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask,
         }
         labels.push(label);
     }
+    drop(volume);
     let there = labels.iter().copied().collect();
     let labels = order.applied(labels, grid.shape_xyz());
     let mask = Mask::from_labels(labels, Arc::clone(grid)).expect("the label map has as many voxels as the grid");

@@ -232,14 +232,15 @@ pub(super) fn differs_from_sform(sform: &Affine, spacing: [f64; 3]) -> bool {
     })
 }
 
-/// A spacing for people: `0.8 x 0.8 x 2.5`.
+/// A spacing for people, with four digits: `0.8 x 0.8 x 2.5`.
 pub(super) fn text(spacing: [f64; 3]) -> String {
     let number = |value: f64| {
-        if !(1e-3..1e6).contains(&value.abs()) {
+        if !(1e-6..1e6).contains(&value) {
             return format!("{value:.3e}");
         }
-        let digits = format!("{value:.4}");
-        digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+        let decimals = (3.0 - value.log10().floor()).max(0.0) as usize;
+        let digits = format!("{value:.decimals$}");
+        if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.').to_owned() } else { digits }
     };
     spacing.map(number).join(" x ")
 }

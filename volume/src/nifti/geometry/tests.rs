@@ -368,3 +368,11 @@ fn a_unit_that_no_scan_can_have_is_not_believed() {
     let (affine, _) = warned(&huge, None, WarningCode::UnitConverted);
     assert_spacing(&affine, SPACING.map(|value| value * 1e9));
 }
+
+#[test]
+fn spacings_are_printed_with_four_digits() {
+    let text = super::text;
+    assert_eq!(text([0.8, 2.751_913_309, 10.0]), "0.8 x 2.752 x 10");
+    assert_eq!(text([0.002_751_9, 6266.694, 120_000.0]), "0.002752 x 6267 x 120000");
+    assert_eq!(text([0.0, 1e-9, f64::INFINITY]), "0.000e0 x 1.000e-9 x inf");
+}
