@@ -21,6 +21,8 @@ use crate::log::{self, Level};
 use crate::measuring::{BundleArgument, libraries, print_json, this_program};
 use crate::outputs::Files;
 use crate::prompts::prompts_text;
+use crate::settings::ReadArguments;
+use crate::swapped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,6 +80,8 @@ pub(crate) struct Bench {
     /// The scan
     #[arg(short, long, value_name = "FILE", requires = "prompts", help_heading = "Whole segmentation")]
     input: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArguments,
 
     /// Timed runs of each row
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Measuring")]
@@ -125,6 +129,9 @@ impl Bench {
         parse_provider_options(&self.provider_option)?;
         self.check_files()?;
         let prompts = self.prompts.as_deref().map(prompts_text).transpose()?;
+        if let (Some(scan), Some(bundle)) = (&self.input, self.bundle.path()) {
+            swapped::check(("-i", scan), ("-m", bundle))?;
+        }
         let (bundle, _folder) = self.bundle()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         let mut observer = |doing: &str| {
@@ -209,6 +216,7 @@ impl Bench {
         Ok(JobPlan {
             bundle,
             scan: scan.to_owned(),
+            affine: self.read.affine(),
             prompts,
             providers: self.provider.clone(),
             provider_options: self.provider_option.clone(),

@@ -23,6 +23,7 @@ use crate::names;
 use crate::outputs::{Files, is_standard_output};
 use crate::picture::ViewArguments;
 use crate::settings::Settings;
+use crate::swapped;
 use crate::warnings::{Printer, WarningArguments};
 
 const EXAMPLES: &str = "\
@@ -157,6 +158,10 @@ enum Format {
 impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.rows_format()?;
+        let named = [("-c", &self.cases), ("--images", &self.images)];
+        for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+            swapped::check((option, path), ("-m", &self.model))?;
+        }
         let cases = self.read_cases()?;
         let draw = self.draw(&cases)?;
         let (options, orientations) = (self.settings.options()?, self.settings.study_options_of_all()?);
@@ -184,7 +189,8 @@ impl Eval {
         self.warn_of_names([Some(&model), other.as_ref()].into_iter().flatten(), &texts, &mut warnings);
         let (mut all, mut work_files) = (Vec::new(), Vec::new());
         for ((study_options, part), pictures) in orientations.iter().zip(parts).zip(&pictures) {
-            let mut evaluation = Evaluation::new(&model, study_options.clone(), draw.clone());
+            let evaluation = Evaluation::new(&model, study_options.clone(), draw.clone());
+            let mut evaluation = evaluation.reading_with(self.settings.read_options());
             if let Some(other) = &other {
                 evaluation = evaluation.against(other);
             }

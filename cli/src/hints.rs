@@ -1,11 +1,16 @@
 //! The next step after an error, in terms of this command's options. The libraries do not know these.
 
-use segvol::{Error, PromptError};
+use std::path::Path;
+
+use segvol::nifti::NiftiError;
+use segvol::volume::format::{Kind, recognise_path};
+use segvol::{Error, PromptError, TruthError, VolumeError};
 use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
 use segvol_converter::ConvertError;
 use segvol_evaluation::EvaluationError;
 use segvol_onnx::BundleError;
+use segvol_onnx::manifest::MANIFEST_FILE;
 
 /// What to try next; `None` if the message says it all.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
@@ -17,6 +22,8 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     }
     match error.downcast_ref() {
         Some(CalibrationError::Run(error)) => return of_run(error),
+        // `convert` has no option to choose an affine.
+        Some(CalibrationError::Scan { source, .. }) if is_mirrored(source) => return None,
         Some(CalibrationError::Scan { source, .. }) => return of_run(source),
         Some(CalibrationError::Convert(error)) => return of_conversion(error),
         Some(_) | None => {}
@@ -46,10 +53,58 @@ fn of_run(error: &Error) -> Option<String> {
         Error::Prompt(PromptError::OutsideScan { .. }) => {
             "--space (or \"space\" in an objects file) says whether the numbers are voxels or millimetres".to_owned()
         }
+        error if is_mirrored(error) => {
+            "--affine sform or --affine qform chooses; with the right one, the liver is on the patient's right"
+                .to_owned()
+        }
         Error::Bundle(error) => return of_bundle(error),
         _ => return None,
     };
     Some(hint)
+}
+
+/// Whether the two affines of a scan or of a label map mirror each other.
+fn is_mirrored(error: &Error) -> bool {
+    let (Error::Volume(error) | Error::Truth(TruthError::Volume(error))) = error else { return false };
+    matches!(
+        error,
+        VolumeError::File { source: NiftiError::Mirrored { .. }, .. }
+            | VolumeError::Contents(NiftiError::Mirrored { .. })
+    )
+}
+
+/// What to give as a bundle instead of what is at `path`.
+fn instead_of(path: &Path) -> String {
+    const OTHERWISE: &str = "`segvol convert` makes a bundle of a checkpoint";
+    let name = |path: &Path| segvol_base::printable(&path.to_string_lossy()).into_owned();
+    let recognised = |path: &Path| recognise_path(path).ok().flatten();
+    if path.is_dir() {
+        let mut inside: Vec<_> =
+            std::fs::read_dir(path).into_iter().flatten().flatten().map(|file| file.path()).collect();
+        inside.sort();
+        inside.truncate(64);
+        if let Some(bundle) = inside.iter().find(|path| path.join(MANIFEST_FILE).is_file()) {
+            return format!("there is a bundle in it: `{}`", name(bundle));
+        }
+        let is_checkpoint =
+            |path: &&std::path::PathBuf| recognised(path).is_some_and(|found| found.kind == Kind::Checkpoint);
+        return match inside.iter().filter(|path| path.is_file()).find(is_checkpoint) {
+            Some(found) => {
+                format!("there is a checkpoint in it: `segvol convert {} -o bundle` makes a bundle of it", name(found))
+            }
+            None => OTHERWISE.to_owned(),
+        };
+    }
+    match recognised(path) {
+        Some(_) if path.file_name().is_some_and(|name| name == MANIFEST_FILE) => {
+            "the bundle is the folder that this file is in".to_owned()
+        }
+        Some(found) if found.kind == Kind::Checkpoint => {
+            format!("this is {}: `segvol convert {} -o bundle` makes a bundle of it", found.what, name(path))
+        }
+        Some(found) => format!("this is {}; {OTHERWISE}", found.what),
+        None => OTHERWISE.to_owned(),
+    }
 }
 
 fn of_bundle(error: &BundleError) -> Option<String> {
@@ -57,7 +112,7 @@ fn of_bundle(error: &BundleError) -> Option<String> {
         BundleError::MissingPrecision { asked, .. } => {
             Some(format!("`segvol convert --precision {asked}` makes a bundle with this precision"))
         }
-        BundleError::NotABundle { .. } => Some("`segvol convert` makes a bundle of a checkpoint".to_owned()),
+        BundleError::NotABundle { path } => Some(instead_of(path)),
         _ => None,
     }
 }

@@ -17,6 +17,7 @@ mod prompts;
 mod providers;
 mod segment;
 mod settings;
+mod swapped;
 mod text;
 mod verify;
 mod warnings;

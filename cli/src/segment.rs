@@ -19,6 +19,7 @@ use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
+use crate::swapped;
 use crate::text::parse_label;
 use crate::warnings::WarningArguments;
 
@@ -113,7 +114,8 @@ impl Segment {
             names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
         }
         let (options, study_options) = (self.settings.options()?, self.settings.study_options_of_one_call()?);
-        let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
+        swapped::check(("-i", &self.input), ("-m", &self.model))?;
+        let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
         let model = Model::open(&self.model, &options)?;
         let mut warnings = self.warnings.printer();
@@ -270,7 +272,7 @@ impl Segment {
             montage.add(Object { name, mask: (&mask, 1), marks: &marks, truth, note: &note })?;
         }
         // The scan is read again: the study keeps no Hounsfield units, and a second copy would double the memory.
-        let volume = Volume::open(&self.input).map_err(segvol::Error::from)?;
+        let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         Ok(montage.draw(&volume)?)
     }
 

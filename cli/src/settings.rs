@@ -3,14 +3,35 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use segvol::{Options, Orientation, Precision, Provider, StudyOptions};
+use segvol::{AffineChoice, Options, Orientation, Precision, Provider, ReadOptions, StudyOptions};
 use segvol_onnx::Stage;
 
 use crate::exit::Usage;
 
+/// How scans are read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReadArguments {
+    /// The affine to use where a scan's header states two that differ: sform or qform [default: the sform; an error if they
+    /// mirror each other]
+    #[arg(long, value_name = "FORM", help_heading = "Method")]
+    affine: Option<AffineChoice>,
+}
+
+impl ReadArguments {
+    pub(crate) fn affine(&self) -> Option<AffineChoice> {
+        self.affine
+    }
+
+    pub(crate) fn options(&self) -> ReadOptions {
+        ReadOptions::default().affine(self.affine)
+    }
+}
+
 /// How scans are segmented, and on which hardware.
 #[derive(clap::Args)]
 pub(crate) struct Settings {
+    #[command(flatten)]
+    read: ReadArguments,
     /// Stop after the zoom-out pass: faster, but coarse
     #[arg(long, help_heading = "Method")]
     no_zoom: bool,
@@ -79,6 +100,11 @@ impl Settings {
             options.provider_options.set(self.provider, text)?;
         }
         Ok(options)
+    }
+
+    /// How scans are read.
+    pub(crate) fn read_options(&self) -> ReadOptions {
+        self.read.options()
     }
 
     /// How scans are segmented, in one orientation.

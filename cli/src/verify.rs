@@ -14,6 +14,8 @@ use crate::exit::{NotEqual, Usage};
 use crate::measuring::{BundleArgument, libraries, print_json, this_program};
 use crate::outputs::Files;
 use crate::prompts::prompts_text;
+use crate::settings::ReadArguments;
+use crate::swapped;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +50,8 @@ pub(crate) struct Verify {
     /// What to segment in the scans, as for `segvol segment` [default: "liver" by text, and the middle of the scan by box]
     #[arg(long, value_name = "FILE", requires = "input", help_heading = "What is compared")]
     prompts: Option<PathBuf>,
+    #[command(flatten)]
+    read: ReadArguments,
 
     /// Stage outputs of another program or machine: a safetensors file (docs/stage-outputs.md)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "against_provider"], help_heading = "The reference")]
@@ -110,6 +114,9 @@ impl Verify {
 
     fn comparison(&self) -> anyhow::Result<Comparison> {
         let bundle = self.bundle.path().ok_or_else(|| Usage("no bundle: give --model BUNDLE".to_owned()))?;
+        for scan in &self.input {
+            swapped::check(("-i", scan), ("-m", bundle))?;
+        }
         let reference = match &self.goldens {
             Some(path) => Reference::File(path.clone()),
             None => Reference::Run {
@@ -125,6 +132,7 @@ impl Verify {
             reference,
             scans: self.input.clone(),
             prompts: self.prompts.as_deref().map(prompts_text).transpose()?,
+            affine: self.read.affine(),
             threads: self.threads,
             libraries: libraries(&self.library)?,
             program: this_program()?,

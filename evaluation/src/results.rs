@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use segvol::metrics::Scores;
-use segvol::{Orientation, Precision, Profile, Warning};
+use segvol::{AffineChoice, Orientation, Precision, Profile, Warning};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
@@ -59,6 +59,9 @@ pub struct Header {
     pub model: ModelHeader,
     /// The bundle that the first one's masks are compared with.
     pub against: Option<ModelHeader>,
+    /// Which affine was used where a header states two that differ; `None` if none was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affine: Option<AffineChoice>,
     /// Which axes the model saw.
     pub orientation: Orientation,
     /// How windows and prompts of the zoom-in pass were chosen.

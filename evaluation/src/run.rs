@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use segvol::{Model, StudyOptions};
+use segvol::{Model, ReadOptions, StudyOptions};
 use segvol_base::printable;
 
 use crate::cases::Case;
@@ -21,6 +21,7 @@ use crate::work_file::{self, WorkFile};
 pub struct Evaluation<'a> {
     model: &'a Model,
     options: StudyOptions,
+    read: ReadOptions,
     settings: Settings,
     against: Option<&'a Model>,
     watcher: Option<&'a dyn Watcher>,
@@ -62,7 +63,14 @@ impl<'a> Evaluation<'a> {
         // The order of the kinds changes no row, so a work file with another order can still be used.
         settings.prompts.sort_unstable();
         settings.prompts.dedup();
-        Self { model, options, settings, against: None, watcher: None }
+        Self { model, options, read: ReadOptions::default(), settings, against: None, watcher: None }
+    }
+
+    /// Reads scans, and with them their label maps, with these options.
+    #[must_use]
+    pub fn reading_with(mut self, options: ReadOptions) -> Self {
+        self.read = options;
+        self
     }
 
     /// Runs the same prompts on another model too, and compares the masks.
@@ -92,6 +100,7 @@ impl<'a> Evaluation<'a> {
             tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
             model: model(self.model),
             against: self.against.map(model),
+            affine: self.read.affine,
             orientation: self.model.orientation(&self.options),
             profile: self.options.profile,
             zoom_in: self.options.zoom_in,
@@ -148,6 +157,7 @@ impl<'a> Evaluation<'a> {
             model: self.model,
             against: self.against,
             options: &options,
+            read: &self.read,
             settings: &self.settings,
             watcher: self.watcher,
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use segvol::mask::{Mask, MaskError};
 use segvol::metrics::{Scores, dice};
-use segvol::{Error, Marks, Model, Prompt, Segmentation, Study, StudyOptions, Volume, Warning};
+use segvol::{Error, Marks, Model, Prompt, ReadOptions, Segmentation, Study, StudyOptions, Volume, Warning};
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
@@ -59,13 +59,14 @@ pub(crate) struct Scorer<'a> {
     pub(crate) model: &'a Model,
     pub(crate) against: Option<&'a Model>,
     pub(crate) options: &'a StudyOptions,
+    pub(crate) read: &'a ReadOptions,
     pub(crate) settings: &'a Settings,
     pub(crate) watcher: Option<&'a dyn Watcher>,
 }
 
 impl Scorer<'_> {
     pub(crate) fn score(&self, case: &Case) -> Result<CaseResult, CaseError> {
-        let volume = Volume::open(&case.image)?;
+        let volume = Volume::open_with(&case.image, self.read)?;
         let truth = case.labels.as_deref().map(|path| truth::open(case, path, volume.grid())).transpose()?;
         let open = |model: &Model| {
             model.study_with(&volume, self.options).map_err(|error| match error {

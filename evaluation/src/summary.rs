@@ -227,6 +227,7 @@ pub(crate) mod tests {
                     precision: Precision::Fp32,
                 },
                 against: None,
+                affine: None,
                 orientation: Orientation::Ras,
                 profile: Profile::Default,
                 zoom_in: true,

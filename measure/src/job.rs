@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use segvol::{Model, Placement, Precision, Prompt, Provider, StudyOptions, Volume};
+use segvol::{AffineChoice, Model, Placement, Precision, Prompt, Provider, ReadOptions, StudyOptions, Volume};
 use segvol_base::machine;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct Job {
     pub bundle: PathBuf,
     /// The scan.
     pub scan: PathBuf,
+    /// Which affine to use if the scan's header states two that differ.
+    #[serde(default)]
+    pub affine: Option<AffineChoice>,
     /// The text of a prompts file.
     pub prompts: String,
     /// The provider of all graphs.
@@ -159,7 +162,8 @@ impl Job {
         mask: &std::path::Path,
     ) -> Result<(f64, [f64; SHARES.len()], usize), Error> {
         let start = Instant::now();
-        let volume = Volume::open(&self.scan).map_err(segvol::Error::from)?;
+        let volume =
+            Volume::open_with(&self.scan, &ReadOptions::default().affine(self.affine)).map_err(segvol::Error::from)?;
         let load_ms = milliseconds(start);
         // A study of one call needs no window twice.
         let study = model.study_with(volume, &StudyOptions::default().cache_bytes(0))?;

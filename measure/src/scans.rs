@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ndarray::{Array3, ArrayView3, s};
 use segvol::resize::resize_nearest_exact;
-use segvol::{Model, Prompt, Volume};
+use segvol::{Model, Prompt, ReadOptions, Volume};
 
 use crate::error::Error;
 use crate::prompts::Case;
@@ -18,6 +18,8 @@ pub struct Scans {
     pub files: Vec<PathBuf>,
     /// What to segment. If empty: "liver" by text, and the middle of the scan by box.
     pub prompts: Vec<Prompt>,
+    /// How the files are read.
+    pub read: ReadOptions,
 }
 
 impl Scans {
@@ -26,14 +28,14 @@ impl Scans {
     ///
     /// # Errors
     ///
-    /// As for [`Volume::open`] and [`segvol::Study::segment_all`].
+    /// As for [`Volume::open_with`] and [`segvol::Study::segment_all`].
     pub fn run(&self, model: &Model) -> Result<(Record, Vec<Case>), Error> {
         let window_dhw = model.stages().architecture().window_dhw;
         let (mut record, mut cases) = (Record::default(), Vec::new());
         let mut elapsed_ms = 0.0;
         for (index, file) in self.files.iter().enumerate() {
             let name = file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy());
-            let volume = Volume::open(file).map_err(segvol::Error::from)?;
+            let volume = Volume::open_with(file, &self.read).map_err(segvol::Error::from)?;
             let prompts =
                 if self.prompts.is_empty() { default_prompts(volume.shape_xyz()) } else { self.prompts.clone() };
             let start = Instant::now();

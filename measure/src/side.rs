@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use segvol::{Options, Provider};
+use segvol::{AffineChoice, Options, Provider, ReadOptions};
 use segvol_onnx::Precision;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,9 @@ pub struct Side {
     pub scans: Vec<PathBuf>,
     /// The text of a prompts file. `None`: the default prompts of [`Scans`].
     pub prompts: Option<String>,
+    /// Which affine to use where a scan's header states two that differ.
+    #[serde(default)]
+    pub affine: Option<AffineChoice>,
 }
 
 impl Side {
@@ -58,6 +61,7 @@ impl Side {
 
     fn scans(&self) -> Result<Scans, Error> {
         let prompts = self.prompts.as_deref().map(segvol::parse_prompts).transpose()?;
-        Ok(Scans { files: self.scans.clone(), prompts: prompts.unwrap_or_default() })
+        let read = ReadOptions::default().affine(self.affine);
+        Ok(Scans { files: self.scans.clone(), prompts: prompts.unwrap_or_default(), read })
     }
 }

@@ -133,8 +133,8 @@ pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabe
 #[doc(no_inline)]
 pub use segvol_volume as volume;
 pub use segvol_volume::{
-    AxisCodes, BoundingBox, Grid, Marks, Mask, Orientation, PointLabel, Truth, TruthError, Volume, VolumeError, mask,
-    metrics, nifti, orientation, truth,
+    AffineChoice, AxisCodes, BoundingBox, Grid, Marks, Mask, Orientation, PointLabel, ReadOptions, Truth, TruthError,
+    Volume, VolumeError, mask, metrics, nifti, orientation, truth,
 };
 pub use stages::tokenizer::{Tokenizer, TokenizerError};
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};

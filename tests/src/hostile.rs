@@ -292,6 +292,7 @@ fn work_header() -> segvol_evaluation::Header {
         tool: "segvol".to_owned(),
         model: model("a"),
         against: Some(model("b")),
+        affine: None,
         orientation: Orientation::default(),
         profile: Profile::default(),
         zoom_in: true,

@@ -103,8 +103,41 @@ fn voxels_that_are_no_numbers_are_named() {
         let mut voxels = ball(SHAPE);
         voxels[(7 * 30 + 5) * 40 + 3] = value;
         let found = error(volume(SHAPE, voxels));
-        let Error::Intensity(IntensityError::NotFinite { index_dhw, .. }) = found else { panic!("{found}") };
-        assert_eq!(index_dhw, [7, 5, 3]);
+        let Error::Intensity(IntensityError::VoxelsNotFinite { first_ijk, count, .. }) = found else {
+            panic!("{found}")
+        };
+        assert_eq!((first_ijk, count), ([3, 5, 7], 1));
+        assert!(
+            found.to_string().starts_with("1 of the scan's voxels is NaN or infinite; the first is (3, 5, 7)"),
+            "{found}"
+        );
+    }
+}
+
+/// Whatever the order of the file's axes, its own index is named, and the first in the file's order.
+#[test]
+fn voxels_that_are_no_numbers_are_named_as_the_file_counts_them() {
+    let axes: [[[f64; 3]; 3]; 4] = [
+        [[-0.8, 0.0, 0.0], [0.0, -0.8, 0.0], [0.0, 0.0, 2.5]],
+        [[0.0, 0.0, 0.8], [0.8, 0.0, 0.0], [0.0, -2.5, 0.0]],
+        [[0.0, 0.8, 0.0], [0.0, 0.0, -0.8], [-2.5, 0.0, 0.0]],
+        [[0.6, 0.5, 0.0], [-0.5, 0.6, 0.0], [0.0, 0.0, -2.5]],
+    ];
+    for columns in axes {
+        let mut voxels = ball(SHAPE);
+        for [i, j, k] in [[30, 20, 10], [11, 5, 9], [12, 5, 9], [10, 6, 9], [0, 0, 19]] {
+            voxels[(k * 30 + j) * 40 + i] = f32::NAN;
+        }
+        let affine = Affine::new(columns.map(|[a, b, c]| [a, b, c, 7.0]));
+        let found = error(Volume::new(SHAPE, voxels, affine).expect("a volume"));
+        let Error::Intensity(IntensityError::VoxelsNotFinite { first_ijk, count, .. }) = found else {
+            panic!("{found}")
+        };
+        assert_eq!((first_ijk, count), ([11, 5, 9], 5), "{columns:?}");
+        assert!(
+            found.to_string().starts_with("5 of the scan's voxels are NaN or infinite; the first is (11, 5, 9)"),
+            "{found}"
+        );
     }
 }
 
@@ -143,6 +176,7 @@ fn lengths_in_metres_are_converted_or_warned_of() {
         for row in &mut header.srow {
             *row = row.map(|value| value / 1000.0);
         }
+        header.pixdim[1..4].iter_mut().for_each(|value| *value /= 1000.0);
     };
     // The header says that lengths are in metres.
     let path = file(folder.path(), &voxels, |header| {

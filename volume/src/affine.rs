@@ -1,5 +1,8 @@
 //! The map from voxel indices to millimetres in the patient, and its inverse.
 
+/// The spacings of a scan of a body, in millimetres. A spacing outside of this range is probably in another unit.
+pub(crate) const PLAUSIBLE_SPACING_MM: std::ops::RangeInclusive<f64> = 0.02..=50.0;
+
 /// The map from a voxel index `(i, j, k)` in the file to RAS+ millimetres: x grows to the patient's right, y to the
 /// front, z to the head.
 ///

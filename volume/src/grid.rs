@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::affine::Affine;
 use crate::nifti::{Header, MAX_VOXELS};
+use crate::read_options::ReadOptions;
 use segvol_base::ErrorKind;
 
 /// Why a grid cannot be made.
@@ -44,12 +45,13 @@ pub struct Grid {
     rotation: [[f64; 3]; 3],
     header: Option<Header>,
     source: Option<PathBuf>,
+    read_options: ReadOptions,
 }
 
 impl PartialEq for Grid {
     fn eq(&self, other: &Self) -> bool {
         // The inverse and the rotation follow from the affine.
-        let Self { shape_xyz, affine, header, inverse: _, rotation: _, source: _ } = self;
+        let Self { shape_xyz, affine, header, inverse: _, rotation: _, source: _, read_options: _ } = self;
         (shape_xyz, affine, header) == (&other.shape_xyz, &other.affine, &other.header)
     }
 }
@@ -64,7 +66,8 @@ impl Grid {
         check_shape(shape_xyz)?;
         match (affine.inverse(), affine.rotation()) {
             (Some(inverse), Some(rotation)) => {
-                Ok(Self { shape_xyz, affine, inverse, rotation, header: None, source: None })
+                let read_options = ReadOptions::default();
+                Ok(Self { shape_xyz, affine, inverse, rotation, header: None, source: None, read_options })
             }
             _ => Err(GridError::Affine(affine)),
         }
@@ -89,6 +92,16 @@ impl Grid {
     /// The file that the volume was read from, as an absolute path; `None` if it did not come from a file.
     pub fn source(&self) -> Option<&Path> {
         self.source.as_deref()
+    }
+
+    /// Notes how the file was read.
+    pub(crate) fn read_with(self, read_options: ReadOptions) -> Self {
+        Self { read_options, ..self }
+    }
+
+    /// How the file was read that this grid comes from: another file of the same scan must be read in the same way.
+    pub fn read_options(&self) -> &ReadOptions {
+        &self.read_options
     }
 
     /// Voxels along the file's axes i, j, k.

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use segvol_base::{ErrorKind, OutOfMemory, Warning, WarningCode};
 
-use crate::affine::Affine;
+use crate::affine::{Affine, PLAUSIBLE_SPACING_MM};
 use crate::grid::{Grid, GridError, check_shape};
 use crate::intensities::Intensities;
 use crate::nifti::{self, NiftiError, NiftiVolume};
-
-/// The spacings of a scan of a body, in millimetres. A spacing outside of this range is probably in another unit.
-const PLAUSIBLE_SPACING_MM: std::ops::RangeInclusive<f64> = 0.02..=50.0;
+use crate::read_options::ReadOptions;
 
 /// Why a volume cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -115,9 +113,21 @@ impl Volume {
     /// [`VolumeError::File`], with the path and the header field that is wrong, if the file cannot be read;
     /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VolumeError> {
+        Self::open_with(path, &ReadOptions::default())
+    }
+
+    /// As [`Volume::open`], with options. If they choose one of the header's two affines, the grid remembers the choice,
+    /// so that the scan's label map is read in the same way.
+    ///
+    /// A mask of the volume has the scan's own header with both affines, so a reader puts scan and mask at the same
+    /// place, whichever affine it uses.
+    ///
+    /// # Errors
+    /// The same as [`Volume::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
         let file = |source| VolumeError::File { path: path.to_path_buf(), source };
-        Self::from_nifti(nifti::read(path).map_err(file)?, Some(path), file)
+        Self::from_nifti(nifti::read(path).map_err(file)?, options, Some(path), file)
     }
 
     /// Reads NIfTI, compressed or not, from any reader, such as bytes in memory or a network connection. In all other
@@ -127,18 +137,27 @@ impl Volume {
     /// [`VolumeError::Contents`], with the header field that is wrong, if the bytes cannot be read;
     /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn read(reader: impl Read) -> Result<Self, VolumeError> {
+        Self::read_with(reader, &ReadOptions::default())
+    }
+
+    /// As [`Volume::read`], with the options of [`Volume::open_with`].
+    ///
+    /// # Errors
+    /// The same as [`Volume::read`].
+    pub fn read_with(reader: impl Read, options: &ReadOptions) -> Result<Self, VolumeError> {
         let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
-        Self::from_nifti(contents, None, VolumeError::Contents)
+        Self::from_nifti(contents, options, None, VolumeError::Contents)
     }
 
     fn from_nifti(
         contents: NiftiVolume,
+        options: &ReadOptions,
         path: Option<&Path>,
         failed: impl Fn(NiftiError) -> VolumeError,
     ) -> Result<Self, VolumeError> {
         let mut warnings = contents.warnings;
-        let affine = contents.header.affine(&mut warnings).map_err(failed)?;
-        let mut grid = Grid::with_header(contents.header, affine)?;
+        let affine = contents.header.affine_by(options.affine, &mut warnings).map_err(failed)?;
+        let mut grid = Grid::with_header(contents.header, affine)?.read_with(*options);
         if let Some(path) = path {
             grid = grid.with_source(path);
         }

@@ -51,10 +51,10 @@
  *     Strings and paths are UTF-8 and end with a zero byte.
  *
  * Sizes of structs
- *     SegvolOptions, SegvolBuffer, SegvolPrompt and the statistics begin with `size`. Before you set a field, call the
- *     struct's init function with its sizeof. Structs can then grow in later versions: a program that was compiled for an
- *     older library runs with a newer one. Fields that hold an enum have the type int32_t, so that the library can check
- *     every value.
+ *     SegvolOptions, SegvolReadOptions, SegvolBuffer, SegvolPrompt and the statistics begin with `size`. Before you set a
+ *     field, call the struct's init function with its sizeof. Structs can then grow in later versions: a program that was
+ *     compiled for an older library runs with a newer one. Fields that hold an enum have the type int32_t, so that the
+ *     library can check every value.
  *
  * Pointers
  *     A pointer must be valid, or NULL where the comment allows it. The library cannot detect a handle that was already
@@ -279,6 +279,38 @@ enum SegvolElement
 typedef enum SegvolElement SegvolElement;
 #else
 typedef int32_t SegvolElement;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Which affine of a NIfTI file gives the position of its voxels.
+ *
+ * A header can state two: the sform and the qform.
+ */
+enum SegvolAffine
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The sform, or the qform if the sform is missing or cannot be used. A file in which the two mirror each other is an
+     * error.
+     */
+    SEGVOL_AFFINE_DEFAULT = 0,
+    /**
+     * The sform.
+     */
+    SEGVOL_AFFINE_SFORM = 1,
+    /**
+     * The qform.
+     */
+    SEGVOL_AFFINE_QFORM = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum SegvolAffine SegvolAffine;
+#else
+typedef int32_t SegvolAffine;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -562,6 +594,26 @@ typedef struct SegvolOptions {
      */
     const char *axes;
 } SegvolOptions;
+
+/**
+ * How a file is read.
+ *
+ * Initialise it with segvol_read_options_init().
+ */
+typedef struct SegvolReadOptions {
+    /**
+     * Set by segvol_read_options_init().
+     */
+    size_t size;
+    /**
+     * Which affine to use if the file states two that differ: a SegvolAffine.
+     */
+    int32_t affine;
+    /**
+     * Must be 0.
+     */
+    int32_t reserved;
+} SegvolReadOptions;
 
 /**
  * A scan in the caller's memory.
@@ -902,10 +954,34 @@ void segvol_model_free(struct SegvolModel *model);
  * - `path`: the file.
  * - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
  *
- * Errors: FILE, MEMORY.
+ * Errors: FILE, MEMORY. FILE also if the file's sform and qform mirror each other: segvol_volume_open_with() chooses.
  * Any thread.
  */
 SegvolStatus segvol_volume_open(const char *path, struct SegvolVolume **volume);
+
+/**
+ * Sets all fields to their defaults.
+ *
+ * - `size`: sizeof(SegvolReadOptions).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
+ */
+SegvolStatus segvol_read_options_init(struct SegvolReadOptions *options, size_t size);
+
+/**
+ * Reads a NIfTI file, .nii or .nii.gz, with options.
+ *
+ * - `path`: the file.
+ * - `options`: initialised with segvol_read_options_init(). NULL for the defaults.
+ * - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
+ *
+ * Errors: FILE, MEMORY, and ARGUMENT for a field of `options`.
+ * Any thread.
+ */
+SegvolStatus segvol_volume_open_with(const char *path,
+                                     const struct SegvolReadOptions *options,
+                                     struct SegvolVolume **volume);
 
 /**
  * Sets all fields to their defaults.

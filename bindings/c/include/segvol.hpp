@@ -235,6 +235,17 @@ public:
         return Volume(handle);
     }
 
+    // Reads a NIfTI file. If its sform and qform differ, `affine` says which one is used.
+    [[nodiscard]] static Volume open(const std::string &path, SegvolAffine affine)
+    {
+        SegvolReadOptions options{};
+        detail::check(segvol_read_options_init(&options, sizeof options));
+        options.affine = affine;
+        SegvolVolume *handle = nullptr;
+        detail::check(segvol_volume_open_with(path.c_str(), &options, &handle));
+        return Volume(handle);
+    }
+
     // Copies a scan from the program's memory, which may be freed afterwards.
     [[nodiscard]] static Volume from(const SegvolBuffer &buffer)
     {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use segvol::nifti::MAX_VOXELS;
 use segvol::volume::{Affine, Buffer, Elements};
-use segvol::{Volume, VolumeError};
+use segvol::{AffineChoice, ReadOptions, Volume, VolumeError};
 
 use crate::arguments::{free, handle, output, text, unknown};
 use crate::failure::{Failure, Named};
@@ -113,12 +113,48 @@ unsafe impl Versioned for SegvolBuffer {
     };
 }
 
+/// Which affine of a NIfTI file gives the position of its voxels.
+///
+/// A header can state two: the sform and the qform.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug)]
+pub enum SegvolAffine {
+    /// The sform, or the qform if the sform is missing or cannot be used. A file in which the two mirror each other is an
+    /// error.
+    Default = 0,
+    /// The sform.
+    Sform = 1,
+    /// The qform.
+    Qform = 2,
+}
+
+/// How a file is read.
+///
+/// Initialise it with segvol_read_options_init().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SegvolReadOptions {
+    /// Set by segvol_read_options_init().
+    pub size: usize,
+    /// Which affine to use if the file states two that differ: a SegvolAffine.
+    pub affine: i32,
+    /// Must be 0.
+    pub reserved: i32,
+}
+
+// SAFETY: `repr(C)`, the size comes first, all fields are numbers, no padding at the end.
+unsafe impl Versioned for SegvolReadOptions {
+    const NAME: &'static str = "SegvolReadOptions";
+    const FIRST_SIZE: usize = size_of::<Self>();
+    const DEFAULT: Self = Self { size: size_of::<Self>(), affine: SegvolAffine::Default as i32, reserved: 0 };
+}
+
 /// Reads a NIfTI file, .nii or .nii.gz.
 ///
 /// - `path`: the file.
 /// - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
 ///
-/// Errors: FILE, MEMORY.
+/// Errors: FILE, MEMORY. FILE also if the file's sform and qform mirror each other: segvol_volume_open_with() chooses.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *mut SegvolVolume) -> SegvolStatus {
@@ -131,6 +167,67 @@ pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *m
         unsafe { out.give(SegvolVolume(opened)) };
         Ok(())
     })
+}
+
+/// Sets all fields to their defaults.
+///
+/// - `size`: sizeof(SegvolReadOptions).
+///
+/// Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_read_options_init(options: *mut SegvolReadOptions, size: usize) -> SegvolStatus {
+    // SAFETY: NULL or `size` bytes, as the rules of the header require.
+    fence(|| unsafe { sized::init(options, size, "options") })
+}
+
+/// Reads a NIfTI file, .nii or .nii.gz, with options.
+///
+/// - `path`: the file.
+/// - `options`: initialised with segvol_read_options_init(). NULL for the defaults.
+/// - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
+///
+/// Errors: FILE, MEMORY, and ARGUMENT for a field of `options`.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_volume_open_with(
+    path: *const c_char,
+    options: *const SegvolReadOptions,
+    volume: *mut *mut SegvolVolume,
+) -> SegvolStatus {
+    fence(|| {
+        let out = output(volume, "volume")?;
+        // SAFETY: a string, as the rules of the header require.
+        let path = unsafe { text(path, "path") }?;
+        // SAFETY: NULL or initialised, as the rules of the header require.
+        let options = unsafe { read_options(options) }?;
+        let opened = Volume::open_with(Path::new(path), &options).named("path")?;
+        // SAFETY: the caller's pointer.
+        unsafe { out.give(SegvolVolume(opened)) };
+        Ok(())
+    })
+}
+
+/// # Safety
+/// The pointer is NULL or points to initialised options.
+unsafe fn read_options(pointer: *const SegvolReadOptions) -> Result<ReadOptions, Failure> {
+    if pointer.is_null() {
+        return Ok(ReadOptions::default());
+    }
+    // SAFETY: initialised.
+    unsafe { handle(pointer.cast::<usize>(), "options") }?;
+    // SAFETY: not NULL, and initialised.
+    let given = unsafe { sized::read(pointer, "options") }?;
+    let affine = match given.affine {
+        0 => None,
+        1 => Some(AffineChoice::Sform),
+        2 => Some(AffineChoice::Qform),
+        other => return Err(unknown("options.affine", "one of SegvolAffine, 0 to 2", other)),
+    };
+    if given.reserved != 0 {
+        return Err(unknown("options.reserved", "0", given.reserved));
+    }
+    Ok(ReadOptions::default().affine(affine))
 }
 
 /// Sets all fields to their defaults.

@@ -127,6 +127,7 @@ static void volumes(const char *scan)
     SegvolVolume *volume = untouched, *other = NULL;
     int16_t *voxels = draw();
     SegvolBuffer good = describe(voxels), buffer;
+    SegvolReadOptions options;
     size_t shape[3];
     double affine[12], again[12];
     int n;
@@ -207,7 +208,26 @@ static void volumes(const char *scan)
     OK(segvol_volume_open(scan, &volume));
     OK(segvol_volume_shape(volume, shape));
     CHECK(shape[0] > 1 && shape[1] > 1 && shape[2] > 1);
+    OK(segvol_volume_affine(volume, affine));
     segvol_volume_free(volume);
+
+    /* The scan states both affines, and they agree. */
+    FAILS(segvol_read_options_init(&options, 0), SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
+    for (n = SEGVOL_AFFINE_DEFAULT; n <= SEGVOL_AFFINE_QFORM; n++) {
+        OK(segvol_read_options_init(&options, sizeof options));
+        options.affine = n;
+        OK(segvol_volume_open_with(scan, n == SEGVOL_AFFINE_DEFAULT ? NULL : &options, &other));
+        OK(segvol_volume_affine(other, again));
+        CHECK(memcmp(affine, again, 3 * sizeof *affine) == 0 || n == SEGVOL_AFFINE_QFORM);
+        segvol_volume_free(other);
+    }
+    other = untouched;
+    options.affine = 3;
+    FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.affine: expected");
+    OK(segvol_read_options_init(&options, sizeof options));
+    options.reserved = 1;
+    FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.reserved: expected 0");
+    CHECK(other == untouched);
 }
 
 /* Intensities that cannot be normalised. */
@@ -224,11 +244,11 @@ static void studies(const SegvolModel *model)
     CHECK(voxels != NULL);
     buffer.element = SEGVOL_ELEMENT_F32;
     OK(segvol_volume_from_buffer(&buffer, &volume));
-    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "volume: intensities: expected contrast");
+    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "volume: the scan has no contrast");
     segvol_volume_free(volume);
     voxels[5] = NAN;
     OK(segvol_volume_from_buffer(&buffer, &volume));
-    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "volume: voxel ");
+    FAILS(segvol_study_new(model, volume, NULL, &study), SEGVOL_STATUS_INTENSITY, "volume: 1 of the scan's voxels is NaN");
     segvol_volume_free(volume);
     free(voxels);
 

@@ -14,6 +14,7 @@ int main(int argc, char **argv)
     SegvolProviders *providers = NULL;
     SegvolPrompt prompt;
     SegvolBuffer buffer;
+    SegvolReadOptions read_options;
     SegvolMaskStatistics mask_statistics;
     SegvolStudyStatistics study_statistics;
     size_t shape[3];
@@ -70,6 +71,9 @@ int main(int argc, char **argv)
     buffer = describe(NULL);
     NULL_IS(segvol_volume_open(NULL, &volume), "path");
     NULL_IS(segvol_volume_open("scan.nii", NULL), "volume");
+    NULL_IS(segvol_read_options_init(NULL, sizeof read_options), "options");
+    NULL_IS(segvol_volume_open_with(NULL, NULL, &volume), "path");
+    NULL_IS(segvol_volume_open_with("scan.nii", NULL, NULL), "volume");
     NULL_IS(segvol_volume_from_buffer(NULL, &volume), "buffer");
     NULL_IS(segvol_volume_from_buffer(&buffer, NULL), "volume");
     NULL_IS(segvol_volume_from_buffer(&buffer, &volume), "buffer.voxels");

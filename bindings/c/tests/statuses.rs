@@ -93,6 +93,7 @@ fn names() -> Vec<(TokenizerError, i32)> {
 fn intensities() -> Vec<IntensityError> {
     vec![
         IntensityError::NotFinite { index_dhw: [0; 3], value: f32::NAN },
+        IntensityError::VoxelsNotFinite { first_ijk: [0; 3], value: f32::NAN, count: 1 },
         IntensityError::Constant { value: 0.0 },
         IntensityError::Spread { minimum: f32::MIN, maximum: f32::MAX },
         IntensityError::Empty,
@@ -120,7 +121,7 @@ fn truths() -> Vec<(TruthError, i32)> {
         (TruthError::Memory(memory()), 84),
         (TruthError::Volume(VolumeError::Shape { shape_xyz: [0; 3] }), 81),
         (TruthError::Shape { path: path(), expected: [1; 3], found: [2; 3] }, 81),
-        (TruthError::Place { path: path(), found_mm: 9.0 }, 81),
+        (TruthError::Place { path: path(), found_mm: 9.0, reordered: false }, 81),
         (TruthError::Label { path: path(), voxel_ijk: [0; 3], found: 0.5 }, 81),
         (TruthError::Missing { path: path(), name: reason(), label: 1, found: vec![2] }, 81),
     ]

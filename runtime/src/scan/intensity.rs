@@ -18,16 +18,33 @@ pub enum IntensityError {
         /// Its value.
         value: f32,
     },
+    /// Voxels of a scan are NaN or infinite.
+    #[error(
+        "{count} of the scan's voxels {are} NaN or infinite; the first is ({i}, {j}, {k}) (i, j, k, counted from 0), with the \
+         value {value}; expected finite Hounsfield units",
+        are = if *count == 1 { "is" } else { "are" }, i = first_ijk[0], j = first_ijk[1], k = first_ijk[2]
+    )]
+    VoxelsNotFinite {
+        /// The first such voxel in the order of the file: its index (i, j, k).
+        first_ijk: [usize; 3],
+        /// Its value.
+        value: f32,
+        /// How many there are.
+        count: u64,
+    },
     /// There is no contrast: all voxels are equal, or all foreground voxels are, to which the others are clipped.
     #[error(
-        "intensities: expected contrast, found only the value {value} after clipping to the foreground's percentiles"
+        "the scan has no contrast: all voxels that are brighter than its mean have the same intensity, {value}; expected a \
+         CT in Hounsfield units"
     )]
     Constant {
         /// The only intensity.
         value: f32,
     },
     /// The range of the intensities is too large for float32 arithmetic.
-    #[error("intensities: expected a range that float32 arithmetic can represent, found {minimum} to {maximum}")]
+    #[error(
+        "the intensities reach from {minimum} to {maximum}, which is too far for float32 arithmetic; expected Hounsfield units"
+    )]
     Spread {
         /// The smallest intensity.
         minimum: f32,
@@ -44,7 +61,11 @@ impl IntensityError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFinite { .. } | Self::Constant { .. } | Self::Spread { .. } | Self::Empty => ErrorKind::Input,
+            Self::NotFinite { .. }
+            | Self::VoxelsNotFinite { .. }
+            | Self::Constant { .. }
+            | Self::Spread { .. }
+            | Self::Empty => ErrorKind::Input,
         }
     }
 }

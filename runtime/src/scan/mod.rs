@@ -63,11 +63,12 @@ impl Scan {
         let air = Air::of(&image);
         done("orient");
         let unlike_a_body = intensities.below_air > 0 || intensities.above_body > 0;
-        if body_only && unlike_a_body && intensities.unlike_hounsfield.is_none() {
-            intensity::normalise_body(&mut image)?;
+        let normalised = if body_only && unlike_a_body && intensities.unlike_hounsfield.is_none() {
+            intensity::normalise_body(&mut image)
         } else {
-            intensity::normalise(&mut image)?;
-        }
+            intensity::normalise(&mut image)
+        };
+        normalised.map_err(|error| in_the_file(error, &image, &axes))?;
         let crop = Crop::find(image.view(), window).ok_or(IntensityError::Constant { value: 0.0 })?;
         let shape = crop.shape_dhw();
         segvol_base::memory::check_available::<f32>("the cropped scan", shape.iter().product())?;
@@ -92,4 +93,22 @@ pub(crate) fn unexpected_axes(grid: &Grid, expected: Orientation, orientation: O
     };
     let message = format!("the model expects {expected} axes, and sees {seen}; {risk}");
     Some(Warning::new(WarningCode::OrientationUnexpected, message))
+}
+
+/// The error in terms of the file: its own voxel indices instead of those of the oriented `image`, which is unchanged.
+fn in_the_file(error: IntensityError, image: &Array3<f32>, axes: &AxisMap) -> IntensityError {
+    if !matches!(error, IntensityError::NotFinite { .. }) {
+        return error;
+    }
+    let damaged = image.indexed_iter().filter(|(_, value)| !value.is_finite());
+    let in_file = damaged.map(|((d, h, w), &value)| {
+        let [i, j, k] = axes.to_ijk([d, h, w].map(|index| index as f64)).map(|index| index as usize);
+        ([k, j, i], value)
+    });
+    let (count, first) = in_file.fold((0, None), |(count, first): (u64, Option<([usize; 3], f32)>), found| {
+        (count + 1, Some(first.filter(|first| first.0 < found.0).unwrap_or(found)))
+    });
+    // There is one: the error says so.
+    let Some(([k, j, i], value)) = first else { return error };
+    IntensityError::VoxelsNotFinite { first_ijk: [i, j, k], value, count }
 }

@@ -53,6 +53,12 @@ fn volume(shape: [usize; 3], voxels: Vec<f32>) -> Volume {
     Volume::new(shape, voxels, Affine::from_spacing([0.8, 0.8, 2.5])).expect("a volume")
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
 fn save(path: PathBuf, volume: &Volume) {
     segvol::mask::save_logits(path, volume.voxels(), volume.grid()).expect("saved");
 }
@@ -100,6 +106,12 @@ fn scans(folder: &Path) {
 
     write(here("text.nii.gz"), "not a scan");
     write(here("slice.dcm"), [&[0; 128], b"DICM".as_slice(), &[0; 400]].concat());
+    fs::create_dir(here("series")).expect("a folder");
+    write(here("series/IM0001"), fs::read(here("slice.dcm")).expect("read"));
+    write(here("pointer.nii.gz"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+    write(here("page.nii.gz"), "<!DOCTYPE html>\n<html><title>Sign in</title></html>\n");
+    let archive = [vec![b'a'; 257], b"ustar\0".to_vec(), vec![0; 500]].concat();
+    write(here("archive.nii.gz"), gzip(&archive));
     write(here("short_header.nii"), &encoded(|_| ())[..100]);
     write(here("short_voxels.nii"), &encoded(|_| ())[..2000]);
     let packed = fs::read(here("scan.nii.gz")).expect("read");
@@ -122,7 +134,10 @@ fn scans(folder: &Path) {
 /// Scans that are segmented with a warning.
 fn odd_scans(folder: &Path) {
     let with = |name: &str, change: &dyn Fn(&mut Header)| write(folder.join(name), encoded(change));
-    let scale = |header: &mut Header, factor: f64| header.srow = header.srow.map(|row| row.map(|value| value * factor));
+    let scale = |header: &mut Header, factor: f64| {
+        header.srow = header.srow.map(|row| row.map(|value| value * factor));
+        header.pixdim[1..4].iter_mut().for_each(|value| *value *= factor);
+    };
     with("metres.nii", &|header| {
         scale(header, 1e-3);
         header.xyzt_units = 1;
@@ -138,6 +153,25 @@ fn odd_scans(folder: &Path) {
         (header.sform_code, header.qform_code) = (0, 0);
         header.pixdim = [1.0, 0.8, 0.8, -2.5, 0.0, 0.0, 0.0, 0.0];
     });
+    // LPS, with a qform that says the same.
+    let with_qform = |header: &mut Header| {
+        (header.srow[0][0], header.srow[1][1]) = (-0.8, -0.8);
+        (header.qform_code, header.quatern) = (1, [0.0, 0.0, 1.0]);
+    };
+    with("shifted.nii", &|header| {
+        with_qform(header);
+        header.qoffset = [4.0, 3.0, 0.0];
+    });
+    with("mirrored.nii", &|header| {
+        with_qform(header);
+        header.quatern = [0.0; 3];
+    });
+    with("no_sform.nii", &|header| {
+        with_qform(header);
+        header.srow = [[0.0; 4]; 3];
+    });
+    with("directions.nii", &|header| (0..3).for_each(|axis| header.srow[axis][axis] = 1.0));
+    with("wrong_unit.nii", &|header| header.xyzt_units = 1);
     with("sheared.nii", &|header| header.srow[0][1] = 0.1);
     with("slope.nii", &|header| header.scl_slope = f64::NAN);
     write(folder.join("trailing.nii"), [encoded(|_| ()), b"more".to_vec()].concat());

@@ -204,6 +204,14 @@ fn scans() {
     segment("A voxel that is NaN", "nan.nii");
     segment("The same intensity everywhere", "flat.nii");
     segment("An affine that is singular", "singular.nii");
+    segment("Two affines that mirror each other", "mirrored.nii");
+    segment("A folder of DICOM files", "series");
+    segment("A Git LFS pointer", "pointer.nii.gz");
+    segment("A web page", "page.nii.gz");
+    segment("An archive in a gzip file", "archive.nii.gz");
+    page.error("Scan and bundle swapped", "segment -i bundle -m scan.nii.gz --text liver -o mask.nii.gz");
+    page.error("A scan as bundle", "segment -i scan.nii.gz -m scan.nii.gz --text liver -o mask.nii.gz");
+    page.error("A checkpoint as bundle", "segment -i scan.nii.gz -m micro/SegVol_v1.pth --text liver -o mask.nii.gz");
     page.compare("02-scans.txt");
 }
 
@@ -377,6 +385,11 @@ fn warnings() {
     segment("No place in the patient", "-i no_forms.nii --text liver");
     segment("Lengths that look like metres", "-i silent_metres.nii --text liver");
     segment("A spacing below 0", "-i negative_spacing.nii --text liver");
+    segment("Two affines with a shift between them", "-i shifted.nii --text liver");
+    segment("Two affines that mirror each other, and a choice", "-i mirrored.nii --affine qform --text liver");
+    segment("An sform of zeros beside a qform", "-i no_sform.nii --text liver");
+    segment("An sform without the spacing", "-i directions.nii --text liver");
+    segment("A unit that no scan has", "-i wrong_unit.nii --text liver");
     segment("Axes that are not perpendicular", "-i sheared.nii --text liver");
     segment("Not Hounsfield units", "-i not_hu.nii --text liver");
     segment("A scan of one slice", "-i one_slice.nii --text liver");

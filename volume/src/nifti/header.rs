@@ -386,7 +386,8 @@ fn shape(dim: [i64; 8]) -> Result<[usize; 3], NiftiError> {
         }
     }
     for axis in 4..=7 {
-        if axis as i64 <= dim[0] && dim[axis] != 1 {
+        // Some writers count a fourth axis and leave its length 0.
+        if axis as i64 <= dim[0] && !matches!(dim[axis], 0 | 1) {
             return Err(NiftiError::field(NAMES[axis], "1 (one volume, not a series)", dim[axis]));
         }
     }

@@ -14,7 +14,7 @@
 //! - `magic` MUST say that the header and the voxels are in the same file. A detached pair, `.hdr` and `.img`, is
 //!   refused.
 //! - `dim` MUST describe one volume: `dim[0]` is 3 to 7, `dim[1..=3]` are at least 1, and all further axes in use are
-//!   1.
+//!   1. Some writers leave further axes 0, which also means 1.
 //! - `datatype` MUST be an integer or a float of 8 to 64 bits. `bitpix` SHOULD agree with it. If it does not,
 //!   `datatype` is used and there is a warning.
 //! - `vox_offset` MUST be a whole number that is at least the size of the header and the four bytes after it. 0 means
@@ -49,6 +49,8 @@ use std::io;
 
 use segvol_base::{ErrorKind, OutOfMemory};
 
+use crate::format::Recognised;
+
 pub use header::{ByteOrder, Datatype, Header, Version};
 pub use read::{NiftiVolume, read, read_from, read_header};
 pub use write::{Voxels, write, write_as, write_to};
@@ -74,11 +76,11 @@ pub enum NiftiError {
         /// The decoder's message.
         reason: String,
     },
-    /// The file has another format.
-    #[error("expected a NIfTI file (.nii or .nii.gz), found {found}; convert it to NIfTI first")]
+    /// It is a file of another format, or a folder.
+    #[error("expected a NIfTI file (.nii or .nii.gz), found {found}")]
     OtherFormat {
-        /// The format, in words.
-        found: &'static str,
+        /// What it is, and what to do with it.
+        found: Recognised,
     },
     /// The header and the voxels are in two files.
     #[error(
@@ -97,6 +99,22 @@ pub enum NiftiError {
         expected: String,
         /// The field's value.
         found: String,
+    },
+    /// The header states two affines, and one puts a side of the patient where the other puts the opposite one.
+    #[error(
+        "the sform and the qform mirror each other: the axes i, j, k point to {sform} by the sform, to {qform} by the \
+         qform, so {swapped} (corners are up to {corner_mm:.1} mm apart); nothing in the file says which is right: find \
+         out, and choose one"
+    )]
+    Mirrored {
+        /// Where the axes i, j, k point to by the sform, in words.
+        sform: String,
+        /// Where the axes i, j, k point to by the qform, in words.
+        qform: String,
+        /// Which sides of the patient are the other way round, in words.
+        swapped: String,
+        /// The largest distance between the two positions of a corner, in millimetres.
+        corner_mm: f64,
     },
     /// The type of the voxels is not one for intensities.
     #[error("`datatype`: expected an integer or a float of 8 to 64 bits, found {code} ({name})")]
@@ -150,6 +168,7 @@ impl NiftiError {
             | Self::OtherFormat { .. }
             | Self::Detached { .. }
             | Self::Field { .. }
+            | Self::Mirrored { .. }
             | Self::Datatype { .. }
             | Self::TooLarge { .. }
             | Self::ShortHeader { .. }

@@ -8,7 +8,7 @@ use segvol_base::{Warning, WarningCode, memory};
 
 use super::gzip::{MAGIC, Members};
 use super::{ByteOrder, Datatype, Header, NiftiError};
-use crate::format::describe;
+use crate::format::{Kind, recognise, recognise_missing, recognise_path, recognise_unpacked};
 
 /// The number of bytes that are read and converted at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -62,19 +62,40 @@ fn read_contents_header(reader: impl Read, gzip: bool) -> Result<Header, NiftiEr
 
 /// Opens a file. Also returns its length in bytes; `None` if it has no length, such as a pipe.
 fn open(path: &Path) -> Result<(BufReader<File>, Option<u64>), NiftiError> {
-    let file = File::open(path)?;
+    let other = |found| NiftiError::OtherFormat { found };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(recognise_missing(path).map_or_else(|| error.into(), other));
+        }
+        // Windows does not open folders.
+        Err(error) if !path.is_dir() => return Err(error.into()),
+        Err(_) => return Err(folder(path)),
+    };
     let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "expected a file, found a folder").into());
+        return Err(folder(path));
     }
     let bytes = metadata.is_file().then_some(metadata.len());
     Ok((BufReader::with_capacity(1 << 18, file), bytes))
+}
+
+/// The error for a folder where a file is expected.
+fn folder(path: &Path) -> NiftiError {
+    match recognise_path(path) {
+        Ok(Some(found)) => NiftiError::OtherFormat { found },
+        Ok(None) => io::Error::new(io::ErrorKind::IsADirectory, "expected a file, found a folder").into(),
+        Err(error) => error.into(),
+    }
 }
 
 /// Replaces the error for an `.img` file, which has no header, by one that says what the file is.
 fn not_voxels_alone(path: &Path, error: NiftiError) -> NiftiError {
     match error {
         NiftiError::Field { field: "sizeof_hdr", .. } if has_extension(path, "img") => {
+            NiftiError::Detached { found: "the voxels (.img)" }
+        }
+        NiftiError::OtherFormat { found } if found.kind == Kind::Damaged && has_extension(path, "img") => {
             NiftiError::Detached { found: "the voxels (.img)" }
         }
         other => other,
@@ -178,16 +199,26 @@ fn read_contents<R: Read>(reader: &mut Counted<R>, bytes: Option<u64>) -> Result
 fn read_header_from<R: Read>(reader: &mut Counted<R>) -> Result<Header, NiftiError> {
     let mut bytes = [0; 540];
     let found = reader.fill(&mut bytes[..348])?;
-    let Some(sizeof_hdr) = bytes[..found].first_chunk::<4>() else {
-        return Err(NiftiError::ShortHeader { expected: 348, found: found as u64 });
+    // What the file is, if it is something other than NIfTI.
+    let other = |bytes: &[u8], gzip: bool| {
+        let found = if gzip { recognise_unpacked(bytes) } else { recognise(bytes) };
+        found.filter(|found| found.kind != Kind::Nifti)
     };
-    let (version, _) = Header::recognise(*sizeof_hdr).map_err(|error| match describe(&bytes[..found]) {
-        Some(found) => NiftiError::OtherFormat { found },
-        None => error,
+    let is_nifti = |bytes: &[u8]| match bytes.first_chunk::<4>() {
+        Some(sizeof_hdr) => Header::recognise(*sizeof_hdr),
+        None => Err(NiftiError::ShortHeader { expected: 348, found: bytes.len() as u64 }),
+    };
+    let (version, _) = is_nifti(&bytes[..found]).map_err(|error| {
+        other(&bytes[..found], reader.gzip).map_or(error, |found| NiftiError::OtherFormat { found })
     })?;
     let size = version.header_bytes();
     let found = if found == 348 && size > 348 { 348 + reader.fill(&mut bytes[348..size])? } else { found };
-    Header::parse(&bytes[..found])
+    Header::parse(&bytes[..found]).map_err(|error| match error {
+        NiftiError::Field { field: "magic", .. } => {
+            other(&bytes[..found], reader.gzip).map_or(error, |found| NiftiError::OtherFormat { found })
+        }
+        error => error,
+    })
 }
 
 /// `scl_slope` and `scl_inter`; `None` if the voxels are not scaled.
