@@ -149,12 +149,15 @@ fn other_model(reason: String, vocabulary: usize) -> String {
 ///
 /// The files of BAAI/SegVol on Hugging Face at 516701d, beside `pytorch_model.bin`.
 pub(crate) fn origin(vocabulary: usize) -> String {
-    if vocabulary == Architecture::RELEASED.text_encoder.vocabulary {
-        "the released model's is tokenizer.json, or vocab.json with merges.txt, beside the weights in huggingface.co/BAAI/SegVol; \
-         openai/clip-vit-base-patch32 has the same"
-            .to_owned()
+    const PLACE: &str =
+        "tokenizer.json, or vocab.json with merges.txt, beside the weights in huggingface.co/BAAI/SegVol";
+    let released = Architecture::RELEASED.text_encoder.vocabulary;
+    if vocabulary == released {
+        format!("that of the released model is {PLACE}; openai/clip-vit-base-patch32 has the same")
     } else {
-        format!("a model with {vocabulary} token ids has its own, which was saved when the model was trained")
+        format!(
+            "that of a model with {vocabulary} token ids was saved when the model was trained (that of the released model, which has {released}, is {PLACE})"
+        )
     }
 }
 
@@ -319,7 +322,11 @@ mod tests {
         let (start, end_token) = (json!([START, end - 1]), json!([END, end]));
         let lower_a = json!({"type": "Replace", "pattern": {"String": "A "}, "content": "a "});
         let cases: [(&str, Result<u32, String>, &[&str]); 8] = [
-            ("too large", changed(|_| {}, count - 1), &["expected 60 token ids", "found 61", "its own"]),
+            (
+                "too large",
+                changed(|_| {}, count - 1),
+                &["expected 60 token ids", "found 61", "saved when the model was trained", "BAAI/SegVol"],
+            ),
             (
                 "too small",
                 changed(|_| {}, 49408),

@@ -83,11 +83,14 @@ pub fn mask_decoder(a: &Architecture, batch: usize, tokens: usize) -> f64 {
     let block = itself + to_image + 2.0 * product(t, c, a.mask_decoder.mlp) + of_image;
 
     let (quarter, eighth) = (c / 4, a.upscaled_channels());
-    // Each voxel becomes eight, twice. The norm in between computes its last mean, over the window's slices, as a product.
-    let norm = 2.0 * product(1, a.grid_dhw()[0], 1);
+    // Each voxel becomes eight, twice. The norm in between computes its last two means, over the rows and slices of the
+    // window, as products.
+    let [slices, rows, _] = a.grid_dhw();
+    let norm = 2.0 * (product(slices, rows, 1) + product(1, slices, 1));
     let upscaling = product(n, c, 8 * quarter) + norm + product(8 * n, quarter, 8 * eighth);
     let hypernetwork = 2.0 * product(t, c, c) + product(t, c, eighth);
-    let logits = product(64 * n, eighth, 1);
+    // The vector of the mask is there twice: see `converter/src/mask_decoder.rs`.
+    let logits = product(64 * n, eighth, 2);
     let prompt = a.mask_decoder.layers as f64 * block + to_image + upscaling + hypernetwork + logits;
     batch as f64 * prompt
 }

@@ -223,7 +223,7 @@ impl Manifest {
         let found: Version = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
         let found = found.schema_version;
         if !(OLDEST_VERSION..=SCHEMA_VERSION).contains(&found) {
-            let expected = format!("expected schema_version {OLDEST_VERSION} to {SCHEMA_VERSION}, found {found}");
+            let expected = format!("expected schema_version {OLDEST_VERSION} or {SCHEMA_VERSION}, found {found}");
             let next = if found > SCHEMA_VERSION {
                 "the bundle needs a newer version of this program"
             } else {

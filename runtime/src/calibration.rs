@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::onnxruntime::graph::{GraphSession, Tensor};
 use crate::options::Options;
 use crate::provider::Provider;
-use crate::scan::Scan;
-use crate::scan::resize::resize_nearest_exact;
+use segvol_scan::Scan;
+use segvol_scan::resize::resize_nearest_exact;
 use crate::study::plan::frames_of_lattice;
 use crate::study::{Region, StudyOptions};
 

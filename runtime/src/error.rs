@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use segvol_base::{ErrorKind, OutOfMemory};
 use segvol_onnx::{BundleError, Precision, Stage};
-
+use segvol_scan::ScanError;
+use segvol_scan::intensity::IntensityError;
 use segvol_volume::{MaskError, TruthError, VolumeError};
 
 use crate::prompt::PromptError;
 use crate::provider::Provider;
-use crate::scan::intensity::IntensityError;
 use crate::stages::tokenizer::TokenizerError;
 
 /// Why a bundle could not be opened or a scan could not be segmented.
@@ -143,4 +143,13 @@ fn range_note(precision: &Precision) -> &'static str {
 
 fn names(providers: &[Provider]) -> String {
     providers.iter().map(|provider| provider.name()).collect::<Vec<_>>().join(", ")
+}
+
+impl From<ScanError> for Error {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Memory(error) => Self::Memory(error),
+            ScanError::Intensity(error) => Self::Intensity(error),
+        }
+    }
 }

@@ -113,7 +113,6 @@ mod options;
 mod prompt;
 pub mod provider;
 pub mod report;
-mod scan;
 mod stages;
 mod study;
 
@@ -126,10 +125,10 @@ pub use options::Options;
 pub use prompt::{Prompt, PromptError, PromptFileError, Space, parse_prompts};
 pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};
 pub use report::{ObjectReport, Report};
-pub use scan::{crop, intensity, resize};
 pub use segvol_base::{ErrorKind, Warning, WarningCode};
 pub use segvol_names::{NameAdvice, Names};
 pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabel, Stage};
+pub use segvol_scan::{crop, intensity, resize};
 #[doc(no_inline)]
 pub use segvol_volume as volume;
 pub use segvol_volume::{

@@ -123,7 +123,7 @@ fn segment_writes_the_same_mask_and_a_report_every_time() {
         );
         assert!(said.contains("liver"), "{said}");
         let report: Value = serde_json::from_slice(&fs::read(report).expect("read")).expect("JSON");
-        assert_eq!(report["schema_version"], 1);
+        assert_eq!(report["schema_version"], 2);
         assert_eq!(report["notice"], "research software, not a medical device");
         assert_eq!(report["provider"]["used"], "cpu");
         let object = &report["objects"][0];

@@ -119,6 +119,7 @@ fn prompts_and_cases_are_read_as_their_schemas_say() {
     let case = || json!({"image": "a.nii.gz", "labels": "a_labels.nii.gz"});
     let good = [
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [{"image": "a.nii.gz"}]}),
         json!({"schema_version": 1, "cases": [{"name": "b", "image": "a.nii.gz", "labels": "a_labels.nii.gz", "structures": {"liver": 1}}]}),
     ];
     let bad = [
@@ -128,7 +129,7 @@ fn prompts_and_cases_are_read_as_their_schemas_say() {
         json!({"schema_version": 1, "structures": {"liver": "1"}, "cases": [case()]}),
         json!({"schema_version": 1, "structures": ["liver"], "cases": [case()]}),
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": []}),
-        json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [{"image": "a.nii.gz"}]}),
+        json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [{"labels": "a_labels.nii.gz"}]}),
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [case()], "folder": "."}),
     ];
     for (documents, valid) in [(&good[..], true), (&bad[..], false)] {

@@ -5,8 +5,8 @@ use segvol_volume::grid::{bounds, corners};
 use segvol_volume::{AxisMap, BoundingBox, Grid, Marks, PointLabel};
 
 use super::{Prompt, PromptError, Space};
-use crate::scan::crop::Crop;
-use crate::scan::resize::{nearest_exact_index, nearest_index};
+use segvol_scan::crop::Crop;
+use segvol_scan::resize::{nearest_exact_index, nearest_index};
 
 /// A prompt's points and box in voxels of the zoom-out window, `(d, h, w)`.
 #[derive(Debug, Clone, PartialEq)]

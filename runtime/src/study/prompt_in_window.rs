@@ -10,7 +10,7 @@ use super::options::Profile;
 use super::plan::{Frame, frames_of_lattice, frames_over_region};
 use super::region::{Region, bounding_box, runs};
 use crate::prompt::PlacedPrompt;
-use crate::scan::resize::IndexTables;
+use segvol_scan::resize::IndexTables;
 use crate::stages::{TextEmbedding, WindowPrompt};
 
 /// Number of points per window, as in the released code.

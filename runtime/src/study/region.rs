@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::scan::resize::IndexTables;
+use segvol_scan::resize::IndexTables;
 
 /// A box of crop voxels, `(d, h, w)`. Both ends are inclusive, as in SegVol's boxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use segvol_volume::mask::Labels;
 use super::region::{Region, count};
 use super::zoom_out::RegionOfInterest;
 use crate::error::Error;
-use crate::scan::Scan;
+use segvol_scan::Scan;
 
 /// The segmentation of one object.
 ///

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::embedding_cache::{EmbeddingCache, WindowKey};
 use super::plan::Frame;
 use crate::error::Error;
-use crate::scan::resize::{Trilinear, resize_nearest_exact};
+use segvol_scan::resize::{Trilinear, resize_nearest_exact};
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
 
 /// Counts and times of a study's work since it was made.

@@ -14,7 +14,7 @@ use super::prompt_in_window::ZoomInScan;
 use super::segmentation::{Segmentation, ZoomedIn};
 use super::windows::Windows;
 use crate::error::Error;
-use crate::scan::resize::IndexTables;
+use segvol_scan::resize::IndexTables;
 
 /// Segments the region of every object at full resolution, and stores the logits in `segmentations`.
 ///

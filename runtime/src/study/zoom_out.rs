@@ -8,7 +8,7 @@ use super::object::Object;
 use super::region::{Region, bounding_box};
 use super::windows::Windows;
 use crate::error::Error;
-use crate::scan::resize::IndexTables;
+use segvol_scan::resize::IndexTables;
 use crate::stages::WindowPrompt;
 
 /// Logits of the zoom-out pass for every object, `[D, H, W]` of the window.

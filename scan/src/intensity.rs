@@ -71,7 +71,8 @@ impl IntensityError {
 }
 
 /// Warnings about padding and metal, with what is done about them. `body_only` says that [`normalise_body`] is used.
-pub(crate) fn warnings(volume: &Volume, body_only: bool) -> Vec<Warning> {
+#[must_use]
+pub fn warnings(volume: &Volume, body_only: bool) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let intensities = volume.intensities();
     if let Some(Padding { value, share }) = intensities.padding {

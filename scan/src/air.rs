@@ -11,14 +11,15 @@ const CHUNK: usize = 1 << 16;
 
 /// One bit per voxel of the oriented scan.
 #[derive(Debug)]
-pub(crate) struct Air {
+pub struct Air {
     bits: Vec<u64>,
     shape_dhw: [usize; 3],
 }
 
 impl Air {
     /// Marks the air of an oriented scan, `[D, H, W]` in Hounsfield units.
-    pub(crate) fn of(image: &Array3<f32>) -> Self {
+    #[must_use]
+    pub fn of(image: &Array3<f32>) -> Self {
         let (depth, height, width) = image.dim();
         let word = |voxels: &[f32]| {
             let bit = |(place, &value): (usize, &f32)| u64::from(value < AIR_BELOW_HU) << place;
@@ -41,14 +42,16 @@ impl Air {
     }
 
     /// Whether most of the voxels around a voxel are air. One dark voxel in tissue is noise.
-    pub(crate) fn surrounds(&self, voxel_dhw: [usize; 3]) -> bool {
+    #[must_use]
+    pub fn surrounds(&self, voxel_dhw: [usize; 3]) -> bool {
         let low = voxel_dhw.map(|index| index.saturating_sub(1));
         let high = std::array::from_fn(|axis| (voxel_dhw[axis] + 1).min(self.shape_dhw[axis] - 1));
         self.share(low, high) > 0.5
     }
 
     /// The share of air, in [0, 1], in a box of voxels with an inclusive maximum.
-    pub(crate) fn share(&self, low: [usize; 3], high: [usize; 3]) -> f64 {
+    #[must_use]
+    pub fn share(&self, low: [usize; 3], high: [usize; 3]) -> f64 {
         let count = |d: usize| {
             let rows = (low[1]..=high[1]).map(|h| (low[2]..=high[2]).filter(|&w| self.at([d, h, w])).count());
             rows.sum::<usize>()

@@ -39,7 +39,7 @@ pub fn nearest_exact_index(i: usize, n_in: usize, n_out: usize) -> usize {
 
 /// For every crop voxel along each axis, the voxel of the zoom-out window that `nearest` resizing takes its value from.
 /// The indices never decrease.
-pub(crate) type IndexTables = [Vec<usize>; 3];
+pub type IndexTables = [Vec<usize>; 3];
 
 /// [`nearest_index`] of every output index.
 pub fn nearest_table(n_in: usize, n_out: usize) -> Vec<usize> {

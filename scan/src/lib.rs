@@ -1,6 +1,11 @@
-//! Prepares a scan: orients, normalises and crops it, and maps the crop to the zoom-out window.
+//! Prepares a scan for the model: orients, normalises and crops it, and maps the crop to the zoom-out window. The modules
+//! are in the order in which a scan passes through them.
+//!
+//! This crate knows the model's window and its normalisation, and nothing else of the model. It does not link ONNX Runtime.
 
-pub(crate) mod air;
+#![forbid(unsafe_code)]
+
+mod air;
 pub mod crop;
 pub mod intensity;
 pub mod resize;
@@ -10,30 +15,56 @@ use std::sync::Arc;
 
 use ndarray::Array3;
 
-use segvol_base::{Warning, WarningCode};
+use segvol_base::{ErrorKind, OutOfMemory, Warning, WarningCode};
 use segvol_volume::orientation::seen_axes;
 use segvol_volume::{AxisMap, Grid, Orientation, Volume};
 
-use crate::error::Error;
-use air::Air;
+pub use air::Air;
 use crop::Crop;
 use intensity::IntensityError;
 use resize::{IndexTables, nearest_table};
 
+/// Why a scan cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// The intensities cannot be normalised.
+    #[error(transparent)]
+    Intensity(#[from] IntensityError),
+}
+
+impl ScanError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Memory(error) => error.kind(),
+            Self::Intensity(error) => error.kind(),
+        }
+    }
+}
+
 /// The position of a scan's crop in the file and in the zoom-out window. A segmentation needs it to make a mask.
 #[derive(Debug)]
-pub(crate) struct Scan {
-    pub(crate) grid: Arc<Grid>,
-    pub(crate) axes: AxisMap,
-    pub(crate) crop: Crop,
+pub struct Scan {
+    /// Shape, affine and header of the scan's file.
+    pub grid: Arc<Grid>,
+    /// The map between the file's axes and the model's.
+    pub axes: AxisMap,
+    /// The crop, in the oriented scan.
+    pub crop: Crop,
     /// For every crop voxel, the voxel of the zoom-out window that shows it.
-    pub(crate) tables: IndexTables,
-    pub(crate) air: Air,
+    pub tables: IndexTables,
+    /// Which voxels of the oriented scan are air.
+    pub air: Air,
 }
 
 impl Scan {
     /// The voxel of the oriented scan that contains a position in voxels of the file; `None` if it is outside the scan.
-    pub(crate) fn oriented_voxel(&self, at_ijk: [f64; 3]) -> Option<[usize; 3]> {
+    #[must_use]
+    pub fn oriented_voxel(&self, at_ijk: [f64; 3]) -> Option<[usize; 3]> {
         let shape = self.grid.shape_xyz();
         let voxel = at_ijk.map(|at| (at + 0.5).floor());
         let inside = (0..3).all(|axis| voxel[axis] >= 0.0 && voxel[axis] < shape[axis] as f64);
@@ -46,14 +77,14 @@ impl Scan {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if there is not enough memory, [`Error::Intensity`] if the intensities cannot be normalised.
-    pub(crate) fn prepare(
+    /// [`ScanError::Memory`] if there is not enough memory, [`ScanError::Intensity`] if the intensities cannot be normalised.
+    pub fn prepare(
         volume: impl Borrow<Volume>,
         orientation: Orientation,
         body_only: bool,
         window: [usize; 3],
         done: &mut dyn FnMut(&'static str),
-    ) -> Result<(Self, Array3<f32>), Error> {
+    ) -> Result<(Self, Array3<f32>), ScanError> {
         let grid = Arc::clone(volume.borrow().grid());
         let axes = AxisMap::new(&grid, orientation);
         let intensities = *volume.borrow().intensities();
@@ -80,7 +111,8 @@ impl Scan {
 }
 
 /// A warning if a model that was trained with `expected` axes sees others.
-pub(crate) fn unexpected_axes(grid: &Grid, expected: Orientation, orientation: Orientation) -> Option<Warning> {
+#[must_use]
+pub fn unexpected_axes(grid: &Grid, expected: Orientation, orientation: Orientation) -> Option<Warning> {
     let [expected, seen] = [expected, orientation].map(|orientation| seen_axes(grid, orientation));
     if seen == expected {
         return None;

@@ -56,12 +56,14 @@ impl Crop {
     }
 
     /// Whether the box contains a voxel of the oriented volume.
-    pub(crate) fn contains(&self, voxel_dhw: [usize; 3]) -> bool {
+    #[must_use]
+    pub fn contains(&self, voxel_dhw: [usize; 3]) -> bool {
         self.meets(voxel_dhw, voxel_dhw)
     }
 
     /// Whether the box has a voxel in common with another box, whose maximum is inclusive.
-    pub(crate) fn meets(&self, low_dhw: [usize; 3], high_dhw: [usize; 3]) -> bool {
+    #[must_use]
+    pub fn meets(&self, low_dhw: [usize; 3], high_dhw: [usize; 3]) -> bool {
         (0..3).all(|axis| low_dhw[axis] < self.end_dhw[axis] && high_dhw[axis] >= self.start_dhw[axis])
     }
 
