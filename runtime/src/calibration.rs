@@ -14,10 +14,10 @@ use crate::error::Error;
 use crate::onnxruntime::graph::{GraphSession, Tensor};
 use crate::options::Options;
 use crate::provider::Provider;
-use segvol_scan::Scan;
-use segvol_scan::resize::resize_nearest_exact;
 use crate::study::plan::frames_of_lattice;
 use crate::study::{Region, StudyOptions};
+use segvol_scan::Scan;
+use segvol_scan::resize::resize_nearest_exact;
 
 /// Number of windows at full resolution that are measured per scan, in addition to its zoom-out window.
 const ZOOM_IN_WINDOWS: usize = 4;

@@ -3,8 +3,6 @@
 //!
 //! This crate knows the model's window and its normalisation, and nothing else of the model. It does not link ONNX Runtime.
 
-#![forbid(unsafe_code)]
-
 mod air;
 pub mod crop;
 pub mod intensity;

@@ -545,12 +545,14 @@ fn logs_have_no_colours_and_follow_the_variable() {
         assert!(!errors.contains('\u{1b}'), "{}", errors.escape_debug());
         errors
     };
-    assert_eq!(run("", &[]), "");
+    // The scan has odd intensities, which is no message of the log.
+    let logged = |errors: String| errors.lines().filter(|line| !line.starts_with("warning: ")).count();
+    assert_eq!(logged(run("", &[])), 0);
     let debug = run("-vv", &[]);
     assert!(debug.contains("ort::logging"), "{debug}");
     assert!(run("", &[("RUST_LOG", "debug")]).contains("ort::logging"));
     assert!(!run("-vv", &[("RUST_LOG", "off")]).contains("ort::logging"), "the variable wins");
-    assert_eq!(run("", &[("RUST_LOG", "")]), "");
+    assert_eq!(logged(run("", &[("RUST_LOG", "")])), 0);
     for line in run("-vv --log-format json", &[]).lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(line["level"].is_string() && line["fields"].is_object() && line["timestamp"].is_string(), "{line}");

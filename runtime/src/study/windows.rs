@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::embedding_cache::{EmbeddingCache, WindowKey};
 use super::plan::Frame;
 use crate::error::Error;
-use segvol_scan::resize::{Trilinear, resize_nearest_exact};
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
+use segvol_scan::resize::{Trilinear, resize_nearest_exact};
 
 /// Counts and times of a study's work since it was made.
 #[derive(Debug, Clone, Default, Serialize)]

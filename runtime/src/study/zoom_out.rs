@@ -8,8 +8,8 @@ use super::object::Object;
 use super::region::{Region, bounding_box};
 use super::windows::Windows;
 use crate::error::Error;
-use segvol_scan::resize::IndexTables;
 use crate::stages::WindowPrompt;
+use segvol_scan::resize::IndexTables;
 
 /// Logits of the zoom-out pass for every object, `[D, H, W]` of the window.
 pub(crate) fn zoom_out(windows: &Windows, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {
