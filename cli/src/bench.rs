@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{DecimalBytes, ProgressBar};
-use segvol::Provider;
+use segvol::{Provider, Warning, WarningCode};
 use segvol_base::{TemporaryFolder, atomic_file, printable};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::options::parse_provider_options;
@@ -23,6 +23,7 @@ use crate::outputs::Files;
 use crate::prompts::prompts_text;
 use crate::settings::ReadArguments;
 use crate::swapped;
+use crate::warnings;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -141,6 +142,7 @@ impl Bench {
         if let (Some(prompts), Some(scan)) = (prompts, &self.input) {
             let jobs = self.job_plan(bundle, scan, prompts)?.run(&mut observer)?;
             bar.finish_and_clear();
+            print_warnings(&jobs.warnings);
             if let Format::Json = self.format {
                 return print_json(out, &jobs);
             }
@@ -153,11 +155,12 @@ impl Bench {
                 );
                 self.print(out, &table::of_job(name, run), &[line])?;
             }
-            return jobs.warnings.iter().try_for_each(|warning| self.print_line(out, &format!("warning: {warning}")));
+            return Ok(());
         }
 
         let benchmark = segvol_measure::bench(&self.plan(bundle)?, &mut observer)?;
         bar.finish_and_clear();
+        print_warnings(&benchmark.warnings);
         if let Some(path) = &self.plot {
             let drawing = plot::svg(&benchmark)?;
             atomic_file::write(path, |mut file| file.write_all(drawing.as_bytes()))
@@ -254,16 +257,22 @@ impl Bench {
     }
 }
 
-/// The lines below the table: the peak, and reasons to doubt the times.
+/// Reasons to doubt the times.
+fn print_warnings(reasons: &[String]) {
+    for reason in reasons {
+        warnings::say("", &Warning::new(WarningCode::MeasurementNoisy, reason));
+    }
+}
+
+/// The lines below the table.
 fn footer(benchmark: &Benchmark) -> Vec<String> {
     let peaks = benchmark.peaks.iter().map(|peak| {
         let threads = peak.threads.map_or_else(|| "all threads".to_owned(), |threads| format!("{threads} threads"));
         let [m, k, n] = peak.shape;
         format!("matrix-product peak, float32, {threads}: {:.0} GFLOP/s ({m} x {k} x {n})", peak.gflops)
     });
-    let warnings = benchmark.warnings.iter().map(|warning| format!("warning: {warning}"));
     let options = benchmark.provider_options.iter().map(|option| format!("provider option: {option}"));
-    std::iter::once("times in milliseconds".to_owned()).chain(options).chain(peaks).chain(warnings).collect()
+    std::iter::once("times in milliseconds".to_owned()).chain(options).chain(peaks).collect()
 }
 
 /// Wrong outputs matter more than any failure.
