@@ -49,6 +49,9 @@ pub(crate) struct Convert {
     /// File with the sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Dictionary of the checkpoint that has the model, if several have one, for example ema
+    #[arg(long, value_name = "NAME")]
+    weights_from: Option<String>,
     /// tokenizer.json, or vocab.json with merges.txt beside it, or their folder [default: the checkpoint's folder]
     #[arg(long, value_name = "PATH")]
     tokenizer: Option<PathBuf>,
@@ -69,6 +72,7 @@ impl Convert {
         let mut options = Options {
             config: self.config.clone(),
             tokenizer: self.tokenizer.clone(),
+            weights_from: self.weights_from.clone(),
             precisions: self.precision.iter().copied().collect(),
             force: self.force,
             ..Options::default()

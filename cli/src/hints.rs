@@ -7,7 +7,7 @@ use segvol::volume::format::{Kind, recognise_path};
 use segvol::{Error, PromptError, TruthError, VolumeError};
 use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
-use segvol_converter::ConvertError;
+use segvol_converter::{CheckpointError, ConvertError};
 use segvol_evaluation::EvaluationError;
 use segvol_onnx::BundleError;
 use segvol_onnx::manifest::MANIFEST_FILE;
@@ -123,6 +123,9 @@ fn of_conversion(error: &ConvertError) -> Option<String> {
         ConvertError::Size { .. } => "--config names a file with the sizes of another model",
         ConvertError::NoTokenizer { .. } | ConvertError::Tokenizer { .. } => {
             "--tokenizer names the tokenizer's file or folder"
+        }
+        ConvertError::Checkpoint(CheckpointError::SeveralModels { .. }) => {
+            "--weights-from names the dictionary to convert"
         }
         ConvertError::Bundle(error) => return of_bundle(error),
         _ => return None,

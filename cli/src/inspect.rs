@@ -30,6 +30,9 @@ pub(crate) struct Inspect {
     /// File with the sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Dictionary of the checkpoint that has the model, if several have one, for example ema
+    #[arg(long, value_name = "NAME")]
+    weights_from: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,7 +42,7 @@ impl Inspect {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let path = self.path.as_ref().or(self.model.as_ref());
         let path = path.ok_or_else(|| Usage("nothing to inspect: name a checkpoint or a bundle".to_owned()))?;
-        let inspection = segvol_converter::inspect(path, self.config.as_deref())?;
+        let inspection = segvol_converter::inspect(path, self.config.as_deref(), self.weights_from.as_deref())?;
         if self.json {
             print_json(out, &inspection)?;
         } else {
@@ -62,7 +65,8 @@ fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointIns
     writeln!(out, "  layout      {}", printable(&checkpoint.layout))?;
     writeln!(out, "  tensors     {}", printable(&dtypes(&checkpoint.dtypes)))?;
     if checkpoint.training_state > 0 {
-        writeln!(out, "  ignored     {} tensors of training state", checkpoint.training_state)?;
+        let names: Vec<_> = checkpoint.ignored.iter().map(|name| printable(name)).collect();
+        writeln!(out, "  ignored     {} tensors next to the model: {}", checkpoint.training_state, names.join(", "))?;
     }
     if let Some(architecture) = &checkpoint.architecture {
         show_architecture(out, architecture)?;

@@ -114,6 +114,9 @@ impl Draft {
                     file.pad_to(offset)?;
                     file.write_all(&bytes)?;
                 }
+                if planned.weights.is_empty() {
+                    file.write_all(NO_WEIGHTS)?;
+                }
                 Ok(file)
             });
             let mut faults = Vec::new();
@@ -159,6 +162,10 @@ impl Draft {
         self.folder.publish(&self.target).map_err(output(&self.target))
     }
 }
+
+/// The weights file of a stage whose weights are all in its graphs. It is not empty, because object stores and release pages
+/// drop empty files.
+const NO_WEIGHTS: &[u8] = b"The weights of this stage are in its graphs.\n";
 
 fn output(path: &Path) -> impl Fn(io::Error) -> ConvertError + use<> {
     let path = path.to_owned();

@@ -109,6 +109,16 @@ pub enum CheckpointError {
         /// Tensors that the checkpoint has instead.
         found: String,
     },
+    /// The file has the model several times, or not under the chosen name.
+    #[error("checkpoint `{}`: {}", path.display(), several(chosen.as_deref(), found))]
+    SeveralModels {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The dictionary that was chosen, if it does not have the model.
+        chosen: Option<String>,
+        /// The dictionaries that have it.
+        found: Vec<String>,
+    },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(OutOfMemory),
@@ -120,6 +130,14 @@ pub enum CheckpointError {
         /// Every fault that was found.
         faults: TensorFaults,
     },
+}
+
+fn several(chosen: Option<&str>, found: &[String]) -> String {
+    let found = found.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match chosen {
+        Some(chosen) => format!("expected the model in the dictionary `{chosen}`, found it in {found}"),
+        None => format!("expected one model, found it in several dictionaries: {found}; choose one"),
+    }
 }
 
 /// What is wrong with one tensor of a checkpoint. Names are without the layout's prefix.
@@ -217,7 +235,9 @@ impl CheckpointError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::Malformed { .. } | Self::NotSegVol { .. } => ErrorKind::Input,
+            Self::Io { .. } | Self::Malformed { .. } | Self::NotSegVol { .. } | Self::SeveralModels { .. } => {
+                ErrorKind::Input
+            }
             Self::Memory(error) => error.kind(),
             Self::Tensors { faults, .. } => faults.kind(),
         }

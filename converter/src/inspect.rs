@@ -34,8 +34,10 @@ pub struct CheckpointInspection {
     pub layout: String,
     /// Number of the model's tensors per element type.
     pub dtypes: BTreeMap<String, usize>,
-    /// Number of tensors that training stored next to the model, such as an optimiser's; a conversion ignores them.
+    /// Number of tensors next to the model that are no part of it, such as an optimiser's; a conversion ignores them.
     pub training_state: usize,
+    /// The dictionaries and values that have these tensors, sorted.
+    pub ignored: Vec<String>,
     /// Tensors and parameters per module of the model.
     pub modules: BTreeMap<String, Module>,
     /// The model's sizes; `None` if they could not be determined.
@@ -83,20 +85,20 @@ fn as_list<S: Serializer>(problem: &Option<ConvertError>, serializer: S) -> Resu
     }
 }
 
-/// Inspects the checkpoint or the bundle at `path`. `config` is as in [`crate::Options`].
+/// Inspects the checkpoint or the bundle at `path`. `config` and `weights_from` are as in [`crate::Options`].
 ///
 /// # Errors
 ///
 /// [`ConvertError::Bundle`] if a folder has no readable manifest, [`ConvertError::Checkpoint`] if a file is not a
 /// SegVol checkpoint. Tensors that are missing, unexpected or misshapen, and files of a bundle that were changed, are
 /// part of the result.
-pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, ConvertError> {
+pub fn inspect(path: &Path, config: Option<&Path>, weights_from: Option<&str>) -> Result<Inspection, ConvertError> {
     if path.is_dir() {
         let manifest = Manifest::read(path)?;
         let problem = manifest.verify(path).err().map(ConvertError::from);
         return Ok(Inspection::Bundle(Box::new(BundleInspection { manifest, problem })));
     }
-    let checkpoint = Checkpoint::open(path)?;
+    let checkpoint = Checkpoint::open_from(path, weights_from)?;
     let (stages, missing_stages) =
         Stage::ALL.into_iter().partition(|stage| stages::stages_of(&checkpoint).contains(stage));
     let (architecture, not_exported, problem) = match config::architecture(&checkpoint, config) {
@@ -121,6 +123,7 @@ pub fn inspect(path: &Path, config: Option<&Path>) -> Result<Inspection, Convert
         layout: checkpoint.layout.clone(),
         dtypes: checkpoint.dtypes(),
         training_state: checkpoint.training_state,
+        ignored: checkpoint.ignored.clone(),
         modules,
         architecture,
         axes,

@@ -57,6 +57,9 @@ pub struct Options {
     /// A `tokenizer.json`, a `vocab.json` with `merges.txt` next to it, or a folder with either. `None`: the
     /// checkpoint's folder.
     pub tokenizer: Option<PathBuf>,
+    /// The dictionary of the checkpoint that has the model, if several have one. `None`: the usual one, such as `model`
+    /// next to `ema`.
+    pub weights_from: Option<String>,
     /// The names that the model was trained with. `None`: those in the configuration, or else those of the released data if
     /// the model has the released sizes; else the bundle has no names.
     pub names: Option<Names>,
@@ -147,7 +150,7 @@ fn convert_wanted(
     let place = bundle::Place::check(output, options.force)?;
     let what = format!("the tensor names of checkpoint `{}`", checkpoint.display());
     segvol_base::memory::check_available::<u8>(what, NAMES_BYTES).map_err(CheckpointError::Memory)?;
-    let checkpoint = Checkpoint::open(checkpoint)?;
+    let checkpoint = Checkpoint::open_from(checkpoint, options.weights_from.as_deref())?;
     let architecture = config::architecture(&checkpoint, options.config.as_deref())?;
     let axes = config::axes(&checkpoint, options.config.as_deref())?;
     let plan = stages::plan(&checkpoint, &architecture, wanted)?;

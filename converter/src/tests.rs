@@ -155,7 +155,7 @@ fn what_is_not_exported_has_a_reason() {
     let mut shapes = model(dir.path());
     let name = "mask_decoder.iou_prediction_head.layers.0.bias";
     shapes.insert(name.to_owned(), vec![256]);
-    let Inspection::Checkpoint(found) = inspect(&write(dir.path(), &shapes), None).expect("inspected") else {
+    let Inspection::Checkpoint(found) = inspect(&write(dir.path(), &shapes), None, None).expect("inspected") else {
         panic!("not a checkpoint");
     };
     assert!(found.problem.is_none());

@@ -55,7 +55,7 @@ fn converted(dir: &Path, checkpoint: &Path) -> (PathBuf, Manifest) {
 }
 
 fn inspected(checkpoint: &Path) -> CheckpointInspection {
-    match inspect(checkpoint, None) {
+    match inspect(checkpoint, None, None) {
         Ok(Inspection::Checkpoint(found)) => *found,
         other => panic!("{}: {other:?}", checkpoint.display()),
     }
@@ -104,6 +104,80 @@ fn every_layout_and_element_type_gives_the_released_embedding() {
             assert_eq!(*files, manifest.precisions, "{}", path.display());
         }
     }
+}
+
+/// A safetensors file with these tensors, float32.
+fn write_safetensors(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<u8>)>) {
+    let views = tensors.iter().map(|(name, (shape, bytes))| {
+        (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).expect("a tensor"))
+    });
+    fs::write(path, safetensors::serialize(views, None).expect("serialised")).expect("written");
+}
+
+/// Whatever wraps the model, and whatever is next to it: the same graphs, weights and hashes.
+#[test]
+fn wrappers_and_neighbours_of_the_model_change_no_byte() {
+    let home = home();
+    let seeded = home.path().join("seeded");
+    fs::create_dir(&seeded).expect("a folder");
+    let bytes = fs::read(write_seeded(&seeded, &models::micro(), &BTreeMap::new()).expect("written")).expect("read");
+    let stored = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let renamed = |rename: &dyn Fn(&str) -> String| -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+        let key = |name: &str| rename(name.strip_prefix("model.").expect("Hugging Face's prefix"));
+        stored.iter().map(|(name, view)| (key(name), (view.shape().to_vec(), view.data().to_vec()))).collect()
+    };
+    let other = |name: &str| (name.to_owned(), (vec![2], vec![0; 8]));
+    let with = |mut tensors: BTreeMap<_, _>, more: &[&str]| {
+        tensors.extend(more.iter().map(|name| other(name)));
+        tensors
+    };
+    let mut copies = renamed(&|key| format!("model.{key}"));
+    copies.extend(renamed(&|key| format!("ema.module.{key}")));
+    let files = [
+        ("plain", renamed(&|key| key.to_owned()), 0),
+        ("compiled", renamed(&|key| format!("model.module._orig_mod.{key}")), 0),
+        ("parts", renamed(&|key| key.replace("blocks.0.", "blocks.0._fsdp_wrapped_module.")), 0),
+        (
+            "beside",
+            with(renamed(&|key| format!("net.{key}")), &["loss", "epoch", "criterion.weight", "optim.state.0"]),
+            4,
+        ),
+        ("average", copies, stored.len()),
+    ];
+    let mut expected: Option<BTreeMap<Precision, PrecisionFiles>> = None;
+    for (name, tensors, beside) in &files {
+        let path = home.path().join(format!("{name}.safetensors"));
+        write_safetensors(&path, tensors);
+        let (_, manifest) = converted(home.path(), &path);
+        assert_eq!(inspected(&path).training_state, *beside, "{name}");
+        let files = expected.get_or_insert_with(|| manifest.precisions.clone());
+        assert_eq!(*files, manifest.precisions, "{name}");
+        let mut stages = manifest.precisions[&Precision::Fp32].stages.values();
+        assert!(stages.all(|files| files.weights.bytes > 0), "{name}: no file of a bundle is empty");
+    }
+
+    let path = home.path().join("average.safetensors");
+    let chosen = |name: &str| Options { weights_from: Some(name.to_owned()), ..Options::default() };
+    let manifest = convert(&path, &home.path().join("ema"), &chosen("ema")).expect("converted");
+    assert_eq!(manifest.source.layout, "prefix ema.module.");
+    assert_eq!(Some(&manifest.precisions), expected.as_ref());
+    let error = convert(&path, &home.path().join("none"), &chosen("teacher")).expect_err("no such dictionary");
+    assert!(error.to_string().contains("`ema.module`"), "{error}");
+
+    // A tensor inside the model that nothing takes, an adapter beside a layer, and a part of a model elsewhere are errors.
+    let layer = "image_encoder.blocks.0.attn.out_proj.";
+    for (name, extra) in
+        [("inside", "image_encoder.extra.weight".to_owned()), ("adapter", format!("{layer}lora_A.default.weight"))]
+    {
+        let path = home.path().join(format!("{name}.safetensors"));
+        write_safetensors(&path, &with(renamed(&|key| key.to_owned()), &[&extra]));
+        let error = convert(&path, &home.path().join(name), &Options::default()).expect_err("an extra tensor");
+        assert!(error.to_string().contains(&extra), "{error}");
+    }
+    let path = home.path().join("elsewhere.safetensors");
+    write_safetensors(&path, &with(renamed(&|key| format!("model.{key}")), &["head.mask_decoder.extra.weight"]));
+    let error = convert(&path, &home.path().join("elsewhere"), &Options::default()).expect_err("half a model");
+    assert!(error.to_string().contains("head.mask_decoder.extra.weight"), "{error}");
 }
 
 #[test]
@@ -436,7 +510,7 @@ fn code_in_a_pickle_never_runs() {
         let path = home.path().join(name);
         fs::write(&path, bytes).expect("written");
         let bundle = home.path().join(format!("{name} bundle"));
-        let _ = inspect(&path, None);
+        let _ = inspect(&path, None, None);
         // Both are allowed: to refuse the file, or to read its tensors and skip the call.
         match convert(&path, &bundle, &Options::default()) {
             Ok(_) => assert!(embedding_error(&bundle) <= STAGE, "{name}"),

@@ -5,12 +5,13 @@
 //! states is compared with the file's length before memory is allocated.
 
 mod dtype;
+mod foreign;
 mod layout;
 mod safetensors;
 mod tensor;
 mod torch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,8 +33,10 @@ pub struct Checkpoint {
     pub container: &'static str,
     /// The layout of its keys, such as `GitHub SegVol_v1.pth`.
     pub layout: String,
-    /// Number of tensors that training stored next to the model, such as an optimiser's.
+    /// Number of tensors next to the model that are no part of it, such as an optimiser's or an average's.
     pub training_state: usize,
+    /// The dictionaries and values that have these tensors, sorted.
+    pub ignored: Vec<String>,
     tensors: BTreeMap<String, Tensor>,
 }
 
@@ -44,8 +47,19 @@ impl Checkpoint {
     ///
     /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is not a checkpoint
     /// or is damaged, [`CheckpointError::NotSegVol`] if it is a checkpoint of another model,
-    /// [`CheckpointError::Tensors`] if a tensor is outside the layout's prefix or larger than the file.
+    /// [`CheckpointError::SeveralModels`] if it has several and none is in a usual place,
+    /// [`CheckpointError::Tensors`] if a part of the model is in another place than the rest, or a tensor is larger than
+    /// the file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        Self::open_from(path, None)
+    }
+
+    /// As [`Checkpoint::open`], with the name of the dictionary that has the model, if the file has several models.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Checkpoint::open`], and [`CheckpointError::SeveralModels`] if the dictionary does not have the model.
+    pub fn open_from(path: &Path, dictionary: Option<&str>) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.to_owned(), source };
         let malformed = |reason| CheckpointError::Malformed { path: path.to_owned(), reason };
         let mut file = File::open(path).map_err(io)?;
@@ -58,18 +72,33 @@ impl Checkpoint {
             return Err(malformed("expected a checkpoint, found an empty file".to_owned()));
         }
         let mut head = Vec::new();
-        Read::by_ref(&mut file).take(9).read_to_end(&mut head).map_err(io)?;
+        Read::by_ref(&mut file).take(foreign::HEAD_BYTES).read_to_end(&mut head).map_err(io)?;
+        if let Some(found) = foreign::by_head(&head) {
+            return Err(malformed(format!("expected a checkpoint, found {found}")));
+        }
 
         let (container, stored) = if safetensors::begins(&head) {
             ("safetensors", safetensors::tensors(file, bytes).map_err(malformed)?)
         } else {
-            torch::tensors(path).map_err(malformed)?
+            let mut other = || {
+                let found = foreign::by_contents(&mut file).map_err(io)?;
+                Ok(found.map(|found| malformed(format!("expected a checkpoint, found {found}"))))
+            };
+            match torch::tensors(path) {
+                Ok((_, tensors)) if tensors.is_empty() => match other()? {
+                    Some(error) => return Err(error),
+                    None => return Err(malformed("expected tensors, found none".to_owned())),
+                },
+                Ok(found) => found,
+                Err(reason) => return Err(other()?.unwrap_or_else(|| malformed(reason))),
+            }
         };
-        let layout = layout::detect(path, stored.keys().map(String::as_str))?;
+        let layout = layout::detect(path, stored.keys().map(String::as_str), dictionary)?;
 
         let mut tensors = BTreeMap::new();
         let mut faults = Vec::new();
         let mut training_state = 0;
+        let mut ignored = BTreeSet::new();
         for (key, tensor) in stored {
             match layout.place(&key) {
                 layout::Place::Model(name) => {
@@ -83,7 +112,10 @@ impl Checkpoint {
                         faults.push(TensorFault::Unreadable { name, reason });
                     }
                 }
-                layout::Place::TrainingState => training_state += 1,
+                layout::Place::Ignored => {
+                    training_state += 1;
+                    ignored.insert(key.split_once('.').map_or(key.as_str(), |(top, _)| top).to_owned());
+                }
                 layout::Place::Unknown => faults.push(TensorFault::Unexpected { name: key }),
             }
         }
@@ -91,7 +123,8 @@ impl Checkpoint {
             return Err(CheckpointError::Tensors { path: path.to_owned(), faults: TensorFaults(faults) });
         }
         let layout = layout.name();
-        Ok(Self { path: path.to_owned(), bytes, container, layout, training_state, tensors })
+        let ignored = ignored.into_iter().collect();
+        Ok(Self { path: path.to_owned(), bytes, container, layout, training_state, ignored, tensors })
     }
 
     /// The tensors under SegVol's names, sorted.
