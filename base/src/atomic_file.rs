@@ -52,7 +52,7 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
     Ok(())
 }
 
-/// Checks whether [`write`] may write to `path`, for callers with long work before it. Nothing is changed.
+/// Checks whether [`write()`] may write to `path`, for callers with long work before it. Nothing is changed.
 ///
 /// # Errors
 /// - [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::ReadOnlyFilesystem`], which names the file or the folder, if it
