@@ -114,9 +114,8 @@ impl Model {
     ///
     /// As for [`Model::study`], and [`Error::Setting`] if an option is out of range.
     pub fn study_with(&self, volume: impl Borrow<Volume>, options: &StudyOptions) -> Result<Study, Error> {
-        let options = options.clone().orientation(self.orientation(options));
         let manifest = Arc::clone(&self.manifest);
-        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), manifest, options, volume)
+        Study::new(Arc::clone(&self.stages), Arc::clone(&self.files), manifest, options.clone(), volume)
     }
 
     /// The axes that the model was trained with; `None` if the bundle does not say.

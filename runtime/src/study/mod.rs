@@ -68,6 +68,7 @@ impl Study {
         options.check()?;
         let expected = manifest.axes;
         let orientation = options.orientation_for(expected);
+        let options = options.orientation(orientation);
         let mut warnings = volume.borrow().warnings().to_vec();
         let body_only = options.profile == Profile::Default;
         warnings.extend(intensity::warnings(volume.borrow(), body_only));

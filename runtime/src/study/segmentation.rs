@@ -34,12 +34,14 @@ pub struct Segmentation {
 pub(crate) struct ZoomedIn {
     pub(crate) region: Region,
     pub(crate) logits: Array3<f32>,
+    /// Number of voxels inside the mask. Warnings and reports ask for it several times.
+    positive: u64,
 }
 
 impl ZoomedIn {
-    /// Number of voxels inside the mask.
-    fn positive(&self) -> u64 {
-        self.logits.par_iter().filter(|&&logit| logit > 0.0).count() as u64
+    pub(crate) fn new(region: Region, logits: Array3<f32>) -> Self {
+        let positive = logits.par_iter().filter(|&&logit| logit > 0.0).count() as u64;
+        Self { region, logits, positive }
     }
 }
 
@@ -170,7 +172,7 @@ impl Segmentation {
         let zoom_out = count(tables, self.scan.crop.shape_dhw().map(|n| 0..n), positive);
         let zoom_in = self.zoom_in.as_ref().map_or(zoom_out, |zoom_in| {
             let replaced = count(tables, [0, 1, 2].map(|axis| zoom_in.region.range(axis)), positive);
-            zoom_out - replaced + zoom_in.positive()
+            zoom_out - replaced + zoom_in.positive
         });
         VoxelCounts { zoom_out, zoom_in }
     }
@@ -180,7 +182,7 @@ impl Segmentation {
         let share = |positive: u64, shape: [usize; 3]| positive as f64 / shape.iter().product::<usize>() as f64;
         match &self.zoom_in {
             Some(zoom_in) => (
-                share(zoom_in.positive(), zoom_in.region.shape_dhw()),
+                share(zoom_in.positive, zoom_in.region.shape_dhw()),
                 "the region that was looked at in full resolution",
             ),
             None => (share(self.voxels().zoom_out, self.scan.crop.shape_dhw()), "the body's bounding box"),
@@ -194,7 +196,7 @@ impl Segmentation {
             return None;
         }
         let voxel: [usize; 3] = std::array::from_fn(|axis| voxel_dhw[axis] - crop.start_dhw[axis]);
-        if let Some(ZoomedIn { region, logits }) = &self.zoom_in
+        if let Some(ZoomedIn { region, logits, .. }) = &self.zoom_in
             && (0..3).all(|axis| region.range(axis).contains(&voxel[axis]))
         {
             return Some(logits[[0, 1, 2].map(|axis| voxel[axis] - region.min_dhw[axis])]);

@@ -60,7 +60,7 @@ pub(crate) fn zoom_in(
         let zoom_out = &segmentation.zoom_out;
         let outside = |[d, h, w]: [usize; 3]| zoom_out[[tables[0][d], tables[1][h], tables[2][w]]];
         let logits = windows.timed("stitch", || average.finish(outside));
-        segmentation.zoom_in = Some(ZoomedIn { region: roi.region, logits });
+        segmentation.zoom_in = Some(ZoomedIn::new(roi.region, logits));
     }
     Ok(())
 }
