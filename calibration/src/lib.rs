@@ -5,15 +5,18 @@
 
 #![forbid(unsafe_code)]
 
+mod scans;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use segvol::volume::Format;
-use segvol::{Calibrator, StudyOptions, Volume};
-use segvol_base::{ErrorKind, TemporaryFolder, is_leftover, printable_path};
+use segvol::{Calibrator, ReadOptions, StudyOptions, Volume, Warning};
+use segvol_base::{ErrorKind, TemporaryFolder, printable_path};
 use segvol_converter::{Calibrated, ConvertError};
 use segvol_onnx::manifest::Calibration;
+
+pub use scans::{SkipReason, Skipped};
 
 /// The default scan: the demo's CT phantom.
 const PHANTOM: &[u8] = include_bytes!("../../demo/phantom.nii.gz");
@@ -71,80 +74,79 @@ impl CalibrationError {
     }
 }
 
+/// What a calibration measured, and on which scans.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The ranges, for [`segvol_converter::Options::calibrated`]. Its record has the names of the scans that were used.
+    pub calibrated: Calibrated,
+    /// The label maps that were left out, sorted by path. A file that was named itself is never left out.
+    pub skipped: Vec<Skipped>,
+    /// What is unusual about a scan that was used, each with the scan's path: its header, or intensities that do not look
+    /// like Hounsfield units.
+    pub warnings: Vec<(PathBuf, Warning)>,
+}
+
 /// Runs the image encoder of `checkpoint` on `scans` on the CPU, and returns the ranges of the inputs of its linear
 /// layers.
 ///
-/// `scans` is a NIfTI file or a folder with NIfTI files; `None` means the demo's phantom. `work` is a folder with
-/// enough free disk space for the model in float32, which is removed afterwards.
+/// `scans` is a NIfTI file or a folder with NIfTI files; `None` means the demo's phantom. In a folder, files whose name or
+/// voxels are those of a label map are left out. `read` is how the scans are read. `work` is a folder with enough free disk
+/// space for the model in float32, which is removed afterwards.
 ///
 /// The same scans and checkpoint give the same ranges.
 ///
 /// # Errors
 ///
-/// [`CalibrationError::NoScans`] before any work; [`CalibrationError::Work`] if `work` cannot be written to;
-/// [`CalibrationError::Convert`] if the checkpoint cannot be converted; [`CalibrationError::Run`] if ONNX Runtime is
-/// not available; [`CalibrationError::Scan`] if a scan cannot be used.
+/// [`CalibrationError::NoScans`] before any work, or if all files are label maps; [`CalibrationError::Work`] if `work`
+/// cannot be written to; [`CalibrationError::Convert`] if the checkpoint cannot be converted; [`CalibrationError::Run`] if
+/// ONNX Runtime is not available; [`CalibrationError::Scan`] if a scan cannot be used.
 #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn calibrate(
     checkpoint: &Path,
     scans: Option<&Path>,
+    read: &ReadOptions,
     work: &Path,
     convert: &segvol_converter::Options,
     run: &segvol::Options,
-) -> Result<Calibrated, CalibrationError> {
+) -> Result<Outcome, CalibrationError> {
     let failed = |source| CalibrationError::Work { path: work.to_owned(), source };
-    let found = scans.map(find_scans).transpose()?;
+    let found = scans.map(scans::find).transpose()?;
     let folder = TemporaryFolder::new_in(work).map_err(failed)?;
-    let (paths, names) = match found {
-        Some(paths) => {
-            let name =
-                |path: &PathBuf| path.file_name().expect("a NIfTI file has a name").to_string_lossy().into_owned();
-            let names = paths.iter().map(name).collect();
-            (paths, names)
-        }
+    let phantom = folder.path().join("phantom.nii.gz");
+    let (paths, mut skipped, in_folder) = match found {
+        Some(found) => (found.scans, found.skipped, found.in_folder),
         None => {
-            let path = folder.path().join("phantom.nii.gz");
-            fs::write(&path, PHANTOM).map_err(failed)?;
-            (vec![path], vec![PHANTOM_NAME.to_owned()])
+            fs::write(&phantom, PHANTOM).map_err(failed)?;
+            (vec![phantom.clone()], Vec::new(), false)
         }
     };
     let bundle = folder.path().join("bundle");
     segvol_converter::convert_for_calibration(checkpoint, &bundle, convert)?;
     let mut calibrator = Calibrator::open(&bundle, run, &StudyOptions::default())?;
-    for path in &paths {
-        tracing::info!(scan = %printable_path(path), "calibrating");
+    let (mut names, mut warnings) = (Vec::new(), Vec::new());
+    for path in paths {
+        tracing::info!(scan = %printable_path(&path), "calibrating");
         let bad = |source| CalibrationError::Scan { path: path.clone(), source: Box::new(source) };
-        let volume = Volume::open(path).map_err(|error| bad(error.into()))?;
+        let volume = Volume::open_with(&path, read).map_err(|error| bad(error.into()))?;
+        if let Some(reason) = scans::label_map(&volume).filter(|_| in_folder) {
+            skipped.push(Skipped { path, reason });
+            continue;
+        }
+        warnings.extend(volume.warnings().iter().map(|warning| (path.clone(), warning.clone())));
         calibrator.observe(volume).map_err(bad)?;
+        names.push(match path == phantom {
+            true => PHANTOM_NAME.to_owned(),
+            false => path.file_name().expect("a NIfTI file has a name").to_string_lossy().into_owned(),
+        });
+    }
+    skipped.sort_by(|a, b| a.path.cmp(&b.path));
+    if names.is_empty() {
+        let path = scans.unwrap_or(&phantom).to_owned();
+        return Err(CalibrationError::NoScans { path, found: scans::only(&skipped) });
     }
     let (activations, windows) = calibrator.finish();
-    Ok(Calibrated { activations, record: Calibration { scans: names, windows } })
-}
-
-/// The scan at `path`, or the scans in that folder sorted by name. At least one.
-fn find_scans(path: &Path) -> Result<Vec<PathBuf>, CalibrationError> {
-    let none = |found: String| CalibrationError::NoScans { path: path.to_owned(), found };
-    let is_scan = |path: &Path| path.is_file() && Format::of_name(path).is_some();
-    if is_scan(path) {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(_) if path.is_file() => return Err(none("another file".to_owned())),
-        Err(error) => return Err(none(error.to_string())),
-    };
-    let all: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
-    let all = all.map_err(|error| none(error.to_string()))?;
-    let mut scans: Vec<PathBuf> = all.iter().filter(|path| is_scan(path) && !is_leftover(path)).cloned().collect();
-    if scans.is_empty() {
-        return Err(none(if all.is_empty() {
-            "an empty folder".to_owned()
-        } else {
-            format!("{} other files", all.len())
-        }));
-    }
-    scans.sort();
-    Ok(scans)
+    let calibrated = Calibrated { activations, record: Calibration { scans: names, windows } };
+    Ok(Outcome { calibrated, skipped, warnings })
 }
 
 #[cfg(test)]
@@ -152,17 +154,6 @@ mod tests {
     use segvol_onnx::BundleError;
 
     use super::*;
-
-    #[test]
-    fn what_a_system_leaves_in_a_folder_is_no_scan() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = |name: &str| fs::write(folder.path().join(name), "").expect("written");
-        ["._a.nii.gz", ".DS_Store", "Thumbs.db"].into_iter().for_each(file);
-        let error = find_scans(folder.path()).expect_err("no scan");
-        assert!(error.to_string().contains("3 other files"), "{error}");
-        file("a.nii.gz");
-        assert_eq!(find_scans(folder.path()).expect("a scan"), [folder.path().join("a.nii.gz")]);
-    }
 
     #[test]
     fn an_error_has_the_kind_of_its_cause() {

@@ -1,12 +1,13 @@
 //! `segvol convert`: a checkpoint to a bundle.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use segvol_base::{printable, printable_path};
-use segvol_converter::{Calibrated, Options};
+use segvol_converter::Options;
 use segvol_onnx::{Precision, Stage};
 
+use crate::calibration::CalibrationArguments;
 use crate::exit::Usage;
 use crate::inspect::size;
 use crate::outputs::Files;
@@ -36,16 +37,8 @@ pub(crate) struct Convert {
     /// fp32, fp16 or int8; for several in one bundle, a list with commas, or repeat the option
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fp32")]
     precision: Vec<Precision>,
-    /// int8: a NIfTI scan, or a folder of scans, to calibrate on [default: the demo's phantom]
-    #[arg(long, value_name = "PATH", conflicts_with = "dynamic")]
-    calibrate: Option<PathBuf>,
-    /// int8: no calibration; ranges are found while the model runs, and no channel is smoothed
-    #[arg(long)]
-    dynamic: bool,
-    /// int8: ONNX Runtime's library for the calibration [default: ORT_DYLIB_PATH, else the one beside this program, else the
-    /// system's]
-    #[arg(long, value_name = "FILE")]
-    library: Option<PathBuf>,
+    #[command(flatten)]
+    calibration: CalibrationArguments,
     /// File with the sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -85,7 +78,8 @@ impl Convert {
             warnings.print_all(&twice);
             options.names = Some(names);
         }
-        options.calibrated = self.calibrated(&options)?;
+        let calibrated = self.calibration.run(&self.checkpoint, &self.output, &options, &mut warnings)?;
+        options.calibrated = calibrated.as_ref().map(|outcome| outcome.calibrated.clone());
         let manifest = segvol_converter::convert(&self.checkpoint, &self.output, &options)?;
 
         let source = &manifest.source;
@@ -106,6 +100,7 @@ impl Convert {
                 writeln!(out, "  {:<4} {:<15} not in the checkpoint", precision.name(), stage.name())?;
             }
         }
+        self.calibration.show(out, calibrated.as_ref())?;
         match &manifest.names {
             Some(names) => writeln!(out, "  {} names, from {}", names.list().len(), printable(names.source()))?,
             None if manifest.tokenizer.is_some() => {
@@ -124,8 +119,7 @@ impl Convert {
     fn check_files(&self) -> Result<(), Usage> {
         let mut files = Files::default();
         files.input("the checkpoint", &self.checkpoint);
-        files.input_if("--calibrate", self.calibrate.as_ref());
-        files.input_if("--library", self.library.as_ref());
+        self.calibration.inputs(&mut files);
         files.input_if("--names", self.names.as_ref());
         let beside = |name: &str| self.checkpoint.with_file_name(name);
         match &self.config {
@@ -142,24 +136,5 @@ impl Convert {
         }
         files.replaced("--output", &self.output);
         files.check()
-    }
-
-    /// The calibration of int8; `None` if there is none.
-    fn calibrated(&self, options: &Options) -> anyhow::Result<Option<Calibrated>> {
-        if !options.precisions.contains(&Precision::Int8) {
-            if self.calibrate.is_some() || self.dynamic {
-                let message = "--calibrate and --dynamic are only for int8: add int8 to --precision";
-                return Err(Usage(message.to_owned()).into());
-            }
-            return Ok(None);
-        }
-        if self.dynamic {
-            return Ok(None);
-        }
-        let beside = self.output.parent().filter(|parent| parent.is_dir()).unwrap_or(Path::new("."));
-        let mut run = segvol::Options::default();
-        run.library = self.library.clone();
-        let scans = self.calibrate.as_deref();
-        Ok(Some(segvol_calibration::calibrate(&self.checkpoint, scans, beside, options, &run)?))
     }
 }

@@ -22,8 +22,6 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     }
     match error.downcast_ref() {
         Some(CalibrationError::Run(error)) => return of_run(error),
-        // `convert` has no option to choose an affine.
-        Some(CalibrationError::Scan { source, .. }) if is_mirrored(source) => return None,
         Some(CalibrationError::Scan { source, .. }) => return of_run(source),
         Some(CalibrationError::Convert(error)) => return of_conversion(error),
         Some(_) | None => {}

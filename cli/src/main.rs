@@ -1,6 +1,8 @@
 //! The command `segvol`: one file per subcommand. It reads options, calls the libraries, and prints; it computes nothing.
 
 mod bench;
+mod calibration;
+mod completions;
 mod convert;
 mod eval;
 mod eval_warnings;
@@ -9,6 +11,7 @@ mod hints;
 mod inspect;
 mod interrupt;
 mod log;
+mod manual;
 mod measuring;
 mod names;
 mod outputs;
@@ -20,13 +23,14 @@ mod settings;
 mod swapped;
 mod text;
 mod verify;
+mod version;
 mod warnings;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Segment CT scans with SegVol: convert a checkpoint to ONNX, then segment by name, points and boxes
 #[derive(Parser)]
@@ -52,6 +56,8 @@ enum Command {
     Eval(Box<eval::Eval>),
     Verify(Box<verify::Verify>),
     Bench(Box<bench::Bench>),
+    Completions(completions::Completions),
+    Man(manual::Man),
     #[command(hide = true)]
     MeasureWorker(bench::MeasureWorker),
 }
@@ -108,7 +114,7 @@ fn start_threads() -> anyhow::Result<()> {
 
 fn main() -> ExitCode {
     turn_telemetry_off();
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| version::answer(&error));
     if let Err(reason) = log::begin(arguments.verbose, arguments.log_format) {
         return exit::report(&exit::Usage(reason).into());
     }
@@ -132,6 +138,8 @@ fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),
+        Command::Completions(completions) => completions.run(Arguments::command(), &mut out),
+        Command::Man(man) => man.run(Arguments::command(), &mut out),
         // Its reader is the process that measures: without it, there is nothing to do.
         Command::MeasureWorker(worker) => worker.run(&mut out.out),
     };
@@ -145,8 +153,6 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -31,7 +31,7 @@ use segvol_base::{ErrorKind, is_leftover, text};
 use serde::Serialize;
 
 /// The layout of a case list that this version reads.
-const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// A scan with its label map.
 #[derive(Debug, Clone, PartialEq, Eq)]

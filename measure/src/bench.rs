@@ -21,7 +21,7 @@ use crate::running::{Opened, Running};
 use crate::worker::{Reply, Request, Worker};
 
 /// The version of a benchmark's JSON.
-const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// The pause before each turn. ONNX Runtime's threads spin for a while after a run, and took 30 ms from the next variant.
 const SETTLE: Duration = Duration::from_millis(200);

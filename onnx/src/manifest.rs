@@ -25,7 +25,7 @@ use crate::stage::{Stage, TensorSpec, Variant};
 pub const SCHEMA_VERSION: u32 = 4;
 
 /// The oldest layout that can still be read. Fields that it lacks are absent.
-const OLDEST_VERSION: u32 = 3;
+pub const OLDEST_VERSION: u32 = 3;
 
 /// Longest manifest accepted; a real one has a few kilobytes.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;

@@ -18,7 +18,7 @@ use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
 use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, WindowCounts};
 
 /// The version of the report's layout.
-const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// If an object loses a larger share of its voxels to other objects in the label map, there is a warning.
 const MAX_LOST: f64 = 0.05;

@@ -58,6 +58,31 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
+fn the_installed_command_has_manual_pages_and_completions() {
+    let folder = segvol_tests::folder!();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let built = SEGVOL.parent().expect("a folder");
+    let mut install = Command::new(root.join("scripts/install"));
+    install.arg("--prefix").arg(folder.path()).arg("--built").arg(built).assert().success();
+    let read =
+        |path: &str| fs::read_to_string(folder.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let page = read("share/man/man1/segvol-segment.1").replace("\\-", "-");
+    assert!(page.contains(".TH SEGVOL-SEGMENT 1") && page.contains("--overlay"), "{page}");
+    for script in [
+        "share/bash-completion/completions/segvol",
+        "share/zsh/site-functions/_segvol",
+        "share/fish/vendor_completions.d/segvol.fish",
+    ] {
+        assert!(read(script).contains("stage-provider"), "{script}");
+    }
+    let version = Command::new(folder.path().join("bin/segvol")).args(["--version", "--verbose"]).assert().success();
+    let version = String::from_utf8_lossy(&version.get_output().stdout).into_owned();
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit ")).expect("a commit").trim();
+    assert!(commit == "unknown" || commit.len() >= 12, "{version}");
+    refused(&segvol().args(["man", "nothing"]).assert(), USAGE, &["expected one of", "segment"]);
+}
+
+#[test]
 fn convert_says_what_it_made_and_replaces_only_when_forced() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("config.json"), models::config_json(&models::micro())).expect("written");

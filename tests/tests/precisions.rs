@@ -8,13 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use ndarray::ArrayView3;
 use prost::Message as _;
 use segvol::mask::Labels;
 use segvol::provider::{Binding, CpuOptions};
-use segvol::{Error, Model, Options, Precision, Prompt, Provider, ProviderOptions, Report, Volume};
+use segvol::{
+    Error, Model, Options, Precision, Prompt, Provider, ProviderOptions, ReadOptions, Report, Volume, WarningCode,
+};
 use segvol_converter::ConvertError;
 use segvol_onnx::proto::{GraphProto, ModelProto, data_type};
 use segvol_onnx::{BundleError, Manifest, Stage, Variant};
@@ -33,8 +35,9 @@ static TINY: LazyLock<(PathBuf, PathBuf)> = LazyLock::new(|| {
     let mut options = at(&Precision::ALL);
     let scan = data("tiny/volumes/ras_scaled_odd.nii.gz");
     let run = Options::default();
-    let calibrated = segvol_calibration::calibrate(&checkpoint, Some(&scan), &folder, &options, &run);
-    options.calibrated = Some(calibrated.unwrap_or_else(|error| panic!("{error}")));
+    let calibrated =
+        segvol_calibration::calibrate(&checkpoint, Some(&scan), &ReadOptions::default(), &folder, &options, &run);
+    options.calibrated = Some(calibrated.unwrap_or_else(|error| panic!("{error}")).calibrated);
     let bundle = folder.join("bundle");
     bundle::converted(&checkpoint, &bundle, &options);
     (checkpoint, bundle)
@@ -199,8 +202,9 @@ fn demo_agreement(scans: &[PathBuf]) -> BTreeMap<&'static str, f64> {
     let checkpoint = demo.join("SegVol_demo.pth");
     let folder = segvol_tests::folder!();
     let (mut options, run) = (at(&Precision::ALL), Options::default());
-    let calibrated = segvol_calibration::calibrate(&checkpoint, None, folder.path(), &options, &run);
-    options.calibrated = Some(calibrated.expect("calibrated"));
+    let calibrated =
+        segvol_calibration::calibrate(&checkpoint, None, &ReadOptions::default(), folder.path(), &options, &run);
+    options.calibrated = Some(calibrated.expect("calibrated").calibrated);
     let bundle = folder.path().join("bundle");
     bundle::converted(&checkpoint, &bundle, &options);
     let static_form = (Precision::Int8, Variant::Portable);
@@ -461,7 +465,8 @@ fn calibration_without_scans_says_what_it_found() {
     ] {
         let options = segvol_converter::Options::default();
         let run = Options::default();
-        let error = segvol_calibration::calibrate(&TINY.0, Some(&path), folder.path(), &options, &run);
+        let error =
+            segvol_calibration::calibrate(&TINY.0, Some(&path), &ReadOptions::default(), folder.path(), &options, &run);
         let message = error.expect_err("no scans").to_string();
         assert!(message.contains(found) && message.contains("NIfTI"), "{message}");
     }
@@ -478,8 +483,15 @@ fn the_same_scans_give_the_same_bundle() {
     }
     let convert = || {
         let (mut options, run) = (at(&[Precision::Int8]), Options::default());
-        let calibrated = segvol_calibration::calibrate(&TINY.0, Some(&scans), folder.path(), &options, &run);
-        options.calibrated = Some(calibrated.expect("calibrated"));
+        let calibrated = segvol_calibration::calibrate(
+            &TINY.0,
+            Some(&scans),
+            &ReadOptions::default(),
+            folder.path(),
+            &options,
+            &run,
+        );
+        options.calibrated = Some(calibrated.expect("calibrated").calibrated);
         options.force = true;
         bundle::converted(&TINY.0, &folder.path().join("bundle"), &options)
     };
@@ -490,4 +502,50 @@ fn the_same_scans_give_the_same_bundle() {
     assert_eq!(convert(), manifest);
     let hidden = fs::read_dir(folder.path()).expect("listed").flatten();
     assert_eq!(hidden.count(), 2, "scans and bundle: the work folder is gone");
+}
+
+#[test]
+fn a_calibration_leaves_out_label_maps_of_a_folder_and_warns_of_what_is_no_ct() {
+    let folder = segvol_tests::folder!();
+    let scans = folder.path().join("scans");
+    fs::create_dir(&scans).expect("made");
+    let scan = data("tiny/volumes/smaller_than_window.nii.gz");
+    for name in ["ct.nii.gz", "ct_seg.nii.gz"] {
+        fs::copy(&scan, scans.join(name)).expect("copied");
+    }
+    let volume = Volume::open(&scan).expect("a scan");
+    // A label map that only its voxels show, and a scan that was scaled.
+    let values = volume.voxels().iter().enumerate();
+    let organ: Vec<u16> = values.map(|(i, _)| u16::try_from(i / 6 % 3).expect("below 3")).collect();
+    segvol::Mask::from_labels(organ, Arc::clone(volume.grid()))
+        .expect("a mask")
+        .save(scans.join("organ.nii.gz"))
+        .expect("saved");
+    let (options, run, read) = (at(&[Precision::Int8]), Options::default(), ReadOptions::default());
+    let calibrate =
+        |path: &Path| segvol_calibration::calibrate(&TINY.0, Some(path), &read, folder.path(), &options, &run);
+    let outcome = calibrate(&scans).expect("calibrated");
+    assert_eq!(outcome.calibrated.record.scans, ["ct.nii.gz"]);
+    let skipped: Vec<String> = outcome
+        .skipped
+        .iter()
+        .map(|skipped| format!("{} {}", skipped.path.file_name().expect("a name").display(), skipped.reason))
+        .collect();
+    assert_eq!(
+        skipped,
+        [
+            "ct_seg.nii.gz a label map by its name (seg)",
+            "organ.nii.gz a label map by its voxels (3 different whole numbers)"
+        ]
+    );
+
+    // A file that was named is used, and a warning says what it looks like.
+    let named = calibrate(&scans.join("organ.nii.gz")).expect("calibrated");
+    assert!(named.skipped.is_empty());
+    let codes: Vec<WarningCode> = named.warnings.iter().map(|(_, warning)| warning.code).collect();
+    assert!(codes.contains(&WarningCode::IntensityLabelMap), "{codes:?}");
+
+    fs::remove_file(scans.join("ct.nii.gz")).expect("removed");
+    let error = calibrate(&scans).expect_err("only label maps").to_string();
+    assert!(error.contains("only 2 files that look like label maps") && error.contains("ct_seg"), "{error}");
 }

@@ -11,3 +11,6 @@ pub(crate) mod precision;
 pub mod probe;
 pub(crate) mod provider;
 pub(crate) mod session;
+
+/// The oldest minor version of ONNX Runtime 1 that can be loaded, such as 24. Newer ones can be loaded too.
+pub const OLDEST_MINOR_VERSION: u32 = ort::MINOR_VERSION;

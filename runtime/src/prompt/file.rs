@@ -26,7 +26,7 @@ use segvol_volume::PointLabel;
 use super::{Prompt, Space};
 
 /// The version of the layout of `prompts.json` that this program reads.
-const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 1;
 
 const FILE: &str = r#"an object with `schema_version` and `objects`, for example {"schema_version": 1, "objects": [{"text": "liver"}]}"#;
 const OBJECTS: &str = r#"a list of at least one object, for example [{"text": "liver"}]"#;

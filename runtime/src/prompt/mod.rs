@@ -1,6 +1,6 @@
 //! Prompts: a text, points or a box that tell the model which object to segment.
 
-mod file;
+pub(crate) mod file;
 mod names;
 mod place;
 

@@ -29,7 +29,8 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 8] = ["convert", "inspect", "names", "providers", "segment", "eval", "verify", "bench"];
+const COMMANDS: [&str; 10] =
+    ["convert", "inspect", "names", "providers", "segment", "eval", "verify", "bench", "completions", "man"];
 
 /// The pages of errors and warnings.
 const PAGES: [&str; 11] = [
