@@ -4,7 +4,7 @@
 //! - [`Architecture`]: the sizes that determine their shapes;
 //! - [`Manifest`]: what a bundle on disk holds; [`BundleError`]: what can be wrong with it;
 //! - [`Precision`]: the element types in which a bundle can hold the model; [`Activation`]: what int8 is calibrated with;
-//! - [`Graph`]: how the converter writes a graph ([`ops`], [`proto`], [`save`]).
+//! - [`Graph`]: how the converter writes a graph ([`ops`], [`proto`], [`save`]); [`external`]: the weights of a written one.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ pub mod activation;
 pub mod architecture;
 pub mod element_type;
 pub mod error;
+pub mod external;
 pub mod graph;
 pub mod manifest;
 pub mod ops;
