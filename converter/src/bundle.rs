@@ -12,6 +12,7 @@ use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
 use segvol_onnx::save::{HashedFile, save_bytes, save_model};
 use segvol_onnx::{Architecture, Precision, Stage};
 
+use crate::annotate::{About, annotate};
 use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
 use crate::stages::{PlannedStage, graph_file, weights_file};
@@ -80,13 +81,16 @@ impl Draft {
         planned: &PlannedStage,
         checkpoint: &Checkpoint,
         architecture: &Architecture,
+        about: &About<'_>,
     ) -> Result<StageFiles, ConvertError> {
         let weights = self.write_weights(&weights_file(stage, precision), planned, checkpoint)?;
         let mut graphs = BTreeMap::new();
         for (&variant, model) in &planned.graphs {
+            let mut model = model.clone();
+            annotate(&mut model, (precision, stage, variant), about);
             let name = graph_file(stage, precision, variant);
             let entry =
-                save_model(self.folder.path(), &name, model).map_err(output(&self.folder.path().join(&name)))?;
+                save_model(self.folder.path(), &name, &model).map_err(output(&self.folder.path().join(&name)))?;
             graphs.insert(variant, entry);
         }
         Ok(StageFiles {
