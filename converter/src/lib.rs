@@ -23,6 +23,7 @@ mod nn;
 mod numerics;
 mod prompt_encoder;
 mod quantise;
+mod readme;
 mod relayout;
 pub mod seeded;
 mod stages;
@@ -48,6 +49,7 @@ use annotate::About;
 pub use checkpoint::Checkpoint;
 pub use error::{CheckpointError, ConvertError};
 pub use inspect::{BundleInspection, CheckpointInspection, Inspection, Module, inspect};
+pub use readme::{README_FILE, ReadmeState};
 use stages::Wanted;
 
 /// The options of a conversion. By default all other files are found next to the checkpoint.
