@@ -5,14 +5,18 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::DecimalBytes;
-use segvol::Orientation;
+use segvol::{Orientation, Provider};
 use segvol_base::{printable, printable_path};
-use segvol_converter::{BundleInspection, CheckpointInspection, Inspection};
-use segvol_onnx::manifest::{NotExported, PrecisionFiles};
-use segvol_onnx::{Architecture, Dim, Precision, TensorSpec};
+use segvol_converter::{BundleInspection, CheckpointInspection, Inspection, README_FILE, ReadmeState};
+use segvol_names::Names;
+use segvol_onnx::manifest::{FileEntry, NotExported, PrecisionFiles};
+use segvol_onnx::{Architecture, Dim, Precision, TensorSpec, Variant};
 
 use crate::exit::Usage;
 use crate::measuring::print_json;
+
+/// How many names of a longer list are shown.
+const SHOWN: usize = 6;
 
 /// Show what a checkpoint or a bundle holds
 ///
@@ -94,6 +98,9 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
     writeln!(out, "  graphs      ONNX opset {}, IR version {}", manifest.opset, manifest.ir_version)?;
     show_architecture(out, &manifest.architecture)?;
     show_axes(out, manifest.axes)?;
+    show_names(out, manifest.names.as_ref())?;
+    let precisions: Vec<&str> = manifest.precisions.keys().map(|precision| precision.name()).collect();
+    writeln!(out, "  precisions  {}", precisions.join(", "))?;
     for (precision, files) in &manifest.precisions {
         show_precision(out, *precision, files)?;
     }
@@ -101,10 +108,19 @@ fn show_bundle(out: &mut impl Write, path: &Path, bundle: &BundleInspection) -> 
         writeln!(out, "tokenizer: {:?}, end token {}", tokenizer.prompt_template, tokenizer.end_id)?;
         writeln!(out, "  {:<40} {:>10}", printable(&tokenizer.file.name), size(tokenizer.file.bytes))?;
     }
-    if let Some(names) = &manifest.names {
-        writeln!(out, "names: {}, from {}", names.list().len(), printable(names.source()))?;
-    }
     show_not_exported(out, &manifest.not_exported)?;
+    match bundle.readme {
+        ReadmeState::AsWritten => writeln!(out, "{README_FILE}: as it was written with the bundle")?,
+        ReadmeState::Other => {
+            writeln!(out, "{README_FILE}: not what this version writes for the bundle; no program reads it")?;
+        }
+        ReadmeState::Missing => writeln!(out, "{README_FILE}: none")?,
+    }
+    if !bundle.unlisted.is_empty() {
+        let names: Vec<_> = bundle.unlisted.iter().take(SHOWN).map(|name| printable(name)).collect();
+        let more = if bundle.unlisted.len() > SHOWN { ", …" } else { "" };
+        writeln!(out, "not part of the bundle, and never read: {}{more}", names.join(", "))?;
+    }
     let verdict = if bundle.problem.is_none() { "all match the manifest" } else { "do NOT match the manifest" };
     writeln!(out, "files: {verdict}")
 }
@@ -127,9 +143,11 @@ fn show_precision(out: &mut impl Write, precision: Precision, precision_files: &
                 writeln!(out, "    {word}  {}", printable(&tensor(spec)))?;
             }
         }
-        for file in files.graphs.values().chain([&files.weights]) {
-            writeln!(out, "    {:<44} {:>10}", printable(&file.name), size(file.bytes))?;
+        for (variant, file) in &files.graphs {
+            let providers = providers_of(*variant, precision, &files.graphs);
+            writeln!(out, "    {:<44} {:>10}  {providers}", printable(&file.name), size(file.bytes))?;
         }
+        writeln!(out, "    {:<44} {:>10}", printable(&files.weights.name), size(files.weights.bytes))?;
     }
     if !precision_files.kept_in_float32.is_empty() {
         writeln!(out, "  kept in float32")?;
@@ -138,6 +156,20 @@ fn show_precision(out: &mut impl Write, precision: Precision, precision_files: &
         writeln!(out, "    {}: {}", printable(&kept.part), printable(&kept.reason))?;
     }
     Ok(())
+}
+
+/// The providers that run a variant of the graphs that a stage has.
+fn providers_of(variant: Variant, precision: Precision, graphs: &BTreeMap<Variant, FileEntry>) -> String {
+    let taken = |provider: &Provider| {
+        let best = provider.variants(precision).iter().find(|variant| graphs.contains_key(variant));
+        *provider != Provider::Auto && best == Some(&variant)
+    };
+    let names: Vec<&str> = Provider::ALL.into_iter().filter(taken).map(Provider::name).collect();
+    match names.len() {
+        0 => "for no provider".to_owned(),
+        all if all + 1 == Provider::ALL.len() => "for every provider".to_owned(),
+        _ => format!("for {}", names.join(", ")),
+    }
 }
 
 fn show_architecture(out: &mut impl Write, a: &Architecture) -> io::Result<()> {
@@ -155,6 +187,15 @@ fn show_axes(out: &mut impl Write, axes: Option<Orientation>) -> io::Result<()> 
         Some(Orientation::Stored) => writeln!(out, "  axes        as stored in the file"),
         None => writeln!(out, "  axes        not stated; scans are shown to the model in RAS"),
     }
+}
+
+/// How many names and where from, and the first of them.
+fn show_names(out: &mut impl Write, names: Option<&Names>) -> io::Result<()> {
+    let Some(names) = names else { return writeln!(out, "  names       not stated") };
+    let first: Vec<_> = names.list().iter().take(SHOWN).map(|name| printable(&name.name)).collect();
+    let more = if names.list().len() > SHOWN { ", …" } else { "" };
+    writeln!(out, "  names       {}, from {}", names.list().len(), printable(names.source()))?;
+    writeln!(out, "              {}{more}", first.join(", "))
 }
 
 /// Tensors with the same reason on one line.

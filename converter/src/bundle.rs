@@ -12,8 +12,10 @@ use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
 use segvol_onnx::save::{HashedFile, save_bytes, save_model};
 use segvol_onnx::{Architecture, Precision, Stage};
 
+use crate::annotate::{About, annotate};
 use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
+use crate::readme::{README_FILE, readme};
 use crate::stages::{PlannedStage, graph_file, weights_file};
 
 /// The tokenizer's name in a bundle.
@@ -80,13 +82,16 @@ impl Draft {
         planned: &PlannedStage,
         checkpoint: &Checkpoint,
         architecture: &Architecture,
+        about: &About<'_>,
     ) -> Result<StageFiles, ConvertError> {
         let weights = self.write_weights(&weights_file(stage, precision), planned, checkpoint)?;
         let mut graphs = BTreeMap::new();
         for (&variant, model) in &planned.graphs {
+            let mut model = model.clone();
+            annotate(&mut model, (precision, stage, variant), about);
             let name = graph_file(stage, precision, variant);
             let entry =
-                save_model(self.folder.path(), &name, model).map_err(output(&self.folder.path().join(&name)))?;
+                save_model(self.folder.path(), &name, &model).map_err(output(&self.folder.path().join(&name)))?;
             graphs.insert(variant, entry);
         }
         Ok(StageFiles {
@@ -153,9 +158,10 @@ impl Draft {
         save_bytes(folder, TOKENIZER_FILE, json).map_err(output(&folder.join(TOKENIZER_FILE)))
     }
 
-    /// Writes the manifest and moves the bundle to the output path; a previous bundle is removed afterwards.
+    /// Writes README and manifest and moves the bundle to the output path; a previous bundle is removed afterwards.
     pub(crate) fn publish(self, manifest: &Manifest) -> Result<(), ConvertError> {
         let folder = self.folder.path();
+        save_bytes(folder, README_FILE, readme(manifest).as_bytes()).map_err(output(&folder.join(README_FILE)))?;
         let path = folder.join(MANIFEST_FILE);
         let json = manifest.to_json().map_err(|error| output(&path)(error.into()))?;
         save_bytes(folder, MANIFEST_FILE, json.as_bytes()).map_err(output(&path))?;
@@ -183,10 +189,12 @@ fn other_content(target: &Path) -> Option<String> {
     // What macOS and Windows put into every folder is nobody's content.
     let left = |name: &String| name.starts_with("._") || [".DS_Store", "Thumbs.db", "desktop.ini"].contains(&&**name);
     let names: Vec<String> = names.into_iter().filter(|name| !left(name)).collect();
+    let of_a_stage =
+        |name: &String| name.starts_with("segvol_") && (name.ends_with(".onnx") || name.ends_with(".weights"));
+    // Many folders have a README, so it takes more than that and a manifest to be a bundle.
+    let readme_is_ours = names.iter().any(of_a_stage);
     let ours = |name: &String| {
-        name == MANIFEST_FILE
-            || name == TOKENIZER_FILE
-            || (name.starts_with("segvol_") && (name.ends_with(".onnx") || name.ends_with(".weights")))
+        name == MANIFEST_FILE || name == TOKENIZER_FILE || of_a_stage(name) || (name == README_FILE && readme_is_ours)
     };
     match names.iter().find(|name| !ours(name)) {
         Some(name) => Some(format!("`{name}` in it")),
@@ -230,5 +238,11 @@ mod tests {
         assert!(matches!(Place::check(&target, true), Err(ConvertError::OutputNotABundle { .. })));
         fs::write(target.join(MANIFEST_FILE), "{}").expect("written");
         Place::check(&target, true).expect("a bundle");
+
+        fs::write(target.join(README_FILE), "edited").expect("written");
+        Place::check(&target, true).expect("a bundle with a README");
+        fs::remove_file(target.join("segvol_mask_decoder.weights")).expect("removed");
+        let error = Place::check(&target, true).expect_err("any project has a README");
+        assert!(error.to_string().contains("`README.md`"), "{error}");
     }
 }

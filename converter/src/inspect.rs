@@ -1,15 +1,16 @@
 //! Describes a checkpoint or a bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use segvol_base::Orientation;
-use segvol_onnx::manifest::NotExported;
+use segvol_onnx::manifest::{MANIFEST_FILE, NotExported};
 use segvol_onnx::{Architecture, Manifest, Stage};
 use serde::{Serialize, Serializer};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, ConvertError};
+use crate::readme::{README_FILE, ReadmeState};
 use crate::stages::Wanted;
 use crate::{config, stages};
 
@@ -69,6 +70,10 @@ pub struct Module {
 pub struct BundleInspection {
     /// The bundle's manifest.
     pub manifest: Manifest,
+    /// Whether the README, which is not in the manifest, is the one that was written with the bundle.
+    pub readme: ReadmeState,
+    /// Names of other files in the folder that the manifest does not list, sorted. Nothing reads them.
+    pub unlisted: Vec<String>,
     /// How the files differ from the manifest; `None` if every size and hash matches.
     #[serde(rename = "problems", serialize_with = "as_list")]
     pub problem: Option<ConvertError>,
@@ -96,7 +101,8 @@ pub fn inspect(path: &Path, config: Option<&Path>, weights_from: Option<&str>) -
     if path.is_dir() {
         let manifest = Manifest::read(path)?;
         let problem = manifest.verify(path).err().map(ConvertError::from);
-        return Ok(Inspection::Bundle(Box::new(BundleInspection { manifest, problem })));
+        let (readme, unlisted) = (ReadmeState::of(path, &manifest), unlisted(path, &manifest));
+        return Ok(Inspection::Bundle(Box::new(BundleInspection { manifest, readme, unlisted, problem })));
     }
     let checkpoint = Checkpoint::open_from(path, weights_from)?;
     let (stages, missing_stages) =
@@ -132,4 +138,17 @@ pub fn inspect(path: &Path, config: Option<&Path>, weights_from: Option<&str>) -
         not_exported,
         problem,
     })))
+}
+
+/// What a folder has besides the bundle. A folder that may not be listed has nothing that anyone could read by accident.
+fn unlisted(dir: &Path, manifest: &Manifest) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let listed: BTreeSet<&str> =
+        manifest.files().map(|file| file.name.as_str()).chain([MANIFEST_FILE, README_FILE]).collect();
+    // Kubernetes keeps the files of a volume in `..data`, and links to them.
+    let mut names: Vec<String> =
+        names.filter(|name| !listed.contains(name.as_str()) && !name.starts_with("..")).collect();
+    names.sort();
+    names
 }

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod annotate;
 mod bundle;
 pub mod checkpoint;
 mod config;
@@ -22,6 +23,7 @@ mod nn;
 mod numerics;
 mod prompt_encoder;
 mod quantise;
+mod readme;
 mod relayout;
 pub mod seeded;
 mod stages;
@@ -43,9 +45,11 @@ use segvol_onnx::graph::{IR_VERSION, OPSET};
 use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
 use segvol_onnx::{Activations, Architecture, Manifest, Precision, Stage};
 
+use annotate::About;
 pub use checkpoint::Checkpoint;
 pub use error::{CheckpointError, ConvertError};
 pub use inspect::{BundleInspection, CheckpointInspection, Inspection, Module, inspect};
+pub use readme::{README_FILE, ReadmeState};
 use stages::Wanted;
 
 /// The options of a conversion. By default all other files are found next to the checkpoint.
@@ -79,6 +83,9 @@ pub struct Calibrated {
     /// The scans that were used, for the manifest.
     pub record: Calibration,
 }
+
+/// This program, with its version.
+const TOOL: &str = concat!("segvol ", env!("CARGO_PKG_VERSION"));
 
 /// Memory for the names of a checkpoint's tensors and for the graphs.
 const NAMES_BYTES: usize = 4 << 20;
@@ -169,9 +176,12 @@ fn convert_wanted(
     };
 
     let draft = place.draft()?;
+    // Without a text encoder there is no text.
+    let names = names.filter(|_| tokenizer.is_some());
+    let about = About { tool: TOOL, axes, names: names.as_ref(), license_note: LICENSE_NOTE };
     let (stages, sha256) = thread::scope(|scope| {
         let hash = scope.spawn(|| sha256_file(&checkpoint.path));
-        let write = |(&key, planned)| Ok((key, draft.write_stage(key, planned, &checkpoint, &architecture)?));
+        let write = |(&key, planned)| Ok((key, draft.write_stage(key, planned, &checkpoint, &architecture, &about)?));
         let stages = plan.stages.iter().map(write).collect::<Result<BTreeMap<_, _>, ConvertError>>();
         (stages, hash.join().unwrap_or_else(|_| Err(io::Error::other("the hashing thread panicked"))))
     });
@@ -200,7 +210,7 @@ fn convert_wanted(
     let file = file.to_string_lossy().into_owned();
     let manifest = Manifest {
         schema_version: SCHEMA_VERSION,
-        tool: format!("segvol {}", env!("CARGO_PKG_VERSION")),
+        tool: TOOL.to_owned(),
         source: Source {
             file,
             bytes: checkpoint.bytes,
@@ -214,8 +224,7 @@ fn convert_wanted(
         precisions: wanted.precisions.iter().map(files).collect(),
         opset: OPSET,
         ir_version: IR_VERSION,
-        // Without a text encoder there is no text.
-        names: names.filter(|_| tokenizer.is_some()),
+        names,
         tokenizer,
         not_exported: plan.not_exported,
         license_note: LICENSE_NOTE.to_owned(),

@@ -1,7 +1,7 @@
 //! What can be wrong with a bundle.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use segvol_base::ErrorKind;
 
@@ -22,6 +22,16 @@ pub enum BundleError {
         path: PathBuf,
         /// What the operating system reported.
         source: io::Error,
+    },
+    /// A link in a bundle cannot be used.
+    #[error("bundle: `{}` is a link to `{}`, {reason}", path.display(), target.display())]
+    Link {
+        /// The link: a file of the bundle, or its folder.
+        path: PathBuf,
+        /// The path in the link.
+        target: PathBuf,
+        /// Why it cannot be used, and the next step.
+        reason: String,
     },
     /// The folder has no manifest.
     #[error("`{}` is not a bundle: expected a folder with {MANIFEST_FILE}, found no such file; convert a checkpoint to make a bundle", path.display())]
@@ -73,12 +83,37 @@ pub enum BundleError {
     },
 }
 
+/// The next step if links are in the way.
+const WITHOUT_LINKS: &str = "copy the bundle so that links are followed";
+
 impl BundleError {
+    /// Why the file at `path` cannot be opened. If it is a link, that is said: the store that it leads to may not have the file yet.
+    #[must_use]
+    pub fn unreadable(path: &Path, source: io::Error) -> Self {
+        let Ok(target) = std::fs::read_link(path) else { return Self::Io { path: path.to_owned(), source } };
+        let reason = if source.kind() == io::ErrorKind::NotFound {
+            format!(
+                "which leads to no file: fetch the file from the store that the link belongs to (git-annex, DVC, a model hub), or {WITHOUT_LINKS}"
+            )
+        } else {
+            format!("which cannot be read: {source}; make it readable, or {WITHOUT_LINKS}")
+        };
+        Self::Link { path: path.to_owned(), target, reason }
+    }
+
+    /// The link at `path` leads to a file that ONNX Runtime cannot use there, for a reason that begins with `which`.
+    #[must_use]
+    pub fn unusable_link(path: &Path, reason: &str) -> Self {
+        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        Self::Link { path: path.to_owned(), target, reason: format!("{reason}; {WITHOUT_LINKS}") }
+    }
+
     /// The kind of failure: always [`ErrorKind::Bundle`].
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. }
+            | Self::Link { .. }
             | Self::NotABundle { .. }
             | Self::BadManifest { .. }
             | Self::Changed { .. }
@@ -101,6 +136,7 @@ mod tests {
         let path = || PathBuf::from("bundle");
         let errors = [
             BundleError::Io { path: path(), source: io::ErrorKind::PermissionDenied.into() },
+            BundleError::Link { path: path(), target: path(), reason: "which leads to no file".to_owned() },
             BundleError::NotABundle { path: path() },
             BundleError::BadManifest { path: path(), reason: "line 3".to_owned() },
             BundleError::Changed { path: path(), expected: "1 bytes".to_owned(), found: "2 bytes".to_owned() },

@@ -239,6 +239,7 @@ impl Graph {
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
             graph: Some(state.proto.clone()),
             opset_import,
+            ..ModelProto::default()
         }
     }
 }
@@ -289,7 +290,8 @@ fn value_info(spec: &TensorSpec) -> ValueInfoProto {
     };
     let shape = TensorShapeProto { dim: spec.shape.iter().map(dim).collect() };
     let tensor_type = TensorTypeProto { elem_type: Some(spec.dtype.element().code()), shape: Some(shape) };
-    ValueInfoProto { name: spec.name.clone(), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+    let r#type = Some(TypeProto { tensor_type: Some(tensor_type) });
+    ValueInfoProto { name: spec.name.clone(), r#type, ..ValueInfoProto::default() }
 }
 
 #[cfg(test)]

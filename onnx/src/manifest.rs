@@ -163,16 +163,37 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
+    /// Opens the file in `dir`. `None` if there is no file and the manifest says that it is empty: object stores and release
+    /// pages drop empty files, and bundles of earlier versions have one.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError::Io`] if the file cannot be opened, [`BundleError::Link`] if it is a link that leads to no readable file.
+    pub fn open(&self, dir: &Path) -> Result<Option<File>, BundleError> {
+        let path = dir.join(&self.name);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_empty() && !path.is_symlink() => Ok(None),
+            Err(source) => Err(BundleError::unreadable(&path, source)),
+        }
+    }
+
+    /// Whether the manifest says that the file has no bytes.
+    fn is_empty(&self) -> bool {
+        self.bytes == 0 && self.sha256 == hex(&Sha256::digest([]))
+    }
+
     /// Compares size and SHA-256 of the file in `dir` with the manifest.
     fn verify(&self, dir: &Path) -> Result<(), BundleError> {
+        let Some(mut file) = self.open(dir)? else { return Ok(()) };
         let path = dir.join(&self.name);
-        let io = |source| BundleError::Io { path: path.clone(), source };
-        let found = std::fs::metadata(&path).map_err(io)?.len();
+        let io = |source| BundleError::unreadable(&path, source);
+        let found = file.metadata().map_err(io)?.len();
         if found != self.bytes {
             let (expected, found) = (format!("{} bytes", self.bytes), format!("{found} bytes"));
             return Err(BundleError::Changed { path, expected, found });
         }
-        let found = sha256_file(&path).map_err(io)?;
+        let found = sha256_of(&mut file).map_err(io)?;
         if found != self.sha256 {
             let (expected, found) = (format!("sha256 {}", self.sha256), format!("sha256 {found}"));
             return Err(BundleError::Changed { path, expected, found });
@@ -198,12 +219,15 @@ impl Manifest {
     ///
     /// [`BundleError::NotABundle`] if there is no manifest, [`BundleError::BadManifest`] if it has another schema
     /// version, an unknown, missing or contradictory field, or names a file outside the folder,
-    /// [`BundleError::Changed`] if its own hash does not match, [`BundleError::Io`] if it cannot be read.
+    /// [`BundleError::Changed`] if its own hash does not match, [`BundleError::Io`] if it cannot be read,
+    /// [`BundleError::Link`] if it or the folder is a link that leads nowhere.
     pub fn read(dir: &Path) -> Result<Self, BundleError> {
         let path = dir.join(MANIFEST_FILE);
         let bad = |reason: String| BundleError::BadManifest { path: path.clone(), reason };
         let file = match File::open(&path) {
             Ok(file) => file,
+            Err(source) if path.is_symlink() => return Err(BundleError::unreadable(&path, source)),
+            Err(source) if dir.is_symlink() && !dir.exists() => return Err(BundleError::unreadable(dir, source)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(BundleError::NotABundle { path: dir.to_owned() });
             }
@@ -291,7 +315,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`BundleError::Changed`] for the first file that differs, [`BundleError::Io`] for one that cannot be read.
+    /// [`BundleError::Changed`] for the first file that differs, [`BundleError::Io`] or [`BundleError::Link`] for one that
+    /// cannot be read.
     pub fn verify(&self, dir: &Path) -> Result<(), BundleError> {
         let files: Vec<&FileEntry> = self.files().collect();
         let found: Vec<_> = files.par_iter().with_max_len(1).map(|entry| entry.verify(dir)).collect();
@@ -399,7 +424,10 @@ fn unsealed(text: &[u8]) -> Result<String, (String, String)> {
 ///
 /// The operating system's error if the file cannot be read.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    sha256_of(&mut File::open(path)?)
+}
+
+fn sha256_of(file: &mut File) -> io::Result<String> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

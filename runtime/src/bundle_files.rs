@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use segvol_onnx::manifest::FileEntry;
 use segvol_onnx::{BundleError, Manifest};
 
 /// Open handles of a bundle's files. They detect files that were modified in place.
@@ -21,20 +22,21 @@ struct OpenFile {
 }
 
 impl BundleFiles {
-    /// Opens every file of the manifest.
+    /// Opens every file of the manifest. An empty file that is missing is left out: see [`FileEntry::open`].
     ///
     /// # Errors
     ///
-    /// [`BundleError::Io`] with the first file that cannot be opened.
+    /// [`BundleError::Io`] or [`BundleError::Link`] with the first file that cannot be opened.
     pub(crate) fn open(dir: &Path, manifest: &Manifest) -> Result<Self, BundleError> {
-        let open = |path: PathBuf| {
-            let opened = File::open(&path).and_then(|file| Ok((stamp(&file)?, file)));
-            match opened {
-                Ok((opened, file)) => Ok(OpenFile { path, file, opened }),
+        let open = |entry: &FileEntry| {
+            let Some(file) = entry.open(dir)? else { return Ok(None) };
+            let path = dir.join(&entry.name);
+            match stamp(&file) {
+                Ok(opened) => Ok(Some(OpenFile { path, file, opened })),
                 Err(source) => Err(BundleError::Io { path, source }),
             }
         };
-        manifest.files().map(|entry| open(dir.join(&entry.name))).collect::<Result<_, _>>().map(Self)
+        manifest.files().filter_map(|entry| open(entry).transpose()).collect::<Result<_, _>>().map(Self)
     }
 
     /// Checks that no file was modified since it was opened: ONNX Runtime might read its old or its new content.

@@ -59,6 +59,7 @@ fn bundles() -> Vec<BundleError> {
     let text = reason;
     vec![
         BundleError::Io { path: path(), source: refused() },
+        BundleError::Link { path: path(), target: path(), reason: reason() },
         BundleError::NotABundle { path: path() },
         BundleError::BadManifest { path: path(), reason: reason() },
         BundleError::Changed { path: path(), expected: text(), found: text() },

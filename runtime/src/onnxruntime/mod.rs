@@ -4,6 +4,7 @@ pub(crate) mod binding;
 #[allow(unsafe_code)] // Reads versions of libraries before ONNX Runtime is loaded, and a GPU's compute capability.
 mod foreign;
 pub(crate) mod graph;
+mod graph_source;
 pub(crate) mod library;
 #[allow(unsafe_code)] // `ort` has no safe wrapper for ONNX Runtime's record of which provider took which node.
 mod placement;

@@ -54,19 +54,23 @@ pub(crate) fn graph<'m>(
     provider: Provider,
 ) -> Result<(&'m StageFiles, PathBuf), BundleError> {
     let files = manifest.stage(dir, precision, stage)?;
-    let graph = variants(provider, precision).iter().find_map(|variant| files.graphs.get(variant));
+    let graph = provider.variants(precision).iter().find_map(|variant| files.graphs.get(variant));
     let graph = graph.ok_or_else(|| BundleError::MissingStage { path: dir.to_owned(), stage })?;
     Ok((files, dir.join(&graph.name)))
 }
 
-/// The graphs of a stage that the provider can run, the best first.
-fn variants(provider: Provider, precision: Precision) -> &'static [Variant] {
-    let fused = provider.preferred_variant() == Variant::Fused;
-    match (precision == Precision::Fp16 && !has_half(provider), fused) {
-        (true, true) => &[Variant::WidenedFused, Variant::Widened, Variant::Portable],
-        (true, false) => &[Variant::Widened, Variant::Portable],
-        (false, true) => &[Variant::Fused, Variant::Portable],
-        (false, false) => &[Variant::Portable],
+impl Provider {
+    /// The graphs of a stage that the provider can run at a precision, the best first. The first of them that a bundle has is
+    /// the one that runs; every stage has [`Variant::Portable`].
+    #[must_use]
+    pub fn variants(self, precision: Precision) -> &'static [Variant] {
+        let fused = self.preferred_variant() == Variant::Fused;
+        match (precision == Precision::Fp16 && !has_half(self), fused) {
+            (true, true) => &[Variant::WidenedFused, Variant::Widened, Variant::Portable],
+            (true, false) => &[Variant::Widened, Variant::Portable],
+            (false, true) => &[Variant::Fused, Variant::Portable],
+            (false, false) => &[Variant::Portable],
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use segvol_base::machine;
 use segvol_onnx::{Dim, Graph, TensorSpec, save};
 use serde::{Deserialize, Serialize};
 
+use super::graph_source::GraphSource;
 use super::library;
 use super::provider::{ProviderOptions, Settings};
 use super::session::{self, Refused};
@@ -256,8 +257,8 @@ impl Trial {
             onnxruntime: "",
             options: &ProviderOptions::default(),
         };
-        let file = self.folder.path().join(Self::FILE);
-        let opened = session::open(environment, &file, provider, &settings);
+        let graph = GraphSource::File(self.folder.path().join(Self::FILE));
+        let opened = session::open(environment, &graph, provider, &settings);
         let mut session = opened.map_err(|(Refused::Provider(reason) | Refused::Graph(reason))| reason)?;
         let name = provider.onnxruntime_name();
         if !placement::assigned_nodes(&session).iter().any(|node| node.provider == name) {

@@ -9,6 +9,7 @@ use ort::value::PrimitiveTensorElementType;
 use segvol_onnx::Stage;
 
 use super::binding::{Bindings, DeviceTensor, Input, Place};
+use super::graph_source::{GraphSource, WEIGHTS_FOLDER};
 use super::placement::{self, AssignedNode};
 use super::provider::Settings;
 use crate::error::Error;
@@ -43,7 +44,8 @@ impl StageSession {
     /// # Errors
     ///
     /// [`Error::ProviderFailed`] if the provider cannot be started or takes no node, [`Error::Stage`] if ONNX Runtime
-    /// rejects the graph on the CPU, [`Error::Memory`] if there is not enough memory.
+    /// rejects the graph on the CPU, [`Error::Bundle`] if a file is a link that cannot be used, [`Error::Memory`] if there is
+    /// not enough memory.
     pub(crate) fn open(
         environment: &Environment,
         stage: Stage,
@@ -54,7 +56,8 @@ impl StageSession {
     ) -> Result<Self, Error> {
         let provider_failed = |reason: String| Error::ProviderFailed { provider, stage, reason };
         segvol_base::memory::check_available::<u8>("an ONNX Runtime session", SESSION)?;
-        let session = open(environment, file, provider, settings).map_err(|refused| match refused {
+        let graph = GraphSource::of(file)?;
+        let session = open(environment, &graph, provider, settings).map_err(|refused| match refused {
             Refused::Graph(reason) if provider == Provider::Cpu => Error::Stage { stage, reason },
             Refused::Graph(reason) | Refused::Provider(reason) => provider_failed(reason),
         })?;
@@ -179,7 +182,7 @@ pub(crate) enum Refused {
 /// [`Refused::Provider`] if the provider cannot be registered, [`Refused::Graph`] if the graph cannot be opened.
 pub(crate) fn open(
     environment: &Environment,
-    file: &Path,
+    graph: &GraphSource,
     provider: Provider,
     settings: &Settings<'_>,
 ) -> Result<Session, Refused> {
@@ -188,5 +191,13 @@ pub(crate) fn open(
         builder.with_config_entry(entry, "1").map_err(|error| Refused::Graph(error.to_string()))
     })?;
     let mut builder = settings.register(provider, builder).map_err(Refused::Provider)?;
-    builder.commit_from_file(file).map_err(|error| Refused::Graph(error.to_string()))
+    let session = match graph {
+        GraphSource::File(file) => builder.commit_from_file(file),
+        GraphSource::Memory { model, weights_folder } => {
+            let builder = builder.with_config_entry(WEIGHTS_FOLDER, weights_folder);
+            let mut builder = builder.map_err(|error| Refused::Graph(error.to_string()))?;
+            builder.commit_from_memory(model)
+        }
+    };
+    session.map_err(|error| Refused::Graph(error.to_string()))
 }

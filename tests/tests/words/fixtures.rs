@@ -219,6 +219,12 @@ fn bundles(folder: &Path) {
     bytes[0] ^= 1;
     write(damaged, bytes);
     fs::remove_file(copy("incomplete").join(weights)).expect("removed");
+    #[cfg(unix)]
+    {
+        let linked = copy("linked").join(weights);
+        fs::remove_file(&linked).expect("removed");
+        std::os::unix::fs::symlink(".git/annex/objects/SHA256E-s1--0/SHA256E-s1--0", linked).expect("a link");
+    }
     write(copy("not_json").join(MANIFEST_FILE), "{");
     let version = copy("version").join(MANIFEST_FILE);
     let text = fs::read_to_string(&version).expect("read");

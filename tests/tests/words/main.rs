@@ -291,6 +291,7 @@ fn bundles() {
     segment("A manifest of another version", "version");
     segment("A damaged weights file", "damaged");
     segment("A weights file that is missing", "incomplete");
+    segment("A link that leads to no file", "linked");
     segment("A precision that the bundle does not have", "bundle --precision fp16");
     page.compare("06-bundles.txt");
 }
@@ -439,6 +440,11 @@ fn libraries() {
     add("A mask without a name for a format", &MaskError::Name { path: "mask.png".into() });
     add("A mask of another length", &MaskError::Length { shape_xyz: [4, 3, 2], expected: 24, found: 23 });
     add("A bundle file cannot be read", &BundleError::Io { path: "bundle/manifest.json".into(), source: io() });
+    let link = BundleError::unusable_link(
+        "bundle/segvol_mask_decoder.weights".as_ref(),
+        "whose path is not UTF-8, and ONNX Runtime takes no other",
+    );
+    add("A bundle of links that ONNX Runtime cannot use", &link);
     add("A bundle without a stage", &BundleError::MissingStage { path: "bundle".into(), stage: Stage::TextEncoder });
     add("A bundle cannot be written", &ConvertError::Output { path: "bundle".into(), source: io() });
     add("A checkpoint cannot be read", &CheckpointError::Io { path: "SegVol_v1.pth".into(), source: io() });
