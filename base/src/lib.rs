@@ -10,6 +10,7 @@
 pub mod atomic_file;
 mod atomic_folder;
 mod axes;
+mod control_group;
 mod error_kind;
 pub mod file_identity;
 pub mod file_names;

@@ -59,7 +59,7 @@ pub(crate) struct Bench {
     /// Precisions, separated by commas; the bundle must contain them
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [Precision::Fp32], help_heading = "Rows")]
     precision: Vec<Precision>,
-    /// Threads per graph, separated by commas [default: as many as there are cores]
+    /// Threads per graph, separated by commas [default: the cores that this process may use]
     #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Rows")]
     threads: Vec<usize>,
     /// Windows, names or prompts per run, separated by commas

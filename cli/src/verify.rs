@@ -76,7 +76,7 @@ pub(crate) struct Verify {
     #[arg(long, conflicts_with = "json")]
     reasons: bool,
 
-    /// Threads per graph [default: as many as there are cores]
+    /// Threads per graph [default: the cores that this process may use]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
     /// ONNX Runtime's library, for all providers or for one; may be given several times

@@ -559,7 +559,8 @@ typedef struct SegvolOptions {
      */
     size_t stage_providers_len;
     /**
-     * Number of threads per graph; 0 for the number of cores.
+     * Number of threads per graph; 0 for one per core that this process may use: its affinity, the cpuset and the quota of its
+     * control groups count.
      */
     size_t threads;
     /**

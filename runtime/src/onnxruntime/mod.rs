@@ -5,6 +5,7 @@ pub(crate) mod binding;
 mod foreign;
 pub(crate) mod graph;
 pub(crate) mod library;
+mod logger;
 #[allow(unsafe_code)] // `ort` has no safe wrapper for ONNX Runtime's record of which provider took which node.
 mod placement;
 pub(crate) mod precision;
