@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use segvol_base::{printable, printable_path};
+use segvol_base::{Warning, printable, printable_path};
 use segvol_converter::{Calibrated, Options};
 use segvol_onnx::{Precision, Stage};
 
@@ -30,7 +30,7 @@ Examples:
 pub(crate) struct Convert {
     /// Checkpoint: .pth, .bin, .ckpt or .safetensors
     checkpoint: PathBuf,
-    /// Folder for the bundle; it must not exist, unless --force is given
+    /// Folder for the bundle; it must not exist or must be empty, unless --force is given
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// fp32, fp16 or int8; for several in one bundle, a list with commas, or repeat the option
@@ -77,15 +77,16 @@ impl Convert {
             force: self.force,
             ..Options::default()
         };
-        self.check_files()?;
-        segvol_converter::check_output(&self.output, self.force)?;
         let mut warnings = self.warnings.printer();
+        warnings.print_all(&self.check_files()?);
+        // A warning that is printed already.
+        let in_place = segvol_converter::check_output(&self.output, self.force)?.is_some();
         if let Some(path) = &self.names {
             let (names, twice) = segvol_names::read(path)?;
             warnings.print_all(&twice);
             options.names = Some(names);
         }
-        options.calibrated = self.calibrated(&options)?;
+        options.calibrated = self.calibrated(&options, in_place)?;
         let manifest = segvol_converter::convert(&self.checkpoint, &self.output, &options)?;
 
         let source = &manifest.source;
@@ -121,7 +122,7 @@ impl Convert {
     }
 
     /// Refuses a folder whose replacement would delete what the conversion reads, before any work.
-    fn check_files(&self) -> Result<(), Usage> {
+    fn check_files(&self) -> Result<Vec<Warning>, Usage> {
         let mut files = Files::default();
         files.input("the checkpoint", &self.checkpoint);
         files.input_if("--calibrate", self.calibrate.as_ref());
@@ -144,8 +145,9 @@ impl Convert {
         files.check()
     }
 
-    /// The calibration of int8; `None` if there is none.
-    fn calibrated(&self, options: &Options) -> anyhow::Result<Option<Calibrated>> {
+    /// The calibration of int8; `None` if there is none. Its temporary folder is where that of the bundle will be: beside the output,
+    /// or inside it if that is written in place.
+    fn calibrated(&self, options: &Options, in_place: bool) -> anyhow::Result<Option<Calibrated>> {
         if !options.precisions.contains(&Precision::Int8) {
             if self.calibrate.is_some() || self.dynamic {
                 let message = "--calibrate and --dynamic are only for int8: add int8 to --precision";
@@ -156,7 +158,11 @@ impl Convert {
         if self.dynamic {
             return Ok(None);
         }
-        let beside = self.output.parent().filter(|parent| parent.is_dir()).unwrap_or(Path::new("."));
+        let beside = match self.output.parent().filter(|parent| parent.is_dir()) {
+            _ if in_place => &self.output,
+            Some(parent) => parent,
+            None => Path::new("."),
+        };
         let mut run = segvol::Options::default();
         run.library = self.library.clone();
         let scans = self.calibrate.as_deref();

@@ -33,7 +33,7 @@ fn format() -> LogFormat {
 pub(crate) fn begin(verbose: u8, format: LogFormat) -> Result<(), String> {
     FORMAT.get_or_init(|| format);
     let level = match verbose {
-        0 => "error",
+        0 => "error,segvol_base=warn",
         1 => "segvol=info,warn",
         _ => "debug",
     };
