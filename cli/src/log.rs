@@ -41,7 +41,10 @@ pub(crate) fn begin(verbose: u8, format: LogFormat) -> Result<(), String> {
     let named = named.to_string_lossy();
     // ONNX Runtime logs errors that are none, such as a provider that `auto` passes over; the causes of failures are in the
     // messages of the failures. So its messages are printed only on request: by `-vv`, or by a level for everything.
-    let is_level = |directive: &str| directive.trim().parse::<LevelFilter>().is_ok();
+    let is_level = |directive: &str| {
+        let directive = directive.trim();
+        !directive.is_empty() && directive.parse::<LevelFilter>().is_ok()
+    };
     let quiet = if verbose < 2 && !named.split(',').any(is_level) { ",ort=off" } else { "" };
     let directives = match named.trim() {
         "" => format!("{level}{quiet}"),

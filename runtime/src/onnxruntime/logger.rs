@@ -53,14 +53,19 @@ pub(super) fn with_logged<T, E>(
 fn joined(reason: &str, logged: &[String]) -> String {
     let mut text = reason.to_owned();
     for message in logged {
-        let message = message.trim();
-        // ONNX Runtime logs most errors with the source line before the text of the error.
+        let message = without_place(message.trim());
         let said = |text: &str| text.contains(message) || message.contains(reason);
         if !message.is_empty() && !said(&text) {
             text = format!("{text}; ONNX Runtime also said: {message}");
         }
     }
     text
+}
+
+/// A message without what ONNX Runtime puts before the text of an error: `FILE:LINE FUNCTION [ONNXRuntimeError] : 1 : FAIL : TEXT`.
+fn without_place(message: &str) -> &str {
+    let text = message.split_once("[ONNXRuntimeError] : ").and_then(|(_, rest)| rest.splitn(3, " : ").nth(2));
+    text.unwrap_or(message)
 }
 
 #[cfg(test)]
@@ -70,7 +75,8 @@ mod tests {
     #[test]
     fn what_was_only_logged_is_added_to_the_reason_once() {
         let failing = || {
-            for message in ["cannot open libcublas.so.12", "cannot open libcublas.so.12", "file.cc:1 provider failed"] {
+            let missing = "file.cc:1 Get() [ONNXRuntimeError] : 1 : FAIL : cannot open libcublas.so.12";
+            for message in [missing, missing, "file.cc:1 provider failed"] {
                 logger()(LogLevel::Error, "", "", "", message);
             }
             logger()(LogLevel::Warning, "", "", "", "only a warning");
