@@ -6,8 +6,9 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::file_identity::{parent, resolve};
-use crate::temporaries;
+use crate::file_identity::{is_mount_point, parent, resolve};
+use crate::in_place::{self, Spool};
+use crate::{Warning, WarningCode, printable_path, temporaries};
 
 /// Writes a file atomically: `fill` writes a temporary file beside `path`, which is then synced and renamed to `path`.
 ///
@@ -18,19 +19,31 @@ use crate::temporaries;
 /// | a file without write permission | an error, and nothing is written                                        |
 /// | a symbolic link                 | it stays a link, and the file that it points to is replaced or created  |
 /// | a pipe or a device              | it is written to directly                                               |
+/// | a mount point, or a file in a folder that takes no new files | it is written in place, see below          |
+///
+/// Where a rename is impossible, the new content is written to a temporary file elsewhere, and then copied into the file, which
+/// keeps its owner, links and attributes. [`check()`] has a warning for it. An error leaves the old content, or says that it is lost. A
+/// program that is killed at that moment leaves a file that begins with zeros.
 ///
 /// Only the permissions of the old file are kept (on Unix, its mode). The new file belongs to the user who writes it, and
 /// has no access lists, extended attributes or hard links of the old one.
 ///
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`], which names the file, if it is write-protected; the error of `fill`; or another
-/// [`io::Error`] if the file cannot be created, synced or renamed. In each case the file at `path` is unchanged.
+/// [`io::Error`] if the file cannot be created, synced or renamed. In each case the file at `path` is unchanged, unless it is
+/// written in place and the error says something else.
 pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     if is_written_directly(path) {
         return fill(&OpenOptions::new().write(true).open(path)?);
     }
     let path = resolve(path)?;
     check_replaceable(&path)?;
+    if let Some(reason) = in_place_because(&path) {
+        tracing::info!("`{}` is written in place, because {reason}", printable_path(&path));
+        let spool = Spool::new(&path)?;
+        spool.fill(fill)?;
+        return in_place::copy(spool.file(), &path);
+    }
     let old = old_permissions(&path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".segvol-").suffix(".part");
@@ -48,11 +61,39 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
         let _ = temporary.as_file().set_permissions(old);
     }
     temporary.as_file().sync_all()?;
-    temporaries::commit(|| temporary.persist(&path).map_err(|error| error.error))?;
-    Ok(())
+    match temporaries::commit(|| temporary.persist(&path)) {
+        Ok(_) => Ok(()),
+        // Something was mounted there that was not noticed before.
+        Err(failed) if is_unmovable(&failed.error) && path.is_file() => {
+            tracing::warn!(
+                "`{}` is written in place, because it cannot be replaced: {}",
+                printable_path(&path),
+                failed.error
+            );
+            in_place::copy(failed.file.as_file(), &path)
+        }
+        Err(failed) => Err(failed.error),
+    }
 }
 
-/// Checks whether [`write()`] may write to `path`, for callers with long work before it. Nothing is changed.
+/// Whether a rename was refused because of where its paths are, not because of what they are.
+pub(crate) fn is_unmovable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices)
+}
+
+/// Why an existing file that this user may write to must be written in place; `None` if it can be replaced.
+fn in_place_because(path: &Path) -> Option<&'static str> {
+    if !path.is_file() {
+        return None;
+    }
+    if is_mount_point(path) {
+        return Some("it is a mount point");
+    }
+    probe(parent(path)).is_err().then_some("its folder takes no new files")
+}
+
+/// Checks whether [`write()`] may write to `path`, for callers with long work before it. Nothing is changed. The warning, if any, says
+/// that the file will be written in place ([`WarningCode::WrittenInPlace`]).
 ///
 /// # Errors
 /// - [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::ReadOnlyFilesystem`], which names the file or the folder, if it
@@ -60,9 +101,9 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
 /// - [`io::ErrorKind::IsADirectory`] if `path` is a folder;
 /// - [`io::ErrorKind::NotFound`] if its folder does not exist;
 /// - another error of the operating system if the path leads nowhere, as a link to itself does.
-pub fn check(path: &Path) -> io::Result<()> {
+pub fn check(path: &Path) -> io::Result<Option<Warning>> {
     if is_written_directly(path) {
-        return Ok(());
+        return Ok(None);
     }
     let path = resolve(path)?;
     if path.is_dir() {
@@ -74,12 +115,21 @@ pub fn check(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::NotFound, message));
     }
     check_replaceable(&path)?;
+    if let Some(reason) = in_place_because(&path) {
+        Spool::new(&path)?;
+        let message = format!(
+            "file `{}`: {reason}, so it is written in place after the work; a crash while it is written leaves it without its \
+             beginning",
+            path.display()
+        );
+        return Ok(Some(Warning::new(WarningCode::WrittenInPlace, message)));
+    }
     match probe(folder)? {
         Some(probe) if !may_rename_over(&path, folder, &probe) => {
             let message = format!("the file `{}` belongs to another user, who alone may replace it", path.display());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
         }
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 

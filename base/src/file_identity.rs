@@ -98,6 +98,29 @@ pub fn is_within(path: &Path, folder: &Path) -> bool {
     through_link || target.iter().any(|target| target.ancestors().any(is_folder))
 }
 
+/// Whether something is mounted at `path`, as containers do with single files too. A rename cannot replace it. `false` if this is not
+/// known (on Linux before 5.8, and on systems other than Linux and macOS).
+#[must_use]
+pub fn is_mount_point(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE)
+            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+    #[cfg(target_os = "macos")]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+        device(path).zip(device(parent(path))).is_some_and(|(own, above)| own != above)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    {
+        let _ = path;
+        false
+    }
+}
+
 /// Where a write to `path` ends: an absolute path without links. Neither the file nor its folders must exist.
 ///
 /// A link to a file that does not exist is followed too, so that a write creates that file and keeps the link.

@@ -10,9 +10,11 @@
 pub mod atomic_file;
 mod atomic_folder;
 mod axes;
+mod control_group;
 mod error_kind;
 pub mod file_identity;
 pub mod file_names;
+mod in_place;
 pub mod json;
 mod leftovers;
 pub mod machine;

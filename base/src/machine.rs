@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::control_group;
+
 /// The processor's model name.
 #[must_use]
 pub fn processor_name() -> Option<String> {
@@ -20,11 +22,113 @@ pub fn processor_features() -> BTreeSet<String> {
     features.into_iter().flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
-/// The number of threads that can run at once: the cores that this process may use, limited by its CPU affinity and its
-/// control group's quota. 1 if that number is not available.
+/// The processors that this process may use, and why it may not use more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Processors {
+    /// How many the machine has.
+    pub online: usize,
+    /// How many this thread may run on: its affinity, which a cpuset limits too. A thread that it starts may run on the same.
+    pub allowed: usize,
+    /// How many cores these are. Two processors can be one core (hyper-threads).
+    pub cores: usize,
+    /// How many cores the quota of the process's control groups is worth, such as 0.5; `None` without a quota.
+    pub quota: Option<f64>,
+}
+
+impl Processors {
+    /// What this process may use at the moment.
+    #[must_use]
+    pub fn now() -> Self {
+        let allowed = allowed_processors();
+        // On other systems, the standard library knows a number.
+        let known = || std::thread::available_parallelism().map_or(1, usize::from);
+        let count = if allowed.is_empty() { known() } else { allowed.len() };
+        let online = fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|list| parse_list(&list));
+        let cores: BTreeSet<String> = allowed.iter().map(|&processor| core_of(processor)).collect();
+        Self {
+            online: online.map_or(count, |online| online.len().max(count)),
+            allowed: count,
+            cores: if cores.is_empty() { count } else { cores.len() },
+            quota: control_group::cpu_quota(),
+        }
+    }
+
+    /// The number of threads for small work: one for each processor, but no more than the quota, rounded down, at least 1.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.within_quota(self.allowed)
+    }
+
+    /// The number of threads for work that keeps a core busy: one for each core, but no more than the quota, rounded down, at
+    /// least 1.
+    #[must_use]
+    pub fn usable_cores(&self) -> usize {
+        self.within_quota(self.cores)
+    }
+
+    fn within_quota(&self, count: usize) -> usize {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // A quota is positive, and rounded down on purpose.
+        let quota = self.quota.map_or(usize::MAX, |quota| quota as usize);
+        count.min(quota).max(1)
+    }
+
+    /// Why this process uses fewer processors than the machine has, in words; `None` if it uses all.
+    #[must_use]
+    pub fn limit(&self) -> Option<String> {
+        let mut reasons = Vec::new();
+        if self.allowed < self.online {
+            reasons.push(format!("affinity or cpuset allows {} of {} processors", self.allowed, self.online));
+        }
+        if self.cores < self.allowed {
+            reasons.push(format!("{} processors are {} cores", self.allowed, self.cores));
+        }
+        #[allow(clippy::cast_precision_loss)] // At most some thousands.
+        if let Some(quota) = self.quota.filter(|&quota| quota < self.cores as f64) {
+            reasons.push(format!("the control group's quota is {quota} cores"));
+        }
+        (!reasons.is_empty()).then(|| reasons.join(", "))
+    }
+}
+
+/// The number of threads that a graph gets if nobody says: [`Processors::usable_cores`] at the moment.
 #[must_use]
 pub fn usable_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    Processors::now().usable_cores()
+}
+
+/// The numbers of the processors that this thread may run on. Empty if they are not available.
+fn allowed_processors() -> BTreeSet<usize> {
+    let status = |path| fs::read_to_string(path).ok();
+    let Some(status) = status("/proc/thread-self/status").or_else(|| status("/proc/self/status")) else {
+        return BTreeSet::new();
+    };
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.and_then(parse_list).unwrap_or_default()
+}
+
+/// A list of the kernel, such as `0-3,8`.
+fn parse_list(list: &str) -> Option<BTreeSet<usize>> {
+    let mut found = BTreeSet::new();
+    for part in list.trim().split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let [first, last] = [first, last].map(|number| number.trim().parse::<usize>().ok());
+        let range = first?..=last?;
+        if *range.end() > MAX_PROCESSORS {
+            return None;
+        }
+        found.extend(range);
+    }
+    Some(found)
+}
+
+/// More processors than a kernel can be built for.
+const MAX_PROCESSORS: usize = 1 << 16;
+
+/// A name for the core that a processor belongs to: the list of its processors.
+fn core_of(processor: usize) -> String {
+    let siblings = format!("/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list");
+    fs::read_to_string(siblings).unwrap_or_else(|_| processor.to_string()).trim().to_owned()
 }
 
 /// The system's load average over the last minute: the mean number of runnable tasks.
@@ -40,19 +144,15 @@ pub fn frequency_governor() -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// Bytes of memory that this process can still allocate: the machine's available memory or the rest of the control
-/// group's limit, whichever is less.
+/// Bytes of memory that this process can still allocate: the machine's available memory or what the limits of its control
+/// groups leave, whichever is less.
 #[must_use]
 pub fn free_memory_bytes() -> Option<u64> {
-    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
     });
-    let group = number("/sys/fs/cgroup/memory.max")
-        .zip(number("/sys/fs/cgroup/memory.current"))
-        .map(|(limit, used)| limit.saturating_sub(used));
-    machine.into_iter().chain(group).min()
+    machine.into_iter().chain(control_group::free_memory()).min()
 }
 
 /// The process's peak resident memory so far, in bytes (`VmHWM`; pages of mapped files count).
@@ -92,6 +192,30 @@ mod tests {
     fn the_peak_is_in_kibibytes() {
         assert_eq!(parse_peak("VmPeak:\t  99 kB\nVmHWM:\t   1234 kB\nVmRSS:\t 7 kB\n"), Some(1234 << 10));
         assert_eq!(parse_peak("VmRSS:\t 7 kB\n"), None);
+    }
+
+    #[test]
+    fn threads_follow_what_is_allowed_and_the_quota() {
+        let of = |allowed, cores, quota| Processors { online: 16, allowed, cores, quota };
+        for (found, threads, reason) in [
+            (of(16, 16, None), (16, 16), None),
+            (of(1, 1, None), (1, 1), Some("affinity or cpuset allows 1 of 16 processors")),
+            (of(16, 8, None), (16, 8), Some("16 processors are 8 cores")),
+            (of(16, 16, Some(0.5)), (1, 1), Some("the control group's quota is 0.5 cores")),
+            (of(16, 16, Some(2.9)), (2, 2), Some("the control group's quota is 2.9 cores")),
+            (of(16, 8, Some(12.0)), (12, 8), Some("16 processors are 8 cores")),
+            (of(16, 16, Some(64.0)), (16, 16), None),
+        ] {
+            assert_eq!((found.usable(), found.usable_cores()), threads, "{found:?}");
+            assert_eq!(found.limit().as_deref(), reason, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_the_kernel_are_read() {
+        assert_eq!(parse_list("\t0-2,8\n"), Some([0, 1, 2, 8].into()));
+        assert_eq!(parse_list(""), Some([].into()));
+        assert_eq!((parse_list("a"), parse_list("0-99999999999")), (None, None));
     }
 
     #[test]

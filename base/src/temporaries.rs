@@ -42,7 +42,7 @@ pub(crate) fn create<T>(
 }
 
 /// Renames a temporary path to its final name, in one step that [`remove_all`] cannot interrupt.
-pub(crate) fn commit<T>(rename: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn commit<T, E>(rename: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let _registry = lock();
     rename()
 }

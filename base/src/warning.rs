@@ -109,6 +109,8 @@ codes! {
     NameDuplicate = "name_duplicate",
     /// The file of an object has another name than the object.
     FileRenamed = "file_renamed",
+    /// A file or folder that cannot be replaced in one step, such as a mount point, is written in place.
+    WrittenInPlace = "written_in_place",
     /// The scan's axes differ from those that the model expects.
     OrientationUnexpected = "orientation_unexpected",
     /// An organ of the left side is not to the left of its counterpart.

@@ -59,7 +59,7 @@ pub(crate) struct Bench {
     /// Precisions, separated by commas; the bundle must contain them
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [Precision::Fp32], help_heading = "Rows")]
     precision: Vec<Precision>,
-    /// Threads per graph, separated by commas [default: as many as there are cores]
+    /// Threads per graph, separated by commas [default: the cores that this process may use]
     #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Rows")]
     threads: Vec<usize>,
     /// Windows, names or prompts per run, separated by commas
@@ -128,7 +128,7 @@ impl Bench {
             return Err(Usage("--runs, --batch and --threads: expected at least 1, found 0".to_owned()).into());
         }
         parse_provider_options(&self.provider_option)?;
-        self.check_files()?;
+        self.check_files()?.iter().for_each(|warning| warnings::say("", warning));
         let prompts = self.prompts.as_deref().map(prompts_text).transpose()?;
         if let (Some(scan), Some(bundle)) = (&self.input, self.bundle.path()) {
             swapped::check(("-i", scan), ("-m", bundle))?;
@@ -175,7 +175,7 @@ impl Bench {
     }
 
     /// Reports what would replace an input, or cannot be written, before the work starts.
-    fn check_files(&self) -> Result<(), Usage> {
+    fn check_files(&self) -> Result<Vec<Warning>, Usage> {
         let mut files = Files::default();
         if let Some(bundle) = self.bundle.path() {
             files.bundle("--model", bundle);

@@ -39,13 +39,14 @@ impl CalibrationArguments {
         files.input_if("--library", self.library.as_ref());
     }
 
-    /// Calibrates, if the bundle has int8, and prints warnings about the scans. The temporary bundle is written to a folder
-    /// beside `output`.
+    /// Calibrates, if the bundle has int8, and prints warnings about the scans. The temporary folder is where that of the bundle
+    /// will be: beside `output`, or inside it if that is written in place.
     pub(crate) fn run(
         &self,
         checkpoint: &Path,
         output: &Path,
         options: &Options,
+        in_place: bool,
         warnings: &mut Printer,
     ) -> anyhow::Result<Option<Outcome>> {
         if !options.precisions.contains(&Precision::Int8) {
@@ -62,7 +63,11 @@ impl CalibrationArguments {
         if self.dynamic {
             return Ok(None);
         }
-        let beside = output.parent().filter(|parent| parent.is_dir()).unwrap_or(Path::new("."));
+        let beside = match output.parent().filter(|parent| parent.is_dir()) {
+            _ if in_place => output,
+            Some(parent) => parent,
+            None => Path::new("."),
+        };
         let mut run = segvol::Options::default();
         run.library = self.library.clone();
         let (scans, read) = (self.calibrate.as_deref(), self.read.options());

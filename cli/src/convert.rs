@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use segvol_base::{printable, printable_path};
+use segvol_base::{Warning, printable, printable_path};
 use segvol_converter::Options;
 use segvol_onnx::{Precision, Stage};
 
@@ -31,7 +31,7 @@ Examples:
 pub(crate) struct Convert {
     /// Checkpoint: .pth, .bin, .ckpt or .safetensors
     checkpoint: PathBuf,
-    /// Folder for the bundle; it must not exist, unless --force is given
+    /// Folder for the bundle; it must not exist or must be empty, unless --force is given
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// fp32, fp16 or int8; for several in one bundle, a list with commas, or repeat the option
@@ -70,15 +70,16 @@ impl Convert {
             force: self.force,
             ..Options::default()
         };
-        self.check_files()?;
-        segvol_converter::check_output(&self.output, self.force)?;
         let mut warnings = self.warnings.printer();
+        warnings.print_all(&self.check_files()?);
+        // A warning that is printed already.
+        let in_place = segvol_converter::check_output(&self.output, self.force)?.is_some();
         if let Some(path) = &self.names {
             let (names, twice) = segvol_names::read(path)?;
             warnings.print_all(&twice);
             options.names = Some(names);
         }
-        let calibrated = self.calibration.run(&self.checkpoint, &self.output, &options, &mut warnings)?;
+        let calibrated = self.calibration.run(&self.checkpoint, &self.output, &options, in_place, &mut warnings)?;
         options.calibrated = calibrated.as_ref().map(|outcome| outcome.calibrated.clone());
         let manifest = segvol_converter::convert(&self.checkpoint, &self.output, &options)?;
 
@@ -116,7 +117,7 @@ impl Convert {
     }
 
     /// Refuses a folder whose replacement would delete what the conversion reads, before any work.
-    fn check_files(&self) -> Result<(), Usage> {
+    fn check_files(&self) -> Result<Vec<Warning>, Usage> {
         let mut files = Files::default();
         files.input("the checkpoint", &self.checkpoint);
         self.calibration.inputs(&mut files);

@@ -169,7 +169,8 @@ impl Eval {
         let part = |study_options: &StudyOptions| study_options.orientation.filter(|_| orientations.len() > 1);
         let parts: Vec<Option<Orientation>> = orientations.iter().map(part).collect();
         let pictures: Vec<Option<Pictures>> = parts.iter().map(|part| self.pictures(*part, &cases)).collect();
-        self.check_files(&cases, &parts, pictures.iter().flatten())?;
+        let mut warnings = self.warnings.printer();
+        warnings.print_all(&self.check_files(&cases, &parts, pictures.iter().flatten())?);
         let texts = segvol_evaluation::prompts::texts(&cases, &self.prompts);
         if self.strict {
             for bundle in std::iter::once(&self.model).chain(&self.against) {
@@ -185,7 +186,6 @@ impl Eval {
             }
             None => None,
         };
-        let mut warnings = self.warnings.printer();
         self.warn_of_names([Some(&model), other.as_ref()].into_iter().flatten(), &texts, &mut warnings);
         let (mut all, mut work_files) = (Vec::new(), Vec::new());
         for ((study_options, part), pictures) in orientations.iter().zip(parts).zip(&pictures) {
@@ -365,7 +365,7 @@ impl Eval {
         cases: &[Case],
         parts: &[Option<Orientation>],
         pictures: impl Iterator<Item = &'a Pictures>,
-    ) -> Result<(), Usage> {
+    ) -> Result<Vec<Warning>, Usage> {
         let mut files = Files::default();
         files.bundle("--model", &self.model);
         if let Some(other) = &self.against {
@@ -382,7 +382,7 @@ impl Eval {
         files.output_if("--output", self.output.as_ref().filter(|path| !is_standard_output(path)));
         let option = if self.work.is_some() { "--work" } else { "the work file of --output" };
         for work in parts.iter().filter_map(|part| self.work_file(*part)) {
-            files.output(option, &work);
+            files.appended(option, &work);
         }
         for pictures in pictures {
             let of_case =

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use segvol_base::printable_json;
 use serde_json::{Value, json};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
@@ -32,13 +33,23 @@ fn format() -> LogFormat {
 pub(crate) fn begin(verbose: u8, format: LogFormat) -> Result<(), String> {
     FORMAT.get_or_init(|| format);
     let level = match verbose {
-        0 => "error",
+        0 => "error,segvol_base=warn",
         1 => "segvol=info,warn",
         _ => "debug",
     };
     let named = std::env::var_os(VARIABLE).unwrap_or_default();
     let named = named.to_string_lossy();
-    let directives = if named.trim().is_empty() { level.to_owned() } else { format!("{level},{named}") };
+    // ONNX Runtime logs errors that are none, such as a provider that `auto` passes over; the causes of failures are in the
+    // messages of the failures. So its messages are printed only on request: by `-vv`, or by a level for everything.
+    let is_level = |directive: &str| {
+        let directive = directive.trim();
+        !directive.is_empty() && directive.parse::<LevelFilter>().is_ok()
+    };
+    let quiet = if verbose < 2 && !named.split(',').any(is_level) { ",ort=off" } else { "" };
+    let directives = match named.trim() {
+        "" => format!("{level}{quiet}"),
+        named => format!("{level}{quiet},{named}"),
+    };
     let filter = EnvFilter::builder().parse(directives).map_err(|error| {
         format!("{VARIABLE}={named}: {error}; expected directives such as `debug` or `segvol=info,ort=warn`")
     })?;

@@ -109,7 +109,12 @@ impl std::io::Write for StandardOutput {
 
 /// Starts the worker threads. If there is not enough memory for them, this fails here, before any work.
 fn start_threads() -> anyhow::Result<()> {
-    rayon::ThreadPoolBuilder::new().build_global().context("cannot start threads")
+    // Without a number, the variable RAYON_NUM_THREADS counts.
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
+        pool = pool.num_threads(segvol_base::machine::Processors::now().usable());
+    }
+    pool.build_global().context("cannot start threads")
 }
 
 fn main() -> ExitCode {

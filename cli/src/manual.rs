@@ -9,6 +9,7 @@ use segvol_base::{atomic_file, printable_path};
 
 use crate::exit::Usage;
 use crate::outputs::Files;
+use crate::warnings;
 
 /// Print a manual page, or write all of them into a folder
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ impl Man {
             let paths = || pages.iter().map(|(name, _)| dir.join(format!("{name}.1")));
             let mut files = Files::default();
             files.folder("--output", dir, paths());
-            files.check()?;
+            files.check()?.iter().for_each(|warning| warnings::say("", warning));
             std::fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
             for (path, (_, page)) in paths().zip(&pages) {
                 write(&path, page)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use segvol::probe::LIBRARY_VARIABLE;
 use segvol_base::file_identity::{self, FileIdentity};
-use segvol_base::{atomic_file, printable_path};
+use segvol_base::{Warning, atomic_file, printable_path};
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::MANIFEST_FILE;
 
@@ -30,6 +30,8 @@ enum Role {
     Input,
     /// A file that is written, in a folder that must exist.
     Output,
+    /// A file to which lines are added, in a folder that must exist.
+    Appended,
     /// A folder to which files are added; it is made if it does not exist.
     Folder,
     /// A file in such a folder.
@@ -74,6 +76,11 @@ impl Files {
         }
     }
 
+    /// A file to which lines are added.
+    pub(crate) fn appended(&mut self, option: impl Into<String>, path: &Path) {
+        self.add(option, path, Role::Appended);
+    }
+
     /// A folder to which `files` are written; it is made if it does not exist.
     pub(crate) fn folder(&mut self, option: &str, dir: &Path, files: impl IntoIterator<Item = PathBuf>) {
         self.add(option, dir, Role::Folder);
@@ -91,8 +98,9 @@ impl Files {
         self.0.push(Entry { option: option.into(), path: path.to_owned(), role });
     }
 
-    /// Refuses what would replace an input, or the same output twice, or cannot be written.
-    pub(crate) fn check(&self) -> Result<(), Usage> {
+    /// Refuses what would replace an input, or the same output twice, or cannot be written. Returns warnings about outputs that are
+    /// written in place.
+    pub(crate) fn check(&self) -> Result<Vec<Warning>, Usage> {
         let outputs = || self.0.iter().filter(|entry| entry.role != Role::Input);
         for entry in outputs() {
             not_standard_output(&entry.option, &entry.path)?;
@@ -120,11 +128,12 @@ impl Files {
             }
             known.insert(identity, entry.other());
         }
+        let mut warnings = Vec::new();
         for entry in outputs() {
             self.check_contents(entry)?;
-            entry.check_writable()?;
+            warnings.extend(entry.check_writable()?);
         }
-        Ok(())
+        Ok(warnings)
     }
 
     /// Refuses a folder whose replacement would delete an input, and a folder inside a file that is yet to be written.
@@ -145,7 +154,7 @@ impl Files {
                 let above = |output: &&Entry| {
                     file_identity::resolve(&output.path).is_ok_and(|output| folder.starts_with(output))
                 };
-                match is_role(Role::Output).find(above) {
+                match is_role(Role::Output).chain(is_role(Role::Appended)).find(above) {
                     Some(output) => {
                         let message = "which is a file; choose another folder";
                         Err(Usage(format!("{}: is inside {}, {message}", entry.other(), output.other())))
@@ -153,7 +162,7 @@ impl Files {
                     None => Ok(()),
                 }
             }
-            Role::Input | Role::Output | Role::InFolder => Ok(()),
+            Role::Input | Role::Output | Role::Appended | Role::InFolder => Ok(()),
         }
     }
 }
@@ -169,18 +178,22 @@ impl Entry {
     }
 
     /// Refuses an output that the operating system would refuse after the work.
-    fn check_writable(&self) -> Result<(), Usage> {
+    fn check_writable(&self) -> Result<Option<Warning>, Usage> {
         let checked = match self.role {
-            Role::Output => {
+            Role::Output | Role::Appended => {
                 check_folder_of(&self.path).map_err(|error| self.refused(&error))?;
-                atomic_file::check(&self.path)
+                let warning = atomic_file::check(&self.path);
+                // Lines are always added in place.
+                if self.role == Role::Appended { warning.map(|_| None) } else { warning }
             }
             Role::InFolder if self.path.symlink_metadata().is_ok() => atomic_file::check(&self.path),
-            Role::Folder => check_new_folder(&self.path, |folder| Some(folder)),
-            // A new bundle is made beside the old one.
-            Role::Replaced => check_new_folder(&self.path, Path::parent)
-                .and_then(|()| segvol_base::check_folder_replaceable(&self.path)),
-            Role::Input | Role::InFolder => Ok(()),
+            Role::Folder => check_new_folder(&self.path, |folder| Some(folder)).map(|()| None),
+            // A new bundle is made beside the old one, or in its folder.
+            Role::Replaced => segvol_base::check_folder_replaceable(&self.path).and_then(|warning| match warning {
+                None => check_new_folder(&self.path, Path::parent).map(|()| None),
+                in_place => Ok(in_place),
+            }),
+            Role::Input | Role::InFolder => Ok(None),
         };
         checked.map_err(|error| self.refused(&error))
     }

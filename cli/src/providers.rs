@@ -53,7 +53,8 @@ impl Providers {
 fn show(out: &mut impl Write, machine: &Machine) -> io::Result<()> {
     let processor = &machine.processor;
     writeln!(out, "processor  {}", processor.model.as_deref().unwrap_or("unknown"))?;
-    writeln!(out, "  threads  {}", processor.threads)?;
+    let limit = processor.limit.as_ref().map_or_else(String::new, |limit| format!("  ({limit})"));
+    writeln!(out, "  threads  {}{limit}", processor.threads)?;
     for feature in &processor.features {
         let has = if feature.present { "yes" } else { "no" };
         writeln!(out, "  {:<12} {has:<4} {}", feature.name, feature.meaning)?;

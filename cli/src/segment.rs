@@ -109,7 +109,9 @@ impl Segment {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let prompts = self.prompts.read()?;
         let masks = self.masks(&prompts);
-        self.check_outputs(&prompts, &masks)?;
+        let mut warnings = self.warnings.printer();
+        let in_place = self.check_outputs(&prompts, &masks)?;
+        warnings.print_all(&in_place);
         if self.strict {
             names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
         }
@@ -118,7 +120,6 @@ impl Segment {
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
         let model = Model::open(&self.model, &options)?;
-        let mut warnings = self.warnings.printer();
         warnings.print_all(&model.name_warnings(&prompts));
         let study =
             model.study_with(volume, &study_options).with_context(|| format!("scan `{}`", self.input.display()))?;
@@ -134,6 +135,7 @@ impl Segment {
         })?;
         bar.finish_and_clear();
         let mut report = Report::new(&model, &study, &prompts, &segmentations);
+        report.warnings.extend(in_place);
         let found = report.objects.iter().flat_map(|object| &object.warnings);
         warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
         warnings.print_all(renamed.iter().flatten());
@@ -193,7 +195,7 @@ impl Segment {
     }
 
     /// Reports what cannot work before the work starts, not after it.
-    fn check_outputs(&self, prompts: &[Prompt], masks: &[MaskFile]) -> anyhow::Result<()> {
+    fn check_outputs(&self, prompts: &[Prompt], masks: &[MaskFile]) -> anyhow::Result<Vec<Warning>> {
         let objects = prompts.len();
         if self.output.is_none() && self.per_object.is_none() {
             return Err(Usage("no output: give --output FILE, --per-object DIR, or both".to_owned()).into());

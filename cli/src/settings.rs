@@ -63,7 +63,7 @@ pub(crate) struct Settings {
     /// if the bundle does not have it]
     #[arg(long, value_name = "PRECISION", help_heading = "Machine")]
     precision: Option<Precision>,
-    /// Threads per graph [default: the number of cores]
+    /// Threads per graph [default: the cores that this process may use, by affinity, cpuset and quota]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
     /// Memory for image embeddings, in MiB. With less memory some windows are encoded again; the result is the same

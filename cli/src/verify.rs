@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use segvol::Provider;
-use segvol_base::{printable, printable_path};
+use segvol_base::{Warning, printable, printable_path};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::{Comparison, Reference, Verification, table};
 use segvol_onnx::Precision;
@@ -15,7 +15,7 @@ use crate::measuring::{BundleArgument, libraries, print_json, this_program};
 use crate::outputs::Files;
 use crate::prompts::prompts_text;
 use crate::settings::ReadArguments;
-use crate::swapped;
+use crate::{swapped, warnings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +76,7 @@ pub(crate) struct Verify {
     #[arg(long, conflicts_with = "json")]
     reasons: bool,
 
-    /// Threads per graph [default: as many as there are cores]
+    /// Threads per graph [default: the cores that this process may use]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
     /// ONNX Runtime's library, for all providers or for one; may be given several times
@@ -88,7 +88,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let comparison = self.comparison()?;
-        self.check_files(&comparison.bundle)?;
+        self.check_files(&comparison.bundle)?.iter().for_each(|warning| warnings::say("", warning));
         if let Some(path) = &self.dump {
             return self.write_outputs(out, &comparison, path);
         }
@@ -151,7 +151,7 @@ impl Verify {
     }
 
     /// Reports what would replace an input, or cannot be written, before the work starts.
-    fn check_files(&self, bundle: &Path) -> Result<(), Usage> {
+    fn check_files(&self, bundle: &Path) -> Result<Vec<Warning>, Usage> {
         let mut files = Files::default();
         files.bundle("--model", bundle);
         if let Some(other) = &self.against {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use segvol_base::{TemporaryFolder, check_folder_replaceable, file_identity};
+use segvol_base::{TemporaryFolder, Warning, check_folder_replaceable, file_identity};
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, Manifest, StageFiles};
 use segvol_onnx::save::{HashedFile, save_bytes, save_model};
 use segvol_onnx::{Architecture, Precision, Stage};
@@ -23,10 +23,14 @@ pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// An output path where a bundle may be written.
 #[derive(Debug)]
-pub(crate) struct Place(PathBuf);
+pub(crate) struct Place {
+    target: PathBuf,
+    /// Says that a bundle at `target` is written in place.
+    pub(crate) warning: Option<Warning>,
+}
 
 impl Place {
-    /// Refuses a path that exists, unless `force` is set and it is a bundle or an empty folder.
+    /// Refuses a path that exists, unless it is an empty folder, or `force` is set and it is a bundle.
     pub(crate) fn check(target: &Path, force: bool) -> Result<Self, ConvertError> {
         // A link to a folder remains a link: the folder that it points to is replaced.
         let target = match fs::canonicalize(target) {
@@ -38,25 +42,28 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => target.to_owned(),
             Err(source) => return Err(ConvertError::Output { path: target.to_owned(), source }),
         };
+        let mut warning = None;
         if target.symlink_metadata().is_ok() {
-            if !force {
+            // First what `force` does not change.
+            let is_empty = match content(&target) {
+                Ok(found) => found == Content::Nothing,
+                Err(found) => return Err(ConvertError::OutputNotABundle { path: target, found }),
+            };
+            warning = check_folder_replaceable(&target).map_err(output(&target))?;
+            if !force && !is_empty {
                 return Err(ConvertError::OutputExists { path: target });
             }
-            if let Some(found) = other_content(&target) {
-                return Err(ConvertError::OutputNotABundle { path: target, found });
-            }
-            check_folder_replaceable(&target).map_err(output(&target))?;
         }
         if target.file_name().is_none() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "expected a path that ends with a folder's name");
             return Err(ConvertError::Output { path: target, source });
         }
-        Ok(Self(target))
+        Ok(Self { target, warning })
     }
 
     /// Creates the temporary folder to write to.
     pub(crate) fn draft(self) -> Result<Draft, ConvertError> {
-        let Self(target) = self;
+        let target = self.target;
         if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(output(parent))?;
         }
@@ -165,7 +172,7 @@ impl Draft {
         let path = folder.join(MANIFEST_FILE);
         let json = manifest.to_json().map_err(|error| output(&path)(error.into()))?;
         save_bytes(folder, MANIFEST_FILE, json.as_bytes()).map_err(output(&path))?;
-        self.folder.publish(&self.target).map_err(output(&self.target))
+        self.folder.publish(&self.target, MANIFEST_FILE).map_err(output(&self.target))
     }
 }
 
@@ -178,16 +185,32 @@ fn output(path: &Path) -> impl Fn(io::Error) -> ConvertError + use<> {
     move |source| ConvertError::Output { path: path.clone(), source }
 }
 
-/// The content that makes a folder neither empty nor a bundle; `None` if there is no such content.
-fn other_content(target: &Path) -> Option<String> {
+/// What is in a folder where a bundle may be written.
+#[derive(Debug, PartialEq, Eq)]
+enum Content {
+    Nothing,
+    /// A bundle, or what is left of one whose replacement was interrupted.
+    Bundle,
+}
+
+/// The content of a folder, or else what in it is neither.
+fn content(target: &Path) -> Result<Content, String> {
     let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
     let names: io::Result<Vec<String>> = fs::read_dir(target).and_then(|entries| entries.map(name).collect());
     let names = match names {
         Ok(names) => names,
-        Err(error) => return Some(error.to_string()), // What cannot be listed is not replaced.
+        Err(error) => return Err(error.to_string()), // What cannot be listed is not replaced.
     };
+    // The temporary folder of a conversion that was killed while it wrote in place.
+    let interrupted = names.iter().any(|name| name.starts_with(TEMPORARY));
+    let is_mount_point = file_identity::is_mount_point(target);
     // What macOS and Windows put into every folder is nobody's content.
-    let left = |name: &String| name.starts_with("._") || [".DS_Store", "Thumbs.db", "desktop.ini"].contains(&&**name);
+    let left = |name: &String| {
+        name.starts_with("._")
+            || name.starts_with(TEMPORARY)
+            || [".DS_Store", "Thumbs.db", "desktop.ini"].contains(&&**name)
+            || (is_mount_point && name == "lost+found") // In the root of a disk; what is written in place leaves it there.
+    };
     let names: Vec<String> = names.into_iter().filter(|name| !left(name)).collect();
     let of_a_stage =
         |name: &String| name.starts_with("segvol_") && (name.ends_with(".onnx") || name.ends_with(".weights"));
@@ -197,11 +220,15 @@ fn other_content(target: &Path) -> Option<String> {
         name == MANIFEST_FILE || name == TOKENIZER_FILE || of_a_stage(name) || (name == README_FILE && readme_is_ours)
     };
     match names.iter().find(|name| !ours(name)) {
-        Some(name) => Some(format!("`{name}` in it")),
-        None if names.is_empty() || names.iter().any(|name| name == MANIFEST_FILE) => None,
-        None => Some(format!("no {MANIFEST_FILE} in it")),
+        Some(name) => Err(format!("`{name}` in it")),
+        None if names.is_empty() => Ok(Content::Nothing),
+        None if interrupted || names.iter().any(|name| name == MANIFEST_FILE) => Ok(Content::Bundle),
+        None => Err(format!("no {MANIFEST_FILE} in it")),
     }
 }
+
+/// How the names of temporary folders inside another one begin ([`TemporaryFolder::new_in`]).
+const TEMPORARY: &str = ".segvol-";
 
 #[cfg(test)]
 mod tests {
@@ -222,22 +249,30 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let target = dir.path().join("bundle");
         fs::create_dir(&target).expect("made");
-        assert!(matches!(Place::check(&target, false), Err(ConvertError::OutputExists { .. })));
-        Place::check(&target, true).expect("empty");
+        for force in [false, true] {
+            Place::check(&target, force).expect("empty");
+        }
 
         fs::write(target.join(".DS_Store"), "").expect("written");
         fs::write(target.join("._manifest.json"), "").expect("written");
         Place::check(&target, true).expect("as good as empty");
 
         fs::write(target.join("notes.txt"), "mine").expect("written");
-        let error = Place::check(&target, true).expect_err("not a bundle");
-        assert!(error.to_string().contains("`notes.txt`"), "{error}");
+        for force in [false, true] {
+            let error = Place::check(&target, force).expect_err("not a bundle");
+            assert!(error.to_string().contains("`notes.txt`"), "{error}");
+        }
 
         fs::remove_file(target.join("notes.txt")).expect("removed");
         fs::write(target.join("segvol_mask_decoder.weights"), "").expect("written");
         assert!(matches!(Place::check(&target, true), Err(ConvertError::OutputNotABundle { .. })));
+        fs::create_dir(target.join(".segvol-1")).expect("made");
+        Place::check(&target, true).expect("an interrupted conversion");
+        assert!(matches!(Place::check(&target, false), Err(ConvertError::OutputExists { .. })));
+        fs::remove_dir(target.join(".segvol-1")).expect("removed");
         fs::write(target.join(MANIFEST_FILE), "{}").expect("written");
         Place::check(&target, true).expect("a bundle");
+        assert!(matches!(Place::check(&target, false), Err(ConvertError::OutputExists { .. })));
 
         fs::write(target.join(README_FILE), "edited").expect("written");
         Place::check(&target, true).expect("a bundle with a README");

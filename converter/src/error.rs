@@ -52,8 +52,8 @@ pub enum ConvertError {
         /// What is wrong.
         reason: String,
     },
-    /// The output path exists, and replacing it was not asked for.
-    #[error("output `{}`: expected a new path, found an existing one; choose another, or ask to replace the bundle", path.display())]
+    /// There is a bundle at the output path, and replacing it was not asked for.
+    #[error("output `{}`: expected a new path or an empty folder, found a bundle; choose another path, or ask to replace the bundle", path.display())]
     OutputExists {
         /// The output path.
         path: PathBuf,

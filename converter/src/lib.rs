@@ -40,6 +40,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use segvol_base::Warning;
 use segvol_names::Names;
 use segvol_onnx::graph::{IR_VERSION, OPSET};
 use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
@@ -71,7 +72,7 @@ pub struct Options {
     pub precisions: BTreeSet<Precision>,
     /// The result of a calibration, for [`Precision::Int8`]. `None`: activation ranges are measured at run time.
     pub calibrated: Option<Calibrated>,
-    /// Replace a bundle or an empty folder at the output path.
+    /// Replace a bundle at the output path. An empty folder is replaced in any case.
     pub force: bool,
 }
 
@@ -118,14 +119,16 @@ pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Ma
 }
 
 /// Checks that a bundle may be written to `output`. [`convert`] does this first too; this function is for callers with
-/// long work before it.
+/// long work before it. The warning, if any, says that the bundle will be written in place
+/// ([`WarningCode::WrittenInPlace`](segvol_base::WarningCode::WrittenInPlace)), because the folder is a mount point, or the one that it is in
+/// takes no new folders.
 ///
 /// # Errors
 ///
 /// [`ConvertError::OutputExists`] or [`ConvertError::OutputNotABundle`] if it may not, [`ConvertError::Output`] if the
 /// path cannot be used.
-pub fn check_output(output: &Path, force: bool) -> Result<(), ConvertError> {
-    bundle::Place::check(output, force).map(drop)
+pub fn check_output(output: &Path, force: bool) -> Result<Option<Warning>, ConvertError> {
+    bundle::Place::check(output, force).map(|place| place.warning)
 }
 
 /// Converts `checkpoint` to a float32 bundle for a calibration in the folder `output`: its image encoder has one more

@@ -22,7 +22,8 @@ pub struct Options {
     /// The precision to run, one of the bundle's. If `None`: float16 on CUDA and TensorRT, float32 on other providers. If
     /// the bundle lacks that one, another one is chosen, int8 last.
     pub precision: Option<Precision>,
-    /// Number of threads per graph. If `None`, one per core.
+    /// Number of threads per graph. If `None`, one per core that this process may use: its affinity, the cpuset and the quota of
+    /// its control groups count (at least 1; a quota is rounded down).
     pub threads: Option<usize>,
     /// ONNX Runtime's library file. If `None`: the file that the environment variable `ORT_DYLIB_PATH` names, else the file
     /// beside the running program, else the file that the dynamic loader finds.

@@ -328,6 +328,175 @@ fn a_write_protected_file_or_folder_is_refused_before_the_work() {
     mode("closed", 0o755);
 }
 
+/// `segvol LINE` in a mount namespace, as a container has it, in which every `(source, target)` is mounted. `None` if nothing can be
+/// mounted here, which is said on standard error.
+#[cfg(target_os = "linux")]
+fn with_mounts(home: &Home, mounts: &[(&str, &str)], line: &str) -> Option<std::process::Output> {
+    use std::io::Write as _;
+    let mut namespace = std::process::Command::new("unshare");
+    namespace.args(["--user", "--map-root-user", "--mount", "sh", "-ec"]);
+    let mount = |(source, target): &(&str, &str)| format!("mount --bind {source} {target} || exit 99; ");
+    let script = mounts.iter().map(mount).collect::<String>() + "exec \"$@\"";
+    namespace.arg(script).arg("sh").arg(&*SEGVOL).args(line.split_whitespace());
+    let output = namespace.current_dir(home.0.path()).env_remove("RUST_LOG").output();
+    let refused = match &output {
+        Ok(output) if output.status.code() != Some(99) && !output.stderr.starts_with(b"unshare: ") => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(format!("unshare: {error}")),
+    };
+    match refused {
+        None => output.ok(),
+        Some(reason) => {
+            // Not with `eprintln!`: the test harness hides its output if the test passes.
+            let line = "SKIPPED outputs: nothing can be mounted here, so no mount point was written to:";
+            writeln!(std::io::stderr(), "{line} {reason}").expect("standard error");
+            None
+        }
+    }
+}
+
+/// As `docker run -v liver.nii.gz:/mask.nii.gz`: a rename cannot replace the file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mounted_file_is_written_in_place_with_a_warning() {
+    let home = Home::new();
+    let line = "segment --provider cpu -m bundle -i ct.nii.gz --no-zoom --text liver";
+    said(home.segvol(&format!("{line} -o plain.nii.gz --logits logits.nii --overlay plain.png")).assert());
+    let files = ["mask.nii.gz", "logits.nii", "report.json", "picture.png"];
+    // Longer and shorter than what is written.
+    for old in ["", "old", &"old".repeat(1 << 20)] {
+        let mut mounts = Vec::new();
+        for name in files {
+            fs::write(home.at(&format!("host_{name}")), old).expect("written");
+            fs::write(home.at(name), "below").expect("written");
+            mounts.push((format!("host_{name}"), name));
+        }
+        let mounts: Vec<(&str, &str)> = mounts.iter().map(|(source, target)| (&**source, *target)).collect();
+        let options = "-o mask.nii.gz --logits logits.nii --report report.json --overlay picture.png";
+        let Some(output) = with_mounts(&home, &mounts, &format!("{line} {options}")) else { return };
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        assert_eq!(errors.matches("[written_in_place]").count(), 4, "{errors}");
+        assert!(errors.contains("file `") && errors.contains("mask.nii.gz`: it is a mount point"), "{errors}");
+        for (host, plain) in
+            [("host_mask.nii.gz", "plain.nii.gz"), ("host_logits.nii", "logits.nii"), ("host_picture.png", "plain.png")]
+        {
+            let plain = if plain == "logits.nii" { home.at("plain_logits.nii") } else { home.at(plain) };
+            if !plain.exists() {
+                said(home.segvol(&format!("{line} -o other.nii.gz --logits plain_logits.nii")).assert());
+            }
+            assert!(fs::read(home.at(host)).expect("read") == fs::read(&plain).expect("read"), "{host}");
+        }
+        let codes = home.json("host_report.json")["warnings"].to_string();
+        assert_eq!(codes.matches("written_in_place").count(), 4, "{codes}");
+        assert!(files.iter().all(|name| fs::read(home.at(name)).expect("read") == b"below"));
+        let hidden: Vec<String> = names(home.0.path()).into_iter().filter(|name| name.starts_with('.')).collect();
+        assert_eq!(hidden, Vec::<String>::new());
+    }
+    let line = format!("{line} -q -o mask.nii.gz --fail-on-warning=written-in-place");
+    fs::write(home.at("host_mask.nii.gz"), "").expect("written");
+    let output = with_mounts(&home, &[("host_mask.nii.gz", "mask.nii.gz")], &line).expect("mounted as before");
+    assert_eq!(output.status.code(), Some(7));
+    assert!(Volume::open(home.at("host_mask.nii.gz")).is_ok(), "it is written");
+}
+
+/// As `docker run -v bundle:/bundle`.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mounted_folder_takes_a_bundle_and_an_empty_one_needs_no_force() {
+    let home = Home::new();
+    let micro = models::micro();
+    fs::create_dir(home.at("micro")).expect("made");
+    fs::write(home.at("micro/config.json"), models::config_json(&micro)).expect("written");
+    segvol_tests::seeded::write_tokenizer(&home.at("micro"), &micro).expect("written");
+    fs::copy(data("checkpoints/github.pth"), home.at("micro/SegVol_v1.pth")).expect("copied");
+    said(home.segvol("convert micro/SegVol_v1.pth -o plain").assert());
+    for name in ["volume", "volume/lost+found", "out"] {
+        fs::create_dir(home.at(name)).expect("made");
+    }
+    let contents = |folder: &str| -> BTreeMap<String, Vec<u8>> {
+        let files = names(&home.at(folder)).into_iter().map(|name| (home.at(folder).join(&name), name));
+        files.filter(|(path, _)| path.is_file()).map(|(path, name)| (name, fs::read(path).expect("read"))).collect()
+    };
+    let mounts = [("volume", "out")];
+    let convert = "convert micro/SegVol_v1.pth -o out";
+    for line in [convert.to_owned(), format!("{convert} --force"), format!("{convert} --force --precision fp16")] {
+        let Some(output) = with_mounts(&home, &mounts, &line) else { return };
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {errors}");
+        assert!(errors.contains("out`: it is a mount point") && errors.contains("[written_in_place]"), "{errors}");
+        assert!(home.at("volume/lost+found").is_dir(), "it is the disk's");
+        if line.ends_with("fp16") {
+            assert!(contents("volume").keys().all(|name| !name.ends_with("encoder.weights")), "old files are gone");
+        } else {
+            assert!(contents("volume") == contents("plain"), "{line}");
+        }
+        assert_eq!(names(&home.at("volume")).iter().filter(|name| name.starts_with('.')).count(), 0, "{line}");
+    }
+    // The advice is never what is refused next.
+    let output = with_mounts(&home, &mounts, convert).expect("mounted as before");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(USAGE) && errors.contains("--force replaces the bundle"), "{errors}");
+    fs::write(home.at("volume/notes.txt"), "mine").expect("written");
+    for force in ["", " --force"] {
+        let output = with_mounts(&home, &mounts, &format!("{convert}{force}")).expect("mounted as before");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(USAGE) && errors.contains("`notes.txt`"), "{errors}");
+        assert!(!errors.contains("hint: --force"), "{errors}");
+    }
+    fs::remove_file(home.at("volume/notes.txt")).expect("removed");
+    // What a killed conversion leaves: no manifest, and a temporary folder. It is no bundle, and can be replaced.
+    fs::remove_file(home.at("volume/manifest.json")).expect("removed");
+    fs::create_dir(home.at("volume/.segvol-killed")).expect("made");
+    refused(&home.segvol("inspect volume").assert(), 6, &["volume"]);
+    let output = with_mounts(&home, &mounts, &format!("{convert} --force")).expect("mounted as before");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(contents("volume") == contents("plain"));
+}
+
+/// A file that this user may write to, in a folder that this user may not. Root may do everything, so the command runs as another
+/// user then.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_in_a_closed_folder_is_written_in_place() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let outside = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o777)).tempdir().expect("a folder");
+    let at = |name: &str| outside.path().join(name);
+    let mode = |name: &str, mode| fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).expect("set");
+    fs::copy(&*SEGVOL, at("segvol")).expect("copied");
+    fs::copy(home.at("ct.nii.gz"), at("ct.nii.gz")).expect("copied");
+    fs::create_dir(at("bundle")).expect("made");
+    for name in names(&TINY) {
+        fs::copy(TINY.join(&name), at("bundle").join(name)).expect("copied");
+    }
+    fs::create_dir(at("closed")).expect("made");
+    fs::write(at("closed/m.nii"), "old").expect("written");
+    for (name, bits) in [("", 0o777), ("segvol", 0o755), ("bundle", 0o755), ("closed/m.nii", 0o666), ("closed", 0o555)]
+    {
+        mode(name, bits);
+    }
+    let is_root = fs::File::create(at("closed/probe")).is_ok();
+    let run = |temporary: &str| {
+        let mut command = if is_root { Command::new("setpriv") } else { Command::new(at("segvol")) };
+        if is_root {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(at("segvol"));
+        }
+        command.env("TMPDIR", at(temporary)).env_remove("HOME");
+        let line = "segment --provider cpu -m bundle -i ct.nii.gz --no-zoom --text liver -q -o closed/m.nii";
+        command.args(line.split_whitespace()).current_dir(outside.path()).assert()
+    };
+    // With a temporary folder, and in memory.
+    for temporary in ["", "closed"] {
+        fs::write(at("closed/m.nii"), "old").expect("written");
+        let assert = run(temporary).success();
+        let errors = String::from_utf8_lossy(&assert.get_output().stderr);
+        assert!(errors.contains("its folder takes no new files") && errors.contains("[written_in_place]"), "{errors}");
+        Volume::open(at("closed/m.nii")).expect("a mask");
+    }
+    mode("closed", 0o755);
+}
+
 #[test]
 fn every_object_has_a_file_of_its_own_and_the_report_says_which() {
     let home = Home::new();
@@ -548,6 +717,9 @@ fn logs_have_no_colours_and_follow_the_variable() {
     // The scan has odd intensities, which is no message of the log.
     let logged = |errors: String| errors.lines().filter(|line| !line.starts_with("warning: ")).count();
     assert_eq!(logged(run("", &[])), 0);
+    let decisions = run("-v", &[]);
+    assert!(!decisions.contains("ort::"), "messages of ONNX Runtime are printed on request only: {decisions}");
+    assert!(run("", &[("RUST_LOG", "segvol=info,ort=trace")]).contains("ort::logging"), "this is a request");
     let debug = run("-vv", &[]);
     assert!(debug.contains("ort::logging"), "{debug}");
     assert!(run("", &[("RUST_LOG", "debug")]).contains("ort::logging"));

@@ -38,6 +38,67 @@ fn refused(options: &Options) -> Error {
 }
 
 /// I/O binding, as it is used with a GPU, in CPU memory. Only the place of the tensors may change, not their values.
+/// SLURM, `taskset` and `docker --cpuset-cpus` limit the processors of a process. With a number of its own, ONNX Runtime starts a thread
+/// for each processor of the machine, and pins it there.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_keep_to_the_processors_that_the_process_may_use() {
+    use std::io::Write as _;
+    let processors = segvol_base::machine::Processors::now();
+    let status = std::fs::read_to_string("/proc/self/status").expect("read");
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).expect("a list").to_owned();
+    let first = allowed.split([',', '-']).next().expect("a number").to_owned();
+    let has_taskset = std::process::Command::new("taskset").arg("--version").output().is_ok();
+    if processors.allowed < 2 || !has_taskset {
+        // Not with `eprintln!`: the test harness hides its output if the test passes.
+        let line = "SKIPPED providers: this needs two processors and `taskset`";
+        return writeln!(std::io::stderr(), "{line}").expect("standard error");
+    }
+    let folder = segvol_tests::folder!();
+    // The largest number of threads, and the processors that they could use.
+    let watched = |options: &[&str]| {
+        let mut command = std::process::Command::new("taskset");
+        command.args(["-c", &first]).arg(&*segvol_tests::command::SEGVOL).args([
+            "segment",
+            "--provider",
+            "cpu",
+            "--text",
+            "liver",
+            "-q",
+            "-m",
+        ]);
+        command.arg(&*TINY).arg("-i").arg(data(SCAN)).arg("-o").arg(folder.path().join("m.nii")).args(options);
+        let mut child = command.env_remove("RUST_LOG").stderr(std::process::Stdio::piped()).spawn().expect("started");
+        let (mut most, mut seen) = (0, std::collections::BTreeSet::new());
+        while child.try_wait().expect("a child").is_none() {
+            let tasks: Vec<_> =
+                std::fs::read_dir(format!("/proc/{}/task", child.id())).into_iter().flatten().flatten().collect();
+            most = most.max(tasks.len());
+            for status in tasks.iter().filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()) {
+                let name = status.lines().find_map(|line| line.strip_prefix("Name:\t"));
+                // Until it runs `segvol`, the process may use what this one may.
+                if name != Some("taskset") && !name.is_some_and(|name| name.starts_with("threads_keep")) {
+                    seen.extend(
+                        status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).map(str::to_owned),
+                    );
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let output = child.wait_with_output().expect("ended");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        assert!(errors.lines().all(|line| line.starts_with("warning: ")), "{errors}");
+        assert!(seen.iter().all(|list| *list == first || *list == allowed), "{first}: {seen:?}");
+        let elsewhere = seen.iter().filter(|list| **list != first).count();
+        (most, elsewhere)
+    };
+    let (one, _) = watched(&["--threads", "1"]);
+    let (most, elsewhere) = watched(&[]);
+    assert!(most <= one + 1, "{most} threads, and {one} with one thread per graph");
+    assert_eq!(elsewhere, 0, "a thread may run on other processors");
+}
+
 #[test]
 fn bound_tensors_give_the_same_bits() {
     let logits = |binding| {

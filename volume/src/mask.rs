@@ -208,7 +208,8 @@ impl Mask {
     /// `uint8` ([`Labels::U8`]) or `uint16` ([`Labels::U16`]), unscaled, with `intent_code` 1002 (labels). The rest of
     /// the input's header and its extensions are not copied, because they may name the patient.
     ///
-    /// The write is atomic: the file appears whole or not at all. The same mask gives the same bytes. An existing mask is
+    /// The write is atomic: the file appears whole or not at all. Only a file that a rename cannot replace, such as a mount point, is
+    /// written in place: an error then says what has become of the old content. The same mask gives the same bytes. An existing mask is
     /// replaced, and keeps its permissions.
     ///
     /// # Errors

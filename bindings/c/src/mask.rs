@@ -50,8 +50,9 @@ unsafe impl Versioned for SegvolMaskStatistics {
 ///
 /// - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
 ///
-/// The write is atomic: on failure there is no new file, and an existing file is unchanged. An existing mask is replaced,
-/// and keeps its permissions; a link to a file stays a link.
+/// The write is atomic: on failure there is no new file, and an existing file is unchanged. Only a file that a rename
+/// cannot replace, such as a mount point, is written in place: a failure then says what has become of its old content. An
+/// existing mask is replaced, and keeps its permissions; a link to a file stays a link.
 ///
 /// Errors: WRITE, also if the file is write-protected, and if it is the file that the scan was opened from, under any path
 /// that leads to it.

@@ -62,7 +62,8 @@ pub struct SegvolOptions {
     pub stage_providers: *const *const c_char,
     /// Number of stage providers.
     pub stage_providers_len: usize,
-    /// Number of threads per graph; 0 for the number of cores.
+    /// Number of threads per graph; 0 for one per core that this process may use: its affinity, the cpuset and the quota of its
+    /// control groups count.
     pub threads: usize,
     /// Maximum size of a study's cache of image embeddings, in bytes; 2 GiB by default. With a smaller cache, more
     /// windows are encoded again; the result is the same.

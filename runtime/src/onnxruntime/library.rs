@@ -8,6 +8,7 @@ pub(crate) use ort::environment::Environment;
 use segvol_base::memory;
 
 use super::foreign::onnxruntime_version;
+use super::logger::logger;
 use crate::error::Error;
 
 /// The name of the library file that the operating system's dynamic loader searches for.
@@ -60,8 +61,12 @@ fn load(path: PathBuf, asked: bool) -> Result<Environment, Error> {
     let bytes = usize::try_from(file_bytes).unwrap_or(usize::MAX).saturating_add(LOADING);
     memory::check_available::<u8>("ONNX Runtime's library", bytes)?;
     let builder = ort::init_from(&path).map_err(|error| failed(load_reason(&error)))?;
-    let environment =
-        builder.with_name("segvol").with_telemetry(false).build().map_err(|error| failed(error.to_string()))?;
+    let environment = builder
+        .with_name("segvol")
+        .with_telemetry(false)
+        .with_logger(logger())
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
     *current = Some((path, environment.clone()));
     Ok(environment)
 }

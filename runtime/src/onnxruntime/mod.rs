@@ -6,6 +6,7 @@ mod foreign;
 pub(crate) mod graph;
 mod graph_source;
 pub(crate) mod library;
+mod logger;
 #[allow(unsafe_code)] // `ort` has no safe wrapper for ONNX Runtime's record of which provider took which node.
 mod placement;
 pub(crate) mod precision;

@@ -87,8 +87,11 @@ pub struct Device {
 pub struct Processor {
     /// The processor's name; `None` if the system does not provide it.
     pub model: Option<String>,
-    /// Number of cores that this process may use.
+    /// Number of threads that a graph gets by default: the cores that this process may use.
     pub threads: usize,
+    /// Why that is less than the machine's number of processors; `None` if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// Instruction sets that decide how fast a precision is, each with whether the processor has it.
     pub features: Vec<Feature>,
 }
@@ -296,7 +299,13 @@ pub fn processor() -> Processor {
         present: flags.contains(flag) || detected(name),
         meaning: meaning.to_owned(),
     });
-    Processor { model: machine::processor_name(), threads: machine::usable_cores(), features: features.collect() }
+    let processors = machine::Processors::now();
+    Processor {
+        model: machine::processor_name(),
+        threads: processors.usable_cores(),
+        limit: processors.limit(),
+        features: features.collect(),
+    }
 }
 
 /// Name, name in Linux, and use.

@@ -10,6 +10,7 @@ use segvol_onnx::Stage;
 
 use super::binding::{Bindings, DeviceTensor, Input, Place};
 use super::graph_source::{GraphSource, WEIGHTS_FOLDER};
+use super::logger;
 use super::placement::{self, AssignedNode};
 use super::provider::Settings;
 use crate::error::Error;
@@ -181,6 +182,21 @@ pub(crate) enum Refused {
 ///
 /// [`Refused::Provider`] if the provider cannot be registered, [`Refused::Graph`] if the graph cannot be opened.
 pub(crate) fn open(
+    environment: &Environment,
+    graph: &GraphSource,
+    provider: Provider,
+    settings: &Settings<'_>,
+) -> Result<Session, Refused> {
+    logger::with_logged(
+        || open_quietly(environment, graph, provider, settings),
+        |refused, joined| match refused {
+            Refused::Provider(reason) => Refused::Provider(joined(&reason)),
+            Refused::Graph(reason) => Refused::Graph(joined(&reason)),
+        },
+    )
+}
+
+fn open_quietly(
     environment: &Environment,
     graph: &GraphSource,
     provider: Provider,

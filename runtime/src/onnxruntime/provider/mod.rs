@@ -15,6 +15,7 @@ mod xnnpack;
 
 use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
 use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
+use segvol_base::machine;
 use segvol_onnx::{Stage, TensorSpec, Variant};
 
 pub use coreml::{CoreMlOptions, CoreMlUnits};
@@ -149,7 +150,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) stage: Option<Stage>,
     /// The inputs of the graph.
     pub(crate) inputs: &'a [TensorSpec],
-    /// Number of threads; `None` for one per core.
+    /// Number of threads; `None` for one per core that this process may use ([`machine::usable_cores`]).
     pub(crate) threads: Option<usize>,
     /// SHA-256 of the bundle's manifest, which names the folder of cached engines. If `None`, nothing is cached.
     pub(crate) bundle: Option<&'a str>,
@@ -170,11 +171,12 @@ impl Settings<'_> {
         let said = |error: ort::Error<SessionBuilder>| error.to_string();
         // By default `ort` requests the most efficient device, and so registers Core ML on macOS without a request.
         let mut builder = builder.with_auto_device(AutoDevicePolicy::PreferCPU).map_err(said)?;
-        // XNNPACK has its own threads.
-        let threads = if provider == Provider::Xnnpack { Some(1) } else { self.threads };
-        if let Some(threads) = threads {
-            builder = builder.with_intra_threads(threads).map_err(said)?;
-        }
+        // Always a number: with a number of its own, ONNX Runtime starts a thread for each core of the machine, and pins it there,
+        // whatever this process may use. XNNPACK has its own threads.
+        let threads = if provider == Provider::Xnnpack { 1 } else { self.thread_count() };
+        builder = builder.with_intra_threads(threads).map_err(said)?;
+        // Nodes run one after the other, so this pool has no work.
+        builder = builder.with_inter_threads(1).map_err(said)?;
         if !self.options.cpu.spin || provider == Provider::Xnnpack {
             builder = builder.with_intra_op_spinning(false).map_err(said)?;
         }
@@ -183,6 +185,11 @@ impl Settings<'_> {
             builder = builder.with_memory_pattern(false).map_err(said)?;
         }
         builder.with_execution_providers(self.dispatch(provider)?).map_err(said)
+    }
+
+    /// The number of threads of a graph.
+    fn thread_count(&self) -> usize {
+        self.threads.unwrap_or_else(machine::usable_cores)
     }
 
     fn dispatch(&self, provider: Provider) -> Result<Vec<ExecutionProviderDispatch>, String> {
@@ -195,12 +202,12 @@ impl Settings<'_> {
                 let graph = tensorrt::EngineGraph { stage, inputs, bundle, onnxruntime };
                 tensorrt::dispatch(&options.tensorrt, &options.cuda, &graph)?
             }
-            Provider::OpenVino => openvino::dispatch(&options.openvino, self.threads, self.stage),
+            Provider::OpenVino => openvino::dispatch(&options.openvino, self.thread_count(), self.stage),
             Provider::CoreMl => coreml::dispatch(&options.coreml),
             Provider::DirectMl => directml::dispatch(&options.directml),
             Provider::Rocm => rocm::dispatch(&options.rocm),
             Provider::MigraphX => migraphx::dispatch(&options.migraphx),
-            Provider::Xnnpack => xnnpack::dispatch(&options.xnnpack, self.threads),
+            Provider::Xnnpack => xnnpack::dispatch(&options.xnnpack, self.thread_count()),
             Provider::WebGpu => webgpu::dispatch(&options.webgpu),
         })
     }

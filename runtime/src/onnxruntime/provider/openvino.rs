@@ -40,18 +40,15 @@ provider_options! {
 /// and the position codes of the other stages are sines of hundreds of radians, whose fraction bfloat16 does not keep.
 pub(super) fn dispatch(
     options: &OpenVinoOptions,
-    threads: Option<usize>,
+    threads: usize,
     stage: Option<Stage>,
 ) -> Vec<ExecutionProviderDispatch> {
     let precision = if stage == Some(Stage::ImageEncoder) { options.precision } else { OpenVinoPrecision::F32 };
     let mut provider = ep::OpenVINO::default()
         .with_device_type(&options.device)
         .with_num_streams(options.streams)
+        .with_num_threads(options.threads.map_or(threads, |threads| threads as usize))
         .with_arbitrary_config("load_config", load_config(options, precision));
-    let threads = options.threads.map(|threads| threads as usize).or(threads);
-    if let Some(threads) = threads {
-        provider = provider.with_num_threads(threads);
-    }
     if let Some(cache) = &options.cache {
         provider = provider.with_cache_dir(cache.display());
     }

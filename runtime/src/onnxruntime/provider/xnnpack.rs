@@ -15,12 +15,11 @@ provider_options! {
 }
 
 /// XNNPACK with its own threads. The session gets only one thread ([`super::Settings`]), because more would compete with
-/// XNNPACK's threads for the cores. If no number of threads is set, XNNPACK gets one per core.
-pub(super) fn dispatch(options: &XnnpackOptions, threads: Option<usize>) -> Vec<ExecutionProviderDispatch> {
-    let cores = std::thread::available_parallelism().ok();
-    let asked = options.threads.map(|threads| threads as usize).or(threads).and_then(NonZeroUsize::new);
+/// XNNPACK's threads for the cores.
+pub(super) fn dispatch(options: &XnnpackOptions, threads: usize) -> Vec<ExecutionProviderDispatch> {
+    let threads = NonZeroUsize::new(options.threads.map_or(threads, |threads| threads as usize));
     let mut provider = ep::XNNPACK::default();
-    if let Some(threads) = asked.or(cores) {
+    if let Some(threads) = threads {
         provider = provider.with_intra_op_num_threads(threads);
     }
     vec![provider.build().error_on_failure()]
