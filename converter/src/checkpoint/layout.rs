@@ -105,10 +105,36 @@ pub(super) struct Layout {
     encoder_only: bool,
     /// SegVol's name of each key in the scope.
     names: BTreeMap<String, String>,
-    /// What keys of copies of the model begin with.
-    copies: BTreeSet<String>,
+    copies: Copies,
     /// Keys outside the scope that are a part of a model.
     strays: BTreeSet<String>,
+}
+
+/// Where other places in the file have the model too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Copies {
+    /// What their keys begin with, with a dot at the end.
+    beside: BTreeSet<String>,
+    /// The scope of a model that has this one inside it, such as an average.
+    around: Option<String>,
+}
+
+impl Copies {
+    fn new(scopes: &[String], scope: &str) -> Self {
+        let others = || scopes.iter().filter(|other| *other != scope);
+        // A copy inside the scope is beside the modules, with everything around it.
+        let inside = |other: &str| other.strip_prefix(scope).map(|rest| scope.len() + top(rest).len());
+        let beside = others()
+            .filter(|other| !scope.starts_with(other.as_str()))
+            .map(|other| inside(other).map_or_else(|| other.clone(), |end| other[..=end].to_owned()))
+            .collect();
+        Self { beside, around: others().find(|other| scope.starts_with(other.as_str())).cloned() }
+    }
+
+    fn have(&self, key: &str, scope: &str) -> bool {
+        let around = self.around.as_ref().is_some_and(|around| key.starts_with(around) && !key.starts_with(scope));
+        around || begins_with(key, &self.beside)
+    }
 }
 
 /// Where a key belongs.
@@ -169,14 +195,7 @@ pub(super) fn detect<'a>(
     }
     let Candidate { scope, encoder_only, mut names, beside, wrappers } = choose(path, found, &scopes, chosen)?;
 
-    // A copy inside the scope, such as an average, is beside the modules with everything around it.
-    let inside =
-        |copy: &String| copy.strip_prefix(scope.as_str()).filter(|rest| !rest.is_empty()).map(top).map(str::len);
-    let copies: BTreeSet<String> = scopes
-        .iter()
-        .filter(|copy| **copy != scope)
-        .map(|copy| inside(copy).map_or_else(|| copy.clone(), |length| copy[..=scope.len() + length].to_owned()))
-        .collect();
+    let copies = Copies::new(&scopes, &scope);
     let of_a_model = |key: &str| key.split('.').any(|node| MODULES.contains(&node));
     let ignored: BTreeSet<String> = beside
         .into_iter()
@@ -186,12 +205,12 @@ pub(super) fn detect<'a>(
     names.retain(|key, _| {
         let ends = key.match_indices('.').map(|(dot, _)| dot);
         let beside = ends.chain([key.len()]).find(|&end| ignored.contains(&format!("{}.", &key[..end])));
-        !begins_with(key, &copies) && beside.is_none_or(|end| of_a_model(&key[end..]))
+        !copies.have(key, &scope) && beside.is_none_or(|end| of_a_model(&key[end..]))
     });
     let is_stray = |key: &&&str| {
         let inside = key.starts_with(&scope);
         let too_deep = key.split('.').count() > MAX_NODES;
-        let kept = TRAINING_STATE.contains(&top(key)) || begins_with(key, &copies);
+        let kept = TRAINING_STATE.contains(&top(key)) || copies.have(key, &scope);
         (inside && too_deep) || (!inside && !kept && of_a_model(key))
     };
     let strays = keys.iter().filter(is_stray).map(|key| (*key).to_owned()).collect();
@@ -263,13 +282,17 @@ impl Layout {
         match self.names.get(key) {
             Some(name) => Place::Model(name.clone()),
             None if self.strays.contains(key) => Place::Stray,
-            None if begins_with(key, &self.copies) || TRAINING_STATE.contains(&top(key)) => Place::Copy,
+            None if self.copies.have(key, &self.scope) || TRAINING_STATE.contains(&top(key)) => Place::Copy,
             None => Place::Beside,
         }
     }
 
-    /// The dictionary or value of an ignored key: its path to the first node that is not on the way to the model.
+    /// The dictionary or value of an ignored key: its path to the first node that is not on the way to the model. Of a value inside
+    /// a module, the whole path.
     pub(super) fn origin<'k>(&self, key: &'k str) -> &'k str {
+        if key.strip_prefix(&self.scope).is_some_and(|rest| MODULES.contains(&top(rest))) {
+            return key;
+        }
         let ends = key.match_indices('.').map(|(dot, _)| dot).chain([key.len()]);
         let mut ends = ends.skip_while(|&end| self.scope.starts_with(&format!("{}.", &key[..end])));
         &key[..ends.next().unwrap_or(key.len())]
@@ -369,6 +392,8 @@ mod tests {
         let layout = detect(Path::new("file"), keys.iter().map(String::as_str), None).expect("a layout");
         assert_place(&layout, "image_encoder.module.norm.weight", NORM);
         assert_eq!(layout.place("image_encoder.n_averaged"), Place::Beside);
+        assert_eq!(layout.origin("image_encoder.n_averaged"), "image_encoder.n_averaged");
+        assert_eq!(layout.origin("optimizer.state.0"), "optimizer");
         assert_place(&layout, "image_encoder.head", "image_encoder.head");
     }
 
@@ -409,11 +434,16 @@ mod tests {
             (&["callbacks.best."], None, "prefix callbacks.best."),
             (&["model.", "ema.module."], Some("ema"), "prefix ema.module."),
             (&["student.", "teacher."], Some("student"), "prefix student."),
+            (&["state_dict.", "state_dict.ema.module."], None, "prefix state_dict."),
+            (&["state_dict.", "state_dict.ema.module."], Some("ema"), "prefix state_dict.ema.module."),
+            (&["", "ema."], Some("ema"), "prefix ema."),
+            (&["state_dict.model.", "state_dict.ema."], None, "prefix state_dict.model."),
         ] {
             let layout = layout_of(scopes, &[], chosen).unwrap_or_else(|error| panic!("{scopes:?}: {error}"));
             assert_eq!(layout.name(), expected, "{scopes:?}");
             // A whole copy is left alone.
             assert!(layout.strays.is_empty(), "{scopes:?}");
+            assert_eq!(layout.names.len(), seeded::keys(&Architecture::RELEASED).len(), "{scopes:?}");
         }
         for (scopes, chosen) in [(&["student.", "teacher."][..], None), (&["student.", "teacher."], Some("stud"))] {
             let error = layout_of(scopes, &[], chosen).expect_err("two models").to_string();
