@@ -110,6 +110,8 @@ impl Index {
         let pool = (paths.len() > MAX_OPEN).then(|| Arc::new(Pool::default()));
         let mut all = Stored { bytes: self.bytes, container: String::new(), tensors: BTreeMap::new() };
         let (mut containers, mut faults) = (BTreeSet::new(), Vec::new());
+        // Tensors in another file than the index says.
+        let mut elsewhere = BTreeMap::new();
         for (name, shard) in self.shards().into_iter().zip(&paths) {
             let Stored { bytes, container, tensors } = stored::read(shard)?;
             all.bytes += bytes;
@@ -123,13 +125,23 @@ impl Index {
                         };
                         all.tensors.insert(key, tensor);
                     }
-                    Some(file) => faults.push(format!("tensor `{key}`: expected in `{file}`, found in `{name}`")),
+                    Some(_) => _ = elsewhere.insert(key, name),
                     None => faults.push(format!("tensor `{key}` of `{name}`: expected in the index, found no entry")),
                 }
             }
         }
-        let absent = self.files.iter().filter(|(key, _)| !all.tensors.contains_key(*key));
-        faults.extend(absent.map(|(key, file)| format!("tensor `{key}`: expected in `{file}`, found no such tensor")));
+        for (key, file) in &self.files {
+            match (all.tensors.contains_key(key), elsewhere.get(key)) {
+                (true, None) => {}
+                (true, Some(other)) => {
+                    faults.push(format!("tensor `{key}`: expected only in `{file}`, found in `{other}` too"));
+                }
+                (false, Some(other)) => {
+                    faults.push(format!("tensor `{key}`: expected in `{file}`, found in `{other}`"));
+                }
+                (false, None) => faults.push(format!("tensor `{key}`: expected in `{file}`, found no such tensor")),
+            }
+        }
         if !faults.is_empty() {
             let reason = format!("index and files contradict each other: {}", listed(faults));
             return Err(CheckpointError::Malformed { path: path.to_owned(), reason });
