@@ -131,6 +131,8 @@ codes! {
     MaskOverlap = "mask_overlap",
     /// The provider computes in another precision than was asked for.
     PrecisionReplaced = "precision_replaced",
+    /// Tensors inside the model that no part of it uses were left out.
+    TensorUnused = "tensor_unused",
     /// Measured times are doubtful: they scatter, or other programs were running.
     MeasurementNoisy = "measurement_noisy",
 }

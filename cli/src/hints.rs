@@ -7,6 +7,7 @@ use segvol::volume::format::{Kind, recognise_path};
 use segvol::{Error, PromptError, TruthError, VolumeError};
 use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
+use segvol_converter::error::TensorFault;
 use segvol_converter::{CheckpointError, ConvertError};
 use segvol_evaluation::EvaluationError;
 use segvol_onnx::BundleError;
@@ -124,6 +125,11 @@ fn of_conversion(error: &ConvertError) -> Option<String> {
         }
         ConvertError::Checkpoint(CheckpointError::SeveralModels { .. }) => {
             "--weights-from names the dictionary to convert"
+        }
+        ConvertError::Checkpoint(CheckpointError::Tensors { faults, .. })
+            if faults.0.iter().all(|fault| matches!(fault, TensorFault::Unexpected { .. })) =>
+        {
+            "--allow-extra leaves these tensors out, with a warning"
         }
         ConvertError::Bundle(error) => return of_bundle(error),
         _ => return None,

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use indicatif::DecimalBytes;
 use segvol::{Orientation, Provider};
 use segvol_base::{printable, printable_path};
-use segvol_converter::{BundleInspection, CheckpointInspection, Inspection, README_FILE, ReadmeState};
+use segvol_converter::{BundleInspection, CheckpointInspection, Inspection, Options, README_FILE, ReadmeState};
 use segvol_names::Names;
 use segvol_onnx::manifest::{FileEntry, NotExported, PrecisionFiles};
 use segvol_onnx::{Architecture, Dim, Precision, TensorSpec, Variant};
 
 use crate::exit::Usage;
 use crate::measuring::print_json;
+use crate::warnings;
 
 /// How many names of a longer list are shown.
 const SHOWN: usize = 6;
@@ -25,7 +26,7 @@ const SHOWN: usize = 6;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  segvol inspect SegVol_v1.pth\n  segvol inspect segvol-bundle --json")]
 pub(crate) struct Inspect {
-    /// Checkpoint, or a bundle's folder
+    /// Checkpoint (a file, an index of several files, or a folder with one), or a bundle's folder
     #[arg(required_unless_present = "model")]
     path: Option<PathBuf>,
     /// A bundle's folder, as in the other commands
@@ -37,6 +38,9 @@ pub(crate) struct Inspect {
     /// Dictionary of the checkpoint that has the model, if several have one, for example ema
     #[arg(long, value_name = "NAME")]
     weights_from: Option<String>,
+    /// Accept tensors inside the model that no part of it uses; `segvol convert` has the same option
+    #[arg(long)]
+    allow_extra: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -46,12 +50,21 @@ impl Inspect {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let path = self.path.as_ref().or(self.model.as_ref());
         let path = path.ok_or_else(|| Usage("nothing to inspect: name a checkpoint or a bundle".to_owned()))?;
-        let inspection = segvol_converter::inspect(path, self.config.as_deref(), self.weights_from.as_deref())?;
+        let options = Options {
+            config: self.config.clone(),
+            weights_from: self.weights_from.clone(),
+            allow_extra: self.allow_extra,
+            ..Options::default()
+        };
+        let inspection = segvol_converter::inspect(path, &options)?;
+        if let Inspection::Checkpoint(checkpoint) = &inspection {
+            checkpoint.warnings.iter().for_each(|warning| warnings::say("", warning));
+        }
         if self.json {
             print_json(out, &inspection)?;
         } else {
             match &inspection {
-                Inspection::Checkpoint(checkpoint) => show_checkpoint(out, path, checkpoint)?,
+                Inspection::Checkpoint(checkpoint) => show_checkpoint(out, checkpoint)?,
                 Inspection::Bundle(bundle) => show_bundle(out, path, bundle)?,
             }
         }
@@ -63,14 +76,20 @@ impl Inspect {
     }
 }
 
-fn show_checkpoint(out: &mut impl Write, path: &Path, checkpoint: &CheckpointInspection) -> io::Result<()> {
-    writeln!(out, "checkpoint {}", printable_path(path))?;
+fn show_checkpoint(out: &mut impl Write, checkpoint: &CheckpointInspection) -> io::Result<()> {
+    writeln!(out, "checkpoint {}", printable_path(&checkpoint.path))?;
+    if !checkpoint.passed_over.is_empty() {
+        writeln!(out, "  not taken   {} (the same model)", listed(&checkpoint.passed_over, usize::MAX))?;
+    }
     writeln!(out, "  container   {}, {}", printable(&checkpoint.container), size(checkpoint.bytes))?;
+    if checkpoint.files.len() > 1 {
+        writeln!(out, "  files       {}", listed(&checkpoint.files, usize::MAX))?;
+    }
     writeln!(out, "  layout      {}", printable(&checkpoint.layout))?;
     writeln!(out, "  tensors     {}", printable(&dtypes(&checkpoint.dtypes)))?;
     if checkpoint.training_state > 0 {
-        let names: Vec<_> = checkpoint.ignored.iter().map(|name| printable(name)).collect();
-        writeln!(out, "  ignored     {} tensors next to the model: {}", checkpoint.training_state, names.join(", "))?;
+        let names = listed(&checkpoint.ignored, usize::MAX);
+        writeln!(out, "  ignored     {} tensors next to the model: {names}", checkpoint.training_state)?;
     }
     if let Some(architecture) = &checkpoint.architecture {
         show_architecture(out, architecture)?;
@@ -229,6 +248,14 @@ fn tensor(spec: &TensorSpec) -> String {
 fn dtypes(dtypes: &BTreeMap<String, usize>) -> String {
     let counts: Vec<String> = dtypes.iter().map(|(dtype, count)| format!("{count} {dtype}")).collect();
     counts.join(", ")
+}
+
+/// Names from a file, at most `most` of them.
+pub(crate) fn listed(names: &[String], most: usize) -> String {
+    let shown: Vec<_> = names.iter().take(most).map(|name| printable(name)).collect();
+    let more = names.len() - shown.len();
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 /// A number of bytes in decimal units.

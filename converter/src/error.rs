@@ -119,6 +119,46 @@ pub enum CheckpointError {
         /// The dictionaries that have it.
         found: Vec<String>,
     },
+    /// Adapters such as LoRA's are not merged into the weights: without them, the fine-tuning would be lost.
+    #[error("checkpoint `{}`: {}", path.display(), adapters(*layers, example, *with_model))]
+    Adapters {
+        /// The checkpoint.
+        path: PathBuf,
+        /// How many layers have an adapter.
+        layers: usize,
+        /// A tensor of one.
+        example: String,
+        /// Whether the model is in the file too.
+        with_model: bool,
+    },
+    /// A folder has no checkpoint.
+    #[error("folder `{}`: expected one checkpoint (.safetensors, .bin, .pth, .pt or .ckpt), found {found}", path.display())]
+    NoCheckpoint {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it instead.
+        found: String,
+    },
+    /// A folder has several checkpoints.
+    #[error("folder `{}`: expected one checkpoint, found several: {}; give the path of one", path.display(), quoted(found))]
+    SeveralFiles {
+        /// The folder.
+        path: PathBuf,
+        /// Their names.
+        found: Vec<String>,
+    },
+    /// The file is one of several parts of a checkpoint.
+    #[error("checkpoint `{}`: {}", path.display(), one_part(*part, *parts, index.as_deref()))]
+    Part {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        part: u32,
+        /// How many parts there are.
+        parts: u32,
+        /// The name of the index beside it, if there is one.
+        index: Option<String>,
+    },
     /// There is not enough memory.
     #[error(transparent)]
     Memory(OutOfMemory),
@@ -132,8 +172,43 @@ pub enum CheckpointError {
     },
 }
 
+fn quoted(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(FAULTS_SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(FAULTS_SHOWN);
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown}, and {more} more") }
+}
+
+fn adapters(layers: usize, example: &str, with_model: bool) -> String {
+    let count = if layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
+    let found = format!("LoRA or similar adapters of {count} (such as `{example}`)");
+    let save = "then save model.state_dict()";
+    if with_model {
+        format!(
+            "expected plain weights, found {found} that are not merged into them; without them the fine-tuning would be lost. \
+             Merge them in Python: with peft, model = model.merge_and_unload(), {save}; with loralib, model.eval(), {save} \
+             without the names that contain lora_; with your own code, add the adapters' product to each weight"
+        )
+    } else {
+        format!(
+            "expected a whole model, found only {found}. Load model and adapters in Python, merge them (with peft, \
+             PeftModel.from_pretrained(model, folder).merge_and_unload()), {save}"
+        )
+    }
+}
+
+fn one_part(part: u32, parts: u32, index: Option<&str>) -> String {
+    let found = format!("expected a whole checkpoint, found part {part} of {parts}");
+    match index {
+        Some(index) => format!("{found}; give the folder, or the index `{index}` beside it"),
+        None => format!(
+            "{found}, without the index that names all parts; download NAME.index.json and all parts into one folder, and give the folder"
+        ),
+    }
+}
+
 fn several(chosen: Option<&str>, found: &[String]) -> String {
-    let found = found.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let found = quoted(found);
     match chosen {
         Some(chosen) => format!("expected the model in the dictionary `{chosen}`, found it in {found}"),
         None => format!("expected one model, found it in several dictionaries: {found}; choose one"),
@@ -145,11 +220,11 @@ fn several(chosen: Option<&str>, found: &[String]) -> String {
 #[non_exhaustive]
 pub enum TensorFault {
     /// The model needs the tensor and the checkpoint lacks it.
-    #[error("tensor `{name}`: expected shape {expected:?}, found no such tensor")]
+    #[error("tensor `{name}`: expected {}, found no such tensor", wanted(expected))]
     Missing {
         /// The tensor.
         name: String,
-        /// The shape that the model needs.
+        /// The shape that the model needs; a size of 0 may be any.
         expected: Vec<usize>,
     },
     /// The tensor has another shape than the model needs.
@@ -235,9 +310,14 @@ impl CheckpointError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::Malformed { .. } | Self::NotSegVol { .. } | Self::SeveralModels { .. } => {
-                ErrorKind::Input
-            }
+            Self::Io { .. }
+            | Self::Malformed { .. }
+            | Self::NotSegVol { .. }
+            | Self::SeveralModels { .. }
+            | Self::Adapters { .. }
+            | Self::NoCheckpoint { .. }
+            | Self::SeveralFiles { .. }
+            | Self::Part { .. } => ErrorKind::Input,
             Self::Memory(error) => error.kind(),
             Self::Tensors { faults, .. } => faults.kind(),
         }
@@ -273,6 +353,14 @@ impl TensorFault {
             | Self::Memory { name, .. }
             | Self::Unreadable { name, .. } => name,
         }
+    }
+}
+
+fn wanted(shape: &[usize]) -> String {
+    match shape {
+        [] => "one".to_owned(),
+        shape if shape.contains(&0) => format!("one with {} axes", shape.len()),
+        shape => format!("shape {shape:?}"),
     }
 }
 
@@ -344,6 +432,13 @@ mod tests {
             (CheckpointError::Io { path: path(), source: io }, ErrorKind::Input),
             (CheckpointError::Malformed { path: path(), reason: reason() }, ErrorKind::Input),
             (CheckpointError::NotSegVol { path: path(), expected: "a", found: "b".to_owned() }, ErrorKind::Input),
+            (
+                CheckpointError::Adapters { path: path(), layers: 2, example: "a".to_owned(), with_model: true },
+                ErrorKind::Input,
+            ),
+            (CheckpointError::NoCheckpoint { path: path(), found: "an empty folder".to_owned() }, ErrorKind::Input),
+            (CheckpointError::SeveralFiles { path: path(), found: vec!["a".to_owned()] }, ErrorKind::Input),
+            (CheckpointError::Part { path: path(), part: 1, parts: 2, index: None }, ErrorKind::Input),
             (CheckpointError::Memory(no_memory()), ErrorKind::Memory),
             (tensors(vec![missing()]), ErrorKind::Input),
             (tensors(vec![missing(), short]), ErrorKind::Memory),

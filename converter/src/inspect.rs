@@ -1,18 +1,18 @@
 //! Describes a checkpoint or a bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use segvol_base::Orientation;
+use segvol_base::{Orientation, Warning};
 use segvol_onnx::manifest::{MANIFEST_FILE, NotExported};
-use segvol_onnx::{Architecture, Manifest, Stage};
+use segvol_onnx::{Architecture, BundleError, Manifest, Stage};
 use serde::{Serialize, Serializer};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Reading};
 use crate::error::{CheckpointError, ConvertError};
 use crate::readme::{README_FILE, ReadmeState};
 use crate::stages::Wanted;
-use crate::{config, stages};
+use crate::{Options, config, stages, unused};
 
 /// The contents of a checkpoint or a bundle.
 #[derive(Debug, Serialize)]
@@ -27,12 +27,23 @@ pub enum Inspection {
 /// The contents of a checkpoint. The numbers of its tensors are not read.
 #[derive(Debug, Serialize)]
 pub struct CheckpointInspection {
-    /// The file's size in bytes.
+    /// The file, or the index of several: in a folder, the one that was found.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// The names of its files: its own, or those of the index and its shards.
+    pub files: Vec<String>,
+    /// Names of files in the same folder that have the same model in another format.
+    pub passed_over: Vec<String>,
+    /// The size of all its files in bytes.
     pub bytes: u64,
     /// Its file format, such as `torch zip`.
     pub container: String,
     /// The layout of its tensor names.
     pub layout: String,
+    /// What the names of the model's tensors begin with, with a dot at its end.
+    pub prefix: String,
+    /// Parts of names that a conversion removes inside the model, such as `_orig_mod`, sorted.
+    pub wrappers: Vec<String>,
     /// Number of the model's tensors per element type.
     pub dtypes: BTreeMap<String, usize>,
     /// Number of tensors next to the model that are no part of it, such as an optimiser's; a conversion ignores them.
@@ -51,6 +62,8 @@ pub struct CheckpointInspection {
     pub missing_stages: Vec<Stage>,
     /// Tensors that no graph uses, each with the reason.
     pub not_exported: Vec<NotExported>,
+    /// Warnings of a conversion.
+    pub warnings: Vec<Warning>,
     /// What would stop a conversion, judging by names, shapes and element types; `None` if nothing would.
     #[serde(rename = "problems", serialize_with = "as_list")]
     pub problem: Option<ConvertError>,
@@ -90,21 +103,33 @@ fn as_list<S: Serializer>(problem: &Option<ConvertError>, serializer: S) -> Resu
     }
 }
 
-/// Inspects the checkpoint or the bundle at `path`. `config` and `weights_from` are as in [`crate::Options`].
+/// Inspects the checkpoint or the bundle at `path`: a file, or a folder with a manifest, or a folder with one checkpoint. Of the
+/// options, `config`, `weights_from` and `allow_extra` are used.
 ///
 /// # Errors
 ///
-/// [`ConvertError::Bundle`] if a folder has no readable manifest, [`ConvertError::Checkpoint`] if a file is not a
+/// [`ConvertError::Bundle`] if a folder has no readable manifest and no checkpoint, [`ConvertError::Checkpoint`] if a file is not a
 /// SegVol checkpoint. Tensors that are missing, unexpected or misshapen, and files of a bundle that were changed, are
 /// part of the result.
-pub fn inspect(path: &Path, config: Option<&Path>, weights_from: Option<&str>) -> Result<Inspection, ConvertError> {
-    if path.is_dir() {
-        let manifest = Manifest::read(path)?;
-        let problem = manifest.verify(path).err().map(ConvertError::from);
-        let (readme, unlisted) = (ReadmeState::of(path, &manifest), unlisted(path, &manifest));
-        return Ok(Inspection::Bundle(Box::new(BundleInspection { manifest, readme, unlisted, problem })));
-    }
-    let checkpoint = Checkpoint::open_from(path, weights_from)?;
+pub fn inspect(path: &Path, options: &Options) -> Result<Inspection, ConvertError> {
+    let manifest = if path.is_dir() { Some(Manifest::read(path)) } else { None };
+    let no_bundle = match manifest {
+        Some(Ok(manifest)) => {
+            let problem = manifest.verify(path).err().map(ConvertError::from);
+            let (readme, unlisted) = (ReadmeState::of(path, &manifest), unlisted(path, &manifest));
+            return Ok(Inspection::Bundle(Box::new(BundleInspection { manifest, readme, unlisted, problem })));
+        }
+        Some(Err(error @ BundleError::NotABundle { .. })) => Some(error),
+        Some(Err(error)) => return Err(error.into()),
+        None => None,
+    };
+    let reading = Reading { dictionary: options.weights_from.as_deref(), allow_extra: options.allow_extra };
+    let config = options.config.as_deref();
+    let checkpoint = match (Checkpoint::open_with(path, reading), no_bundle) {
+        (Ok(checkpoint), _) => checkpoint,
+        (Err(CheckpointError::NoCheckpoint { .. }), Some(error)) => return Err(error.into()),
+        (Err(error), _) => return Err(error.into()),
+    };
     let (stages, missing_stages) =
         Stage::ALL.into_iter().partition(|stage| stages::stages_of(&checkpoint).contains(stage));
     let (architecture, not_exported, problem) = match config::architecture(&checkpoint, config) {
@@ -123,18 +148,26 @@ pub fn inspect(path: &Path, config: Option<&Path>, weights_from: Option<&str>) -
         module.tensors += 1;
         module.parameters += tensor.elements() as u64;
     }
+    let names = |files: &[PathBuf]| files.iter().map(|file| file_name(file)).collect();
+    let keys = checkpoint.keys.clone();
     Ok(Inspection::Checkpoint(Box::new(CheckpointInspection {
+        path: checkpoint.path.clone(),
+        files: names(&checkpoint.files),
+        passed_over: names(&checkpoint.passed_over),
         bytes: checkpoint.bytes,
-        container: checkpoint.container.to_owned(),
+        container: checkpoint.container.clone(),
         layout: checkpoint.layout.clone(),
+        prefix: keys.prefix,
+        wrappers: keys.wrappers,
         dtypes: checkpoint.dtypes(),
-        training_state: checkpoint.training_state,
-        ignored: checkpoint.ignored.clone(),
+        training_state: keys.training_state,
+        ignored: keys.ignored,
         modules,
         architecture,
         axes,
         stages,
         missing_stages,
+        warnings: unused::warning(&not_exported).into_iter().collect(),
         not_exported,
         problem,
     })))
@@ -151,4 +184,8 @@ fn unlisted(dir: &Path, manifest: &Manifest) -> Vec<String> {
         names.filter(|name| !listed.contains(name.as_str()) && !name.starts_with("..")).collect();
     names.sort();
     names
+}
+
+fn file_name(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -43,11 +43,12 @@ use std::thread;
 use segvol_base::Warning;
 use segvol_names::Names;
 use segvol_onnx::graph::{IR_VERSION, OPSET};
-use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_file};
+use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_files};
 use segvol_onnx::{Activations, Architecture, Manifest, Precision, Stage};
 
 use annotate::About;
-pub use checkpoint::Checkpoint;
+use checkpoint::Reading;
+pub use checkpoint::{Checkpoint, Keys, Location};
 pub use error::{CheckpointError, ConvertError};
 pub use inspect::{BundleInspection, CheckpointInspection, Inspection, Module, inspect};
 pub use readme::{README_FILE, ReadmeState};
@@ -65,6 +66,8 @@ pub struct Options {
     /// The dictionary of the checkpoint that has the model, if several have one. `None`: the usual one, such as `model`
     /// next to `ema`.
     pub weights_from: Option<String>,
+    /// Leave out tensors inside the model that no part of it uses, with a warning. Otherwise they are an error.
+    pub allow_extra: bool,
     /// The names that the model was trained with. `None`: those in the configuration, or else those of the released data if
     /// the model has the released sizes; else the bundle has no names.
     pub names: Option<Names>,
@@ -87,6 +90,20 @@ pub struct Calibrated {
 
 /// This program, with its version.
 const TOOL: &str = concat!("segvol ", env!("CARGO_PKG_VERSION"));
+/// What a conversion made, and what it did with the checkpoint.
+#[derive(Debug, Clone)]
+pub struct Conversion {
+    /// The bundle's manifest.
+    pub manifest: Manifest,
+    /// The checkpoint: a file, or the index of several; in a folder, the one that was found.
+    pub checkpoint: PathBuf,
+    /// Files of the same folder that have the same model in another format, and were not taken.
+    pub passed_over: Vec<PathBuf>,
+    /// What was done with the names of the checkpoint's tensors.
+    pub keys: Keys,
+    /// What may be wrong although the conversion went on.
+    pub warnings: Vec<Warning>,
+}
 
 /// Memory for the names of a checkpoint's tensors and for the graphs.
 const NAMES_BYTES: usize = 4 << 20;
@@ -95,7 +112,8 @@ const NAMES_BYTES: usize = 4 << 20;
 const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint that they were made from. \
     SegVol's own repository, BAAI-DCAI/SegVol, is under the MIT licence; ask whoever gave you the checkpoint.";
 
-/// Converts `checkpoint` to a bundle in the folder `output` and returns the bundle's manifest.
+/// Converts `checkpoint` (a file, an index of several files, or a folder with one checkpoint: [`Location::of`]) to a bundle in the
+/// folder `output`, and returns the bundle's manifest with what was done with the checkpoint.
 ///
 /// The same checkpoint, options and version give the same bytes. Nothing appears at `output` until the bundle is
 /// complete.
@@ -107,7 +125,7 @@ const LICENSE_NOTE: &str = "The weights keep the terms of the checkpoint that th
 /// or too large for float16 at precision fp16; [`ConvertError::Config`] or [`ConvertError::Size`] if sizes contradict
 /// each other; [`ConvertError::NoTokenizer`] or [`ConvertError::Tokenizer`] if there is no usable tokenizer;
 /// [`ConvertError::Output`] if writing fails.
-pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Manifest, ConvertError> {
+pub fn convert(checkpoint: &Path, output: &Path, options: &Options) -> Result<Conversion, ConvertError> {
     let mut precisions: Vec<Precision> = options.precisions.iter().copied().collect();
     if precisions.is_empty() {
         precisions.push(Precision::Fp32);
@@ -138,7 +156,8 @@ pub fn check_output(output: &Path, force: bool) -> Result<Option<Warning>, Conve
 ///
 /// As for [`convert`].
 pub fn convert_for_calibration(checkpoint: &Path, output: &Path, options: &Options) -> Result<Manifest, ConvertError> {
-    convert_wanted(checkpoint, output, options, Wanted { observed: true, ..Wanted::FP32 })
+    let wanted = Wanted { observed: true, ..Wanted::FP32 };
+    Ok(convert_wanted(checkpoint, output, options, wanted)?.manifest)
 }
 
 /// Checks the tokenizer at `path` as [`convert`] does, for a model with that size of vocabulary, and returns the
@@ -156,11 +175,12 @@ fn convert_wanted(
     output: &Path,
     options: &Options,
     wanted: Wanted<'_>,
-) -> Result<Manifest, ConvertError> {
+) -> Result<Conversion, ConvertError> {
     let place = bundle::Place::check(output, options.force)?;
     let what = format!("the tensor names of checkpoint `{}`", checkpoint.display());
     segvol_base::memory::check_available::<u8>(what, NAMES_BYTES).map_err(CheckpointError::Memory)?;
-    let checkpoint = Checkpoint::open_from(checkpoint, options.weights_from.as_deref())?;
+    let reading = Reading { dictionary: options.weights_from.as_deref(), allow_extra: options.allow_extra };
+    let checkpoint = Checkpoint::open_with(checkpoint, reading)?;
     let architecture = config::architecture(&checkpoint, options.config.as_deref())?;
     let axes = config::axes(&checkpoint, options.config.as_deref())?;
     let plan = stages::plan(&checkpoint, &architecture, wanted)?;
@@ -183,7 +203,7 @@ fn convert_wanted(
     let names = names.filter(|_| tokenizer.is_some());
     let about = About { tool: TOOL, axes, names: names.as_ref(), license_note: LICENSE_NOTE };
     let (stages, sha256) = thread::scope(|scope| {
-        let hash = scope.spawn(|| sha256_file(&checkpoint.path));
+        let hash = scope.spawn(|| sha256_files(&checkpoint.files));
         let write = |(&key, planned)| Ok((key, draft.write_stage(key, planned, &checkpoint, &architecture, &about)?));
         let stages = plan.stages.iter().map(write).collect::<Result<BTreeMap<_, _>, ConvertError>>();
         (stages, hash.join().unwrap_or_else(|_| Err(io::Error::other("the hashing thread panicked"))))
@@ -218,7 +238,7 @@ fn convert_wanted(
             file,
             bytes: checkpoint.bytes,
             sha256,
-            container: checkpoint.container.to_owned(),
+            container: checkpoint.container.clone(),
             layout: checkpoint.layout.clone(),
             dtypes: checkpoint.dtypes(),
         },
@@ -233,5 +253,11 @@ fn convert_wanted(
         license_note: LICENSE_NOTE.to_owned(),
     };
     draft.publish(&manifest)?;
-    Ok(manifest)
+    Ok(Conversion {
+        warnings: unused::warning(&manifest.not_exported).into_iter().collect(),
+        manifest,
+        checkpoint: checkpoint.path,
+        passed_over: checkpoint.passed_over,
+        keys: checkpoint.keys,
+    })
 }

@@ -89,7 +89,7 @@ fn a_bundle_is_whole_and_the_same_every_time() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = write(dir.path(), &model(dir.path()));
     let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
-    let manifest = convert(&path, &first, &Options::default()).expect("converted");
+    let manifest = convert(&path, &first, &Options::default()).expect("converted").manifest;
     convert(&path, &second, &Options::default()).expect("converted");
 
     let read = Manifest::read(&first).expect("a bundle");
@@ -155,7 +155,8 @@ fn what_is_not_exported_has_a_reason() {
     let mut shapes = model(dir.path());
     let name = "mask_decoder.iou_prediction_head.layers.0.bias";
     shapes.insert(name.to_owned(), vec![256]);
-    let Inspection::Checkpoint(found) = inspect(&write(dir.path(), &shapes), None, None).expect("inspected") else {
+    let Inspection::Checkpoint(found) = inspect(&write(dir.path(), &shapes), &Options::default()).expect("inspected")
+    else {
         panic!("not a checkpoint");
     };
     assert!(found.problem.is_none());
@@ -169,7 +170,7 @@ fn an_encoder_alone_gives_its_stage() {
     let mut shapes = model(dir.path());
     shapes.retain(|name, _| name.starts_with("image_encoder."));
     let bundle = dir.path().join("bundle");
-    let manifest = convert(&write(dir.path(), &shapes), &bundle, &Options::default()).expect("converted");
+    let manifest = convert(&write(dir.path(), &shapes), &bundle, &Options::default()).expect("converted").manifest;
     assert_eq!(manifest.precisions[&Precision::Fp32].stages.keys().copied().collect::<Vec<_>>(), [Stage::ImageEncoder]);
     assert!(manifest.tokenizer.is_none());
     Manifest::read(&bundle).expect("a bundle").verify(&bundle).expect("as in the manifest");

@@ -72,15 +72,15 @@ fn in_upper_case<S: Serializer>(axes: &Option<Orientation>, serializer: S) -> Re
     }
 }
 
-/// The checkpoint that a bundle was made from.
+/// The checkpoint that a bundle was made from: one file, or an index and the files that it names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// The checkpoint's file name, without its folder.
+    /// The checkpoint's file name, without its folder; of several files, that of the index.
     pub file: String,
-    /// Its size in bytes.
+    /// The size of all its files in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// Its SHA-256, in hexadecimal; of several files, that of the list of their hashes ([`sha256_files`]).
     pub sha256: String,
     /// Its file format, such as `torch zip`.
     pub container: String,
@@ -437,6 +437,32 @@ fn sha256_of(file: &mut File) -> io::Result<String> {
         }
         digest.update(&buffer[..n]);
     }
+}
+
+/// SHA-256 of a checkpoint's files, in hexadecimal. One file has its own hash. Several have that of a text with a line for each,
+/// sorted by name: the file's hash, two spaces, its name without a folder. `sha256sum` prints the same text:
+///
+/// ```sh
+/// LC_ALL=C; sha256sum model-*.safetensors model.safetensors.index.json | sha256sum
+/// ```
+///
+/// # Errors
+///
+/// The operating system's error if a file cannot be read.
+pub fn sha256_files(files: &[impl AsRef<Path>]) -> io::Result<String> {
+    if let [file] = files {
+        return sha256_file(file.as_ref());
+    }
+    let mut lines = files
+        .iter()
+        .map(|file| {
+            let name = file.as_ref().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, sha256_file(file.as_ref())?))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    lines.sort();
+    let text: String = lines.into_iter().map(|(name, hash)| format!("{hash}  {name}\n")).collect();
+    Ok(hex(&Sha256::digest(text)))
 }
 
 /// Bytes in hexadecimal.

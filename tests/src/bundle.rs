@@ -35,6 +35,7 @@ pub fn seeded(dir: &Path, model: &Architecture, bias_added: &BTreeMap<String, f3
 pub fn converted(checkpoint: &Path, bundle: &Path, options: &segvol_converter::Options) -> Manifest {
     segvol_converter::convert(checkpoint, bundle, options)
         .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()))
+        .manifest
 }
 
 /// Makes `dir` an empty folder.

@@ -214,8 +214,8 @@ fn config(bytes: &[u8]) {
         checkpoint::write_seeded(&folder, &models::micro(), &BTreeMap::new()).expect("written");
     }
     let path = file("config.json", &[bytes]);
-    let Ok(Inspection::Checkpoint(found)) =
-        segvol_converter::inspect(&folder.join("model.safetensors"), Some(&path), None)
+    let options = segvol_converter::Options { config: Some(path), ..segvol_converter::Options::default() };
+    let Ok(Inspection::Checkpoint(found)) = segvol_converter::inspect(&folder.join("model.safetensors"), &options)
     else {
         panic!("a checkpoint that cannot be opened")
     };

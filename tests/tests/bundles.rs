@@ -222,7 +222,9 @@ fn a_bundle_of_links_gives_the_same_mask_in_every_layout() {
                 let session = GraphSession::open_stage(&opened, &manifest, stage, options);
                 session.unwrap_or_else(|error| panic!("{precision}, {name}, {stage}: {error}"));
             }
-            let Ok(Inspection::Bundle(inspected)) = inspect(&opened, None, None) else { panic!("{name}: no bundle") };
+            let Ok(Inspection::Bundle(inspected)) = inspect(&opened, &segvol_converter::Options::default()) else {
+                panic!("{name}: no bundle")
+            };
             assert!(inspected.problem.is_none(), "{name}");
             assert_eq!((inspected.readme, &inspected.unlisted[..]), (ReadmeState::AsWritten, &[][..]), "{name}");
             fs::remove_dir_all(place).expect("removed");
@@ -376,7 +378,9 @@ fn no_file_is_empty_and_a_bundle_with_an_empty_file_opens_also_without_it() {
         fs::remove_file(&weights).expect("removed");
         assert!(mask(&old, options, &to).expect("without it") == expected, "{precision}");
     }
-    let Ok(Inspection::Bundle(inspected)) = inspect(&old, None, None) else { panic!("no bundle") };
+    let Ok(Inspection::Bundle(inspected)) = inspect(&old, &segvol_converter::Options::default()) else {
+        panic!("no bundle")
+    };
     assert!(inspected.problem.is_none());
     assert_eq!(inspected.readme, ReadmeState::Missing);
     // A file that has become longer is another one, and a file that has bytes cannot be missing.
@@ -439,7 +443,7 @@ fn the_readme_follows_from_the_manifest_and_may_be_edited() {
     assert_eq!(readme.matches(['{', '}']).collect::<String>(), "{}", "only the sentence around a name has a place");
     assert!(!manifest.files().any(|file| file.name == README_FILE), "no program reads it");
 
-    let state = || match inspect(&bundle, None, None) {
+    let state = || match inspect(&bundle, &segvol_converter::Options::default()) {
         Ok(Inspection::Bundle(found)) => (found.readme, found.unlisted.join(" "), found.problem.is_none()),
         other => panic!("{other:?}"),
     };

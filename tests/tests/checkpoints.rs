@@ -50,12 +50,13 @@ fn stored(dir: &Path, file: &str) -> PathBuf {
 fn converted(dir: &Path, checkpoint: &Path) -> (PathBuf, Manifest) {
     let bundle = dir.join(format!("{} bundle", checkpoint.file_name().expect("a file").to_string_lossy()));
     let manifest = convert(checkpoint, &bundle, &Options::default())
-        .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()));
+        .unwrap_or_else(|error| panic!("{}: {error}", checkpoint.display()))
+        .manifest;
     (bundle, manifest)
 }
 
 fn inspected(checkpoint: &Path) -> CheckpointInspection {
-    match inspect(checkpoint, None, None) {
+    match inspect(checkpoint, &Options::default()) {
         Ok(Inspection::Checkpoint(found)) => *found,
         other => panic!("{}: {other:?}", checkpoint.display()),
     }
@@ -158,7 +159,7 @@ fn wrappers_and_neighbours_of_the_model_change_no_byte() {
 
     let path = home.path().join("average.safetensors");
     let chosen = |name: &str| Options { weights_from: Some(name.to_owned()), ..Options::default() };
-    let manifest = convert(&path, &home.path().join("ema"), &chosen("ema")).expect("converted");
+    let manifest = convert(&path, &home.path().join("ema"), &chosen("ema")).expect("converted").manifest;
     assert_eq!(manifest.source.layout, "prefix ema.module.");
     assert_eq!(Some(&manifest.precisions), expected.as_ref());
     let error = convert(&path, &home.path().join("none"), &chosen("teacher")).expect_err("no such dictionary");
@@ -263,7 +264,7 @@ fn a_bundle_is_replaced_only_when_forced_and_nothing_else_ever() {
     Manifest::read(&bundle).expect("still a bundle").verify(&bundle).expect("whole");
 
     let other = stored(home.path(), "fp16.pth");
-    let manifest = convert(&other, &bundle, &force).expect("replaced");
+    let manifest = convert(&other, &bundle, &force).expect("replaced").manifest;
     assert_eq!(Manifest::read(&bundle).expect("a bundle"), manifest);
     assert_eq!(manifest.source.file, "fp16.pth");
 
@@ -510,7 +511,7 @@ fn code_in_a_pickle_never_runs() {
         let path = home.path().join(name);
         fs::write(&path, bytes).expect("written");
         let bundle = home.path().join(format!("{name} bundle"));
-        let _ = inspect(&path, None, None);
+        let _ = inspect(&path, &Options::default());
         // Both are allowed: to refuse the file, or to read its tensors and skip the call.
         match convert(&path, &bundle, &Options::default()) {
             Ok(_) => assert!(embedding_error(&bundle) <= STAGE, "{name}"),

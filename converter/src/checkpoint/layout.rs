@@ -12,23 +12,17 @@
 //!
 //! - The **scope** is the path to the modules of the model. A file may have the model only once; copies in training state,
 //!   and averages next to the model, are left alone.
-//! - A **wrapper** is a node inside the scope that is no part of the model, and the only child of one that is. It is removed
+//! - A **wrapper** is a node inside the scope that is no part of the model, and has a part of it inside. It is removed
 //!   from the names. transformers before version 5 wrote `text_model.` inside the text tower's names: it is such a node.
 //! - Everything outside the scope is ignored, except parts of the model: a model in two places would be converted by half.
+//! - Beside the model's modules, and beside what a wrapper wraps, names of training are ignored too: `loss`, `n_averaged`,
+//!   `criterion.weight`. Any other tensor there is the model's, and an error if nothing takes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::LazyLock;
 
-use segvol_onnx::Architecture;
-
+use super::tree::{Candidate, IMAGE_ENCODER, MAX_NODES, POSITION_EMBEDDINGS, Tree, candidates};
 use crate::error::CheckpointError;
-use crate::seeded;
-
-/// A tensor that every SegVol checkpoint has. Its key shows the layout.
-pub(crate) const POSITION_EMBEDDINGS: &str = "image_encoder.patch_embedding.position_embeddings";
-
-const IMAGE_ENCODER: &str = "image_encoder";
 
 /// The modules of the model.
 const MODULES: [&str; 4] = [IMAGE_ENCODER, "mask_decoder", "prompt_encoder", "text_encoder"];
@@ -54,25 +48,93 @@ const TRAINING_STATE: [&str; 13] = [
     "optim",
 ];
 
+/// What training stores in the same dictionary as the model's modules: these words, alone or with others around them, such as
+/// `val_loss` and `best_dice`.
+const TRAINING_WORDS: [&str; 38] = [
+    "averaged",
+    "best",
+    "callbacks",
+    "config",
+    "criteria",
+    "criterion",
+    "criterions",
+    "dice",
+    "epoch",
+    "epochs",
+    "hparams",
+    "hyper",
+    "hyperparameters",
+    "iter",
+    "iteration",
+    "iterations",
+    "loops",
+    "loss",
+    "losses",
+    "lr",
+    "metric",
+    "metrics",
+    "optim",
+    "optimizer",
+    "optimizers",
+    "rng",
+    "scaler",
+    "scheduler",
+    "schedulers",
+    "seed",
+    "step",
+    "steps",
+    "test",
+    "train",
+    "updates",
+    "val",
+    "valid",
+    "validation",
+];
+
 /// The most places that an error lists.
 const MAX_LISTED: usize = 8;
-
-/// Keys with more nodes than this are not the model's. The trees are walked by recursion.
-const MAX_NODES: usize = 64;
 
 /// The layout of one checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     /// What the keys begin with, with a dot at its end; empty if they begin with the model's modules.
-    scope: String,
+    pub scope: String,
+    /// Nodes that were removed inside the scope.
+    pub wrappers: BTreeSet<String>,
     /// The keys lack `image_encoder.`, because the file has no other module.
     encoder_only: bool,
-    /// Nodes that were removed inside the scope.
-    wrappers: BTreeSet<String>,
     /// SegVol's name of each key in the scope.
     names: BTreeMap<String, String>,
+    copies: Copies,
     /// Keys outside the scope that are a part of a model.
     strays: BTreeSet<String>,
+}
+
+/// Where other places in the file have the model too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Copies {
+    /// What their keys begin with, with a dot at the end.
+    beside: BTreeSet<String>,
+    /// The scope of a model that has this one inside it, such as an average.
+    around: Option<String>,
+}
+
+impl Copies {
+    fn new(scopes: &[String], scope: &str) -> Self {
+        let others = || scopes.iter().filter(|other| *other != scope);
+        // A copy inside the scope is beside the modules, with everything around it.
+        let inside = |other: &str| other.strip_prefix(scope).map(|rest| scope.len() + top(rest).len());
+        let beside = others()
+            .filter(|other| !scope.starts_with(other.as_str()))
+            .map(|other| inside(other).map_or_else(|| other.clone(), |end| other[..=end].to_owned()))
+            .collect();
+        Self { beside, around: others().find(|other| scope.starts_with(other.as_str())).cloned() }
+    }
+
+    fn have(&self, key: &str, scope: &str) -> bool {
+        let around = self.around.as_ref().is_some_and(|around| key.starts_with(around) && !key.starts_with(scope));
+        around || begins_with(key, &self.beside)
+    }
 }
 
 /// Where a key belongs.
@@ -80,112 +142,36 @@ pub(super) struct Layout {
 pub(super) enum Place {
     /// To the model, under SegVol's name.
     Model(String),
-    /// To the training state, or to anything else next to the model.
-    Ignored,
+    /// To the training state, or to a whole copy of the model.
+    Copy,
+    /// To anything else next to the model.
+    Beside,
     /// To a part of a model outside the scope.
-    Unknown,
-}
-
-/// Names as a tree of their nodes, which dots separate.
-#[derive(Debug, Default)]
-struct Tree<'a> {
-    children: BTreeMap<&'a str, Tree<'a>>,
-    /// Whether a tensor has this name.
-    is_tensor: bool,
-}
-
-impl<'a> Tree<'a> {
-    fn of(keys: impl Iterator<Item = &'a str>) -> Self {
-        let mut root = Self::default();
-        for key in keys.filter(|key| key.split('.').count() <= MAX_NODES) {
-            let leaf = key.split('.').fold(&mut root, |tree, node| tree.children.entry(node).or_default());
-            leaf.is_tensor = true;
-        }
-        root
-    }
-
-    /// A child; all numbers are one.
-    fn child(&self, node: &str) -> Option<&Self> {
-        let is_number = !node.is_empty() && node.bytes().all(|byte| byte.is_ascii_digit());
-        self.children.get(if is_number { "#" } else { node })
-    }
-}
-
-/// The model's own keys, with `#` for every number.
-static MODEL: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let mut keys: Vec<String> = seeded::keys(&Architecture::RELEASED).into_iter().map(|(key, _)| key).collect();
-    keys.push("text_encoder.clip_text_model.embeddings.position_ids".to_owned());
-    let number = |node: &str| if node.bytes().all(|byte| byte.is_ascii_digit()) { "#" } else { node }.to_owned();
-    keys.iter().map(|key| key.split('.').map(number).collect::<Vec<_>>().join(".")).collect()
-});
-
-/// The keys of one scope that were recognised, with their names.
-#[derive(Default)]
-struct Found {
-    names: BTreeMap<String, String>,
-    wrappers: BTreeSet<String>,
-}
-
-impl Found {
-    /// Walks `keys` along the model's tree. `path` and `name` end with a dot, or are empty.
-    fn walk(&mut self, keys: &Tree<'_>, model: Option<&Tree<'_>>, path: &str, name: &str) {
-        if let (Some(model), Some((wrapper, inside))) = (model, keys.children.first_key_value())
-            && keys.children.len() == 1
-            && !keys.is_tensor
-            && !inside.is_tensor
-            && model.child(wrapper).is_none()
-            && !model.children.is_empty()
-        {
-            self.wrappers.insert((*wrapper).to_owned());
-            return self.walk(inside, Some(model), &format!("{path}{wrapper}."), name);
-        }
-        for (node, child) in &keys.children {
-            let model = model.and_then(|model| model.child(node));
-            if child.is_tensor {
-                self.names.insert(format!("{path}{node}"), format!("{name}{node}"));
-            }
-            self.walk(child, model, &format!("{path}{node}."), &format!("{name}{node}."));
-        }
-    }
-
-    fn has_the_model(&self) -> bool {
-        self.names.values().any(|name| name == POSITION_EMBEDDINGS)
-    }
-}
-
-/// A place in the file that has the model.
-struct Candidate {
-    scope: String,
-    encoder_only: bool,
-    found: Found,
-}
-
-/// Finds every place that has the model, or only its image encoder.
-fn candidates(keys: &Tree<'_>, model: &Tree<'_>, scope: &str, found: &mut Vec<Candidate>) {
-    let mut add = |encoder_only: bool, part: &Tree<'_>, name: &str| {
-        let mut walked = Found::default();
-        walked.walk(keys, Some(part), scope, name);
-        let has = walked.has_the_model();
-        if has {
-            found.push(Candidate { scope: scope.to_owned(), encoder_only, found: walked });
-        }
-        has
-    };
-    if keys.children.contains_key(IMAGE_ENCODER) && add(false, model, "") {
-        return;
-    }
-    let encoder = &model.children[IMAGE_ENCODER];
-    if keys.children.contains_key("patch_embedding") && add(true, encoder, "image_encoder.") {
-        return;
-    }
-    for (node, child) in &keys.children {
-        candidates(child, model, &format!("{scope}{node}."), found);
-    }
+    Stray,
 }
 
 /// The first node of a scope or key.
 fn top(path: &str) -> &str {
     path.split_once('.').map_or(path, |(top, _)| top)
+}
+
+/// Whether a key begins with one of these paths, which end with a dot.
+fn begins_with(key: &str, paths: &BTreeSet<String>) -> bool {
+    key.match_indices('.').any(|(dot, _)| paths.contains(&key[..=dot]))
+}
+
+/// Whether a name is one that training gives to what is no weight.
+fn is_of_training(node: &str) -> bool {
+    let node = node.to_ascii_lowercase();
+    let is_state = TRAINING_STATE.contains(&node.as_str()) || node.ends_with("_state");
+    is_state || node.split(['_', '-']).any(|word| TRAINING_WORDS.contains(&word))
+}
+
+/// The length of what all scopes begin with, up to a dot.
+fn common(scopes: &[String]) -> usize {
+    let Some(first) = scopes.first() else { return 0 };
+    let ends = first.match_indices('.').map(|(dot, _)| dot + 1);
+    ends.take_while(|&end| scopes.iter().all(|scope| scope.starts_with(&first[..end]))).last().unwrap_or(0)
 }
 
 /// Finds the layout from the keys of a file. `chosen` names the dictionary that has the model, if there are several.
@@ -195,18 +181,49 @@ pub(super) fn detect<'a>(
     chosen: Option<&str>,
 ) -> Result<Layout, CheckpointError> {
     let keys: Vec<&str> = keys.collect();
-    let (tree, model) = (Tree::of(keys.iter().copied()), Tree::of(MODEL.iter().map(String::as_str)));
     let mut found = Vec::new();
-    candidates(&tree, &model, "", &mut found);
+    candidates(&Tree::of(keys.iter().copied()), &Tree::of_model(), "", &mut found);
     let scopes: Vec<String> = found.iter().map(|candidate| candidate.scope.clone()).collect();
     if found.is_empty() {
         let others: Vec<String> = keys.iter().take(3).map(|key| format!("`{key}`")).collect();
         let found = match keys.len() {
             0 => "no tensors".to_owned(),
+            1 => format!("another one: {}", others.join(", ")),
             count => format!("{count} others: {}", others.join(", ")),
         };
         return Err(CheckpointError::NotSegVol { path: path.to_owned(), expected: POSITION_EMBEDDINGS, found });
     }
+    let Candidate { scope, encoder_only, mut names, beside, wrappers } = choose(path, found, &scopes, chosen)?;
+
+    let copies = Copies::new(&scopes, &scope);
+    let of_a_model = |key: &str| key.split('.').any(|node| MODULES.contains(&node));
+    let ignored: BTreeSet<String> = beside
+        .into_iter()
+        .filter(|path| is_of_training(path.rsplit('.').next().unwrap_or(path)))
+        .map(|path| path + ".")
+        .collect();
+    names.retain(|key, _| {
+        let ends = key.match_indices('.').map(|(dot, _)| dot);
+        let beside = ends.chain([key.len()]).find(|&end| ignored.contains(&format!("{}.", &key[..end])));
+        !copies.have(key, &scope) && beside.is_none_or(|end| of_a_model(&key[end..]))
+    });
+    let is_stray = |key: &&&str| {
+        let inside = key.starts_with(&scope);
+        let too_deep = key.split('.').count() > MAX_NODES;
+        let kept = TRAINING_STATE.contains(&top(key)) || copies.have(key, &scope);
+        (inside && too_deep) || (!inside && !kept && of_a_model(key))
+    };
+    let strays = keys.iter().filter(is_stray).map(|key| (*key).to_owned()).collect();
+    Ok(Layout { scope, wrappers, encoder_only, names, copies, strays })
+}
+
+/// The one place that has the model: the chosen one, the only one, or the usual one.
+fn choose(
+    path: &Path,
+    found: Vec<Candidate>,
+    scopes: &[String],
+    chosen: Option<&str>,
+) -> Result<Candidate, CheckpointError> {
     let one_of = |places: Vec<Candidate>| -> Result<Candidate, CheckpointError> {
         let count = places.len();
         match <[Candidate; 1]>::try_from(places) {
@@ -218,34 +235,25 @@ pub(super) fn detect<'a>(
             }),
         }
     };
-    let candidate = match chosen {
-        Some(chosen) => {
-            let chosen = format!("{}.", chosen.trim_end_matches('.'));
-            one_of(found.into_iter().filter(|candidate| candidate.scope.starts_with(&chosen)).collect())?
-        }
-        None if found.len() == 1 => one_of(found)?,
-        None => {
-            let usual = |candidate: &Candidate| DICTIONARIES.contains(&top(&candidate.scope));
-            let (usual, others): (Vec<_>, Vec<_>) = found.into_iter().partition(usual);
-            if usual.is_empty() {
-                let kept = |candidate: &Candidate| !TRAINING_STATE.contains(&top(&candidate.scope));
-                one_of(others.into_iter().filter(kept).collect())?
-            } else {
-                one_of(usual)?
-            }
-        }
-    };
-    let Candidate { scope, encoder_only, found: Found { names, wrappers } } = candidate;
-    let copies: BTreeSet<&str> = scopes.iter().map(String::as_str).collect();
-    let is_stray = |key: &&&str| {
-        let inside = key.starts_with(&scope);
-        let copied = key.match_indices('.').any(|(dot, _)| copies.contains(&key[..=dot]));
-        let of_a_model = key.split('.').any(|node| MODULES.contains(&node));
-        let too_deep = key.split('.').count() > MAX_NODES;
-        (inside && too_deep) || (!inside && !copied && of_a_model && !TRAINING_STATE.contains(&top(key)))
-    };
-    let strays = keys.iter().filter(is_stray).map(|key| (*key).to_owned()).collect();
-    Ok(Layout { scope, encoder_only, wrappers, names, strays })
+    if let Some(chosen) = chosen {
+        let chosen = format!("{}.", chosen.trim_end_matches('.'));
+        let (first, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|candidate| candidate.scope.starts_with(&chosen));
+        let anywhere = |candidate: &Candidate| format!(".{}", candidate.scope).contains(&format!(".{chosen}"));
+        return one_of(if first.is_empty() { others.into_iter().filter(anywhere).collect() } else { first });
+    }
+    if found.len() == 1 {
+        return one_of(found);
+    }
+    let common = common(scopes);
+    let first = |candidate: &Candidate| top(&candidate.scope[common..]).to_owned();
+    let usual = |candidate: &Candidate| DICTIONARIES.contains(&first(candidate).as_str());
+    let (usual, others): (Vec<_>, Vec<_>) = found.into_iter().partition(usual);
+    if !usual.is_empty() {
+        return one_of(usual);
+    }
+    let kept = |candidate: &Candidate| !TRAINING_STATE.contains(&first(candidate).as_str());
+    one_of(others.into_iter().filter(kept).collect())
 }
 
 impl Layout {
@@ -260,25 +268,43 @@ impl Layout {
             ("", _) => format!("keys without a prefix{only}"),
             (scope, _) => format!("prefix {scope}{only}"),
         };
-        // The old name inside the text tower is no news.
-        let wrappers: Vec<&str> =
-            self.wrappers.iter().map(String::as_str).filter(|name| *name != "text_model").collect();
+        let wrappers: Vec<&str> = self.news().collect();
         if wrappers.is_empty() { known } else { format!("{known}, without {}", wrappers.join(", ")) }
+    }
+
+    /// The wrappers that are no part of a published layout: the old name inside the text tower is no news.
+    pub(super) fn news(&self) -> impl Iterator<Item = &str> {
+        self.wrappers.iter().map(String::as_str).filter(|name| *name != "text_model")
     }
 
     /// Where a key of the file belongs.
     pub(super) fn place(&self, key: &str) -> Place {
         match self.names.get(key) {
             Some(name) => Place::Model(name.clone()),
-            None if self.strays.contains(key) => Place::Unknown,
-            None => Place::Ignored,
+            None if self.strays.contains(key) => Place::Stray,
+            None if self.copies.have(key, &self.scope) || TRAINING_STATE.contains(&top(key)) => Place::Copy,
+            None => Place::Beside,
         }
+    }
+
+    /// The dictionary or value of an ignored key: its path to the first node that is not on the way to the model. Of a value inside
+    /// a module, the whole path.
+    pub(super) fn origin<'k>(&self, key: &'k str) -> &'k str {
+        if key.strip_prefix(&self.scope).is_some_and(|rest| MODULES.contains(&top(rest))) {
+            return key;
+        }
+        let ends = key.match_indices('.').map(|(dot, _)| dot).chain([key.len()]);
+        let mut ends = ends.skip_while(|&end| self.scope.starts_with(&format!("{}.", &key[..end])));
+        &key[..ends.next().unwrap_or(key.len())]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use segvol_onnx::Architecture;
+
     use super::*;
+    use crate::seeded;
 
     /// The layout of a file that has these keys besides a whole model under each of `scopes`.
     fn layout_of(scopes: &[&str], others: &[&str], chosen: Option<&str>) -> Result<Layout, CheckpointError> {
@@ -337,6 +363,41 @@ mod tests {
     }
 
     #[test]
+    fn wrappers_of_some_parts_of_a_module_are_removed() {
+        let keys: Vec<String> = seeded::keys(&Architecture::RELEASED)
+            .into_iter()
+            .map(|(key, _)| {
+                key.replace("text_encoder.clip_text_model.", "text_encoder.model.net.clip_text_model.0.")
+                    .replace("image_encoder.blocks.1.", "image_encoder.blocks.network.1.")
+                    .replace("image_encoder.norm.", "image_encoder.module.norm.")
+            })
+            .chain(["image_encoder.module.n_averaged".to_owned(), "mask_decoder.n_averaged".to_owned()])
+            .collect();
+        let layout = detect(Path::new("file"), keys.iter().map(String::as_str), None).expect("a layout");
+        let expected = seeded::keys(&Architecture::RELEASED);
+        let found: BTreeSet<&String> = layout.names.values().collect();
+        let missing: Vec<&String> = expected.iter().map(|(key, _)| key).filter(|key| !found.contains(key)).collect();
+        // A wrapper with anything else in it is none.
+        assert_eq!(missing, ["image_encoder.norm.bias", "image_encoder.norm.weight"]);
+        assert_place(&layout, "mask_decoder.n_averaged", "mask_decoder.n_averaged");
+    }
+
+    #[test]
+    fn what_is_beside_a_wrapped_module_is_no_part_of_it() {
+        let keys: Vec<String> = seeded::keys(&Architecture::RELEASED)
+            .into_iter()
+            .map(|(key, _)| key.replace("image_encoder.", "image_encoder.module."))
+            .chain(["image_encoder.n_averaged".to_owned(), "image_encoder.head".to_owned()])
+            .collect();
+        let layout = detect(Path::new("file"), keys.iter().map(String::as_str), None).expect("a layout");
+        assert_place(&layout, "image_encoder.module.norm.weight", NORM);
+        assert_eq!(layout.place("image_encoder.n_averaged"), Place::Beside);
+        assert_eq!(layout.origin("image_encoder.n_averaged"), "image_encoder.n_averaged");
+        assert_eq!(layout.origin("optimizer.state.0"), "optimizer");
+        assert_place(&layout, "image_encoder.head", "image_encoder.head");
+    }
+
+    #[test]
     fn an_adapter_beside_a_layer_is_no_wrapper() {
         let layer = "image_encoder.blocks.0.attn.out_proj.";
         let keys: Vec<String> = seeded::keys(&Architecture::RELEASED)
@@ -357,9 +418,9 @@ mod tests {
         let stray = "teacher.image_encoder.norm.weight";
         let layout = layout_of(&["model."], &[&others[..], &[stray]].concat(), None).expect("a layout");
         for key in others {
-            assert_eq!(layout.place(key), Place::Ignored, "{key}");
+            assert!(matches!(layout.place(key), Place::Beside | Place::Copy), "{key}");
         }
-        assert_eq!(layout.place(stray), Place::Unknown);
+        assert_eq!(layout.place(stray), Place::Stray);
         // Inside the scope everything is the model's, known or not.
         let layout = layout_of(&["model."], &["model.head.weight"], None).expect("a layout");
         assert_place(&layout, "model.head.weight", "head.weight");
@@ -373,11 +434,16 @@ mod tests {
             (&["callbacks.best."], None, "prefix callbacks.best."),
             (&["model.", "ema.module."], Some("ema"), "prefix ema.module."),
             (&["student.", "teacher."], Some("student"), "prefix student."),
+            (&["state_dict.", "state_dict.ema.module."], None, "prefix state_dict."),
+            (&["state_dict.", "state_dict.ema.module."], Some("ema"), "prefix state_dict.ema.module."),
+            (&["", "ema."], Some("ema"), "prefix ema."),
+            (&["state_dict.model.", "state_dict.ema."], None, "prefix state_dict.model."),
         ] {
             let layout = layout_of(scopes, &[], chosen).unwrap_or_else(|error| panic!("{scopes:?}: {error}"));
             assert_eq!(layout.name(), expected, "{scopes:?}");
             // A whole copy is left alone.
             assert!(layout.strays.is_empty(), "{scopes:?}");
+            assert_eq!(layout.names.len(), seeded::keys(&Architecture::RELEASED).len(), "{scopes:?}");
         }
         for (scopes, chosen) in [(&["student.", "teacher."][..], None), (&["student.", "teacher."], Some("stud"))] {
             let error = layout_of(scopes, &[], chosen).expect_err("two models").to_string();
@@ -392,6 +458,6 @@ mod tests {
         let deep = format!("model.{}weight", "a.".repeat(100_000));
         assert!(detect(Path::new("file"), [deep.as_str()].into_iter(), None).is_err());
         let layout = layout_of(&["model."], &[&deep], None).expect("a layout");
-        assert_eq!(layout.place(&deep), Place::Unknown);
+        assert_eq!(layout.place(&deep), Place::Stray);
     }
 }

@@ -4,127 +4,159 @@
 //! [`pytorch_reader`] parses a pickle, builds tensors and plain values, and ignores every call. A size that a file
 //! states is compared with the file's length before memory is allocated.
 
+mod adapters;
 mod dtype;
 mod foreign;
 mod layout;
+mod location;
 mod safetensors;
+mod shards;
+mod stored;
 mod tensor;
 mod torch;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use dtype::Dtype;
-pub(crate) use layout::POSITION_EMBEDDINGS;
+pub use location::Location;
 pub use tensor::Tensor;
+pub(crate) use tree::POSITION_EMBEDDINGS;
 
 use crate::error::{CheckpointError, TensorFault, TensorFaults};
+use layout::Place;
+use stored::Stored;
 
 /// A checkpoint: its tensors under SegVol's own names. Their numbers are not read yet.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// The file.
+    /// The file, or the index of several files.
     pub path: PathBuf,
-    /// The file's size in bytes.
+    /// Every file that has a part of it, sorted: the file itself, or the index and its shards.
+    pub files: Vec<PathBuf>,
+    /// Files of the same folder that have the same model in another format, and were not taken.
+    pub passed_over: Vec<PathBuf>,
+    /// The size of all its files in bytes.
     pub bytes: u64,
     /// The file format, such as `torch zip`.
-    pub container: &'static str,
+    pub container: String,
     /// The layout of its keys, such as `GitHub SegVol_v1.pth`.
     pub layout: String,
+    /// What was done with the names of the file's tensors.
+    pub keys: Keys,
+    /// Tensors that belong to a part of the model and are in another place than the rest. Empty unless extra tensors are allowed.
+    pub strays: Vec<String>,
+    /// Whether tensors that no part of the model uses are allowed.
+    pub allow_extra: bool,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+/// How the names of a checkpoint's tensors became those of the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// What the names of the model's tensors begin with, with a dot at its end; empty if they begin with the model's modules.
+    pub prefix: String,
+    /// Parts of names that were removed inside the model, such as `_orig_mod`, sorted.
+    pub wrappers: Vec<String>,
     /// Number of tensors next to the model that are no part of it, such as an optimiser's or an average's.
     pub training_state: usize,
     /// The dictionaries and values that have these tensors, sorted.
     pub ignored: Vec<String>,
-    tensors: BTreeMap<String, Tensor>,
+}
+
+/// How to read a checkpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading<'a> {
+    /// The dictionary that has the model, if the file has several models.
+    pub dictionary: Option<&'a str>,
+    /// Leave out tensors inside the model that no part of it uses, instead of refusing them.
+    pub allow_extra: bool,
 }
 
 impl Checkpoint {
-    /// Reads names, shapes and element types of a checkpoint.
+    /// Reads names, shapes and element types of a checkpoint: a file, an index of several files, or a folder with one
+    /// checkpoint ([`Location::of`]).
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Io`] if the file cannot be opened, [`CheckpointError::Malformed`] if it is not a checkpoint
-    /// or is damaged, [`CheckpointError::NotSegVol`] if it is a checkpoint of another model,
-    /// [`CheckpointError::SeveralModels`] if it has several and none is in a usual place,
+    /// As for [`Location::of`], and [`CheckpointError::Malformed`] if a file is not a checkpoint or is damaged,
+    /// [`CheckpointError::NotSegVol`] if it is a checkpoint of another model, [`CheckpointError::SeveralModels`] if it has
+    /// several and none is in a usual place, [`CheckpointError::Adapters`] if adapters such as LoRA's are not merged,
     /// [`CheckpointError::Tensors`] if a part of the model is in another place than the rest, or a tensor is larger than
     /// the file.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        Self::open_from(path, None)
+        Self::open_with(path, Reading::default())
     }
 
-    /// As [`Checkpoint::open`], with the name of the dictionary that has the model, if the file has several models.
+    /// As [`Checkpoint::open`], with options.
     ///
     /// # Errors
     ///
     /// As for [`Checkpoint::open`], and [`CheckpointError::SeveralModels`] if the dictionary does not have the model.
-    pub fn open_from(path: &Path, dictionary: Option<&str>) -> Result<Self, CheckpointError> {
-        let io = |source| CheckpointError::Io { path: path.to_owned(), source };
-        let malformed = |reason| CheckpointError::Malformed { path: path.to_owned(), reason };
-        let mut file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if metadata.is_dir() {
-            return Err(malformed("expected a file, found a folder".to_owned()));
+    pub fn open_with(path: &Path, reading: Reading<'_>) -> Result<Self, CheckpointError> {
+        let location = Location::of(path)?;
+        let Stored { bytes, container, tensors: stored } = location.load()?;
+        let path = location.path.clone();
+        if stored.is_empty() {
+            return Err(CheckpointError::Malformed { path, reason: "expected tensors, found none".to_owned() });
         }
-        let bytes = metadata.len();
-        if bytes == 0 {
-            return Err(malformed("expected a checkpoint, found an empty file".to_owned()));
-        }
-        let mut head = Vec::new();
-        Read::by_ref(&mut file).take(foreign::HEAD_BYTES).read_to_end(&mut head).map_err(io)?;
-        if let Some(found) = foreign::by_head(&head) {
-            return Err(malformed(format!("expected a checkpoint, found {found}")));
-        }
-
-        let (container, stored) = if safetensors::begins(&head) {
-            ("safetensors", safetensors::tensors(file, bytes).map_err(malformed)?)
-        } else {
-            let mut other = || {
-                let found = foreign::by_contents(&mut file).map_err(io)?;
-                Ok(found.map(|found| malformed(format!("expected a checkpoint, found {found}"))))
-            };
-            match torch::tensors(path) {
-                Ok((_, tensors)) if tensors.is_empty() => match other()? {
-                    Some(error) => return Err(error),
-                    None => return Err(malformed("expected tensors, found none".to_owned())),
-                },
-                Ok(found) => found,
-                Err(reason) => return Err(other()?.unwrap_or_else(|| malformed(reason))),
-            }
+        let keys = || stored.keys().map(String::as_str);
+        let adapted = |adapters: adapters::Adapters, with_model| {
+            let adapters::Adapters { layers, example } = adapters;
+            CheckpointError::Adapters { path: path.clone(), layers, example, with_model }
         };
-        let layout = layout::detect(path, stored.keys().map(String::as_str), dictionary)?;
+        let layout = match layout::detect(&path, keys(), reading.dictionary) {
+            Ok(layout) => layout,
+            Err(error @ CheckpointError::NotSegVol { .. }) => {
+                return Err(adapters::find(keys()).map_or(error, |adapters| adapted(adapters, false)));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(adapters) = adapters::find(keys().filter(|key| layout.place(key) != Place::Copy)) {
+            return Err(adapted(adapters, true));
+        }
 
         let mut tensors = BTreeMap::new();
-        let mut faults = Vec::new();
+        let (mut faults, mut strays) = (Vec::new(), Vec::new());
         let mut training_state = 0;
         let mut ignored = BTreeSet::new();
         for (key, tensor) in stored {
             match layout.place(&key) {
-                layout::Place::Model(name) => {
-                    let size = tensor.elements() as u128 * tensor.dtype.size() as u128; // At most 2^68.
-                    if size > u128::from(bytes) {
-                        let reason = format!("expected at most the file's {bytes} bytes, found {size} bytes");
-                        faults.push(TensorFault::Unreadable { name: name.clone(), reason });
-                    }
+                Place::Model(name) => {
                     if tensors.insert(name.clone(), tensor).is_some() {
                         let reason = "expected one tensor of that name, found two keys for it".to_owned();
                         faults.push(TensorFault::Unreadable { name, reason });
                     }
                 }
-                layout::Place::Ignored => {
+                Place::Copy | Place::Beside => {
                     training_state += 1;
-                    ignored.insert(key.split_once('.').map_or(key.as_str(), |(top, _)| top).to_owned());
+                    ignored.insert(layout.origin(&key).to_owned());
                 }
-                layout::Place::Unknown => faults.push(TensorFault::Unexpected { name: key }),
+                Place::Stray if reading.allow_extra => strays.push(key),
+                Place::Stray => faults.push(TensorFault::Unexpected { name: key }),
             }
         }
         if !faults.is_empty() {
-            return Err(CheckpointError::Tensors { path: path.to_owned(), faults: TensorFaults(faults) });
+            return Err(CheckpointError::Tensors { path, faults: TensorFaults(faults) });
         }
-        let layout = layout.name();
-        let ignored = ignored.into_iter().collect();
-        Ok(Self { path: path.to_owned(), bytes, container, layout, training_state, ignored, tensors })
+        Ok(Self {
+            path,
+            files: location.files,
+            passed_over: location.passed_over,
+            bytes,
+            container,
+            layout: layout.name(),
+            keys: Keys {
+                wrappers: layout.news().map(str::to_owned).collect(),
+                prefix: layout.scope,
+                training_state,
+                ignored: ignored.into_iter().collect(),
+            },
+            strays,
+            allow_extra: reading.allow_extra,
+            tensors,
+        })
     }
 
     /// The tensors under SegVol's names, sorted.

@@ -21,6 +21,14 @@ pub struct Tensor {
 pub(super) enum Source {
     Torch(pytorch_reader::Tensor),
     Safetensors(Span),
+    /// A file that is opened again for every read.
+    Reopen(Box<dyn Reopen>),
+}
+
+/// A tensor of a file that is not kept open.
+pub(super) trait Reopen: std::fmt::Debug + Send + Sync {
+    /// The bytes as they are stored, row-major.
+    fn read(&self) -> io::Result<Vec<u8>>;
 }
 
 impl Tensor {
@@ -35,6 +43,7 @@ impl Tensor {
         match &self.source {
             Source::Torch(tensor) => tensor.read(),
             Source::Safetensors(span) => span.read(),
+            Source::Reopen(place) => place.read(),
         }
     }
 }

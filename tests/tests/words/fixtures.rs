@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use ::safetensors::Dtype;
+use ::safetensors::tensor::TensorView;
 use assert_cmd::Command;
 use segvol::nifti::{Datatype, Header};
 use segvol::volume::Affine;
@@ -249,9 +251,40 @@ fn checkpoints(folder: &Path) {
     write_tokenizer(&folder.join("micro"), &models::micro()).expect("written");
     write(folder.join("names.json"), r#"{"liver": "hepar"}"#);
     write(folder.join("released.json"), models::config_json(&models::full()));
-    let header = r#"{"weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
-    let parts = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]];
-    write(folder.join("other.safetensors"), parts.concat());
+    safetensors(&folder.join("other.safetensors"), &["weight"]);
+    let (position, adapter) = (
+        "image_encoder.patch_embedding.position_embeddings",
+        ["lora_A", "lora_B"]
+            .map(|part| format!("base_model.model.image_encoder.blocks.0.attn.qkv.{part}.default.weight")),
+    );
+    let [a, b] = [adapter[0].as_str(), adapter[1].as_str()];
+    safetensors(&folder.join("adapted.safetensors"), &[&format!("base_model.model.{position}"), a, b]);
+    safetensors(&folder.join("adapters.safetensors"), &[a, b]);
+    let keys: Vec<(String, Vec<usize>)> =
+        models::keys(&models::micro()).into_iter().chain([("image_encoder.head.weight".to_owned(), vec![1])]).collect();
+    let numbers: Vec<(&String, &Vec<usize>, Vec<u8>)> =
+        keys.iter().map(|(key, shape)| (key, shape, vec![0; 4 * shape.iter().product::<usize>()])).collect();
+    let views = numbers
+        .iter()
+        .map(|(key, shape, bytes)| (*key, TensorView::new(Dtype::F32, (*shape).clone(), bytes).expect("a tensor")));
+    write(folder.join("micro/extra.safetensors"), ::safetensors::serialize(views, None).expect("serialised"));
+    fs::create_dir(folder.join("several")).expect("a folder");
+    for name in ["first.pth", "second.pth"] {
+        fs::copy(data("checkpoints/github.pth"), folder.join("several").join(name)).expect("copied");
+    }
+    fs::create_dir(folder.join("parts")).expect("a folder");
+    let part = |number: usize| format!("model-0000{number}-of-00002.safetensors");
+    safetensors(&folder.join("parts").join(part(1)), &["a"]);
+    let map = json!({"weight_map": {"a": part(1), "b": part(2)}});
+    write(folder.join("parts/model.safetensors.index.json"), map.to_string());
+    write(folder.join("leaving.index.json"), json!({"weight_map": {"a": "../other.safetensors"}}).to_string());
+}
+
+/// A safetensors file with tensors of one number.
+fn safetensors(path: &Path, names: &[&str]) {
+    let view = || TensorView::new(Dtype::F32, vec![1], &[0; 4]).expect("a tensor");
+    let views = names.iter().map(|name| (*name, view()));
+    write(path.to_owned(), ::safetensors::serialize(views, None).expect("serialised"));
 }
 
 /// Case lists: FOLDER/cases/NAME.json.

@@ -343,6 +343,15 @@ fn convert_and_inspect() {
     page.error("A checkpoint that does not exist", "convert missing.pth -o new");
     page.error("A text file", "convert text.nii.gz -o new");
     page.error("A checkpoint of another model", "convert other.safetensors -o new");
+    page.error("A folder without a checkpoint", "convert occupied -o new");
+    page.error("A bundle instead of a checkpoint", "convert bundle -o new");
+    page.error("A folder with several checkpoints", "convert several -o new");
+    page.error("A part of a checkpoint", "convert parts/model-00001-of-00002.safetensors -o new");
+    page.error("A checkpoint with parts that are missing", "convert parts -o new");
+    page.error("An index that leads out of its folder", "convert leaving.index.json -o new");
+    page.error("Adapters that are not merged", "convert adapted.safetensors -o new");
+    page.error("Adapters without their model", "convert adapters.safetensors -o new");
+    page.error("A tensor that nothing takes", "convert micro/extra.safetensors -o new");
     page.error("A bundle over its own tokenizer", "convert micro/SegVol_v1.pth --tokenizer bundle -o bundle --force");
     page.error("A bundle that exists", "convert micro/SegVol_v1.pth -o bundle");
     page.error("A folder that is not a bundle", "convert micro/SegVol_v1.pth -o occupied --force");
@@ -355,6 +364,10 @@ fn convert_and_inspect() {
     page.error("Calibration without int8", "convert micro/SegVol_v1.pth -o new --dynamic");
     page.error("Calibration without scans", "convert micro/SegVol_v1.pth -o new --precision int8 --calibrate occupied");
     page.error("An unknown precision", "convert micro/SegVol_v1.pth -o new --precision fp8");
+    page.warnings(
+        "A tensor that nothing takes, and may be left out",
+        "convert micro/extra.safetensors --allow-extra -o left_out",
+    );
     page.error("Nothing to inspect", "inspect");
     page.error("A file that does not exist", "inspect missing.pth");
     page.error("A folder that is not a bundle", "inspect cases");
