@@ -108,7 +108,7 @@ pub enum Error {
     /// The operating system could not start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
-    /// The observer stopped the call.
+    /// The observer, or another thread, stopped the call.
     #[error("cancelled")]
     Cancelled,
 }

@@ -1,6 +1,7 @@
 //! All code that uses `ort`, and all `unsafe` code of the runtime: the library, sessions, tensors, providers.
 
 pub(crate) mod binding;
+pub(crate) mod cancellation;
 #[allow(unsafe_code)] // Reads versions of libraries before ONNX Runtime is loaded, and a GPU's compute capability.
 mod foreign;
 pub(crate) mod graph;
