@@ -42,9 +42,9 @@ pub(crate) struct Convert {
     /// int8: no calibration; ranges are found while the model runs, and no channel is smoothed
     #[arg(long)]
     dynamic: bool,
-    /// int8: ONNX Runtime's library for the calibration [default: ORT_DYLIB_PATH, else the one beside this program, else the
-    /// system's]
-    #[arg(long, value_name = "FILE")]
+    /// int8: ONNX Runtime's library for the calibration, or the folder that has it [default: ORT_DYLIB_PATH, else the first
+    /// that is found; `segvol providers` shows where]
+    #[arg(long, value_name = "PATH")]
     library: Option<PathBuf>,
     /// File with the sizes of a model other than the released one [default: config.json beside the checkpoint, if any]
     #[arg(long, value_name = "FILE")]

@@ -130,6 +130,7 @@ pub use error::Error;
 pub use model::Model;
 pub use onnxruntime::cancellation::Cancellation;
 pub use onnxruntime::graph::{GraphSession, Tensor};
+pub use onnxruntime::library::onnxruntime_version;
 pub use onnxruntime::probe;
 pub use options::Options;
 pub use prompt::{Prompt, PromptError, PromptFileError, Space, parse_prompts};

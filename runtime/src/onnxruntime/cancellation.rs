@@ -131,7 +131,7 @@ mod tests {
         graph.output(&spec("y"), &graph.mat_mul(&x, &weight));
         let folder = tempfile::tempdir().expect("a folder");
         save::save_model(folder.path(), "double.onnx", &graph.to_model()).expect("saved");
-        let environment = library::environment(None).expect("ONNX Runtime");
+        let environment = library::environment(None, &[]).expect("ONNX Runtime");
         let mut builder = Session::builder(&environment).expect("a builder");
         builder.commit_from_file(folder.path().join("double.onnx")).expect("a session")
     }

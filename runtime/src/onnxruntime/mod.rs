@@ -2,7 +2,7 @@
 
 pub(crate) mod binding;
 pub(crate) mod cancellation;
-#[allow(unsafe_code)] // Reads versions of libraries before ONNX Runtime is loaded, and a GPU's compute capability.
+#[allow(unsafe_code)] // Reads versions of libraries and a GPU's compute capability, and turns telemetry off.
 mod foreign;
 pub(crate) mod graph;
 pub(crate) mod library;
@@ -11,4 +11,5 @@ mod placement;
 pub(crate) mod precision;
 pub mod probe;
 pub(crate) mod provider;
+pub(crate) mod search;
 pub(crate) mod session;
