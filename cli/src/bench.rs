@@ -90,9 +90,10 @@ pub(crate) struct Bench {
     /// Runs of each row before the timed ones
     #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Measuring")]
     warm_up: usize,
-    /// ONNX Runtime's library, for all providers or for one; may be given several times
-    /// [default: .onnxruntime/FLAVOUR/ for a provider that needs its own library, otherwise as for `segvol segment`]
-    #[arg(long, value_name = "[PROVIDER=]FILE", help_heading = "Measuring")]
+    /// ONNX Runtime's library or the folder that has it, for all providers or for one; may be given several times
+    /// [default: for openvino, cuda and tensorrt, the flavour that `segvol setup` or scripts/get-onnxruntime fetched for them;
+    /// otherwise as for `segvol segment`]
+    #[arg(long, value_name = "[PROVIDER=]PATH", help_heading = "Measuring")]
     library: Vec<NamedLibrary>,
 
     /// How to print the rows; json contains every sample
@@ -210,7 +211,7 @@ impl Bench {
             batches: self.batch.clone(),
             runs: self.runs,
             warm_up: self.warm_up,
-            libraries: libraries(&self.library)?,
+            libraries: libraries(&self.library),
             program: this_program()?,
         })
     }
@@ -227,7 +228,7 @@ impl Bench {
             threads: self.thread_counts(),
             runs: self.runs,
             warm_up: self.warm_up,
-            libraries: libraries(&self.library)?,
+            libraries: libraries(&self.library),
             program: this_program()?,
         })
     }

@@ -26,9 +26,9 @@ pub(crate) struct CalibrationArguments {
     dynamic: bool,
     #[command(flatten)]
     read: ReadArguments,
-    /// int8: ONNX Runtime's library for the calibration [default: ORT_DYLIB_PATH, else the one beside this program, else the
-    /// system's]
-    #[arg(long, value_name = "FILE")]
+    /// int8: ONNX Runtime's library for the calibration, or the folder that has it [default: ORT_DYLIB_PATH, else the first
+    /// that is found; `segvol providers` shows where]
+    #[arg(long, value_name = "PATH")]
     library: Option<PathBuf>,
 }
 

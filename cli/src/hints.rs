@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use segvol::nifti::NiftiError;
+use segvol::probe::flavour_of;
 use segvol::volume::format::{Kind, recognise_path};
 use segvol::{Error, PromptError, TruthError, VolumeError};
 use segvol_base::ErrorKind;
@@ -12,6 +13,8 @@ use segvol_converter::{CheckpointError, ConvertError};
 use segvol_evaluation::EvaluationError;
 use segvol_onnx::BundleError;
 use segvol_onnx::manifest::MANIFEST_FILE;
+
+use crate::setup::SetupError;
 
 /// What to try next; `None` if the message says it all.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
@@ -37,15 +40,30 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     if let Some(EvaluationError::OtherRun { .. } | EvaluationError::Busy { .. }) = error.downcast_ref() {
         return Some("--work names another work file".to_owned());
     }
+    if let Some(error) = error.downcast_ref::<SetupError>() {
+        return Some(match &error.wheel {
+            Some(wheel) => format!(
+                "download {wheel} from pypi.org on another machine; --wheel takes it, or unpack it and set ORT_DYLIB_PATH to its \
+                 folder onnxruntime/capi"
+            ),
+            None => "set ORT_DYLIB_PATH to an ONNX Runtime 1.24 or later, or to the folder that has it".to_owned(),
+        });
+    }
     error.downcast_ref().and_then(of_bundle)
 }
 
 fn of_run(error: &Error) -> Option<String> {
     let hint = match error {
         Error::Library { .. } => {
-            "name the library with --library or ORT_DYLIB_PATH, or fetch it with scripts/get-onnxruntime".to_owned()
+            "name the library or its folder with --library or ORT_DYLIB_PATH, or fetch it with `segvol setup cpu`"
+                .to_owned()
         }
-        Error::ProviderMissing { .. } => "`segvol providers` shows what is available".to_owned(),
+        Error::ProviderMissing { provider, .. } => match flavour_of(*provider) {
+            Some(flavour) => format!(
+                "`segvol setup {flavour}` fetches a library with this provider; `segvol providers` shows what is available"
+            ),
+            None => "`segvol providers` shows what is available".to_owned(),
+        },
         Error::ProviderFailed { stage, .. } => format!(
             "`segvol providers` shows what is available; --stage-provider {stage}=cpu runs only this stage on the CPU"
         ),

@@ -20,6 +20,7 @@ mod prompts;
 mod providers;
 mod segment;
 mod settings;
+mod setup;
 mod swapped;
 mod text;
 mod verify;
@@ -52,6 +53,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Names(names::Names),
     Providers(providers::Providers),
+    Setup(setup::Setup),
     Segment(Box<segment::Segment>),
     Eval(Box<eval::Eval>),
     Verify(Box<verify::Verify>),
@@ -139,6 +141,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(&mut out),
         Command::Names(names) => names.run(&mut out),
         Command::Providers(providers) => providers.run(&mut out),
+        Command::Setup(setup) => setup.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),

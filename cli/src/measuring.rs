@@ -32,10 +32,9 @@ pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("the path of this program")
 }
 
-/// The libraries that were named, and those in `.onnxruntime` of the working folder.
-pub(crate) fn libraries(named: &[NamedLibrary]) -> anyhow::Result<Libraries> {
-    let folder = std::env::current_dir().context("the working folder")?;
-    Ok(Libraries::new(named.to_vec(), folder))
+/// The libraries that were named, and those that are found.
+pub(crate) fn libraries(named: &[NamedLibrary]) -> Libraries {
+    Libraries::new(named.to_vec())
 }
 
 /// Prints JSON whose names cannot control a terminal.

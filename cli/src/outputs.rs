@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use segvol::probe::LIBRARY_VARIABLE;
+use segvol::probe;
 use segvol_base::file_identity::{self, FileIdentity};
 use segvol_base::{Warning, atomic_file, printable_path};
 use segvol_onnx::Manifest;
@@ -110,8 +110,10 @@ impl Files {
             known.insert(identity, "standard output".to_owned());
         }
         // The library that is loaded if no option names another.
-        let library = std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let library = library.map(|path| Entry { option: LIBRARY_VARIABLE.to_owned(), path, role: Role::Input });
+        let places = probe::places(None, &[]);
+        let used = probe::chosen(&places);
+        let library = used.library.clone().filter(|_| used.path.is_some());
+        let library = library.map(|path| Entry { option: used.name.clone(), path, role: Role::Input });
         for entry in self.0.iter().filter(|entry| entry.role == Role::Input).chain(&library) {
             if let Ok(Some(identity)) = FileIdentity::of(&entry.path) {
                 known.entry(identity).or_insert_with(|| entry.other());

@@ -70,8 +70,9 @@ pub(crate) struct Settings {
     /// [default: 2048; 0 in `segment`, which needs no window twice]
     #[arg(long, alias = "cache-mb", value_name = "MIB", help_heading = "Machine")]
     cache_mib: Option<usize>,
-    /// ONNX Runtime's library [default: ORT_DYLIB_PATH, else the one beside this program, else the system's]
-    #[arg(long, value_name = "FILE", help_heading = "Machine")]
+    /// ONNX Runtime's library, or the folder that has it [default: ORT_DYLIB_PATH, else the first that is found; `segvol
+    /// providers` shows where]
+    #[arg(long, value_name = "PATH", help_heading = "Machine")]
     library: Option<PathBuf>,
 }
 

@@ -79,9 +79,10 @@ pub(crate) struct Verify {
     /// Threads per graph [default: the cores that this process may use]
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
-    /// ONNX Runtime's library, for all providers or for one; may be given several times
-    /// [default: .onnxruntime/FLAVOUR/ for a provider that needs its own library, otherwise as for `segvol segment`]
-    #[arg(long, value_name = "[PROVIDER=]FILE", help_heading = "Machine")]
+    /// ONNX Runtime's library or the folder that has it, for all providers or for one; may be given several times
+    /// [default: for openvino, cuda and tensorrt, the flavour that `segvol setup` or scripts/get-onnxruntime fetched for them;
+    /// otherwise as for `segvol segment`]
+    #[arg(long, value_name = "[PROVIDER=]PATH", help_heading = "Machine")]
     library: Vec<NamedLibrary>,
 }
 
@@ -134,7 +135,7 @@ impl Verify {
             prompts: self.prompts.as_deref().map(prompts_text).transpose()?,
             affine: self.read.affine(),
             threads: self.threads,
-            libraries: libraries(&self.library)?,
+            libraries: libraries(&self.library),
             program: this_program()?,
         })
     }

@@ -112,7 +112,11 @@ mod tests {
 
     #[test]
     fn the_kind_of_an_error_is_that_of_its_cause() {
-        let missing = segvol::Error::ProviderMissing { provider: segvol::Provider::Cuda, offered: vec![] };
+        let missing = segvol::Error::ProviderMissing {
+            provider: segvol::Provider::Cuda,
+            offered: vec![],
+            library: PathBuf::new(),
+        };
         let reported = Error::Reported { what: String::new(), reason: String::new(), kind: ErrorKind::Bundle };
         let unreadable = RecordError::Io { path: PathBuf::new(), source: io::ErrorKind::NotFound.into() };
         let unwritable = RecordError::Output { path: PathBuf::new(), source: io::ErrorKind::StorageFull.into() };

@@ -32,12 +32,18 @@ pub enum Error {
         reason: String,
     },
     /// The loaded library was built without the requested provider.
-    #[error("provider `{provider}` is not in the loaded ONNX Runtime, which offers: {}", names(offered))]
+    #[error(
+        "provider `{provider}` is not in the loaded ONNX Runtime, which offers: {}; loaded from `{}`",
+        names(offered),
+        library.display()
+    )]
     ProviderMissing {
         /// The requested provider.
         provider: Provider,
         /// The providers that the library has.
         offered: Vec<Provider>,
+        /// The loaded library, or only its name if the dynamic loader found it.
+        library: PathBuf,
     },
     /// The provider is in the library but cannot be used.
     #[error("provider `{provider}`, stage `{stage}`: {reason}")]
@@ -108,7 +114,7 @@ pub enum Error {
     /// The operating system could not start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
-    /// The observer stopped the call.
+    /// The observer, or another thread, stopped the call.
     #[error("cancelled")]
     Cancelled,
 }

@@ -72,6 +72,9 @@
 //! # Ok::<(), segvol::Error>(())
 //! ```
 //!
+//! [`Study::segment_cancellable`] also takes a [`Cancellation`], with which any other thread stops the call in the middle of a
+//! window. Either way, a result that is complete is returned, not thrown away.
+//!
 //! # Threads
 //!
 //! A [`Model`] is cheap to clone, and clones share the sessions. Any number of threads may use models and studies at the
@@ -125,7 +128,9 @@ mod study;
 pub use calibration::Calibrator;
 pub use error::Error;
 pub use model::Model;
+pub use onnxruntime::cancellation::Cancellation;
 pub use onnxruntime::graph::{GraphSession, Tensor};
+pub use onnxruntime::library::onnxruntime_version;
 pub use onnxruntime::{OLDEST_MINOR_VERSION, probe};
 pub use options::Options;
 pub use prompt::file::SCHEMA_VERSION as PROMPTS_SCHEMA_VERSION;

@@ -78,7 +78,7 @@ impl Model {
         let manifest_path = bundle.join(MANIFEST_FILE);
         let manifest_sha256 = sha256_file(&manifest_path)
             .map_err(|source| segvol_onnx::BundleError::Io { path: manifest_path, source })?;
-        let environment = library::environment(options.library.as_deref())?;
+        let environment = library::environment(options.library.as_deref(), &options.providers())?;
         let open = |provider| Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options);
         let (stages, passed_over) = match options.provider {
             Provider::Auto => open_first(open)?,

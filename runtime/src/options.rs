@@ -25,8 +25,8 @@ pub struct Options {
     /// Number of threads per graph. If `None`, one per core that this process may use: its affinity, the cpuset and the quota of
     /// its control groups count (at least 1; a quota is rounded down).
     pub threads: Option<usize>,
-    /// ONNX Runtime's library file. If `None`: the file that the environment variable `ORT_DYLIB_PATH` names, else the file
-    /// beside the running program, else the file that the dynamic loader finds.
+    /// ONNX Runtime's library, or a folder that has it. If `None`, what the environment variable `ORT_DYLIB_PATH` names, else
+    /// the first that is found: see [`probe::places`](crate::probe::places).
     pub library: Option<PathBuf>,
 }
 
@@ -66,11 +66,16 @@ impl Options {
         self
     }
 
-    /// Loads ONNX Runtime from this file.
+    /// Loads ONNX Runtime from this file or folder.
     #[must_use]
     pub fn library(mut self, library: impl Into<PathBuf>) -> Self {
         self.library = Some(library.into());
         self
+    }
+
+    /// The providers that were requested, for all stages and for single ones.
+    pub(crate) fn providers(&self) -> Vec<Provider> {
+        std::iter::once(self.provider).chain(self.stage_providers.values().copied()).collect()
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {

@@ -74,6 +74,17 @@ fn address_and_undefined_behaviour_sanitizers_find_nothing() {
     run_all(SANITIZED);
 }
 
+/// ONNX Runtime's telemetry would keep a child in `exit()`. `.cargo/config.toml` turns it off for all other tests.
+#[test]
+fn a_child_that_only_ends_does_end() {
+    let (folder, bundle) = workplace();
+    let mut fork = program("fork", folder.path(), &[]);
+    let said = succeeds(fork.arg(&bundle).env_remove("ORT_DISABLE_TELEMETRY").env("TMPDIR", folder.path()));
+    assert!(said.contains("fork: passed"), "{said}");
+    // The client's session number, which the library would write into the temporary folder.
+    assert!(!folder.path().join(".ses").exists());
+}
+
 #[test]
 fn a_scan_in_memory_is_copied_once() {
     let folder = segvol_tests::folder!();
@@ -146,6 +157,16 @@ fn sources() -> [String; 5] {
 }
 
 #[test]
+fn examples_and_licences_are_installed() {
+    let (doc, examples) = (INSTALLED.join("share/doc/segvol"), c::root().join("bindings/c/examples"));
+    assert_eq!(faults::names(&doc.join("examples")), faults::names(&examples));
+    for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        let read = |folder: &Path| std::fs::read_to_string(folder.join(name)).expect(name);
+        assert_eq!(read(&doc), read(&c::root()), "{name}");
+    }
+}
+
+#[test]
 fn every_function_is_called_by_the_tests_in_c() {
     let sources = sources();
     for function in declared() {
@@ -193,17 +214,45 @@ fn the_library_names_its_interface_and_finds_onnx_runtime_beside_itself() {
     std::fs::create_dir(&beside).expect("a folder");
     std::fs::copy(&library, beside.join(format!("libsegvol.so.{interface}"))).expect("copied");
     let program = compiled(CC, "examples/segment.c", folder.path(), &[&format!("-Wl,-rpath,{}", beside.display())]);
+    let home = folder.path().join("home");
     let run = || {
         let mut command = Command::new(&program);
         command.arg(&bundle).arg(data(SCAN)).arg("liver").arg(folder.path().join("mask.nii.gz"));
-        command.env_remove("ORT_DYLIB_PATH").env_remove("LD_LIBRARY_PATH");
+        command.env_remove("ORT_DYLIB_PATH").env_remove("LD_LIBRARY_PATH").env("SEGVOL_HOME", &home);
+        command.current_dir(folder.path());
         command
     };
     let without = run().output().expect("started");
     let message = String::from_utf8_lossy(&without.stderr).into_owned();
     assert!(!without.status.success() && message.contains("SEGVOL_STATUS_LIBRARY"), "{message}");
-    let onnxruntime = std::env::var_os("ORT_DYLIB_PATH").expect("scripts/test sets it");
-    std::os::unix::fs::symlink(onnxruntime, beside.join("libonnxruntime.so")).expect("linked");
-    let said = succeeds(&mut run());
-    assert!(said.starts_with("liver: "), "{said}");
+    let real = |path: &Path| path.canonicalize().expect("a folder").display().to_string();
+    let places = [
+        "ORT_DYLIB_PATH (not set)".to_owned(),
+        format!("beside the library (`{}`)", real(&beside)),
+        format!("beside the program (`{}`)", real(folder.path())),
+        format!("SEGVOL_HOME (`{}/onnxruntime/cpu`)", home.display()),
+        format!("the working folder (`{}/.onnxruntime/gpu`)", real(folder.path())),
+        "the system's loader".to_owned(),
+    ];
+    let at: Vec<usize> =
+        places.iter().map(|place| message.find(place).unwrap_or_else(|| panic!("no {place:?} in {message}"))).collect();
+    assert!(at.is_sorted(), "{at:?}: {message}");
+    // The library is found in a folder under its name in a wheel.
+    let onnxruntime = PathBuf::from(std::env::var_os("ORT_DYLIB_PATH").expect("scripts/test sets it"));
+    for place in [&home.join("onnxruntime/cpu"), &beside] {
+        std::fs::create_dir_all(place).expect("a folder");
+        let library = place.join("libonnxruntime.so.1.99.0");
+        std::os::unix::fs::symlink(&onnxruntime, &library).expect("linked");
+        let said = succeeds(&mut run());
+        assert!(said.starts_with("liver: "), "{said}");
+        if place.ends_with("cpu") {
+            // What comes first is used, even if it is no library.
+            std::fs::write(beside.join("libonnxruntime.so"), "no library").expect("written");
+            let broken = run().output().expect("started");
+            let message = String::from_utf8_lossy(&broken.stderr).into_owned();
+            assert!(message.contains("found by: beside the library"), "{message}");
+            std::fs::remove_file(beside.join("libonnxruntime.so")).expect("removed");
+            std::fs::remove_file(library).expect("removed");
+        }
+    }
 }

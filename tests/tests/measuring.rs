@@ -267,7 +267,7 @@ fn an_observer_can_stop_a_benchmark() {
         batches: vec![1],
         runs: 1,
         warm_up: 0,
-        libraries: segvol_measure::Libraries::new(Vec::new(), PathBuf::from(".")),
+        libraries: segvol_measure::Libraries::new(Vec::new()),
         program: SEGVOL.to_path_buf(),
     };
     let error = segvol_measure::bench(&plan, &mut |_| ControlFlow::Break(()));

@@ -163,8 +163,9 @@ fn a_stages_provider_is_looked_for_by_itself() {
     let errors = missing.map(|provider| refused(&options.clone().stage_provider(Stage::MaskDecoder, provider)));
     assert!(errors.iter().any(|error| matches!(error, Error::ProviderMissing { .. })), "{errors:?}");
     for (provider, error) in missing.into_iter().zip(errors) {
-        if let Error::ProviderMissing { provider: named, offered } = &error {
+        if let Error::ProviderMissing { provider: named, offered, library } = &error {
             assert_eq!(*named, provider);
+            assert!(error.to_string().contains(&*library.to_string_lossy()), "the loaded library is named: {error}");
             assert!(offered.contains(&Provider::Cpu));
             assert!(error.to_string().contains("offers: cpu"), "{error}");
         }
@@ -329,6 +330,186 @@ fn providers_says_why_a_library_cannot_be_used() {
         assert_eq!(library["path"].as_str(), path.to_str());
         assert!(library["problem"].as_str().is_some_and(|problem| !problem.is_empty()), "{library}");
     }
+}
+
+/// A copy of the command in a folder `bin`, which finds no library but those that the test puts somewhere.
+struct Installed {
+    folder: tempfile::TempDir,
+    library: PathBuf,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let folder = segvol_tests::folder!();
+        let (program, copy) = (&*segvol_tests::command::SEGVOL, folder.path().join("prefix/bin/segvol"));
+        fs::create_dir_all(copy.parent().expect("a folder")).expect("made");
+        fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).expect("a second name");
+        fs::create_dir(folder.path().join("work")).expect("made");
+        let library = PathBuf::from(std::env::var_os("ORT_DYLIB_PATH").expect("scripts/test sets it"));
+        Self { folder, library: library.canonicalize().expect("a library") }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().canonicalize().expect("a folder").join(path)
+    }
+
+    /// Puts the library into a folder, under its name in a wheel.
+    fn put(&self, folder: &str) -> PathBuf {
+        fs::create_dir_all(self.path(folder)).expect("made");
+        let file = self.path(folder).join("libonnxruntime.so.1.99.0");
+        fs::copy(&self.library, &file).expect("copied");
+        file
+    }
+
+    fn segvol(&self) -> Command {
+        let mut command = Command::new(self.path("prefix/bin/segvol"));
+        for variable in ["ORT_DYLIB_PATH", "SEGVOL_HOME", "LD_LIBRARY_PATH"] {
+            command.env_remove(variable);
+        }
+        command.env("XDG_DATA_HOME", self.path("data")).current_dir(self.path("work"));
+        command
+    }
+}
+
+/// The place and the library that `segvol providers` says is used.
+fn used(command: &mut Command) -> (String, Value) {
+    let output = command.args(["providers", "--json"]).assert().success();
+    let report: Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
+    let search = report["search"].as_array().expect("a list");
+    let used: Vec<&Value> = search.iter().filter(|place| place["used"] == true).collect();
+    assert_eq!(used.len(), 1, "{report}");
+    (used[0]["name"].as_str().expect("a name").to_owned(), used[0]["library"].clone())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_library_is_found_in_one_order() {
+    use std::os::unix::fs::PermissionsExt;
+    let installed = Installed::new();
+    let expect = |command: &mut Command, name: &str, library: &Path| {
+        assert_eq!(used(command), (name.to_owned(), Value::from(library.display().to_string())));
+    };
+    let (found, library) = used(&mut installed.segvol());
+    assert_eq!((found.as_str(), library), ("the system's loader", Value::from("libonnxruntime.so")));
+
+    // From the last place to the first: each comes before those where a library already is.
+    let file = installed.put("work/.onnxruntime/openvino");
+    for path in [&*file, &installed.path("work/.onnxruntime/openvino"), &installed.path("work/.onnxruntime")] {
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("set");
+    }
+    expect(&mut installed.segvol(), "the working folder", &file);
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o777)).expect("set");
+    assert_eq!(used(&mut installed.segvol()).0, "the system's loader", "others may write to the file");
+    for (folder, name) in [
+        ("data/segvol/onnxruntime/openvino", "the user's data folder"),
+        ("data/segvol/onnxruntime/cpu", "the user's data folder"),
+        ("prefix/lib", "lib beside the program's bin"),
+        ("prefix/bin", "beside the program"),
+    ] {
+        let file = installed.put(folder);
+        expect(&mut installed.segvol(), name, &file);
+    }
+    let (named, by_option) = (installed.put("named"), installed.put("option"));
+    expect(installed.segvol().env("ORT_DYLIB_PATH", &named), "ORT_DYLIB_PATH", &named);
+    let variable = || {
+        let mut command = installed.segvol();
+        command.env("ORT_DYLIB_PATH", named.parent().expect("a folder"));
+        command
+    };
+    expect(&mut variable(), "ORT_DYLIB_PATH", &named);
+    let output = variable().args(["providers", "--library"]).arg(installed.path("option")).assert().success();
+    let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+    assert!(text.contains(&format!("-> --library                      {}", by_option.display())), "{text}");
+    // A variable that leads to nothing is an error, although there are libraries elsewhere.
+    let run = |command: &mut Command| {
+        command.args(["segment", "--text", "liver", "-o", "mask.nii.gz", "-i"]).arg(data(SCAN)).arg("-m").arg(&*TINY);
+        command.assert()
+    };
+    let refused = run(installed.segvol().env("ORT_DYLIB_PATH", installed.path("work"))).code(4);
+    let message = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(message.contains("there is no libonnxruntime.so in this folder; found by: ORT_DYLIB_PATH"), "{message}");
+    run(&mut variable()).success();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_requested_provider_decides_the_flavour_and_an_error_names_every_place() {
+    let installed = Installed::new();
+    let run = |provider: &str| {
+        let mut command = installed.segvol();
+        command.env("SEGVOL_HOME", installed.path("home"));
+        command.args(["segment", "--text", "liver", "--provider", provider, "-o", "mask.nii.gz", "-i"]).arg(data(SCAN));
+        let assert = command.arg("-m").arg(&*TINY).assert().code(4);
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    let message = run("cpu");
+    for place in
+        ["ORT_DYLIB_PATH (not set)", "prefix/bin`", "prefix/lib`", "home/onnxruntime/gpu`", "work/.onnxruntime/cpu`"]
+    {
+        assert!(message.contains(place), "no {place:?} in {message}");
+    }
+    assert!(
+        !message.contains("data/segvol") && message.contains("hint: ") && message.contains("segvol setup cpu"),
+        "{message}"
+    );
+    // Both are CPU libraries, so the requested provider is missing in the one that is loaded.
+    installed.put("home/onnxruntime/cpu");
+    let file = installed.put("home/onnxruntime/openvino");
+    let message = run("openvino");
+    assert!(message.contains(&format!("which offers: cpu; loaded from `{}`", file.display())), "{message}");
+    assert!(message.contains("segvol setup openvino"), "{message}");
+    let message = run("tensorrt");
+    assert!(message.contains("home/onnxruntime/cpu/") && message.contains("segvol setup gpu"), "{message}");
+}
+
+/// The line of `scripts/onnxruntime-wheels.txt` for this machine: package, version and hash.
+fn pinned_for_this_machine() -> Option<[String; 3]> {
+    let table = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/onnxruntime-wheels.txt"));
+    let table = table.expect("the table");
+    let start = ["cpu", "Linux", std::env::consts::ARCH];
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let words = lines.find(|words| words.starts_with(&start))?;
+    Some([words[3], words[4], words[7]].map(str::to_owned))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn setup_says_what_it_does_and_leaves_nothing_if_it_fails() {
+    let Some([package, version, sha256]) = pinned_for_this_machine() else { return };
+    let installed = Installed::new();
+    let setup = |arguments: &[&str]| {
+        let mut command = installed.segvol();
+        command.env("SEGVOL_HOME", installed.path("home")).args(["setup", "cpu"]).args(arguments);
+        command
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = setup(&["--dry-run"]).assert().success();
+    let said = text(&said.get_output().stdout);
+    let home = installed.path("home/onnxruntime/cpu").display().to_string();
+    for part in [&package, &version, &sha256, &home] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    fs::write(installed.path("work/other.whl"), "another wheel").expect("written");
+    let refused = setup(&["--wheel", "other.whl"]).assert().code(5);
+    assert!(text(&refused.get_output().stderr).contains(&sha256));
+    for (variables, reason) in [
+        (vec![("PATH", "/nonexistent")], "python3 is needed"),
+        (vec![("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", "")], "pip could not fetch"),
+    ] {
+        let refused = setup(&[]).envs(variables).assert().code(1);
+        let message = text(&refused.get_output().stderr);
+        assert!(message.contains(reason) && message.contains("ORT_DYLIB_PATH"), "{message}");
+    }
+    let left = fs::read_dir(installed.path("home/onnxruntime")).map(|left| left.count());
+    assert!(matches!(left, Ok(0) | Err(_)), "{left:?}");
+
+    // What is there already is not fetched again, and nothing is said.
+    fs::create_dir_all(&home).expect("made");
+    fs::write(installed.path("home/onnxruntime/cpu/libonnxruntime.so"), "a library").expect("written");
+    fs::write(installed.path("home/onnxruntime/cpu/stamp"), format!("{package}=={version} sha256:{sha256}\n"))
+        .expect("written");
+    let quiet = setup(&[]).env("PATH", "/nonexistent").assert().success();
+    assert!(quiet.get_output().stdout.is_empty() && quiet.get_output().stderr.is_empty());
 }
 
 #[test]

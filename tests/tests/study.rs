@@ -175,6 +175,11 @@ fn overlaps_go_to_the_higher_logit() {
         assert_eq!(label, expected, "voxel {voxel}: logits {a} and {b}");
     }
     assert!(both > 100, "the masks overlap in {both} voxels");
+    let probabilities = found[0].probability_map().expect("memory");
+    for (&logit, &probability) in maps[0].iter().zip(&probabilities) {
+        let expected = if logit.is_nan() { 0.0 } else { 1.0 / (1.0 + f64::from(-logit).exp()) };
+        assert!((f64::from(probability) - expected).abs() < 1e-6, "logit {logit}: {probability}");
+    }
 }
 
 #[test]

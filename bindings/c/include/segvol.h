@@ -44,8 +44,15 @@
  * Threads
  *     "Any thread" means: every thread may call the function, and several threads may call it at the same time, also with
  *     the same handle. The one exception: do not free a handle while another thread uses it. Models, volumes, results and
- *     masks never change. A study changes only its cache of image embeddings, which a lock protects. After fork(), the
- *     child must not use the library if the parent has used it.
+ *     masks never change. A study changes only its cache of image embeddings, which a lock protects.
+ *
+ * Processes
+ *     If a process has used the library, a child that it makes with fork() has none of the library's threads. Such a child
+ *     must not call any function of this header, free functions included. It may run another program with exec(), and it may end
+ *     with exit() or _exit(). For exit() to end, ONNX Runtime's telemetry must be off: otherwise a destructor of ONNX Runtime
+ *     1.32 waits forever for a thread that the child does not have. This library therefore turns telemetry off when it loads
+ *     ONNX Runtime, unless the environment variable ORT_DISABLE_TELEMETRY is set to something else. To use the library in
+ *     several processes, fork first and open the model in each child.
  *
  * Strings
  *     Strings and paths are UTF-8 and end with a zero byte.
@@ -65,6 +72,9 @@
  *     exception may leave it. It may call this library; the one exception is segvol_log_set() inside a SegvolLog. A
  *     SegvolProgress answers whether the call continues: 0 to continue, any other number to stop. A SegvolLog has no
  *     answer.
+ *
+ * ONNX Runtime
+ *     Its library is loaded when the first model is opened. `library` of SegvolOptions says where it is looked for.
  *
  * Axes and units
  *     i, j, k are the axes of the scan as it is stored, counted from 0. Lengths are millimetres, intensities are
@@ -535,9 +545,13 @@ typedef struct SegvolOptions {
      */
     const char *precision;
     /**
-     * Path of the ONNX Runtime library. NULL for the first of these: the library that the process has already loaded;
-     * the path in the environment variable ORT_DYLIB_PATH; libonnxruntime.so beside the program, beside libsegvol.so,
-     * or where the dynamic loader finds it. A process can load only one.
+     * Path of the ONNX Runtime library, or of a folder that has it. NULL for the library that this library has already
+     * loaded, else what the environment variable ORT_DYLIB_PATH names (a file or a folder), else the first that is found
+     * beside libsegvol.so, beside the program, in ../lib if the program is in a folder bin, in
+     * $SEGVOL_HOME/onnxruntime/FLAVOUR or that of the user's data folder, in .onnxruntime/FLAVOUR of the working folder (if
+     * no other user can have put it there), or where the dynamic loader looks. FLAVOUR is openvino or gpu if `provider` or
+     * `stage_providers` need it, else cpu, openvino or gpu. A folder has libonnxruntime.so or one libonnxruntime.so.1*. With
+     * the static library, "beside libsegvol.so" is beside the program. A process can load only one.
      */
     const char *library;
     /**
@@ -755,7 +769,8 @@ typedef struct SegvolPrompt {
  * - `total`: number of all windows of the call.
  * - `user_data`: the pointer that was passed with the callback.
  *
- * Returns 0 to continue. Any other number stops the call, which then returns CANCELLED.
+ * Returns 0 to continue. Any other number stops the call, which then returns CANCELLED. After the last window the result is
+ * complete, and the call returns it anyway.
  *
  * It is called after every window, in the thread of the call. It must return: it must not call longjmp(), and no C++
  * exception may leave it. It may call this library, also to free the study.
@@ -763,7 +778,7 @@ typedef struct SegvolPrompt {
 typedef int (*SegvolProgress)(size_t done, size_t total, void *user_data);
 
 /**
- * What a study has done since it was made.
+ * What a study has done since it was made, and what it is doing.
  *
  * Initialise it with segvol_study_statistics_init().
  */
@@ -780,6 +795,14 @@ typedef struct SegvolStudyStatistics {
      * Number of times that a cached embedding was used instead.
      */
     uint64_t windows_reused;
+    /**
+     * Number of windows that the calls that segment with the study at this moment have done; 0 if there is no such call.
+     */
+    uint64_t windows_done;
+    /**
+     * Number of windows that these calls need. A call that has not finished its first window counts as 0.
+     */
+    uint64_t windows_total;
 } SegvolStudyStatistics;
 
 /**
@@ -855,6 +878,15 @@ const char *segvol_version(void);
  * Any thread.
  */
 uint32_t segvol_abi_version(void);
+
+/**
+ * Returns the version of the ONNX Runtime library that this process has loaded, such as `1.32.0`. NULL before the first model is
+ * opened, because nothing is loaded then.
+ *
+ * The string is static and never to be freed.
+ * Any thread.
+ */
+const char *segvol_onnxruntime_version(void);
 
 /**
  * Returns the message of the last failed call of this thread: which argument, what was expected, what was found.
@@ -1059,7 +1091,10 @@ SegvolStatus segvol_study_new(const struct SegvolModel *model,
  * - `mask`: receives the mask, on the scan's grid: 1 inside the object, 0 elsewhere. The caller owns it and frees it
  *   with segvol_mask_free(). Unchanged on failure.
  *
- * Errors: PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE if a file of the bundle was
+ * While it runs, another thread can ask for its progress with segvol_study_statistics(), and stop it with
+ * segvol_study_cancel().
+ *
+ * Errors: PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, CANCELLED, RUN, NOT_FINITE, MEMORY, and BUNDLE if a file of the bundle was
  * changed after it was opened.
  * Any thread. Calls on one study, and on studies of one model, wait for each other while they need the same graph.
  */
@@ -1087,6 +1122,26 @@ SegvolStatus segvol_study_segment_all(const struct SegvolStudy *study,
                                       struct SegvolResult **result);
 
 /**
+ * Stops the calls that segment with a study, from any thread. They return CANCELLED soon, also in the middle of a window:
+ * ONNX Runtime stops before the next node of its graph. A call that has finished its last window returns its result.
+ *
+ * Calls that begin later also return CANCELLED, until segvol_study_resume(). So it does not matter whether another thread has
+ * already begun its call. The study keeps the windows that it has encoded.
+ *
+ * Any thread, also in a callback.
+ */
+SegvolStatus segvol_study_cancel(const struct SegvolStudy *study);
+
+/**
+ * Lets a study segment again after segvol_study_cancel(). Does nothing if the study was not cancelled.
+ *
+ * Call it when the cancelled calls have returned: a call that has not noticed yet that it is cancelled goes on.
+ *
+ * Any thread.
+ */
+SegvolStatus segvol_study_resume(const struct SegvolStudy *study);
+
+/**
  * Gets the number of voxels along the axes i, j, k of the scan.
  *
  * - `shape`: receives three numbers. Unchanged on failure.
@@ -1106,7 +1161,7 @@ SegvolStatus segvol_study_shape(const struct SegvolStudy *study, size_t shape[3]
 SegvolStatus segvol_study_statistics_init(struct SegvolStudyStatistics *statistics, size_t size);
 
 /**
- * Gets what a study has done since it was made.
+ * Gets what a study has done since it was made, and how far the calls are that segment with it at this moment.
  *
  * - `statistics`: receives the numbers. It must be initialised. Unchanged on failure.
  *
@@ -1133,6 +1188,49 @@ void segvol_study_free(struct SegvolStudy *study);
  * Any thread.
  */
 size_t segvol_result_len(const struct SegvolResult *result);
+
+/**
+ * Gets the number of voxels along the axes i, j, k of the scan.
+ *
+ * - `shape`: receives three numbers. Unchanged on failure.
+ *
+ * Any thread.
+ */
+SegvolStatus segvol_result_shape(const struct SegvolResult *result, size_t shape[3]);
+
+/**
+ * Copies the logits of one object: one float per voxel of the scan, without gaps, i fastest, then j, then k, as in
+ * segvol_mask_voxels(). The affine is that of the scan.
+ *
+ * A voxel is in the mask if its logit is positive. Logits are NaN outside the body's box, which the model does not see.
+ *
+ * - `index`: the object, counted from 0, in the order of the prompts.
+ * - `values`: receives the logits.
+ * - `len`: number of floats that may be written: at least the product of the numbers of segvol_result_shape().
+ *
+ * Errors: INDEX, BUFFER if `len` is too small, MEMORY. On failure nothing is written.
+ * Any thread.
+ */
+SegvolStatus segvol_result_logits(const struct SegvolResult *result, size_t index, float *values, size_t len);
+
+/**
+ * Copies the probabilities of one object, from 0 to 1: the logistic function of the logits, in the same order as
+ * segvol_result_logits(). They are 0 outside the body's box, which is background.
+ *
+ * A voxel is in the mask if its logit is positive. Its probability is then above one half, or is rounded to one half if the logit
+ * is nearly 0.
+ *
+ * - `index`: the object, counted from 0, in the order of the prompts.
+ * - `values`: receives the probabilities.
+ * - `len`: number of floats that may be written: at least the product of the numbers of segvol_result_shape().
+ *
+ * Errors: INDEX, BUFFER if `len` is too small, MEMORY. On failure nothing is written.
+ * Any thread.
+ */
+SegvolStatus segvol_result_probabilities(const struct SegvolResult *result,
+                                         size_t index,
+                                         float *values,
+                                         size_t len);
 
 /**
  * Makes the mask of one object: 1 inside the object, 0 elsewhere. The masks of several objects can overlap.
@@ -1321,7 +1419,7 @@ SegvolStatus segvol_prompt_init(struct SegvolPrompt *prompt, size_t size);
 /**
  * Loads ONNX Runtime, and tries every execution provider with a small matrix product.
  *
- * - `library`: path of the ONNX Runtime library, as in SegvolOptions. NULL for the library that is already loaded, or
+ * - `library`: path of the ONNX Runtime library or of its folder, as in SegvolOptions. NULL for the library that is already loaded, or
  *   that would be loaded by default.
  * - `providers`: receives the list. The caller owns it and frees it with segvol_providers_free(). Unchanged on
  *   failure.
@@ -1329,7 +1427,8 @@ SegvolStatus segvol_prompt_init(struct SegvolPrompt *prompt, size_t size);
  * Errors: LIBRARY.
  * Any thread.
  */
-SegvolStatus segvol_providers_new(const char *library, struct SegvolProviders **providers);
+SegvolStatus segvol_providers_new(const char *library,
+                                  struct SegvolProviders **providers);
 
 /**
  * Returns the number of providers, including those that cannot be used. 0 if `providers` is NULL.

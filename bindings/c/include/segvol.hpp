@@ -87,6 +87,13 @@ inline std::string version()
     return segvol_version();
 }
 
+// Returns the version of the ONNX Runtime library that is loaded; nothing before the first model is opened.
+inline std::optional<std::string> onnxruntime_version()
+{
+    const char *version = segvol_onnxruntime_version();
+    return version == nullptr ? std::nullopt : std::optional<std::string>(version);
+}
+
 // Throws if the loaded library does not have the interface of this header.
 inline void check_abi()
 {
@@ -228,31 +235,38 @@ inline SegvolBuffer buffer()
 class Volume {
 public:
     // Reads a NIfTI file, .nii or .nii.gz.
-    [[nodiscard]] static Volume open(const std::string &path)
+    explicit Volume(const std::string &path)
     {
         SegvolVolume *handle = nullptr;
         detail::check(segvol_volume_open(path.c_str(), &handle));
-        return Volume(handle);
+        handle_.reset(handle);
     }
 
     // Reads a NIfTI file. If its sform and qform differ, `affine` says which one is used.
-    [[nodiscard]] static Volume open(const std::string &path, SegvolAffine affine)
+    Volume(const std::string &path, SegvolAffine affine)
     {
         SegvolReadOptions options{};
         detail::check(segvol_read_options_init(&options, sizeof options));
         options.affine = affine;
         SegvolVolume *handle = nullptr;
         detail::check(segvol_volume_open_with(path.c_str(), &options, &handle));
-        return Volume(handle);
+        handle_.reset(handle);
     }
 
     // Copies a scan from the program's memory, which may be freed afterwards.
-    [[nodiscard]] static Volume from(const SegvolBuffer &buffer)
+    explicit Volume(const SegvolBuffer &buffer)
     {
         SegvolVolume *handle = nullptr;
         detail::check(segvol_volume_from_buffer(&buffer, &handle));
-        return Volume(handle);
+        handle_.reset(handle);
     }
+
+    // The same as functions.
+    [[nodiscard]] static Volume open(const std::string &path) { return Volume(path); }
+
+    [[nodiscard]] static Volume open(const std::string &path, SegvolAffine affine) { return Volume(path, affine); }
+
+    [[nodiscard]] static Volume from(const SegvolBuffer &buffer) { return Volume(buffer); }
 
     [[nodiscard]] Shape shape() const
     {
@@ -272,8 +286,6 @@ public:
     [[nodiscard]] const SegvolVolume *get() const noexcept { return handle_.get(); }
 
 private:
-    explicit Volume(SegvolVolume *handle) : handle_(handle) {}
-
     detail::Handle<SegvolVolume, segvol_volume_free> handle_;
 };
 
@@ -401,6 +413,22 @@ public:
         return Mask(mask);
     }
 
+    [[nodiscard]] Shape shape() const
+    {
+        Shape shape{};
+        detail::check(segvol_result_shape(handle_.get(), shape.data()));
+        return shape;
+    }
+
+    // Returns the logits of one object: one per voxel of the scan, i fastest, NaN outside the body's box.
+    [[nodiscard]] std::vector<float> logits(std::size_t index) const { return map(index, segvol_result_logits); }
+
+    // Returns the probabilities of one object, from 0 to 1, in the same order; 0 outside the body's box.
+    [[nodiscard]] std::vector<float> probabilities(std::size_t index) const
+    {
+        return map(index, segvol_result_probabilities);
+    }
+
     // Returns the warnings about one object, as JSON: a list of objects with `code` and `message`.
     [[nodiscard]] std::string warnings(std::size_t index) const
     {
@@ -418,6 +446,15 @@ public:
     }
 
 private:
+    template <typename Copy>
+    [[nodiscard]] std::vector<float> map(std::size_t index, Copy copy) const
+    {
+        const Shape size = shape();
+        std::vector<float> values(size[0] * size[1] * size[2]);
+        detail::check(copy(handle_.get(), index, values.data(), values.size()));
+        return values;
+    }
+
     detail::Handle<SegvolResult, segvol_result_free> handle_;
 };
 
@@ -470,6 +507,12 @@ public:
         detail::check(status);
         return Result(result);
     }
+
+    // Stops the calls that segment with this study, from any thread. They throw Error with SEGVOL_STATUS_CANCELLED, and so do
+    // later ones, until resume().
+    void cancel() const { detail::check(segvol_study_cancel(handle_.get())); }
+
+    void resume() const { detail::check(segvol_study_resume(handle_.get())); }
 
     [[nodiscard]] Shape shape() const
     {

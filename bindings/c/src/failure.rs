@@ -140,8 +140,8 @@ fn mask(error: &MaskError) -> SegvolStatus {
 fn message(error: &Error) -> String {
     match error {
         Error::Library { path, reason } => format!(
-            "ONNX Runtime `{}`: {reason}; set `library` of SegvolOptions or ORT_DYLIB_PATH to the library's path, or put \
-             the library beside libsegvol",
+            "ONNX Runtime `{}`: {reason}; set `library` of SegvolOptions or ORT_DYLIB_PATH to the library or its folder, or \
+             put the library beside libsegvol",
             path.display()
         ),
         Error::Setting { name, expected, found } => {

@@ -48,9 +48,13 @@ pub struct SegvolOptions {
     /// The precision to run, which the bundle must contain: "fp32", "fp16" or "int8". NULL for the one that suits the
     /// provider best.
     pub precision: *const c_char,
-    /// Path of the ONNX Runtime library. NULL for the first of these: the library that the process has already loaded;
-    /// the path in the environment variable ORT_DYLIB_PATH; libonnxruntime.so beside the program, beside libsegvol.so,
-    /// or where the dynamic loader finds it. A process can load only one.
+    /// Path of the ONNX Runtime library, or of a folder that has it. NULL for the library that this library has already
+    /// loaded, else what the environment variable ORT_DYLIB_PATH names (a file or a folder), else the first that is found
+    /// beside libsegvol.so, beside the program, in ../lib if the program is in a folder bin, in
+    /// $SEGVOL_HOME/onnxruntime/FLAVOUR or that of the user's data folder, in .onnxruntime/FLAVOUR of the working folder (if
+    /// no other user can have put it there), or where the dynamic loader looks. FLAVOUR is openvino or gpu if `provider` or
+    /// `stage_providers` need it, else cpu, openvino or gpu. A folder has libonnxruntime.so or one libonnxruntime.so.1*. With
+    /// the static library, "beside libsegvol.so" is beside the program. A process can load only one.
     pub library: *const c_char,
     /// Options of the provider, each "KEY=VALUE" or "PROVIDER.KEY=VALUE", such as "cuda.device=1". May be NULL if there
     /// are none.

@@ -26,7 +26,7 @@ struct Listed {
 
 /// Loads ONNX Runtime, and tries every execution provider with a small matrix product.
 ///
-/// - `library`: path of the ONNX Runtime library, as in SegvolOptions. NULL for the library that is already loaded, or
+/// - `library`: path of the ONNX Runtime library or of its folder, as in SegvolOptions. NULL for the library that is already loaded, or
 ///   that would be loaded by default.
 /// - `providers`: receives the list. The caller owns it and frees it with segvol_providers_free(). Unchanged on
 ///   failure.

@@ -32,6 +32,94 @@ pub unsafe extern "C" fn segvol_result_len(result: *const SegvolResult) -> usize
     fence_value(0, || unsafe { handle(result, "result") }.map_or(0, |result| result.segmentations.len()))
 }
 
+/// Gets the number of voxels along the axes i, j, k of the scan.
+///
+/// - `shape`: receives three numbers. Unchanged on failure.
+///
+/// Any thread.
+/// cbindgen:ptrs-as-arrays=[[shape;3]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_result_shape(result: *const SegvolResult, shape: *mut usize) -> SegvolStatus {
+    fence(|| {
+        let out = output(shape.cast::<[usize; 3]>(), "shape")?;
+        // SAFETY: NULL or a live result.
+        let result = unsafe { handle(result, "result") }?;
+        // SAFETY: the caller's three numbers.
+        unsafe { out.write(result.study.grid().shape_xyz()) };
+        Ok(())
+    })
+}
+
+/// Copies the logits of one object: one float per voxel of the scan, without gaps, i fastest, then j, then k, as in
+/// segvol_mask_voxels(). The affine is that of the scan.
+///
+/// A voxel is in the mask if its logit is positive. Logits are NaN outside the body's box, which the model does not see.
+///
+/// - `index`: the object, counted from 0, in the order of the prompts.
+/// - `values`: receives the logits.
+/// - `len`: number of floats that may be written: at least the product of the numbers of segvol_result_shape().
+///
+/// Errors: INDEX, BUFFER if `len` is too small, MEMORY. On failure nothing is written.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_result_logits(
+    result: *const SegvolResult,
+    index: usize,
+    values: *mut f32,
+    len: usize,
+) -> SegvolStatus {
+    // SAFETY: NULL or a live result, and `len` floats.
+    fence(|| unsafe { copy_map(result, index, values, len, Segmentation::logit_map) })
+}
+
+/// Copies the probabilities of one object, from 0 to 1: the logistic function of the logits, in the same order as
+/// segvol_result_logits(). They are 0 outside the body's box, which is background.
+///
+/// A voxel is in the mask if its logit is positive. Its probability is then above one half, or is rounded to one half if the logit
+/// is nearly 0.
+///
+/// - `index`: the object, counted from 0, in the order of the prompts.
+/// - `values`: receives the probabilities.
+/// - `len`: number of floats that may be written: at least the product of the numbers of segvol_result_shape().
+///
+/// Errors: INDEX, BUFFER if `len` is too small, MEMORY. On failure nothing is written.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_result_probabilities(
+    result: *const SegvolResult,
+    index: usize,
+    values: *mut f32,
+    len: usize,
+) -> SegvolStatus {
+    // SAFETY: NULL or a live result, and `len` floats.
+    fence(|| unsafe { copy_map(result, index, values, len, Segmentation::probability_map) })
+}
+
+/// Copies one value per voxel to the caller.
+///
+/// # Safety
+/// `result` is NULL or live; `values` is NULL or `len` floats can be written there.
+unsafe fn copy_map(
+    result: *const SegvolResult,
+    index: usize,
+    values: *mut f32,
+    len: usize,
+    map: impl Fn(&Segmentation) -> Result<Vec<f32>, segvol::Error>,
+) -> Result<(), Failure> {
+    output(values, "values")?;
+    // SAFETY: the caller of this function promises it.
+    let result = unsafe { handle(result, "result") }?;
+    let found = result.segmentations.get(index).ok_or_else(|| beyond(result, index))?;
+    let voxels = result.study.grid().voxels();
+    if len < voxels {
+        return Err(Failure::new(SegvolStatus::Buffer, format!("len: expected at least {voxels}, found {len}")));
+    }
+    let map = map(found)?;
+    // SAFETY: not NULL, aligned, and the caller of this function promises `len` floats, of which `voxels` are used.
+    unsafe { values.copy_from_nonoverlapping(map.as_ptr(), voxels) };
+    Ok(())
+}
+
 /// Makes the mask of one object: 1 inside the object, 0 elsewhere. The masks of several objects can overlap.
 ///
 /// - `index`: the object, counted from 0, in the order of the prompts.

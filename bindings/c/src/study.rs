@@ -2,9 +2,9 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use segvol::{Error, Model, Progress, Study};
+use segvol::{Cancellation, Error, Model, Progress, Prompt, Segmentation, Study};
 
 use crate::arguments::{free, handle, output};
 use crate::failure::Failure;
@@ -25,6 +25,72 @@ use crate::volume::SegvolVolume;
 pub struct SegvolStudy {
     pub(crate) study: Arc<Study>,
     pub(crate) model: Model,
+    calls: Arc<Calls>,
+}
+
+/// The calls that segment with a study at this moment.
+#[derive(Default)]
+struct Calls {
+    cancellation: Cancellation,
+    /// The windows of all of them together.
+    windows: Mutex<Windows>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Windows {
+    done: usize,
+    total: usize,
+}
+
+impl Calls {
+    /// A sum is consistent after every change, so a panic elsewhere does not invalidate it.
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Segments, counts the windows, and can be stopped from another thread.
+    fn segment(
+        &self,
+        study: &Study,
+        prompts: &[Prompt],
+        argument: &str,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<Segmentation>, Failure> {
+        let mut call = Call { calls: self, windows: Windows::default() };
+        let observer = &mut |now: Progress| {
+            call.count(Windows { done: now.done, total: now.total });
+            progress(now)
+        };
+        study.segment_cancellable(prompts, observer, &self.cancellation).map_err(|error| match error {
+            Error::Cancelled if self.cancellation.is_requested() => {
+                let message = "cancelled by segvol_study_cancel(); segvol_study_resume() lets the study segment again";
+                Failure::new(SegvolStatus::Cancelled, message)
+            }
+            error @ (Error::Prompt(_) | Error::Tokenizer(_)) => Failure::from(error).of(argument),
+            error => error.into(),
+        })
+    }
+}
+
+/// The share of one call in the sum.
+struct Call<'a> {
+    calls: &'a Calls,
+    windows: Windows,
+}
+
+impl Call<'_> {
+    fn count(&mut self, now: Windows) {
+        let mut sum = self.calls.windows();
+        sum.done = sum.done - self.windows.done + now.done;
+        sum.total = sum.total - self.windows.total + now.total;
+        self.windows = now;
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.count(Windows::default());
+    }
 }
 
 /// A callback that receives the progress of a call and can stop it.
@@ -33,13 +99,14 @@ pub struct SegvolStudy {
 /// - `total`: number of all windows of the call.
 /// - `user_data`: the pointer that was passed with the callback.
 ///
-/// Returns 0 to continue. Any other number stops the call, which then returns CANCELLED.
+/// Returns 0 to continue. Any other number stops the call, which then returns CANCELLED. After the last window the result is
+/// complete, and the call returns it anyway.
 ///
 /// It is called after every window, in the thread of the call. It must return: it must not call longjmp(), and no C++
 /// exception may leave it. It may call this library, also to free the study.
 pub type SegvolProgress = Option<unsafe extern "C" fn(done: usize, total: usize, user_data: *mut c_void) -> c_int>;
 
-/// What a study has done since it was made.
+/// What a study has done since it was made, and what it is doing.
 ///
 /// Initialise it with segvol_study_statistics_init().
 #[repr(C)]
@@ -51,13 +118,18 @@ pub struct SegvolStudyStatistics {
     pub windows_encoded: u64,
     /// Number of times that a cached embedding was used instead.
     pub windows_reused: u64,
+    /// Number of windows that the calls that segment with the study at this moment have done; 0 if there is no such call.
+    pub windows_done: u64,
+    /// Number of windows that these calls need. A call that has not finished its first window counts as 0.
+    pub windows_total: u64,
 }
 
 // SAFETY: `repr(C)`, the size comes first, all fields are numbers, no padding at the end.
 unsafe impl Versioned for SegvolStudyStatistics {
     const NAME: &'static str = "SegvolStudyStatistics";
-    const FIRST_SIZE: usize = size_of::<Self>();
-    const DEFAULT: Self = Self { size: size_of::<Self>(), windows_encoded: 0, windows_reused: 0 };
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, windows_done);
+    const DEFAULT: Self =
+        Self { size: size_of::<Self>(), windows_encoded: 0, windows_reused: 0, windows_done: 0, windows_total: 0 };
 }
 
 /// Prepares a scan for prompts: turns it to the axes that the model expects, normalises its intensities and crops it to the body.
@@ -92,7 +164,7 @@ pub unsafe extern "C" fn segvol_study_new(
             error => Failure::from(error).of("volume"),
         })?;
         // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolStudy { study: Arc::new(made), model: model.model.clone() }) };
+        unsafe { out.give(SegvolStudy { study: Arc::new(made), model: model.model.clone(), calls: Arc::default() }) };
         Ok(())
     })
 }
@@ -103,7 +175,10 @@ pub unsafe extern "C" fn segvol_study_new(
 /// - `mask`: receives the mask, on the scan's grid: 1 inside the object, 0 elsewhere. The caller owns it and frees it
 ///   with segvol_mask_free(). Unchanged on failure.
 ///
-/// Errors: PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, RUN, NOT_FINITE, MEMORY, and BUNDLE if a file of the bundle was
+/// While it runs, another thread can ask for its progress with segvol_study_statistics(), and stop it with
+/// segvol_study_cancel().
+///
+/// Errors: PROMPT, OUTSIDE_SCAN, TEXT, ARGUMENT, CANCELLED, RUN, NOT_FINITE, MEMORY, and BUNDLE if a file of the bundle was
 /// changed after it was opened.
 /// Any thread. Calls on one study, and on studies of one model, wait for each other while they need the same graph.
 #[unsafe(no_mangle)]
@@ -118,18 +193,11 @@ pub unsafe extern "C" fn segvol_study_segment(
         let study = unsafe { handle(study, "study") }?;
         // SAFETY: NULL or one initialised prompt.
         let prompts = unsafe { prompts(prompt, 1) }?;
-        let found = study.study.segment(&prompts[0]).map_err(|error| refused(error, "prompt"))?;
+        let found = study.calls.segment(&study.study, &prompts, "prompt", &mut |_| ControlFlow::Continue(()))?;
         // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolMask(found.mask()?)) };
+        unsafe { out.give(SegvolMask(found[0].mask()?)) };
         Ok(())
     })
-}
-
-/// Names the argument where the error is about one.
-fn refused(error: Error, argument: &str) -> Failure {
-    let about_prompts = matches!(error, Error::Prompt(_) | Error::Tokenizer(_));
-    let failure = Failure::from(error);
-    if about_prompts { failure.of(argument) } else { failure }
 }
 
 /// Segments several objects. Windows that they share are encoded once.
@@ -156,17 +224,46 @@ pub unsafe extern "C" fn segvol_study_segment_all(
         // SAFETY: NULL or a live study.
         let study = unsafe { handle(study, "study") }?;
         // The callback may free the handle of the study, so the call has its own share.
-        let (study, model) = (Arc::clone(&study.study), study.model.clone());
+        let (study, model, calls) = (Arc::clone(&study.study), study.model.clone(), Arc::clone(&study.calls));
         // SAFETY: NULL or as many initialised prompts.
         let prompts = unsafe { self::prompts(prompts, prompts_len) }?;
-        let segmentations = study.segment_observed(&prompts, &mut |Progress { done, total }| {
+        let segmentations = calls.segment(&study, &prompts, "prompts", &mut |Progress { done, total }| {
             // SAFETY: the caller's callback, with the `user_data` that belongs to it.
             let answer = progress.map_or(0, |progress| unsafe { progress(done, total, user_data) });
             if answer == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        let segmentations = segmentations.map_err(|error| refused(error, "prompts"))?;
+        })?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolResult { study, model, prompts, segmentations, warnings: OnceLock::new() }) };
+        Ok(())
+    })
+}
+
+/// Stops the calls that segment with a study, from any thread. They return CANCELLED soon, also in the middle of a window:
+/// ONNX Runtime stops before the next node of its graph. A call that has finished its last window returns its result.
+///
+/// Calls that begin later also return CANCELLED, until segvol_study_resume(). So it does not matter whether another thread has
+/// already begun its call. The study keeps the windows that it has encoded.
+///
+/// Any thread, also in a callback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_study_cancel(study: *const SegvolStudy) -> SegvolStatus {
+    fence(|| {
+        // SAFETY: NULL or a live study.
+        unsafe { handle(study, "study") }?.calls.cancellation.request();
+        Ok(())
+    })
+}
+
+/// Lets a study segment again after segvol_study_cancel(). Does nothing if the study was not cancelled.
+///
+/// Call it when the cancelled calls have returned: a call that has not noticed yet that it is cancelled goes on.
+///
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_study_resume(study: *const SegvolStudy) -> SegvolStatus {
+    fence(|| {
+        // SAFETY: NULL or a live study.
+        unsafe { handle(study, "study") }?.calls.cancellation.withdraw();
         Ok(())
     })
 }
@@ -204,7 +301,7 @@ pub unsafe extern "C" fn segvol_study_statistics_init(
     fence(|| unsafe { sized::init(statistics, size, "statistics") })
 }
 
-/// Gets what a study has done since it was made.
+/// Gets what a study has done since it was made, and how far the calls are that segment with it at this moment.
 ///
 /// - `statistics`: receives the numbers. It must be initialised. Unchanged on failure.
 ///
@@ -219,10 +316,12 @@ pub unsafe extern "C" fn segvol_study_statistics(
         output(statistics, "statistics")?;
         // SAFETY: NULL or a live study.
         let study = unsafe { handle(study, "study") }?;
-        let found = study.study.statistics();
+        let (found, windows) = (study.study.statistics(), *study.calls.windows());
         let found = SegvolStudyStatistics {
             windows_encoded: found.windows_encoded as u64,
             windows_reused: found.windows_reused as u64,
+            windows_done: windows.done as u64,
+            windows_total: windows.total as u64,
             ..SegvolStudyStatistics::DEFAULT
         };
         // SAFETY: not NULL, and initialised.

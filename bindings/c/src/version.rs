@@ -1,8 +1,10 @@
 //! The version of the library, error messages, and strings that the caller owns.
 
 use std::ffi::{CString, c_char};
+use std::sync::OnceLock;
 
 use crate::fence::{fence_value, last_error};
+use crate::strings::c_string;
 
 /// The version of the binary interface that this header describes. A library with another number does not fit the
 /// header.
@@ -31,6 +33,22 @@ pub extern "C" fn segvol_version() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn segvol_abi_version() -> u32 {
     SEGVOL_ABI_VERSION
+}
+
+/// Returns the version of the ONNX Runtime library that this process has loaded, such as `1.32.0`. NULL before the first model is
+/// opened, because nothing is loaded then.
+///
+/// The string is static and never to be freed.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn segvol_onnxruntime_version() -> *const c_char {
+    static VERSION: OnceLock<CString> = OnceLock::new();
+    fence_value(std::ptr::null(), || {
+        if let Some(version) = segvol::onnxruntime_version() {
+            return VERSION.get_or_init(|| c_string(version)).as_ptr();
+        }
+        std::ptr::null()
+    })
 }
 
 /// Returns the message of the last failed call of this thread: which argument, what was expected, what was found.

@@ -18,6 +18,7 @@ static void versions(void)
     CHECK(strcmp(segvol_status_name(SEGVOL_STATUS_WRITE), "SEGVOL_STATUS_WRITE") == 0);
     CHECK(strcmp(segvol_status_name(12345), "unknown status") == 0);
     CHECK(strcmp(segvol_last_error(), "") == 0);
+    CHECK(segvol_onnxruntime_version() == NULL); /* Nothing is loaded yet. */
 }
 
 /* Runs before a library is loaded, and again afterwards. */
@@ -432,6 +433,7 @@ int main(int argc, char **argv)
     opening(argv[1]);
     missing_library(argv[1], 1);
     volumes(argv[2]);
+    CHECK(strncmp(segvol_onnxruntime_version(), "1.", 2) == 0);
     model = open_model(argv[1]);
     studies(model);
     prompts(model);

@@ -23,6 +23,7 @@ int main(int argc, char **argv)
     const uint8_t *voxels = NULL;
     uint8_t byte = 0;
     uint16_t word = 0;
+    float value = 0.0F;
     int round;
 
     CHECK(argc == 2);
@@ -101,6 +102,8 @@ int main(int argc, char **argv)
     NULL_IS(segvol_study_segment_all(NULL, &prompt, 1, NULL, NULL, &result), "study");
     NULL_IS(segvol_study_segment_all(study, NULL, 1, NULL, NULL, &result), "prompts");
     NULL_IS(segvol_study_segment_all(study, &prompt, 1, NULL, NULL, NULL), "result");
+    NULL_IS(segvol_study_cancel(NULL), "study");
+    NULL_IS(segvol_study_resume(NULL), "study");
     NULL_IS(segvol_study_shape(NULL, shape), "study");
     NULL_IS(segvol_study_shape(study, NULL), "shape");
     NULL_IS(segvol_study_statistics(NULL, &study_statistics), "study");
@@ -109,6 +112,12 @@ int main(int argc, char **argv)
 
     OK(segvol_study_segment_all(study, &prompt, 1, NULL, NULL, &result));
     NULL_IS(segvol_result_mask(result, 0, NULL), "mask");
+    NULL_IS(segvol_result_shape(NULL, shape), "result");
+    NULL_IS(segvol_result_shape(result, NULL), "shape");
+    NULL_IS(segvol_result_logits(NULL, 0, &value, 1), "result");
+    NULL_IS(segvol_result_logits(result, 0, NULL, 1), "values");
+    NULL_IS(segvol_result_probabilities(NULL, 0, &value, 1), "result");
+    NULL_IS(segvol_result_probabilities(result, 0, NULL, 1), "values");
     NULL_IS(segvol_result_label_map(NULL, &mask), "result");
     NULL_IS(segvol_result_label_map(result, NULL), "mask");
     NULL_IS(segvol_result_warnings(NULL, 0, &text), "result");

@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include <math.h>
+#include <pthread.h>
 
 /* One scan, stored in several orders and types, gives the same mask. */
 static void orders(const SegvolModel *model)
@@ -248,6 +249,130 @@ static void cancel(const SegvolModel *model)
     segvol_study_free(study);
 }
 
+/* Logits and probabilities agree with the mask, voxel by voxel. */
+static void values(const SegvolModel *model)
+{
+    size_t count = (size_t)NI * NJ * NK, shape[3], n, inside = 0, outside = 0;
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolResult *result = NULL;
+    SegvolMask *mask = NULL;
+    const uint8_t *voxels = NULL;
+    float *logits = malloc(count * sizeof *logits), *probabilities = malloc(count * sizeof *probabilities);
+
+    CHECK(logits != NULL && probabilities != NULL);
+    OK(segvol_study_segment_all(study, &prompt, 1, NULL, NULL, &result));
+    segvol_study_free(study);
+    OK(segvol_result_shape(result, shape));
+    CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
+    OK(segvol_result_mask(result, 0, &mask));
+    OK(segvol_mask_voxels(mask, &voxels));
+    logits[0] = 77.0F;
+    FAILS(segvol_result_logits(result, 1, logits, count), SEGVOL_STATUS_INDEX, "index: expected less than 1");
+    FAILS(segvol_result_logits(result, 0, logits, count - 1), SEGVOL_STATUS_BUFFER, "len: expected at least");
+    FAILS(segvol_result_probabilities(result, 1, logits, count), SEGVOL_STATUS_INDEX, "index: expected less than 1");
+    FAILS(segvol_result_probabilities(result, 0, logits, 0), SEGVOL_STATUS_BUFFER, "len: expected at least");
+    CHECK(logits[0] == 77.0F);
+    OK(segvol_result_logits(result, 0, logits, count));
+    OK(segvol_result_probabilities(result, 0, probabilities, count + 5));
+    for (n = 0; n < count; n++) {
+        CHECK((logits[n] > 0.0F) == (voxels[n] == 1));
+        CHECK(probabilities[n] >= 0.0F && probabilities[n] <= 1.0F && (!isnan(logits[n]) || probabilities[n] == 0.0F));
+        CHECK(!(logits[n] > 0.001F) || probabilities[n] > 0.5F);
+        CHECK(!(logits[n] < -0.001F) || probabilities[n] < 0.5F);
+        inside += logits[n] > 0.0F;
+        outside += isnan(logits[n]) != 0;
+    }
+    CHECK(inside > 0 && outside > 0 && inside + outside < count);
+    free(logits);
+    free(probabilities);
+    segvol_mask_free(mask);
+    segvol_result_free(result);
+}
+
+static int cancel_at_once(size_t done, size_t total, void *user_data)
+{
+    OK(segvol_study_cancel(user_data));
+    return done > total;
+}
+
+/* Waits until a call has done a window, and stops it. */
+static void *stop(void *user_data)
+{
+    SegvolStudy *study = user_data;
+    SegvolStudyStatistics now;
+
+    OK(segvol_study_statistics_init(&now, sizeof now));
+    do {
+        OK(segvol_study_statistics(study, &now));
+    } while (now.windows_done == 0 && now.windows_encoded < 4);
+    CHECK(now.windows_done <= now.windows_total);
+    OK(segvol_study_cancel(study));
+    return NULL;
+}
+
+/* A study is stopped in a callback, before a call, and by another thread. */
+static void cancel_study(const SegvolModel *model)
+{
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolResult *result = NULL;
+    SegvolMask *mask = NULL;
+    SegvolStudyStatistics now;
+    int stopped = 0, round;
+
+    FAILS(segvol_study_segment_all(study, &prompt, 1, cancel_at_once, study, &result), SEGVOL_STATUS_CANCELLED,
+          "segvol_study_cancel()");
+    FAILS(segvol_study_segment(study, &prompt, &mask), SEGVOL_STATUS_CANCELLED, "segvol_study_resume()");
+    CHECK(result == NULL && mask == NULL);
+    OK(segvol_study_resume(study));
+    OK(segvol_study_segment(study, &prompt, &mask));
+    segvol_mask_free(mask);
+    OK(segvol_study_statistics_init(&now, sizeof now));
+    OK(segvol_study_statistics(study, &now));
+    CHECK(now.windows_done == 0 && now.windows_total == 0); /* No call is running. */
+    now.windows_done = 5;
+    now.size = offsetof(SegvolStudyStatistics, windows_done); /* An older program does not have the field. */
+    OK(segvol_study_statistics(study, &now));
+    CHECK(now.windows_done == 5);
+    segvol_study_free(study);
+
+    /* A call that is nearly done when the thread comes returns its result. */
+    for (round = 0; round < 20 && !stopped; round++) {
+        pthread_t other;
+        SegvolStatus status;
+
+        study = make_study(model);
+        CHECK(pthread_create(&other, NULL, stop, study) == 0);
+        status = segvol_study_segment(study, &prompt, &mask);
+        CHECK(pthread_join(other, NULL) == 0);
+        stopped = status == SEGVOL_STATUS_CANCELLED;
+        CHECK(stopped || status == SEGVOL_STATUS_OK);
+        if (!stopped) {
+            segvol_mask_free(mask);
+        }
+        segvol_study_free(study);
+    }
+    CHECK(stopped);
+}
+
+/* Every window is done when the callback asks to stop: the result is complete, and is returned. */
+static void stop_at_the_end(const SegvolModel *model)
+{
+    SegvolStudy *study = make_study(model);
+    SegvolPrompt prompt = named("liver");
+    SegvolResult *result = NULL;
+    Steps steps = {0, 0, 0};
+
+    OK(segvol_study_segment_all(study, &prompt, 1, step, &steps, &result));
+    segvol_result_free(result);
+    steps.stop_at = steps.total;
+    steps.calls = 0;
+    OK(segvol_study_segment_all(study, &prompt, 1, step, &steps, &result));
+    segvol_result_free(result);
+    segvol_study_free(study);
+}
+
 typedef struct Freed {
     SegvolStudy *study;
 } Freed;
@@ -330,6 +455,9 @@ int main(int argc, char **argv)
     masks(model, argv[3]);
     names(model, argv[2]);
     cancel(model);
+    cancel_study(model);
+    stop_at_the_end(model);
+    values(model);
     free_in_callback(model);
     infinite(argv[2]);
     vanished(argv[4]);

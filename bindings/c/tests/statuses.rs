@@ -105,7 +105,7 @@ fn machine() -> Vec<(Error, i32)> {
     let (provider, stage, precision) = (Provider::Cuda, Stage::MaskDecoder, Precision::Fp16);
     vec![
         (Error::Library { path: path(), reason: reason() }, 21),
-        (Error::ProviderMissing { provider, offered: vec![Provider::Cpu] }, 23),
+        (Error::ProviderMissing { provider, offered: vec![Provider::Cpu], library: path() }, 23),
         (Error::ProviderFailed { provider, stage, reason: reason() }, 24),
         (Error::Setting { name: "overlap", expected: "0 to 0.95", found: reason() }, 8),
         (Error::Stage { stage, reason: reason() }, 81),

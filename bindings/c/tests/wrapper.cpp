@@ -52,7 +52,8 @@ int main(int argc, char **argv)
     CHECK(model.names() == "null" || !model.check_name("liver"));
     CHECK(model.names() == "null" || model.check_name("livr")->find("\"liver\"") != std::string::npos);
 
-    const segvol::Volume volume = segvol::Volume::open(argv[2]);
+    const segvol::Volume volume{argv[2]};
+    CHECK(segvol::Volume::open(argv[2]).shape() == volume.shape() && segvol::onnxruntime_version()->front() == '1');
     const segvol::Study study(model, volume, segvol::Options().zoom_in(true).overlap(0.25));
     CHECK(study.shape() == volume.shape());
     CHECK(volume.affine()[3] == volume.affine()[3]);
@@ -86,6 +87,15 @@ int main(int argc, char **argv)
     CHECK(result.size() == 2 && result.label_map().shape() == shape);
     CHECK(result.report().find("\"s\"") != std::string::npos);
     CHECK(result.warnings(1).front() == '[');
+    const std::vector<float> logits = result.logits(0), probabilities = result.probabilities(0);
+    CHECK(result.shape() == shape && logits.size() == copy.size() && probabilities.size() == copy.size());
+    for (std::size_t n = 0; n < copy.size(); ++n) {
+        CHECK((logits[n] > 0.0F) == (copy[n] == 1) && probabilities[n] >= 0.0F && probabilities[n] <= 1.0F);
+    }
+    CHECK(thrown([&] { (void)result.logits(2); }) == SEGVOL_STATUS_INDEX);
+    study.cancel();
+    CHECK(thrown([&] { (void)study.segment(segvol::Prompt().text("liver")); }) == SEGVOL_STATUS_CANCELLED);
+    study.resume();
     CHECK(thrown([&] { (void)result.mask(2); }) == SEGVOL_STATUS_INDEX);
     CHECK(study.statistics().windows_reused > 0);
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{IoBinding, Session, SessionInputValue};
+use ort::session::{IoBinding, RunOptions, Session, SessionInputValue};
 use ort::value::{DynTensor, Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, TensorRef};
 
 /// The memory of bound tensors. `fixed` keeps the tensors of the image encoder at the same address in every run.
@@ -126,6 +126,7 @@ impl Bindings {
     pub(crate) fn run_to_device(
         &mut self,
         session: &mut Session,
+        options: &RunOptions,
         (input, shape, values): (&str, &[usize], &[f32]),
         (output, output_shape): (&str, &[usize]),
     ) -> ort::Result<DeviceTensor> {
@@ -137,7 +138,7 @@ impl Bindings {
             self.binding.bind_input(input, &values)?;
             // One tensor per run: if only the device were bound, every run would use the same memory.
             self.binding.bind_output(output, &mut result)?;
-            self.run(session)?;
+            self.run(session, options)?;
             self.binding.clear();
             return Ok(DeviceTensor(Arc::new(result)));
         }
@@ -152,7 +153,7 @@ impl Bindings {
             }
         };
         values.copy_into(&mut from)?;
-        self.run(session)?;
+        self.run(session, options)?;
         to.copy_into(&mut result)?;
         self.buffers = Some((from, to));
         Ok(DeviceTensor(Arc::new(result)))
@@ -160,9 +161,9 @@ impl Bindings {
 
     /// Runs a bound graph. Copies between host and device may continue after the call that started them has returned, so the
     /// inputs and outputs are synchronized.
-    fn run(&self, session: &mut Session) -> ort::Result<()> {
+    fn run(&self, session: &mut Session, options: &RunOptions) -> ort::Result<()> {
         self.binding.synchronize_inputs()?;
-        session.run_binding(&self.binding)?;
+        session.run_binding_with_options(&self.binding, options)?;
         self.binding.synchronize_outputs()
     }
 
@@ -170,6 +171,7 @@ impl Bindings {
     pub(crate) fn run_to_host(
         &mut self,
         session: &mut Session,
+        options: &RunOptions,
         inputs: &[(&str, Input<'_>)],
         (output, output_shape): (&str, &[usize]),
     ) -> ort::Result<Vec<f32>> {
@@ -184,7 +186,7 @@ impl Bindings {
         let host = self.place.host(session)?;
         let mut result = Tensor::<f32>::new(&host, output_shape)?;
         self.binding.bind_output(output, &mut result)?;
-        self.run(session)?;
+        self.run(session, options)?;
         self.binding.clear();
         let (_, values) = result.try_extract_tensor::<f32>()?;
         Ok(values.to_vec())

@@ -1,9 +1,13 @@
-//! Reads versions of libraries, and a GPU's compute capability, without ONNX Runtime.
+//! Reads versions of libraries, and a GPU's compute capability, without ONNX Runtime. Turns its telemetry off.
 //!
 //! Every function that is called here has had the same name and signature since the library's first release.
 
+#[cfg(unix)]
+use std::ffi::c_char;
 use std::ffi::{CStr, c_int};
 use std::path::Path;
+#[cfg(unix)]
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libloading::Library;
 
@@ -83,9 +87,106 @@ pub(super) fn compute_capability(device: u16) -> Option<[u32; 2]> {
     Some(capability)
 }
 
+/// The environment variable that turns ONNX Runtime's telemetry off.
+#[cfg(unix)]
+const TELEMETRY: &CStr = c"ORT_DISABLE_TELEMETRY=1";
+
+/// Runs `work`, which makes ONNX Runtime's environment, with `ORT_DISABLE_TELEMETRY=1` in the variables of the process, unless
+/// that variable is set. Afterwards the variables are as before.
+///
+/// Wheels have a telemetry client since 1.32. It reads the variable when the environment is made. Otherwise it writes a session
+/// number, before the library's own switch can turn it off, and starts a thread for which a forked child waits forever in
+/// `exit()`, because a child has no threads.
+///
+/// `setenv` is not used: it may move or free the array of variables that another thread is reading. Here the array is copied,
+/// and the pointer to it is exchanged. Whoever reads the old array or the new one can finish, since neither is changed or freed.
+#[cfg(unix)]
+pub(super) fn without_telemetry<T>(work: impl FnOnce() -> T) -> T {
+    let _restored = Variables::with(TELEMETRY);
+    work()
+}
+
+/// On other systems the library has no such client.
+#[cfg(not(unix))]
+pub(super) fn without_telemetry<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// An array of variables that replaces that of the process until this value is dropped.
+#[cfg(unix)]
+struct Variables {
+    old: *mut *const c_char,
+    new: *mut *const c_char,
+}
+
+#[cfg(unix)]
+impl Variables {
+    /// The variables of the process and one more, `NAME=VALUE`; `None` if `NAME` is set.
+    fn with(variable: &'static CStr) -> Option<Self> {
+        let name = variable.to_bytes().split_inclusive(|&byte| byte == b'=').next()?;
+        let old = pointer().load(Ordering::Acquire);
+        let mut copy = Vec::new();
+        // SAFETY: the array ends with a null pointer, and every entry before it is a zero-terminated string, unless another
+        // thread calls `setenv` at this moment. It must not: any other thread may read the variables at any moment.
+        while let Some(entry) = unsafe { old.as_ref() }.and_then(|_| unsafe { (*old.add(copy.len())).as_ref() }) {
+            // SAFETY: as above.
+            if unsafe { CStr::from_ptr(entry) }.to_bytes().starts_with(name) {
+                return None;
+            }
+            copy.push(std::ptr::from_ref(entry));
+        }
+        copy.extend([variable.as_ptr(), std::ptr::null()]);
+        // Never freed: another thread may be reading it when the old array is back.
+        let new = Box::leak(copy.into_boxed_slice()).as_mut_ptr();
+        pointer().store(new, Ordering::Release);
+        Some(Self { old, new })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Variables {
+    fn drop(&mut self) {
+        // If the array is another one by now, it is a copy that somebody has changed since, and stays.
+        let _ = pointer().compare_exchange(self.new, self.old, Ordering::AcqRel, Ordering::Relaxed);
+    }
+}
+
+/// The pointer to the array of variables of the process.
+#[cfg(unix)]
+fn pointer() -> &'static AtomicPtr<*const c_char> {
+    #[cfg(target_vendor = "apple")]
+    unsafe extern "C" {
+        fn _NSGetEnviron() -> *mut *mut *const c_char;
+    }
+    #[cfg(not(target_vendor = "apple"))]
+    unsafe extern "C" {
+        static mut environ: *mut *const c_char;
+    }
+    #[cfg(target_vendor = "apple")]
+    // SAFETY: no arguments, no preconditions.
+    let place = unsafe { _NSGetEnviron() };
+    #[cfg(not(target_vendor = "apple"))]
+    let place = &raw mut environ;
+    // SAFETY: POSIX defines the variable, which lives as long as the process and is aligned. Others read and write it as a
+    // plain pointer, which is one access on every machine that has atomic pointers.
+    unsafe { AtomicPtr::from_ptr(place) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_is_there_during_the_work_and_gone_afterwards() {
+        let before: Vec<_> = std::env::vars_os().collect();
+        let variables = Variables::with(c"SEGVOL_OF_A_TEST=a=b").expect("not set");
+        assert_eq!(std::env::var("SEGVOL_OF_A_TEST").as_deref(), Ok("a=b"));
+        assert!(Variables::with(c"SEGVOL_OF_A_TEST=c").is_none(), "a variable that is set stays as it is");
+        assert!(Variables::with(c"PATH=c").is_none());
+        drop(variables);
+        assert_eq!(std::env::vars_os().collect::<Vec<_>>(), before);
+    }
 
     #[test]
     fn both_encodings_of_tensorrts_version_are_decoded() {

@@ -120,9 +120,9 @@ impl GraphSession {
         inputs: &[TensorSpec],
     ) -> Result<Self, Error> {
         if !provider.is_compiled_in() {
-            return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
+            return Err(library::provider_missing(provider));
         }
-        let environment = library::environment(options.library.as_deref())?;
+        let environment = library::environment(options.library.as_deref(), &options.providers())?;
         let settings = Settings {
             stage: Some(stage),
             inputs,
@@ -206,7 +206,7 @@ fn extract(value: &DynValue) -> Result<Tensor, ort::Error> {
 /// Opens on the provider of the stage; with `auto`, on the first provider that can be used.
 fn open_by<T>(options: &Options, stage: Stage, open: impl Fn(Provider) -> Result<T, Error>) -> Result<T, Error> {
     options.check()?;
-    library::environment(options.library.as_deref())?;
+    library::environment(options.library.as_deref(), &options.providers())?;
     match options.stage_providers.get(&stage).copied().unwrap_or(options.provider) {
         Provider::Auto => open_first(open).map(|(opened, _)| opened),
         asked => open(asked),

@@ -1,92 +1,126 @@
-//! Loads ONNX Runtime's library, and makes its environment. A process has one of each.
+//! Loads ONNX Runtime's library, and makes its environment. A process has one of each. `search.rs` says where it is.
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub(crate) use ort::environment::Environment;
 use segvol_base::memory;
 
-use super::foreign::onnxruntime_version;
+use super::foreign::{self, without_telemetry};
 use super::logger::logger;
+use super::search::{self, LOADER_NAMES, Place};
 use crate::error::Error;
-
-/// The name of the library file that the operating system's dynamic loader searches for.
-pub const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
-    "onnxruntime.dll"
-} else if cfg!(target_os = "macos") {
-    "libonnxruntime.dylib"
-} else {
-    "libonnxruntime.so"
-};
-
-/// The environment variable that names the library file if [`crate::Options::library`] is `None`.
-pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+use crate::provider::Provider;
 
 /// ONNX Runtime allows one environment and one library per process: the first that is opened is kept.
-static ENVIRONMENT: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 
-/// The environment of this process. The first call makes it from `library`.
-///
-/// If `library` is `None`: from the file that `ORT_DYLIB_PATH` names, else from `libonnxruntime.so` beside the running
-/// program, else from the file that the dynamic loader finds.
+/// The library of the environment, and the name of the place where it was found. It has no lock, because a program may ask for
+/// it while the library is loaded, for example when it gets a message.
+static LOADED: OnceLock<(PathBuf, String)> = OnceLock::new();
+
+/// The environment of this process. The first call makes it, from the library that [`search::places`] leads to.
 ///
 /// # Errors
 ///
-/// [`Error::Library`] if the library cannot be loaded or is too old, or another one is already loaded.
-pub(crate) fn environment(library: Option<&Path>) -> Result<Environment, Error> {
-    load(library_path(library)?, library.is_some())
+/// [`Error::Library`] if there is no library, if it cannot be loaded or is too old, or if `library` is set and this process has
+/// loaded another one.
+pub(crate) fn environment(library: Option<&Path>, providers: &[Provider]) -> Result<Environment, Error> {
+    let mut current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(environment), None) = (&*current, library) {
+        return Ok(environment.clone());
+    }
+    let places = search::places(library, providers);
+    let place = search::chosen(&places);
+    if let (Some(environment), Some(path)) = (&*current, place.library.as_ref().or(place.path.as_ref())) {
+        same(path)?;
+        return Ok(environment.clone());
+    }
+    let path = place.library.as_ref().ok_or_else(|| missing(place))?;
+    let environment = match place.path {
+        Some(_) => load(path, &place.name).map_err(|error| found_by(error, place))?,
+        None => by_loader(&places)?,
+    };
+    Ok(current.insert(environment).clone())
+}
+
+/// As [`environment`], for a candidate: a path, or only a file name that the dynamic loader searches for.
+pub(crate) fn environment_of(candidate: &Path) -> Result<Environment, Error> {
+    let mut current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(environment) = &*current {
+        same(candidate)?;
+        return Ok(environment.clone());
+    }
+    Ok(current.insert(load(candidate, search::REQUESTED)?).clone())
+}
+
+/// A named place without a library.
+fn missing(place: &Place) -> Error {
+    let reason = place.problem.clone().unwrap_or_else(|| "there is no such file".to_owned());
+    found_by(Error::Library { path: place.path.clone().unwrap_or_default(), reason }, place)
+}
+
+/// Adds to an error where the library's path comes from, unless the caller gave it.
+fn found_by(error: Error, place: &Place) -> Error {
+    if place.name == search::REQUESTED { error } else { with(error, &format!("; found by: {}", place.name)) }
+}
+
+/// Refuses a path to another library than the loaded one.
+fn same(path: &Path) -> Result<(), Error> {
+    let file = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (loaded, _) = loaded().unwrap_or_default();
+    if file(&loaded) == file(path) {
+        return Ok(());
+    }
+    let reason = format!("this process has already loaded `{}`, and can load only one", loaded.display());
+    Err(Error::Library { path: path.to_owned(), reason })
+}
+
+/// Loads the library that the system's loader finds. If it finds none, the error names all places.
+fn by_loader(places: &[Place]) -> Result<Environment, Error> {
+    let mut first = None;
+    for name in LOADER_NAMES {
+        match load(Path::new(name), search::LOADER) {
+            Ok(environment) => return Ok(environment),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    let looked: Vec<String> =
+        places.iter().filter(|place| place.name != search::REQUESTED).map(Place::describe).collect();
+    let first = first.unwrap_or_else(|| missing(search::chosen(places)));
+    Err(with(first, &format!("; looked for it at: {}", looked.join(", "))))
+}
+
+/// Adds to the reason of an error about the library.
+fn with(error: Error, more: &str) -> Error {
+    match error {
+        Error::Library { path, reason } => Error::Library { path, reason: reason + more },
+        other => other,
+    }
 }
 
 /// Memory that the library takes while it is loaded, beside its file: schemas of all operators, allocators. If there is less,
 /// its constructors end the process.
 const LOADING: usize = 64 << 20;
 
-/// `asked` is true if the caller requested this library, so that no other one may be used.
-fn load(path: PathBuf, asked: bool) -> Result<Environment, Error> {
-    let mut current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((loaded, environment)) = &*current {
-        if asked && *loaded != path {
-            let reason = format!("this process has already loaded `{}`, and can load only one", loaded.display());
-            return Err(Error::Library { path, reason });
-        }
-        return Ok(environment.clone());
-    }
-    let failed = |reason: String| Error::Library { path: path.clone(), reason };
+/// Loads a file, or what the dynamic loader finds under a bare name, whose size is then not known.
+fn load(path: &Path, found_by: &str) -> Result<Environment, Error> {
+    let failed = |reason: String| Error::Library { path: path.to_owned(), reason };
     if path.is_absolute() && !path.is_file() {
         return Err(failed("there is no such file".to_owned()));
     }
-    // A bare name is searched for by the dynamic loader, so its file's size is not known.
-    let file_bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
+    let file_bytes = std::fs::metadata(path).map_or(0, |file| file.len());
     let bytes = usize::try_from(file_bytes).unwrap_or(usize::MAX).saturating_add(LOADING);
     memory::check_available::<u8>("ONNX Runtime's library", bytes)?;
-    let builder = ort::init_from(&path).map_err(|error| failed(load_reason(&error)))?;
-    let environment = builder
-        .with_name("segvol")
-        .with_telemetry(false)
-        .with_logger(logger())
-        .build()
-        .map_err(|error| failed(error.to_string()))?;
-    *current = Some((path, environment.clone()));
+    let builder = ort::init_from(path).map_err(|error| failed(load_reason(&error)))?;
+    let environment =
+        without_telemetry(|| builder.with_name("segvol").with_telemetry(false).with_logger(logger()).build());
+    let environment = environment.map_err(|error| failed(error.to_string()))?;
+    tracing::info!(library = %path.display(), found_by, "ONNX Runtime");
+    // Not set before: a process makes one environment.
+    let _ = LOADED.set((path.to_owned(), found_by.to_owned()));
     Ok(environment)
-}
-
-/// As [`environment`], for a candidate: a path, or only a file name that the dynamic loader searches for.
-pub(crate) fn environment_of(candidate: &Path) -> Result<Environment, Error> {
-    if candidate.components().count() > 1 { environment(Some(candidate)) } else { load(candidate.to_owned(), true) }
-}
-
-fn library_path(asked: Option<&Path>) -> Result<PathBuf, Error> {
-    let named = asked.map(Path::to_owned).or_else(|| {
-        let variable = std::env::var_os(LIBRARY_VARIABLE).filter(|value| !value.is_empty());
-        variable.map(PathBuf::from)
-    });
-    if let Some(path) = named {
-        let absolute = std::path::absolute(&path);
-        return absolute.map_err(|error| Error::Library { path, reason: error.to_string() });
-    }
-    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(LIBRARY_NAME)));
-    Ok(beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from(LIBRARY_NAME)))
 }
 
 /// The dynamic loader's message, which is the source of `ort`'s error.
@@ -98,19 +132,30 @@ fn load_reason(error: &ort::LoadDynamicError) -> String {
     detail.unwrap_or_else(|| error.to_string())
 }
 
+/// The error for a provider that the loaded library was built without.
+pub(crate) fn provider_missing(provider: Provider) -> Error {
+    let (library, _) = loaded().unwrap_or_default();
+    Error::ProviderMissing { provider, offered: Provider::offered(), library }
+}
+
 /// Version, commit and build flags of the loaded library.
 pub(crate) fn library_info() -> String {
     ort::info().to_owned()
 }
 
-/// The library that this process has loaded; `None` if it has not loaded one.
-pub(crate) fn loaded_path() -> Option<PathBuf> {
-    let current = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
-    current.as_ref().map(|(path, _)| path.clone())
+/// The library that this process has loaded, and the name of the place where it was found; `None` if it has not loaded one.
+pub(crate) fn loaded() -> Option<(PathBuf, String)> {
+    LOADED.get().cloned()
+}
+
+/// The version of the ONNX Runtime library that this process has loaded, such as `1.32.0`. `None` before the first model is
+/// opened, or if the version cannot be read.
+#[must_use]
+pub fn onnxruntime_version() -> Option<String> {
+    foreign::onnxruntime_version(&loaded()?.0).ok()
 }
 
 /// The loaded library's version, such as `1.32.0`; `unknown` if no library is loaded, or it cannot be read.
 pub(crate) fn library_version() -> String {
-    let version = loaded_path().and_then(|path| onnxruntime_version(&path).ok());
-    version.unwrap_or_else(|| "unknown".to_owned())
+    onnxruntime_version().unwrap_or_else(|| "unknown".to_owned())
 }

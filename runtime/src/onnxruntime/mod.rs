@@ -1,7 +1,8 @@
 //! All code that uses `ort`, and all `unsafe` code of the runtime: the library, sessions, tensors, providers.
 
 pub(crate) mod binding;
-#[allow(unsafe_code)] // Reads versions of libraries before ONNX Runtime is loaded, and a GPU's compute capability.
+pub(crate) mod cancellation;
+#[allow(unsafe_code)] // Reads versions of libraries and a GPU's compute capability, and turns telemetry off.
 mod foreign;
 pub(crate) mod graph;
 mod graph_source;
@@ -12,6 +13,7 @@ mod placement;
 pub(crate) mod precision;
 pub mod probe;
 pub(crate) mod provider;
+pub(crate) mod search;
 pub(crate) mod session;
 
 /// The oldest minor version of ONNX Runtime 1 that can be loaded, such as 24. Newer ones can be loaded too.

@@ -21,13 +21,10 @@ use super::{foreign, placement};
 use crate::error::Error;
 use crate::provider::Provider;
 
-pub use super::library::{LIBRARY_NAME, LIBRARY_VARIABLE};
-
-/// The folder, below the working folder, where `scripts/get-onnxruntime` puts libraries.
-pub const FETCHED_FOLDER: &str = ".onnxruntime";
-
-/// [`Candidate::found_by`] of the library that the caller of [`candidates`] requested.
-pub const REQUESTED: &str = "requested";
+pub use super::search::{
+    FETCHED_FOLDER, FLAVOURS, HOME_VARIABLE, LIBRARY_NAME, LIBRARY_VARIABLE, LOADER, Place, REQUESTED, chosen,
+    flavour_of, installed_folder, of_flavour, places,
+};
 
 /// A library file that may be ONNX Runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,35 +104,19 @@ pub struct Feature {
     pub meaning: String,
 }
 
-/// The places where ONNX Runtime may be, in order. The first that can be loaded is the one that [`crate::Model::open`] uses
-/// if [`crate::Options::library`] is `asked`. Libraries under `.onnxruntime/` in the working folder are listed last;
-/// [`crate::Model::open`] does not search there.
+/// Every library that is found where [`places`] looks, in that order. The first is the one that [`crate::Model::open`] uses
+/// if [`crate::Options::library`] is `asked`, unless a flavour is preferred for the requested provider.
 #[must_use]
 pub fn candidates(asked: Option<&Path>) -> Vec<Candidate> {
-    let mut candidates = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut add = |path: PathBuf, found_by: &str, only_if_there: bool| {
-        let path = if path.components().count() > 1 { std::path::absolute(&path).unwrap_or(path) } else { path };
-        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
-        if (!only_if_there || path.is_file()) && seen.insert(file) {
-            candidates.push(Candidate { path, found_by: found_by.to_owned() });
+    let mut candidates = Vec::new();
+    for place in places(asked, &[]) {
+        // A path that is named is shown even if nothing is there, with the reason.
+        let named = [REQUESTED, LIBRARY_VARIABLE].contains(&&*place.name);
+        let Some(path) = place.library.or(place.path.filter(|_| named)) else { continue };
+        if seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+            candidates.push(Candidate { path, found_by: place.name });
         }
-    };
-    if let Some(asked) = asked {
-        add(Path::new(".").join(asked), REQUESTED, false);
-    }
-    if let Some(named) = std::env::var_os(LIBRARY_VARIABLE).filter(|value| !value.is_empty()) {
-        add(Path::new(".").join(named), LIBRARY_VARIABLE, false);
-    }
-    if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
-        add(folder.join(LIBRARY_NAME), "beside this program", true);
-    }
-    add(PathBuf::from(LIBRARY_NAME), "the dynamic loader", false);
-    let fetched = std::fs::read_dir(FETCHED_FOLDER).into_iter().flatten().flatten();
-    let mut fetched: Vec<PathBuf> = fetched.map(|entry| entry.path().join(LIBRARY_NAME)).collect();
-    fetched.sort();
-    for path in fetched {
-        add(path, "scripts/get-onnxruntime", true);
     }
     candidates
 }
@@ -173,11 +154,11 @@ pub fn probe(candidate: Candidate) -> LibraryReport {
 /// [`Error::Library`] if the library cannot be loaded, or if this process has loaded another one than `library`.
 #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn probe_own(library: Option<&Path>) -> Result<LibraryReport, Error> {
-    let environment = library::environment(library)?;
-    let path = library::loaded_path().expect("an environment has a loaded library");
+    let environment = library::environment(library, &[])?;
+    let (path, found_by) = library::loaded().expect("an environment has a loaded library");
     Ok(LibraryReport {
         version: foreign::onnxruntime_version(&path).ok(),
-        candidate: Candidate { path, found_by: "loaded by this process".to_owned() },
+        candidate: Candidate { path, found_by },
         build: Some(library::library_info()),
         problem: None,
         devices: devices(&environment),

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
-use ort::session::{Session, SessionInputValue};
+use ort::session::{RunOptions, Session, SessionInputValue};
 use ort::value::PrimitiveTensorElementType;
 use segvol_onnx::Stage;
 
 use super::binding::{Bindings, DeviceTensor, Input, Place};
+use super::cancellation;
 use super::graph_source::{GraphSource, WEIGHTS_FOLDER};
 use super::logger;
 use super::placement::{self, AssignedNode};
@@ -103,7 +104,7 @@ impl StageSession {
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if ONNX Runtime fails, with its message.
+    /// [`Error::Stage`] if ONNX Runtime fails, with its message; [`Error::Cancelled`] if the call is to stop.
     pub(crate) fn run_to_device(
         &self,
         input: (&str, &[usize], &[f32]),
@@ -111,15 +112,16 @@ impl StageSession {
     ) -> Result<Option<DeviceTensor>, Error> {
         let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let Opened { bindings, session } = &mut *opened;
-        let result = bindings.as_mut().map(|bindings| bindings.run_to_device(session, input, output)).transpose();
-        result.map_err(|error| self.failed(&error))
+        let Some(bindings) = bindings else { return Ok(None) };
+        let run = |options: &RunOptions| bindings.run_to_device(session, options, input, output);
+        cancellation::run(|error| self.failed(error), run).map(Some)
     }
 
     /// Runs a graph on bound tensors and copies its only output to the host. `None` if no tensors are bound.
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if ONNX Runtime fails, with its message.
+    /// [`Error::Stage`] if ONNX Runtime fails, with its message; [`Error::Cancelled`] if the call is to stop.
     pub(crate) fn run_to_host(
         &self,
         inputs: &[(&str, Input<'_>)],
@@ -127,8 +129,9 @@ impl StageSession {
     ) -> Result<Option<Vec<f32>>, Error> {
         let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let Opened { bindings, session } = &mut *opened;
-        let result = bindings.as_mut().map(|bindings| bindings.run_to_host(session, inputs, output)).transpose();
-        result.map_err(|error| self.failed(&error))
+        let Some(bindings) = bindings else { return Ok(None) };
+        let run = |options: &RunOptions| bindings.run_to_host(session, options, inputs, output);
+        cancellation::run(|error| self.failed(error), run).map(Some)
     }
 
     fn failed(&self, error: &ort::Error) -> Error {
@@ -144,7 +147,8 @@ impl StageSession {
     ///
     /// # Errors
     ///
-    /// [`Error::Stage`] if ONNX Runtime fails, with its message, or if the graph lacks an output.
+    /// [`Error::Stage`] if ONNX Runtime fails, with its message, or if the graph lacks an output; [`Error::Cancelled`] if the
+    /// call is to stop.
     pub(crate) fn run<T: PrimitiveTensorElementType + Clone, const N: usize>(
         &self,
         inputs: &[(&'static str, Input<'_>)],
@@ -154,17 +158,17 @@ impl StageSession {
         let inputs = inputs.iter().map(|&(name, input)| Ok((name, input.borrowed()?)));
         let inputs = inputs.collect::<ort::Result<Vec<(&str, SessionInputValue<'_>)>>>().map_err(failed)?;
         let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = opened.session.run(inputs).map_err(failed)?;
-        let mut copies = std::array::from_fn(|_| Vec::new());
-        for (copy, name) in copies.iter_mut().zip(outputs) {
-            let output = found.get(name).ok_or_else(|| Error::Stage {
-                stage: self.stage,
-                reason: format!("the graph has no output `{name}`"),
-            })?;
-            let (_, values) = output.try_extract_tensor::<T>().map_err(failed)?;
-            *copy = values.to_vec();
-        }
-        Ok(copies)
+        let run = |options: &RunOptions| {
+            let found = opened.session.run_with_options(inputs, options)?;
+            let mut copies = std::array::from_fn(|_| Vec::new());
+            for (copy, name) in copies.iter_mut().zip(outputs) {
+                let missing = || ort::Error::new(format!("the graph has no output `{name}`"));
+                let (_, values) = found.get(name).ok_or_else(missing)?.try_extract_tensor::<T>()?;
+                *copy = values.to_vec();
+            }
+            Ok(copies)
+        };
+        cancellation::run(|error| self.failed(error), run)
     }
 }
 

@@ -56,7 +56,7 @@ impl Stages {
         let provider_of = |stage| options.stage_providers.get(&stage).copied().unwrap_or(provider);
         for provider in Stage::ALL.map(provider_of) {
             if !provider.is_compiled_in() {
-                return Err(Error::ProviderMissing { provider, offered: Provider::offered() });
+                return Err(library::provider_missing(provider));
             }
         }
         let precision = precision::choose(manifest, dir, options.precision, provider_of(Stage::ImageEncoder))?;

@@ -35,6 +35,7 @@ pub use zoom_out::RegionOfInterest;
 
 use crate::bundle_files::BundleFiles;
 use crate::error::Error;
+use crate::onnxruntime::cancellation::Cancellation;
 use crate::prompt::{Placer, Prompt, PromptError, name_warnings};
 use crate::stages::Stages;
 use object::Object;
@@ -155,12 +156,32 @@ impl Study {
     ///
     /// # Errors
     ///
-    /// As for [`Study::segment_all`], and [`Error::Cancelled`] if the observer returns [`ControlFlow::Break`].
+    /// As for [`Study::segment_all`], and [`Error::Cancelled`] if the observer returns [`ControlFlow::Break`] before the last
+    /// window.
     pub fn segment_observed(
         &self,
         prompts: &[Prompt],
         observer: &mut Observer<'_>,
     ) -> Result<Vec<Segmentation>, Error> {
+        self.segment_cancellable(prompts, observer, &Cancellation::new())
+    }
+
+    /// As [`Study::segment_observed`], and another thread can stop the call, also in the middle of a window.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Study::segment_observed`], and [`Error::Cancelled`] if `cancellation` is requested before the last graph has
+    /// run. The study can still be used.
+    pub fn segment_cancellable(
+        &self,
+        prompts: &[Prompt],
+        observer: &mut Observer<'_>,
+        cancellation: &Cancellation,
+    ) -> Result<Vec<Segmentation>, Error> {
+        cancellation.during(|| self.segmented(prompts, observer))
+    }
+
+    fn segmented(&self, prompts: &[Prompt], observer: &mut Observer<'_>) -> Result<Vec<Segmentation>, Error> {
         if prompts.is_empty() {
             return Err(PromptError::Nothing.into());
         }

@@ -14,5 +14,5 @@ pub struct Progress {
 
 /// A callback that observes the progress of a call. It is called after every window, on the caller's thread. It returns
 /// [`ControlFlow::Continue`] to continue, or [`ControlFlow::Break`] to stop the call with
-/// [`Error::Cancelled`](crate::Error::Cancelled).
+/// [`Error::Cancelled`](crate::Error::Cancelled). After the last window the result is complete, and the call returns it anyway.
 pub type Observer<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;

@@ -111,6 +111,20 @@ impl Segmentation {
         Ok(map)
     }
 
+    /// Probabilities with the shape of the scan's file, one per voxel, i fastest, then j, k: the logistic function of
+    /// [`Segmentation::logit_map`]. They are 0 outside the crop, which is background. The mask is where the logit is positive,
+    /// where the probability is above one half, except that it is rounded to one half where the logit is nearly 0.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Segmentation::logit_map`].
+    pub fn probability_map(&self) -> Result<Vec<f32>, Error> {
+        let mut map = self.logit_map()?;
+        let of = |logit: f32| if logit.is_nan() { 0.0 } else { 1.0 / (1.0 + (-logit).exp()) };
+        map.par_iter_mut().for_each(|value| *value = of(*value));
+        Ok(map)
+    }
+
     /// Writes the logits after both passes into an array of the crop's shape.
     fn fill(&self, mut logits: ArrayViewMut3<'_, f32>) {
         logits.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {

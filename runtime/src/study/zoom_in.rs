@@ -39,9 +39,10 @@ pub(crate) fn zoom_in(
         }
     }
     let total = users.len() + 1;
+    // After the last window the result is complete, and is not thrown away.
     let mut report = |done| match observer(Progress { done, total }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::Cancelled),
+        ControlFlow::Break(()) if done < total => Err(Error::Cancelled),
+        _ => Ok(()),
     };
     report(1)?;
 

@@ -29,8 +29,8 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 10] =
-    ["convert", "inspect", "names", "providers", "segment", "eval", "verify", "bench", "completions", "man"];
+const COMMANDS: [&str; 11] =
+    ["convert", "inspect", "names", "providers", "setup", "segment", "eval", "verify", "bench", "completions", "man"];
 
 /// The pages of errors and warnings.
 const PAGES: [&str; 11] = [
@@ -271,11 +271,14 @@ fn onnxruntime() {
     segment("A library that does not exist", "--library ./missing.so");
     segment("A library that is something else", "--library ./text.nii.gz");
     segment("A provider that the library does not have", "--provider rocm");
+    segment("A folder without a library", "--library .");
     segment("An unknown provider", "--provider abacus");
     segment("An unknown provider option", "--provider cpu --provider-option speed=high");
     segment("A provider option without a value", "--provider cpu --provider-option speed");
     segment("A provider option for `auto`", "--provider-option device=1");
     segment("A provider option with a wrong value", "--provider-option cuda.device=first");
+    page.error("A wheel to install that is another file", "setup cpu --wheel text.nii.gz");
+    page.error("A library to install that is not known", "setup rocm");
     page.compare("05-onnxruntime.txt");
 }
 
