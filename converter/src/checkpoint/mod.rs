@@ -1,15 +1,23 @@
 //! Checkpoint files: file formats, key layouts and element types, all detected from the file's content.
 //!
 //! Opening reads names, shapes and element types; numbers are read one tensor at a time. Nothing in a file is executed:
-//! [`pytorch_reader`] parses a pickle, builds tensors and plain values, and ignores every call. A size that a file
-//! states is compared with the file's length before memory is allocated.
+//! `pickle` reads the objects of a pickle and records its calls, and `rebuild` knows what those of tensors would make. A
+//! size that a file states is compared with the file's length before memory is allocated.
 
 mod dtype;
 mod foreign;
 mod layout;
+mod numpy;
+mod pickle;
+mod rebuild;
+mod region;
 mod safetensors;
+mod state;
+mod tar;
 mod tensor;
 mod torch;
+mod unread;
+mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -65,7 +73,8 @@ impl Checkpoint {
         let mut file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
-            return Err(malformed("expected a file, found a folder".to_owned()));
+            let found = foreign::folder(path).unwrap_or_else(|| "a folder".to_owned());
+            return Err(malformed(format!("expected a file, found {found}")));
         }
         let bytes = metadata.len();
         if bytes == 0 {
@@ -80,8 +89,8 @@ impl Checkpoint {
         let (container, stored) = if safetensors::begins(&head) {
             ("safetensors", safetensors::tensors(file, bytes).map_err(malformed)?)
         } else {
-            let mut other = || {
-                let found = foreign::by_contents(&mut file).map_err(io)?;
+            let other = || {
+                let found = foreign::by_contents(path, &file).map_err(io)?;
                 Ok(found.map(|found| malformed(format!("expected a checkpoint, found {found}"))))
             };
             match torch::tensors(path) {
@@ -107,6 +116,9 @@ impl Checkpoint {
                         let reason = format!("expected at most the file's {bytes} bytes, found {size} bytes");
                         faults.push(TensorFault::Unreadable { name: name.clone(), reason });
                     }
+                    if let Some(unread::Unread::Damaged(reason)) = tensor.why_unread() {
+                        faults.push(TensorFault::Unreadable { name: name.clone(), reason: reason.clone() });
+                    }
                     if tensors.insert(name.clone(), tensor).is_some() {
                         let reason = "expected one tensor of that name, found two keys for it".to_owned();
                         faults.push(TensorFault::Unreadable { name, reason });
@@ -118,6 +130,10 @@ impl Checkpoint {
                 }
                 layout::Place::Unknown => faults.push(TensorFault::Unexpected { name: key }),
             }
+        }
+        let all = tensors.iter().map(|(name, tensor): (&String, &Tensor)| (name.as_str(), tensor.why_unread()));
+        if let Some(reason) = unread::summary(all) {
+            return Err(malformed(reason));
         }
         if !faults.is_empty() {
             return Err(CheckpointError::Tensors { path: path.to_owned(), faults: TensorFaults(faults) });

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex};
 
 use super::dtype::Dtype;
+use super::region::View;
+use super::unread::Unread;
 
 /// A tensor of a checkpoint. Its numbers are not read yet.
 #[derive(Debug)]
@@ -19,11 +21,26 @@ pub struct Tensor {
 /// Where a tensor's bytes are.
 #[derive(Debug)]
 pub(super) enum Source {
-    Torch(pytorch_reader::Tensor),
+    Torch(View),
     Safetensors(Span),
+    /// Nowhere: the tensor cannot be read.
+    Unread(Unread),
 }
 
 impl Tensor {
+    /// A tensor of which only the name is known.
+    pub(super) fn unread(why: Unread) -> Self {
+        Self { dtype: Dtype::Other("unreadable", 1), shape: Vec::new(), source: Source::Unread(why) }
+    }
+
+    /// Why the tensor cannot be read; `None` if it can.
+    pub(super) fn why_unread(&self) -> Option<&Unread> {
+        match &self.source {
+            Source::Unread(why) => Some(why),
+            Source::Torch(_) | Source::Safetensors(_) => None,
+        }
+    }
+
     /// Number of elements; `usize::MAX` if there are more.
     #[must_use]
     pub fn elements(&self) -> usize {
@@ -33,8 +50,9 @@ impl Tensor {
     /// The bytes as they are stored, row-major.
     pub(super) fn read(&self) -> std::io::Result<Vec<u8>> {
         match &self.source {
-            Source::Torch(tensor) => tensor.read(),
+            Source::Torch(view) => view.read(),
             Source::Safetensors(span) => span.read(),
+            Source::Unread(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why.to_string())),
         }
     }
 }

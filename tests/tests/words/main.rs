@@ -340,6 +340,9 @@ fn convert_and_inspect() {
     let mut page = Page::default();
     page.error("A checkpoint that does not exist", "convert missing.pth -o new");
     page.error("A text file", "convert text.nii.gz -o new");
+    page.error("A scan", "convert scan.nii.gz -o new");
+    page.error("A distributed checkpoint", "convert distributed.pth -o new");
+    page.error("A checkpoint that is cut off", "convert cut.pth -o new");
     page.error("A checkpoint of another model", "convert other.safetensors -o new");
     page.error("A bundle over its own tokenizer", "convert micro/SegVol_v1.pth --tokenizer bundle -o bundle --force");
     page.error("A bundle that exists", "convert micro/SegVol_v1.pth -o bundle");
