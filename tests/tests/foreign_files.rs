@@ -88,21 +88,18 @@ fn zipped(pickle: &[u8], storages: &[Vec<u8>], method: CompressionMethod) -> Vec
     archive.finish().expect("a zip").into_inner()
 }
 
-/// A tensor of storage `key`, row-major.
-fn tensor(key: usize, shape: &[usize]) -> Vec<u8> {
+/// What a tensor of storage `key` is made of, row-major.
+fn fields(key: usize, shape: &[usize]) -> Vec<Vec<u8>> {
     let count = shape.iter().product();
     let storage = [text("storage"), global("torch", "FloatStorage"), text(&key.to_string()), text("cpu"), int(count)];
     let strides = (0..shape.len()).map(|axis| int(shape[axis + 1..].iter().product())).collect::<Vec<_>>();
     let sizes: Vec<_> = shape.iter().map(|n| int(*n)).collect();
-    let fields = [
-        [&tuple(&storage)[..], b"Q"].concat(),
-        int(0),
-        tuple(&sizes),
-        tuple(&strides),
-        b"\x89".to_vec(),
-        b"N".to_vec(),
-    ];
-    call(&global("torch._utils", "_rebuild_tensor_v2"), &fields)
+    let storage = [&tuple(&storage)[..], b"Q"].concat();
+    vec![storage, int(0), tuple(&sizes), tuple(&strides), b"\x89".to_vec(), b"N".to_vec()]
+}
+
+fn tensor(key: usize, shape: &[usize]) -> Vec<u8> {
+    call(&global("torch._utils", "_rebuild_tensor_v2"), &fields(key, shape))
 }
 
 /// The micro model's tensors: names, shapes and little-endian numbers.
@@ -226,9 +223,13 @@ fn numpy_arrays_are_read_in_every_spelling() {
     let expected = converted(&path).expect("converted");
     let tensors = micro(&path);
     let model = |first: usize| {
-        let items: Vec<_> =
-            tensors.iter().enumerate().map(|(i, (name, shape, bytes))| (name.as_str(), array(first + i, shape, bytes)));
-        dictionary(&items.collect::<Vec<_>>())
+        let arrays = tensors.iter().enumerate();
+        let item = |(i, (name, shape, bytes)): (usize, &(String, Vec<usize>, Vec<u8>))| {
+            (name.clone(), array(first + i, shape, bytes))
+        };
+        let items: Vec<(String, Vec<u8>)> = arrays.map(item).collect();
+        let items: Vec<(&str, Vec<u8>)> = items.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        dictionary(&items)
     };
     for first in 0..3 {
         let root = dictionary(&[("state", dictionary(&[("weights", model(first))]))]);
@@ -263,7 +264,7 @@ fn tensors_of_other_kinds_are_named_with_the_way_to_plain_ones() {
         let fields = [
             global("torch._utils", "_rebuild_tensor_v2"),
             quantised.clone(),
-            tuple(&[]),
+            tuple(&fields(0, &[1])),
             dictionary(&[("scale", tensor(0, &[1]))]),
         ];
         call(&global("torch._tensor", "_rebuild_from_type_v2"), &fields)

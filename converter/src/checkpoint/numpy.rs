@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use super::dtype::Dtype;
 use super::pickle::{Call, Global, Node, Objects, Value};
-use super::rebuild::{self, sizes};
 use super::region::{Region, Storage, View, column_major};
 use super::unread::Unread;
 
@@ -49,7 +48,7 @@ fn read(
     is_fortran: bool,
 ) -> Result<(Dtype, View), Unread> {
     let (dtype, big_endian) = element(objects, dtype)?;
-    let shape = sizes(objects, shape).ok_or_else(|| unknown("an unknown shape"))?;
+    let shape = objects.sizes(shape).ok_or_else(|| unknown("an unknown shape"))?;
     let storage = Arc::new(storage(objects, bytes).ok_or_else(|| unknown("an unknown encoding"))?);
     let view = match is_fortran {
         true => {
@@ -103,7 +102,7 @@ fn storage(objects: &Objects, value: Value) -> Option<Storage> {
             let global = objects.global(call.callable)?;
             let args = objects.list(call.args)?;
             match (global.module.as_str(), global.name.as_str()) {
-                ("_codecs", "encode") if rebuild::key(objects, *args.get(1)?).as_deref() == Some("latin1") => {
+                ("_codecs", "encode") if objects.key(*args.get(1)?).as_deref() == Some("latin1") => {
                     match objects.get(args[0])? {
                         Node::Text(text) => Some(Storage::Latin1(Region::of_memory(Arc::clone(text)))),
                         Node::Long { region, is_text: true } => Some(Storage::Latin1(region.clone())),

@@ -34,9 +34,6 @@ pub(super) struct Container {
 /// A tensor, or why it cannot be read.
 pub(super) type Made = Result<(Dtype, View), Unread>;
 
-/// Most axes of a tensor, as in PyTorch.
-pub(super) const MAX_RANK: usize = 64;
-
 /// A class that wraps another is followed so far: `Parameter` of a subclass of a tensor.
 const MAX_WRAPPERS: usize = 8;
 
@@ -47,7 +44,7 @@ pub(super) fn tensor(objects: &Objects, container: &Container, call: &Call) -> O
 
 /// The tensor that an object outside the pickle is, in the oldest format.
 pub(super) fn persistent(objects: &Objects, container: &Container, id: Value) -> Option<Made> {
-    let key = key(objects, id)?;
+    let key = objects.key(id)?;
     container.tensors.get(&key).cloned().map(Ok)
 }
 
@@ -87,45 +84,16 @@ impl Reference {
             "UntypedStorage" => None,
             class => Some(Dtype::of_storage(class).ok_or_else(|| Unread::of_class(&format!("torch.{class}")))?),
         };
-        let elements = size(*elements).ok_or_else(damaged)? as u64;
+        let elements = elements.size().ok_or_else(damaged)? as u64;
         let reach = match rest.first().and_then(|view| objects.list(*view)) {
             Some([_, offset, length]) => {
-                let (offset, length) = (size(*offset).ok_or_else(damaged)?, size(*length).ok_or_else(damaged)?);
+                let (offset, length) = (offset.size().ok_or_else(damaged)?, length.size().ok_or_else(damaged)?);
                 (offset as u64, (offset as u64).saturating_add(length as u64).min(elements))
             }
             Some(_) => return Err(damaged()),
             None => (0, elements),
         };
-        Ok(Self { key: key(objects, *number).ok_or_else(damaged)?, dtype, elements, reach })
-    }
-}
-
-/// A number that is no less than zero.
-pub(super) fn size(value: Value) -> Option<usize> {
-    match value {
-        Value::Int(number) => usize::try_from(number).ok(),
-        Value::None | Value::Bool(_) | Value::Number | Value::Object(_) => None,
-    }
-}
-
-/// A shape or strides.
-pub(super) fn sizes(objects: &Objects, value: Value) -> Option<Vec<usize>> {
-    let list = match objects.get(value)? {
-        // torch.Size
-        Node::Call(call) => objects.list(*objects.list(call.args)?.first()?)?,
-        _ => objects.list(value)?,
-    };
-    if list.len() > MAX_RANK {
-        return None;
-    }
-    list.iter().map(|item| size(*item)).collect()
-}
-
-/// A key, which may be a text or a number.
-pub(super) fn key(objects: &Objects, value: Value) -> Option<String> {
-    match value {
-        Value::Int(number) => Some(number.to_string()),
-        value => objects.text(value).map(str::to_owned),
+        Ok(Self { key: objects.key(*number).ok_or_else(damaged)?, dtype, elements, reach })
     }
 }
 
@@ -228,9 +196,9 @@ impl Rebuild<'_> {
         if reference.dtype.is_some_and(|stored| stored != dtype) {
             return Err(damaged("element type"));
         }
-        let offset = size(*offset).ok_or_else(|| damaged("offset"))?;
-        let shape = sizes(self.objects, *shape).ok_or_else(|| damaged("shape"))?;
-        let strides = sizes(self.objects, *strides).ok_or_else(|| damaged("strides"))?;
+        let offset = offset.size().ok_or_else(|| damaged("offset"))?;
+        let shape = self.objects.sizes(*shape).ok_or_else(|| damaged("shape"))?;
+        let strides = self.objects.sizes(*strides).ok_or_else(|| damaged("strides"))?;
         let missing = || Unread::Damaged("its numbers are not in the file".to_owned());
         let storage = self.container.storages.get(&reference.key).ok_or_else(missing)?;
         let first = usize::try_from(reference.reach.0).map_err(|_| damaged("offset"))?;

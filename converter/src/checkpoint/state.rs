@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
 
     /// The last value of each key. A key that is neither a text nor a number is named by its place.
     fn named(&self, pairs: &[(Value, Value)]) -> BTreeMap<String, Value> {
-        let name = |i: usize, key: Value| rebuild::key(self.objects, key).unwrap_or_else(|| format!("[{i}]"));
+        let name = |i: usize, key: Value| self.objects.key(key).unwrap_or_else(|| format!("[{i}]"));
         pairs.iter().enumerate().map(|(i, (key, value))| (name(i, *key), *value)).collect()
     }
 

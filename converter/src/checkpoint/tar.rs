@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::dtype::Dtype;
-use super::pickle::{self, Objects, Value};
-use super::rebuild::{Container, MAX_RANK, key, size};
+use super::pickle::{self, MAX_RANK, Objects, Value};
+use super::rebuild::Container;
 use super::region::{Region, Storage, View};
 
 const BLOCK: u64 = 512;
@@ -112,12 +112,12 @@ impl Table {
     }
 
     fn size(&mut self) -> Result<usize, String> {
-        size(Value::Int(i64::from_le_bytes(self.number()?))).ok_or_else(damaged)
+        Value::Int(i64::from_le_bytes(self.number()?)).size().ok_or_else(damaged)
     }
 
     fn count(&mut self) -> Result<usize, String> {
         let count = self.pickle()?;
-        size(count.root).ok_or_else(damaged)
+        count.root.size().ok_or_else(damaged)
     }
 }
 
@@ -133,7 +133,7 @@ fn storages(region: &Region) -> Result<Storages, String> {
     for _ in 0..table.count()? {
         let meta = table.pickle()?;
         let Some([name, _, class]) = meta.list(meta.root) else { return Err(damaged()) };
-        let name = key(&meta, *name).ok_or_else(damaged)?;
+        let name = meta.key(*name).ok_or_else(damaged)?;
         let class = meta.global(*class).ok_or_else(damaged)?;
         let dtype = Dtype::of_storage(&class.name).ok_or_else(damaged)?;
         let bytes = table.size()?.checked_mul(dtype.size()).ok_or_else(damaged)? as u64;
@@ -144,9 +144,9 @@ fn storages(region: &Region) -> Result<Storages, String> {
     let views = table.pickle()?;
     for view in views.list(views.root).ok_or_else(damaged)? {
         let Some([name, root, offset, elements]) = views.list(*view) else { return Err(damaged()) };
-        let (name, root) = (key(&views, *name), key(&views, *root));
+        let (name, root) = (views.key(*name), views.key(*root));
         let (dtype, numbers) = root.and_then(|root| storages.get(&root)).cloned().ok_or_else(damaged)?;
-        let bytes = |value| size(value).and_then(|n| n.checked_mul(dtype.size())).map(|n| n as u64);
+        let bytes = |value: Value| value.size().and_then(|n| n.checked_mul(dtype.size())).map(|n| n as u64);
         let (offset, length) = bytes(*offset).zip(bytes(*elements)).ok_or_else(damaged)?;
         let part = numbers.part(offset, length).ok_or_else(damaged)?;
         storages.insert(name.ok_or_else(damaged)?, (dtype, part));
@@ -160,7 +160,7 @@ fn tensors(region: &Region, storages: &Storages) -> Result<BTreeMap<String, (Dty
     for _ in 0..table.count()? {
         let meta = table.pickle()?;
         let Some([name, storage, _]) = meta.list(meta.root) else { return Err(damaged()) };
-        let (name, storage) = (key(&meta, *name).ok_or_else(damaged)?, key(&meta, *storage).ok_or_else(damaged)?);
+        let (name, storage) = (meta.key(*name).ok_or_else(damaged)?, meta.key(*storage).ok_or_else(damaged)?);
         let rank = u32::from_le_bytes(table.number()?);
         table.number::<4>()?;
         if rank as usize > MAX_RANK {

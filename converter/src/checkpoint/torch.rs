@@ -20,7 +20,7 @@ use std::sync::Arc;
 use flate2::Crc;
 
 use super::pickle::{self, Node, Objects, Value};
-use super::rebuild::{Container, Reference, key};
+use super::rebuild::{Container, Reference};
 use super::region::{Region, Storage};
 use super::tensor::Tensor;
 use super::zip::Archive;
@@ -172,7 +172,7 @@ fn legacy(region: &Region) -> Result<(Objects, Container), String> {
     let declared = declared(&objects)?;
     let mut container = Container::default();
     let list = keys.list(keys.root).ok_or("it has no list of storages")?;
-    let keys: Option<Vec<String>> = list.iter().map(|value| key(&keys, *value)).collect();
+    let keys: Option<Vec<String>> = list.iter().map(|value| keys.key(*value)).collect();
     let all = declared.values().fold(at, |sum, (bytes, _)| sum.saturating_add(*bytes));
     for key in keys.ok_or("its list of storages is damaged")? {
         let (bytes, size) = *declared.get(&key).ok_or("its list of storages has one that nothing uses")?;

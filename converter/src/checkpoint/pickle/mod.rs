@@ -20,7 +20,7 @@ mod objects;
 use std::collections::HashMap;
 
 use input::Input;
-pub(super) use objects::{Call, Global, Node, Objects, Value};
+pub(super) use objects::{Call, Global, MAX_RANK, Node, Objects, Value};
 
 use super::region::Region;
 

@@ -15,6 +15,19 @@ pub(in crate::checkpoint) enum Value {
     Object(u32),
 }
 
+/// Most axes of a tensor, as in PyTorch.
+pub(in crate::checkpoint) const MAX_RANK: usize = 64;
+
+impl Value {
+    /// A number that is no less than zero.
+    pub(in crate::checkpoint) fn size(self) -> Option<usize> {
+        match self {
+            Self::Int(number) => usize::try_from(number).ok(),
+            Self::None | Self::Bool(_) | Self::Number | Self::Object(_) => None,
+        }
+    }
+}
+
 /// An object.
 #[derive(Debug)]
 pub(in crate::checkpoint) enum Node {
@@ -87,6 +100,27 @@ impl Objects {
             Node::Bytes(bytes) => str::from_utf8(bytes).ok(),
             _ => None,
         }
+    }
+
+    /// A key, which may be a text or a number.
+    pub(in crate::checkpoint) fn key(&self, value: Value) -> Option<String> {
+        match value {
+            Value::Int(number) => Some(number.to_string()),
+            value => self.text(value).map(str::to_owned),
+        }
+    }
+
+    /// A shape or strides.
+    pub(in crate::checkpoint) fn sizes(&self, value: Value) -> Option<Vec<usize>> {
+        let list = match self.get(value)? {
+            // torch.Size
+            Node::Call(call) => self.list(*self.list(call.args)?.first()?)?,
+            _ => self.list(value)?,
+        };
+        if list.len() > MAX_RANK {
+            return None;
+        }
+        list.iter().map(|item| item.size()).collect()
     }
 
     /// The items of a tuple or list.
