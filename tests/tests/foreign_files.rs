@@ -192,7 +192,7 @@ fn array(way: usize, shape: &[usize], numbers: &[u8]) -> Vec<u8> {
         2 => (">", b"\x89", (0..count).flat_map(|i| four(i).into_iter().rev()).collect()),
         _ => ("<", b"\x89", numbers.to_vec()),
     };
-    let package = if way % 2 == 0 { "numpy.core" } else { "numpy._core" };
+    let package = if way.is_multiple_of(2) { "numpy.core" } else { "numpy._core" };
     let sizes = tuple(&shape.iter().map(|n| int(*n)).collect::<Vec<_>>());
     let dtype = [
         &call(&global("numpy", "dtype"), &[text("f4"), b"\x89".to_vec(), b"\x88".to_vec()])[..],
@@ -211,7 +211,7 @@ fn array(way: usize, shape: &[usize], numbers: &[u8]) -> Vec<u8> {
         let characters: String = bytes.iter().map(|byte| char::from(*byte)).collect();
         call(&global("_codecs", "encode"), &[text(&characters), text("latin1")])
     };
-    let class = global("numpy", if way % 3 == 0 { "memmap" } else { "ndarray" });
+    let class = global("numpy", if way.is_multiple_of(3) { "memmap" } else { "ndarray" });
     let empty =
         call(&global(&format!("{package}.multiarray"), "_reconstruct"), &[class, tuple(&[int(0)]), b"C\x01b".to_vec()]);
     [&empty[..], &tuple(&[int(1), sizes, dtype, is_fortran.to_vec(), contents]), b"b"].concat()
@@ -394,4 +394,43 @@ fn another_reader_finds_the_same_numbers() {
     let ours = Checkpoint::open(&data("checkpoints").join("legacy_format.pth")).expect("a checkpoint");
     let expected: Vec<u8> = seeded::elements(key, &[32]).take(32).flat_map(f32::to_le_bytes).collect();
     assert_eq!(ours.read(key).expect("read"), expected);
+}
+
+#[test]
+fn a_tar_archive_of_the_first_pytorch_is_read() {
+    let (dir, path) = home();
+    let expected = converted(&path).expect("converted");
+    let eight = |number: usize| (number as u64).to_le_bytes().to_vec();
+    let tensors = micro(&path);
+    let (mut storages, mut table) = (pickle(&int(tensors.len())), pickle(&int(tensors.len())));
+    let mut items = Vec::new();
+    for (i, (name, shape, bytes)) in tensors.iter().enumerate() {
+        let key = text(&i.to_string());
+        storages.extend(pickle(&tuple(&[key.clone(), text("cpu"), global("torch", "FloatStorage")])));
+        storages.extend(eight(bytes.len() / 4));
+        storages.extend(bytes);
+        table.extend(pickle(&tuple(&[key.clone(), key.clone(), global("torch", "FloatTensor")])));
+        table.extend(eight(shape.len()));
+        table.extend(shape.iter().flat_map(|n| eight(*n)));
+        table.extend((0..shape.len()).flat_map(|axis| eight(shape[axis + 1..].iter().product())));
+        table.extend(eight(0));
+        items.push((name.as_str(), [&key[..], b"Q"].concat()));
+    }
+    storages.extend(pickle(b"]"));
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in [
+        ("sys_info", pickle(&dictionary(&[("little_endian", b"\x88".to_vec())]))),
+        ("pickle", pickle(&dictionary(&items))),
+        ("tensors", table),
+        ("storages", storages),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, &bytes[..]).expect("memory");
+    }
+    let whole = archive.into_inner().expect("memory");
+    let file = dir.path().join("first.pth");
+    fs::write(&file, &whole).expect("written");
+    assert_eq!(converted(&file).expect("converted"), expected);
+    refused(dir.path(), "half.pth", &whole[..whole.len() / 2]);
 }

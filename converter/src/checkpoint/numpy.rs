@@ -97,7 +97,7 @@ fn storage(objects: &Objects, value: Value) -> Option<Storage> {
     let raw = |region| Storage::Raw { region, crc32: None };
     match objects.get(value)? {
         Node::Bytes(bytes) => Some(raw(Region::of_memory(Arc::clone(bytes)))),
-        Node::Long { region, is_text: false } => Some(raw(region.clone())),
+        Node::Long(long) if !long.is_text => Some(raw(long.region.clone())),
         Node::Call(call) => {
             let global = objects.global(call.callable)?;
             let args = objects.list(call.args)?;
@@ -105,7 +105,7 @@ fn storage(objects: &Objects, value: Value) -> Option<Storage> {
                 ("_codecs", "encode") if objects.key(*args.get(1)?).as_deref() == Some("latin1") => {
                     match objects.get(args[0])? {
                         Node::Text(text) => Some(Storage::Latin1(Region::of_memory(Arc::clone(text)))),
-                        Node::Long { region, is_text: true } => Some(Storage::Latin1(region.clone())),
+                        Node::Long(long) if long.is_text => Some(Storage::Latin1(long.region.clone())),
                         _ => None,
                     }
                 }
@@ -114,7 +114,7 @@ fn storage(objects: &Objects, value: Value) -> Option<Storage> {
                     [] => Some(raw(Region::of_memory([]))),
                     [bytes] => match objects.get(*bytes)? {
                         Node::Bytes(bytes) => Some(raw(Region::of_memory(Arc::clone(bytes)))),
-                        Node::Long { region, is_text: false } => Some(raw(region.clone())),
+                        Node::Long(long) if !long.is_text => Some(raw(long.region.clone())),
                         _ => None,
                     },
                     _ => None,

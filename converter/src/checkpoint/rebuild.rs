@@ -168,7 +168,7 @@ impl Rebuild<'_> {
                     call.items.iter().for_each(|item| add(*item));
                     call.pairs.iter().for_each(|(_, value)| add(*value));
                 }
-                Some(Node::Text(_) | Node::Bytes(_) | Node::Long { .. } | Node::Global(_)) | None => {}
+                Some(Node::Text(_) | Node::Bytes(_) | Node::Long(_) | Node::Global(_)) | None => {}
             }
         }
         false

@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 100;
 const MAX_REPEATS: usize = 1 << 15;
 
 /// Most items that are looked at: objects may share a long list, and each looks at all of it.
-const MAX_WORK: usize = 1 << 23;
+const MAX_WORK: usize = 1 << 22;
 
 /// Most bytes of all names together. Those of the full model have 20 kB.
 const MAX_NAME_BYTES: usize = 4 << 20;
@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
     fn value(&mut self, value: Value) -> Walked {
         let Value::Object(number) = value else { return Ok(()) };
         let Some(node) = self.objects.get(value) else { return Ok(()) };
-        if matches!(node, Node::Text(_) | Node::Bytes(_) | Node::Long { .. } | Node::Global(_))
+        if matches!(node, Node::Text(_) | Node::Bytes(_) | Node::Long(_) | Node::Global(_))
             || self.parents.contains(&number)
             || self.parents.len() >= MAX_DEPTH
         {
@@ -100,7 +100,7 @@ impl<'a> Walk<'a> {
                 Some(made) => self.insert(number, made),
                 None => Ok(()),
             },
-            Node::Text(_) | Node::Bytes(_) | Node::Long { .. } | Node::Global(_) => Ok(()),
+            Node::Text(_) | Node::Bytes(_) | Node::Long(_) | Node::Global(_) => Ok(()),
         };
         self.parents.pop();
         walked
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
             Node::List(items) => items.len(),
             Node::Dict(pairs) => pairs.len(),
             Node::Call(call) => call.items.len() + call.pairs.len() + deep(call.args) + deep(call.state),
-            Node::Text(_) | Node::Bytes(_) | Node::Long { .. } | Node::Global(_) | Node::Persistent(_) => 0,
+            Node::Text(_) | Node::Bytes(_) | Node::Long(_) | Node::Global(_) | Node::Persistent(_) => 0,
         });
         match self.work > MAX_WORK {
             true => Err("its pickle refers to long lists too often".to_owned()),

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use segvol_base::printable;
 
-use super::objects::Node;
+use super::objects::{Long, Node};
 use crate::checkpoint::region::{Region, RegionReader};
 
 /// Longest text or byte string that is read.
@@ -57,7 +57,7 @@ impl Input {
             let buffered = (self.reader.buffer().len() as u64).min(length);
             self.reader.consume(buffered as usize);
             self.reader.get_mut().skip(length - buffered);
-            return Ok(Node::Long { region, is_text });
+            return Ok(Node::Long(Box::new(Long { region, is_text })));
         }
         let mut bytes = vec![0; length as usize];
         self.reader.read_exact(&mut bytes).map_err(|error| self.failed(&error))?;

@@ -457,8 +457,9 @@ mod tests {
         let bytes = [b"\x80\x02X\x88\x13\0\0", text.as_bytes(), b"K\x05\x86."].concat();
         let objects = parsed(&bytes).expect("a pickle");
         let items = objects.list(objects.root).expect("a tuple");
-        let Some(Node::Long { region, is_text: true }) = objects.get(items[0]) else { panic!("{items:?}") };
-        assert_eq!(region.read(0, 5000).expect("read"), text.as_bytes());
+        let Some(Node::Long(long)) = objects.get(items[0]) else { panic!("{items:?}") };
+        assert!(long.is_text);
+        assert_eq!(long.region.read(0, 5000).expect("read"), text.as_bytes());
         assert_eq!(items[1], Value::Int(5));
     }
 

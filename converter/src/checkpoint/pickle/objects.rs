@@ -34,10 +34,7 @@ pub(in crate::checkpoint) enum Node {
     Text(Arc<str>),
     Bytes(Arc<[u8]>),
     /// A long text or byte string, unread.
-    Long {
-        region: Region,
-        is_text: bool,
-    },
+    Long(Box<Long>),
     /// A tuple, list or set.
     List(Vec<Value>),
     Dict(Vec<(Value, Value)>),
@@ -47,6 +44,13 @@ pub(in crate::checkpoint) enum Node {
     Persistent(Value),
     /// What a call would return.
     Call(Box<Call>),
+}
+
+/// A text or byte string, and its place.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct Long {
+    pub region: Region,
+    pub is_text: bool,
 }
 
 /// The name of a class or function.
