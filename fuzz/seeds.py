@@ -7,6 +7,7 @@ fuzzer itself found are not here but in the archives of reached/.
 import gzip
 import io
 import json
+import pickle
 import struct
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def checkpoints() -> None:
     write("checkpoint", "float64_legacy", saved(tensors(torch.float64), _use_new_zipfile_serialization=False))
     strided = torch.arange(24.0).reshape(2, 3, 4).permute(2, 0, 1)[::2]
     write("checkpoint", "strided", saved({"image_encoder.patch_embedding.position_embeddings": strided}))
+    name = "image_encoder.patch_embedding.position_embeddings"
+    array = numpy.arange(6, dtype="f4").reshape(1, 2, 3)
+    turned = numpy.asfortranarray(array[0].astype(">f4"))
+    arrays = {name: array, "image_encoder.norm.weight": turned, "image_encoder.norm.bias": numpy.array([1, 2], "f2")}
+    write("checkpoint", "numpy_protocol_2", pickle.dumps({"model": arrays}, 2))
+    twice = {"best": {name: array}}
+    twice["model"] = twice["best"]
+    twice["me"] = [twice]
+    write("checkpoint", "shared_and_cyclic", pickle.dumps(twice, 5))
     write("checkpoint", "call", b"\x80\x02cposix\nsystem\nX\x07\x00\x00\x00touch x\x85R0}.")
 
     header = {

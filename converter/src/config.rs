@@ -10,7 +10,7 @@ use segvol_onnx::Architecture;
 use segvol_onnx::architecture::{TextTransformer, Transformer};
 
 use crate::checkpoint::{Checkpoint, POSITION_EMBEDDINGS};
-use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
+use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults, shown};
 
 /// Longest `config.json` accepted; the released one has 379 bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -226,18 +226,18 @@ impl Sizes<'_> {
             }
         }
 
-        let channels = self.size("hidden", config.hidden, POSITION_EMBEDDINGS, [1, 0, 0], 2)?;
+        let channels = self.size::<3>("hidden", config.hidden, POSITION_EMBEDDINGS, 2)?;
         if channels % 8 != 0 {
             return Err(self.wrong("hidden", "a multiple of 8".to_owned(), channels.to_string()));
         }
         let image_encoder = Transformer {
-            mlp: self.size("mlp", config.mlp, "image_encoder.blocks.0.mlp.linear1.weight", [0, 0], 0)?,
+            mlp: self.size::<2>("mlp", config.mlp, "image_encoder.blocks.0.mlp.linear1.weight", 0)?,
             layers: self.count("layers", config.layers, "image_encoder.blocks.")?,
             heads: self.heads("heads", config.heads.unwrap_or(IMAGE_HEADS), channels)?,
         };
         let mut architecture =
             Architecture { window_dhw, patch_dhw, channels, image_encoder, text_encoder: TEXT, mask_decoder: DECODER };
-        let (expected, found) = (architecture.image_tokens(), self.shape(POSITION_EMBEDDINGS, [1, 0, 0])?[1]);
+        let (expected, found) = (architecture.image_tokens(), self.shape::<3>(POSITION_EMBEDDINGS)?[1]);
         if found != expected {
             let expected =
                 format!("{expected} tokens, from a window of {window_dhw:?} voxels in patches of {patch_dhw:?}");
@@ -264,29 +264,28 @@ impl Sizes<'_> {
         let fc1 = format!("{tower}.encoder.layers.0.mlp.fc1.weight");
         let tokens = format!("{tower}.embeddings.token_embedding.weight");
         let positions = format!("{tower}.embeddings.position_embedding.weight");
-        let width = self.size("clip.hidden_size", clip.and_then(|c| c.hidden_size), &tokens, [0, 0], 1)?;
+        let width = self.size::<2>("clip.hidden_size", clip.and_then(|c| c.hidden_size), &tokens, 1)?;
         let heads = clip.and_then(|c| c.num_attention_heads).unwrap_or(TEXT.heads);
         architecture.text_encoder = TextTransformer {
             width,
-            mlp: self.size("clip.intermediate_size", clip.and_then(|c| c.intermediate_size), &fc1, [0, 0], 0)?,
+            mlp: self.size::<2>("clip.intermediate_size", clip.and_then(|c| c.intermediate_size), &fc1, 0)?,
             layers: self.count(
                 "clip.num_hidden_layers",
                 clip.and_then(|c| c.num_hidden_layers),
                 &format!("{tower}.encoder.layers."),
             )?,
             heads: self.heads("clip.num_attention_heads", heads, width)?,
-            vocabulary: self.size("clip.vocab_size", clip.and_then(|c| c.vocab_size), &tokens, [0, 0], 0)?,
-            context_length: self.size(
+            vocabulary: self.size::<2>("clip.vocab_size", clip.and_then(|c| c.vocab_size), &tokens, 0)?,
+            context_length: self.size::<2>(
                 "clip.max_position_embeddings",
                 clip.and_then(|c| c.max_position_embeddings),
                 &positions,
-                [0, 0],
                 0,
             )?,
         };
         let transformer = "mask_decoder.transformer.layers.";
         architecture.mask_decoder = Transformer {
-            mlp: self.size("dec_mlp", config.dec_mlp, &format!("{transformer}0.mlp.lin1.weight"), [0, 0], 0)?,
+            mlp: self.size::<2>("dec_mlp", config.dec_mlp, &format!("{transformer}0.mlp.lin1.weight"), 0)?,
             layers: self.count("decoder layers", None, transformer)?,
             // The decoder's cross attention is half as wide as its tokens.
             heads: self.heads("dec_heads", config.dec_heads.unwrap_or(DECODER.heads), channels / 2)?,
@@ -294,15 +293,15 @@ impl Sizes<'_> {
         Ok(architecture)
     }
 
-    /// The shape of a tensor with the rank of `example`.
-    fn shape<const R: usize>(&self, name: &str, example: [usize; R]) -> Result<[usize; R], ConvertError> {
+    /// The shape of a tensor with `R` axes.
+    fn shape<const R: usize>(&self, name: &str) -> Result<[usize; R], ConvertError> {
         let fault = match self.checkpoint.get(name) {
-            None => TensorFault::Missing { name: name.to_owned(), expected: example.to_vec() },
+            None => TensorFault::Missing { name: name.to_owned(), expected: Vec::new() },
             Some(tensor) => match <[usize; R]>::try_from(tensor.shape.as_slice()) {
                 Ok(shape) if shape.iter().all(|n| (1..=MAX_SIZE).contains(n)) => return Ok(shape),
                 Ok(_) | Err(_) => {
-                    let reason =
-                        format!("expected {R} axes of 1 to {MAX_SIZE} elements, found shape {:?}", tensor.shape);
+                    let found = shown(&tensor.shape);
+                    let reason = format!("expected {R} axes of 1 to {MAX_SIZE} elements, found {found}");
                     TensorFault::Unreadable { name: name.to_owned(), reason }
                 }
             },
@@ -317,10 +316,9 @@ impl Sizes<'_> {
         field: &str,
         configured: Option<usize>,
         name: &str,
-        example: [usize; R],
         axis: usize,
     ) -> Result<usize, ConvertError> {
-        let found = self.shape(name, example)?[axis];
+        let found = self.shape::<R>(name)?[axis];
         self.agree(field, configured, found, name)
     }
 

@@ -215,20 +215,34 @@ fn several(chosen: Option<&str>, found: &[String]) -> String {
     }
 }
 
+/// The shape that the model needs, in an error; empty if it is unknown.
+fn needed(shape: &[usize]) -> String {
+    if shape.is_empty() || shape.contains(&0) { "it in the model".to_owned() } else { format!("shape {shape:?}") }
+}
+
+/// A shape in the file, in an error.
+pub(crate) fn shown(shape: &[usize]) -> String {
+    match shape {
+        [] => "a single number".to_owned(),
+        shape if shape.contains(&0) => "a tensor without elements".to_owned(),
+        shape => format!("{shape:?}"),
+    }
+}
+
 /// What is wrong with one tensor of a checkpoint. Names are without the layout's prefix.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorFault {
     /// The model needs the tensor and the checkpoint lacks it.
-    #[error("tensor `{name}`: expected {}, found no such tensor", wanted(expected))]
+    #[error("tensor `{name}`: expected {}, found no such tensor", needed(expected))]
     Missing {
         /// The tensor.
         name: String,
-        /// The shape that the model needs; a size of 0 may be any.
+        /// The shape that the model needs; empty if it follows from tensors that cannot be used either.
         expected: Vec<usize>,
     },
     /// The tensor has another shape than the model needs.
-    #[error("tensor `{name}`: expected shape {expected:?}, found {found:?}")]
+    #[error("tensor `{name}`: expected {}, found {}", needed(expected), shown(found))]
     Shape {
         /// The tensor.
         name: String,
@@ -353,14 +367,6 @@ impl TensorFault {
             | Self::Memory { name, .. }
             | Self::Unreadable { name, .. } => name,
         }
-    }
-}
-
-fn wanted(shape: &[usize]) -> String {
-    match shape {
-        [] => "one".to_owned(),
-        shape if shape.contains(&0) => format!("one with {} axes", shape.len()),
-        shape => format!("shape {shape:?}"),
     }
 }
 

@@ -195,3 +195,49 @@ fn a_text_encoder_needs_a_tokenizer() {
     assert!(matches!(error, ConvertError::NoTokenizer { .. }), "{error}");
     assert!(error.to_string().contains("tokenizer.json") && error.to_string().contains("60 token ids"), "{error}");
 }
+
+/// Every tensor missing, a single number, empty, of another rank or another size, one at a time: an error, without a shape
+/// that nobody can know.
+#[test]
+fn no_message_has_a_shape_that_is_unknown() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let whole = model(dir.path());
+    let parts: [Shapes; 2] =
+        [whole.clone(), whole.clone().into_iter().filter(|(name, _)| name.starts_with("image_encoder.")).collect()];
+    for shapes in parts {
+        for (name, shape) in &shapes {
+            let damages = [
+                None,
+                Some(vec![]),
+                Some(vec![0]),
+                Some(vec![0; shape.len()]),
+                Some(shape.iter().copied().chain([1]).collect()),
+                Some(shape[1..].to_vec()),
+                Some(shape.iter().map(|n| n + 1).collect()),
+            ];
+            for damage in damages {
+                let mut damaged = shapes.clone();
+                match &damage {
+                    Some(shape) => damaged.insert(name.clone(), shape.clone()),
+                    None => damaged.remove(name),
+                };
+                let what = format!("{name}: {damage:?}");
+                let path = write(dir.path(), &damaged);
+                let message = match plan(&path) {
+                    Err(error) => error.to_string(),
+                    Ok(()) => panic!("{what}: accepted"),
+                };
+                for unknown in ["[0", " 0]", "[]", " 0,"] {
+                    assert!(!message.contains(unknown), "{what}: {message}");
+                }
+            }
+        }
+    }
+}
+
+fn plan(path: &Path) -> Result<(), ConvertError> {
+    let checkpoint = Checkpoint::open(path)?;
+    let architecture = config::architecture(&checkpoint, None)?;
+    stages::plan(&checkpoint, &architecture, Wanted::FP32)?;
+    Ok(())
+}

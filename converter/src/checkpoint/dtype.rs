@@ -19,6 +19,55 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// The type of a storage's class, such as `FloatStorage`; `None` if it has no plain numbers.
+    pub(super) fn of_storage(class: &str) -> Option<Self> {
+        Self::of_torch(match class.strip_suffix("Storage")? {
+            "Double" => "float64",
+            "Float" => "float32",
+            "Half" => "float16",
+            "BFloat16" => "bfloat16",
+            "Long" => "int64",
+            "Int" => "int32",
+            "Short" => "int16",
+            "Char" => "int8",
+            "Byte" => "uint8",
+            "Bool" => "bool",
+            "ComplexDouble" => "complex128",
+            "ComplexFloat" => "complex64",
+            _ => return None,
+        })
+    }
+
+    /// The type that PyTorch calls `torch.NAME`; `None` if it does not have a whole number of bytes.
+    pub(super) fn of_torch(name: &str) -> Option<Self> {
+        const OTHERS: [(&str, usize); 17] = [
+            ("int64", 8),
+            ("int32", 4),
+            ("int16", 2),
+            ("int8", 1),
+            ("uint64", 8),
+            ("uint32", 4),
+            ("uint16", 2),
+            ("uint8", 1),
+            ("bool", 1),
+            ("complex128", 16),
+            ("complex64", 8),
+            ("complex32", 4),
+            ("float8_e4m3fn", 1),
+            ("float8_e4m3fnuz", 1),
+            ("float8_e5m2", 1),
+            ("float8_e5m2fnuz", 1),
+            ("float8_e8m0fnu", 1),
+        ];
+        match name {
+            "float64" => Some(Self::Float64),
+            "float32" => Some(Self::Float32),
+            "float16" => Some(Self::Float16),
+            "bfloat16" => Some(Self::BFloat16),
+            _ => OTHERS.iter().find(|(known, _)| *known == name).map(|(known, size)| Self::Other(known, *size)),
+        }
+    }
+
     /// The name that PyTorch gives the type.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -104,6 +153,18 @@ mod tests {
         assert_eq!(to_f32(Dtype::Float16, vec![0x00, 0x3c, 0x00, 0xc0]), Some(bytes(&[1.0, -2.0])));
         assert_eq!(to_f32(Dtype::BFloat16, vec![0x80, 0x3f, 0x00, 0xc0]), Some(bytes(&[1.0, -2.0])));
         assert_eq!(to_f32(Dtype::Other("int64", 8), vec![0; 8]), None);
+    }
+
+    #[test]
+    fn types_are_known_by_pytorchs_names() {
+        assert_eq!(Dtype::of_storage("HalfStorage"), Some(Dtype::Float16));
+        assert_eq!(Dtype::of_storage("ComplexFloatStorage"), Some(Dtype::Other("complex64", 8)));
+        assert_eq!(Dtype::of_torch("bfloat16"), Some(Dtype::BFloat16));
+        assert_eq!(Dtype::of_torch("float8_e5m2"), Some(Dtype::Other("float8_e5m2", 1)));
+        for unknown in ["QInt8Storage", "UntypedStorage", "Float"] {
+            assert_eq!(Dtype::of_storage(unknown), None);
+        }
+        assert_eq!(Dtype::of_torch("uint4"), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use segvol_base::{is_leftover, memory};
 
+use super::foreign;
 use super::layout::{self, Place};
 use super::shards::{Index, part_of};
 use super::stored::{self, Stored};
@@ -301,20 +302,8 @@ fn instead(folder: &Path, paths: &[PathBuf]) -> String {
     if has("manifest.json") && names.iter().any(|name| name.ends_with(".onnx")) {
         return "a bundle, which is converted already".to_owned();
     }
-    if has(".metadata") || names.iter().any(|name| name.ends_with(".distcp")) {
-        return "a distributed checkpoint (DCP); make one file of it with \
-            `python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pth`"
-            .to_owned();
-    }
-    if has("zero_to_fp32.py") || has("latest") {
-        return "a checkpoint of DeepSpeed; make one file of it with `python zero_to_fp32.py . pytorch_model.bin` in it"
-            .to_owned();
-    }
-    if has("data.pkl") && has("data") {
-        return "an unpacked checkpoint; give the file itself, which is a zip archive".to_owned();
-    }
-    if has("saved_model.pb") {
-        return "a TensorFlow model; save the model with PyTorch or safetensors".to_owned();
+    if let Some(found) = foreign::folder(&names) {
+        return found;
     }
     let folders = paths.iter().filter(|path| path.is_dir()).take(MAX_SEARCHED);
     let with_one = folders.filter(|path| {

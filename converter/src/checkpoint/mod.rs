@@ -1,20 +1,28 @@
 //! Checkpoint files: file formats, key layouts and element types, all detected from the file's content.
 //!
 //! Opening reads names, shapes and element types; numbers are read one tensor at a time. Nothing in a file is executed:
-//! [`pytorch_reader`] parses a pickle, builds tensors and plain values, and ignores every call. A size that a file
-//! states is compared with the file's length before memory is allocated.
+//! `pickle` reads the objects of a pickle and records its calls, and `rebuild` knows what those of tensors would make. A
+//! size that a file states is compared with the file's length before memory is allocated.
 
 mod adapters;
 mod dtype;
 mod foreign;
 mod layout;
 mod location;
+mod numpy;
+mod pickle;
+mod rebuild;
+mod region;
 mod safetensors;
 mod shards;
+mod state;
 mod stored;
+mod tar;
 mod tensor;
 mod torch;
 mod tree;
+mod unread;
+mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -124,6 +132,9 @@ impl Checkpoint {
         for (key, tensor) in stored {
             match layout.place(&key) {
                 Place::Model(name) => {
+                    if let Some(unread::Unread::Damaged(reason)) = tensor.why_unread() {
+                        faults.push(TensorFault::Unreadable { name: name.clone(), reason: reason.clone() });
+                    }
                     if tensors.insert(name.clone(), tensor).is_some() {
                         let reason = "expected one tensor of that name, found two keys for it".to_owned();
                         faults.push(TensorFault::Unreadable { name, reason });
@@ -136,6 +147,10 @@ impl Checkpoint {
                 Place::Stray if reading.allow_extra => strays.push(key),
                 Place::Stray => faults.push(TensorFault::Unexpected { name: key }),
             }
+        }
+        let all = tensors.iter().map(|(name, tensor): (&String, &Tensor)| (name.as_str(), tensor.why_unread()));
+        if let Some(reason) = unread::summary(all) {
+            return Err(CheckpointError::Malformed { path, reason });
         }
         if !faults.is_empty() {
             return Err(CheckpointError::Tensors { path, faults: TensorFaults(faults) });

@@ -36,12 +36,12 @@ pub(super) fn read(path: &Path) -> Result<Stored, CheckpointError> {
     let (container, tensors) = if safetensors::begins(&head) {
         ("safetensors", safetensors::tensors(file, bytes).map_err(malformed)?)
     } else {
-        let mut other = || {
-            let found = foreign::by_contents(&mut file).map_err(io)?;
+        let other = || {
+            let found = foreign::by_contents(path, &file).map_err(io)?;
             Ok(found.map(|found| malformed(format!("expected a checkpoint, found {found}"))))
         };
         match torch::tensors(path) {
-            Ok((container, tensors)) => match tensors.is_empty().then(&mut other).transpose()?.flatten() {
+            Ok((container, tensors)) => match tensors.is_empty().then(other).transpose()?.flatten() {
                 Some(error) => return Err(error),
                 None => (container, tensors),
             },

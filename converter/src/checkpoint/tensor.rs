@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex};
 
 use super::dtype::Dtype;
+use super::region::View;
+use super::unread::Unread;
 
 /// A tensor of a checkpoint. Its numbers are not read yet.
 #[derive(Debug)]
@@ -19,10 +21,12 @@ pub struct Tensor {
 /// Where a tensor's bytes are.
 #[derive(Debug)]
 pub(super) enum Source {
-    Torch(pytorch_reader::Tensor),
+    Torch(View),
     Safetensors(Span),
     /// A file that is opened again for every read.
     Reopen(Box<dyn Reopen>),
+    /// Nowhere: the tensor cannot be read.
+    Unread(Unread),
 }
 
 /// A tensor of a file that is not kept open.
@@ -32,6 +36,19 @@ pub(super) trait Reopen: std::fmt::Debug + Send + Sync {
 }
 
 impl Tensor {
+    /// A tensor of which only the name is known.
+    pub(super) fn unread(why: Unread) -> Self {
+        Self { dtype: Dtype::Other("unreadable", 1), shape: Vec::new(), source: Source::Unread(why) }
+    }
+
+    /// Why the tensor cannot be read; `None` if it can.
+    pub(super) fn why_unread(&self) -> Option<&Unread> {
+        match &self.source {
+            Source::Unread(why) => Some(why),
+            Source::Torch(_) | Source::Safetensors(_) | Source::Reopen(_) => None,
+        }
+    }
+
     /// Number of elements; `usize::MAX` if there are more.
     #[must_use]
     pub fn elements(&self) -> usize {
@@ -41,9 +58,10 @@ impl Tensor {
     /// The bytes as they are stored, row-major.
     pub(super) fn read(&self) -> std::io::Result<Vec<u8>> {
         match &self.source {
-            Source::Torch(tensor) => tensor.read(),
+            Source::Torch(view) => view.read(),
             Source::Safetensors(span) => span.read(),
             Source::Reopen(place) => place.read(),
+            Source::Unread(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why.to_string())),
         }
     }
 }

@@ -111,6 +111,16 @@ fn scans(folder: &Path) {
     fs::create_dir(here("series")).expect("a folder");
     write(here("series/IM0001"), fs::read(here("slice.dcm")).expect("read"));
     write(here("pointer.nii.gz"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+    // A pickle of one tensor that belongs to a distributed model.
+    let key = "image_encoder.patch_embedding.position_embeddings";
+    let distributed = [
+        b"\x80\x02}X",
+        &(key.len() as u32).to_le_bytes()[..],
+        key.as_bytes(),
+        b"ctorch._utils\n_rebuild_wrapper_subclass\n(ctorch.distributed.tensor\nDTensor\ntRs.",
+    ];
+    write(here("distributed.pth"), distributed.concat());
+    write(here("cut.pth"), b"\x80\x02}X\x05\0\0\0mod");
     write(here("page.nii.gz"), "<!DOCTYPE html>\n<html><title>Sign in</title></html>\n");
     let archive = [vec![b'a'; 257], b"ustar\0".to_vec(), vec![0; 500]].concat();
     write(here("archive.nii.gz"), gzip(&archive));

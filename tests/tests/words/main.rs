@@ -345,6 +345,9 @@ fn convert_and_inspect() {
     let mut page = Page::default();
     page.error("A checkpoint that does not exist", "convert missing.pth -o new");
     page.error("A text file", "convert text.nii.gz -o new");
+    page.error("A scan", "convert scan.nii.gz -o new");
+    page.error("A distributed checkpoint", "convert distributed.pth -o new");
+    page.error("A checkpoint that is cut off", "convert cut.pth -o new");
     page.error("A checkpoint of another model", "convert other.safetensors -o new");
     page.error("A folder without a checkpoint", "convert occupied -o new");
     page.error("A bundle instead of a checkpoint", "convert bundle -o new");

@@ -1,0 +1,161 @@
+//! The objects that a pickle describes.
+
+use std::sync::Arc;
+
+use crate::checkpoint::region::Region;
+
+/// A value: small ones, or the number of an object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::checkpoint) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// A number that no tensor's description has: a fraction, or an integer beyond 64 bits.
+    Number,
+    Object(u32),
+}
+
+/// Most axes of a tensor, as in PyTorch.
+pub(in crate::checkpoint) const MAX_RANK: usize = 64;
+
+impl Value {
+    /// A number that is no less than zero.
+    pub(in crate::checkpoint) fn size(self) -> Option<usize> {
+        match self {
+            Self::Int(number) => usize::try_from(number).ok(),
+            Self::None | Self::Bool(_) | Self::Number | Self::Object(_) => None,
+        }
+    }
+}
+
+/// An object.
+#[derive(Debug)]
+pub(in crate::checkpoint) enum Node {
+    Text(Arc<str>),
+    Bytes(Arc<[u8]>),
+    /// A long text or byte string, unread.
+    Long(Box<Long>),
+    /// A tuple, list or set.
+    List(Vec<Value>),
+    Dict(Vec<(Value, Value)>),
+    /// A class or function.
+    Global(Box<Global>),
+    /// An object outside the pickle: PyTorch's storages.
+    Persistent(Value),
+    /// What a call would return.
+    Call(Box<Call>),
+}
+
+/// A text or byte string, and its place.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct Long {
+    pub region: Region,
+    pub is_text: bool,
+}
+
+/// The name of a class or function.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct Global {
+    pub module: String,
+    pub name: String,
+}
+
+/// A call, and what is set on its result.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct Call {
+    pub callable: Value,
+    pub args: Value,
+    pub items: Vec<Value>,
+    pub pairs: Vec<(Value, Value)>,
+    pub state: Value,
+}
+
+/// The objects of a pickle.
+#[derive(Debug)]
+pub(in crate::checkpoint) struct Objects {
+    nodes: Vec<Node>,
+    pub root: Value,
+    /// The pickle's length in bytes: another may follow.
+    pub length: u64,
+}
+
+impl Objects {
+    pub(super) fn new(nodes: Vec<Node>, root: Value, length: u64) -> Self {
+        Self { nodes, root, length }
+    }
+
+    /// An object.
+    pub(in crate::checkpoint) fn get(&self, value: Value) -> Option<&Node> {
+        match value {
+            Value::Object(number) => self.nodes.get(number as usize),
+            Value::None | Value::Bool(_) | Value::Int(_) | Value::Number => None,
+        }
+    }
+
+    /// All objects, in the order in which the pickle makes them.
+    pub(in crate::checkpoint) fn all(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
+    /// A short text. Python 2 writes one as bytes.
+    pub(in crate::checkpoint) fn text(&self, value: Value) -> Option<&str> {
+        match self.get(value)? {
+            Node::Text(text) => Some(text),
+            Node::Bytes(bytes) => str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// A key, which may be a text or a number.
+    pub(in crate::checkpoint) fn key(&self, value: Value) -> Option<String> {
+        match value {
+            Value::Int(number) => Some(number.to_string()),
+            value => self.text(value).map(str::to_owned),
+        }
+    }
+
+    /// A shape or strides.
+    pub(in crate::checkpoint) fn sizes(&self, value: Value) -> Option<Vec<usize>> {
+        let list = match self.get(value)? {
+            // torch.Size
+            Node::Call(call) => self.list(*self.list(call.args)?.first()?)?,
+            _ => self.list(value)?,
+        };
+        if list.len() > MAX_RANK {
+            return None;
+        }
+        list.iter().map(|item| item.size()).collect()
+    }
+
+    /// The items of a tuple or list.
+    pub(in crate::checkpoint) fn list(&self, value: Value) -> Option<&[Value]> {
+        match self.get(value)? {
+            Node::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The keys and values of a dictionary, as they were set: a later one replaces an earlier one.
+    pub(in crate::checkpoint) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+        match self.get(value)? {
+            Node::Dict(pairs) => Some(pairs),
+            _ => None,
+        }
+    }
+
+    /// A class or function.
+    pub(in crate::checkpoint) fn global(&self, value: Value) -> Option<&Global> {
+        match self.get(value)? {
+            Node::Global(global) => Some(global),
+            _ => None,
+        }
+    }
+
+    /// What a call would return.
+    pub(in crate::checkpoint) fn call(&self, value: Value) -> Option<&Call> {
+        match self.get(value)? {
+            Node::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+}
