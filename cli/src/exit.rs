@@ -12,6 +12,7 @@ use segvol_overlay::OverlayError;
 use serde_json::json;
 
 use crate::log::Level;
+use crate::setup::SetupError;
 use crate::{hints, log};
 
 /// The exit codes, for the help text.
@@ -143,6 +144,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
     }
     of(error, |_: &Usage| ErrorKind::Usage)
         .or_else(|| of(error, |_: &BadInput| ErrorKind::Input))
+        .or_else(|| of(error, SetupError::kind))
         .or_else(|| of(error, CaseListError::kind))
         .or_else(|| of(error, EvaluationError::kind))
         .or_else(|| of(error, segvol::Error::kind))

@@ -41,6 +41,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         return Some("--work names another work file".to_owned());
     }
     if let Some(error) = error.downcast_ref::<SetupError>() {
+        if error.kind() == ErrorKind::Input {
+            return None; // The message names the wheel.
+        }
         return Some(match &error.wheel {
             Some(wheel) => format!(
                 "download {wheel} from pypi.org on another machine; --wheel takes it, or unpack it and set ORT_DYLIB_PATH to its \

@@ -8,10 +8,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use segvol::Provider;
 use segvol::probe::{self, LIBRARY_NAME};
-use segvol_base::{TemporaryFolder, printable_path};
+use segvol_base::{ErrorKind, TemporaryFolder, printable_path};
 use segvol_onnx::manifest::sha256_file;
-
-use crate::exit::BadInput;
 
 /// Fetch ONNX Runtime for this user: a pinned wheel from PyPI, with pip, checked by its hash
 ///
@@ -68,8 +66,16 @@ impl Flavour {
 #[error("{reason}")]
 pub(crate) struct SetupError {
     reason: String,
+    kind: ErrorKind,
     /// The wheel that would do; `None` if none is pinned for this machine.
     pub(crate) wheel: Option<String>,
+}
+
+impl SetupError {
+    /// [`ErrorKind::Input`] if the user named another file than the wheel, else [`ErrorKind::Runtime`].
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
 }
 
 /// The file that says which wheel a folder is from. Without it, the folder is fetched again.
@@ -116,6 +122,7 @@ impl Wheel {
             let name = flavour.name();
             SetupError {
                 reason: format!("no `{name}` library is pinned for {system} {machine}, only for {}", known.join(", ")),
+                kind: ErrorKind::Runtime,
                 wheel: None,
             }
         })
@@ -131,7 +138,7 @@ impl Wheel {
     }
 
     fn failed(&self, reason: impl Into<String>) -> SetupError {
-        SetupError { reason: reason.into(), wheel: Some(self.file_name()) }
+        SetupError { reason: reason.into(), kind: ErrorKind::Runtime, wheel: Some(self.file_name()) }
     }
 
     /// Whether the libraries of this wheel are in a folder.
@@ -276,14 +283,17 @@ fn last_lines(said: &[u8]) -> String {
 }
 
 /// Refuses a file that is not the wheel.
-fn check_hash(wheel: &Wheel, file: &Path) -> Result<(), BadInput> {
-    let path = printable_path(file).to_string();
-    let found = sha256_file(file).map_err(|error| BadInput { path: path.clone(), reason: error.to_string() })?;
+fn check_hash(wheel: &Wheel, file: &Path) -> Result<(), SetupError> {
+    let refused = |reason: String| SetupError {
+        reason: format!("{}: {reason}", printable_path(file)),
+        kind: ErrorKind::Input,
+        wheel: Some(wheel.file_name()),
+    };
+    let found = sha256_file(file).map_err(|error| refused(error.to_string()))?;
     if found == wheel.sha256 {
         return Ok(());
     }
-    let reason = format!("expected {} with SHA-256 {}, found SHA-256 {found}", wheel.file_name(), wheel.sha256);
-    Err(BadInput { path, reason })
+    Err(refused(format!("expected {} with SHA-256 {}, found SHA-256 {found}", wheel.file_name(), wheel.sha256)))
 }
 
 /// Checks the hash of a wheel, unpacks it in `work`, and puts its libraries into `folder`, all at once.
