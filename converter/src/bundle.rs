@@ -13,10 +13,10 @@ use segvol_onnx::save::{HashedFile, save_bytes, save_model};
 use segvol_onnx::{Architecture, Precision, Stage};
 
 use crate::annotate::{About, annotate};
-use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
 use crate::readme::{README_FILE, readme};
 use crate::stages::{PlannedStage, graph_file, weights_file};
+use segvol_checkpoint::Checkpoint;
 
 /// The tokenizer's name in a bundle.
 pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";

@@ -9,8 +9,9 @@ use segvol_names::{List, Names};
 use segvol_onnx::Architecture;
 use segvol_onnx::architecture::{TextTransformer, Transformer};
 
-use crate::checkpoint::{Checkpoint, POSITION_EMBEDDINGS};
-use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults, shown};
+use crate::error::{CheckpointError, ConvertError, TensorFault, TensorFaults};
+use segvol_checkpoint::error::shown;
+use segvol_checkpoint::{Checkpoint, POSITION_EMBEDDINGS};
 
 /// Longest `config.json` accepted; the released one has 379 bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;

@@ -8,11 +8,11 @@ use segvol_onnx::manifest::{MANIFEST_FILE, NotExported};
 use segvol_onnx::{Architecture, BundleError, Manifest, Stage};
 use serde::{Serialize, Serializer};
 
-use crate::checkpoint::{Checkpoint, Reading};
 use crate::error::{CheckpointError, ConvertError};
 use crate::readme::{README_FILE, ReadmeState};
 use crate::stages::Wanted;
 use crate::{Options, config, stages, unused};
+use segvol_checkpoint::{Checkpoint, Reading};
 
 /// The contents of a checkpoint or a bundle.
 #[derive(Debug, Serialize)]

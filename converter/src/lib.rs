@@ -11,7 +11,6 @@
 
 mod annotate;
 mod bundle;
-pub mod checkpoint;
 mod config;
 pub mod error;
 mod image_encoder;
@@ -41,17 +40,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use segvol_base::Warning;
+use segvol_checkpoint::Reading;
 use segvol_names::Names;
 use segvol_onnx::graph::{IR_VERSION, OPSET};
 use segvol_onnx::manifest::{Calibration, PrecisionFiles, SCHEMA_VERSION, Source, Tokenizer, sha256_files};
 use segvol_onnx::{Activations, Architecture, Manifest, Precision, Stage};
 
 use annotate::About;
-use checkpoint::Reading;
-pub use checkpoint::{Checkpoint, Keys, Location};
 pub use error::{CheckpointError, ConvertError};
 pub use inspect::{BundleInspection, CheckpointInspection, Inspection, Module, inspect};
 pub use readme::{README_FILE, ReadmeState};
+pub use segvol_checkpoint::{self as checkpoint, Checkpoint, Keys, Location};
 use stages::Wanted;
 
 /// The options of a conversion. By default all other files are found next to the checkpoint.

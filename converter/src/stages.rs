@@ -6,7 +6,6 @@ use segvol_onnx::manifest::NotExported;
 use segvol_onnx::proto::ModelProto;
 use segvol_onnx::{Activations, Architecture, Dtype, Graph, Precision, Stage, Value, Variant};
 
-use crate::checkpoint::Checkpoint;
 use crate::error::{CheckpointError, TensorFaults};
 use crate::image_encoder::image_encoder;
 use crate::mask_decoder::mask_decoder;
@@ -16,6 +15,7 @@ use crate::prompt_encoder::prompt_encoder;
 use crate::text_encoder::text_encoder;
 use crate::unused;
 use crate::weights::{Planned, Weights};
+use segvol_checkpoint::Checkpoint;
 
 /// The contents of a bundle that is not written yet.
 #[derive(Debug)]

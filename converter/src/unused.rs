@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use segvol_base::{Warning, WarningCode};
 use segvol_onnx::manifest::NotExported;
 
-use crate::checkpoint::Checkpoint;
 use crate::error::TensorFault;
+use segvol_checkpoint::Checkpoint;
 
 /// Name prefixes, and why the tensors are not exported.
 const REASONS: [(&str, &str); 6] = [

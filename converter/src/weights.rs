@@ -13,10 +13,10 @@ use segvol_onnx::graph::External;
 use segvol_onnx::save::{INLINE_BELOW_BYTES, WeightsLayout};
 use segvol_onnx::{ElementType, Graph, Value};
 
-use crate::checkpoint::{Checkpoint, check_memory};
 use crate::error::TensorFault;
 use crate::quantise::Int8Weight;
 use crate::relayout::{permute, transpose};
+use segvol_checkpoint::{Checkpoint, check_memory};
 
 /// The weights of one stage, shared by its graphs.
 #[derive(Debug)]

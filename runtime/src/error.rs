@@ -9,9 +9,9 @@ use segvol_scan::ScanError;
 use segvol_scan::intensity::IntensityError;
 use segvol_volume::{MaskError, TruthError, VolumeError};
 
-use crate::prompt::PromptError;
 use crate::provider::Provider;
 use crate::stages::tokenizer::TokenizerError;
+use segvol_prompt::PromptError;
 
 /// Why a bundle could not be opened or a scan could not be segmented.
 #[derive(Debug, thiserror::Error)]

@@ -15,10 +15,10 @@ use crate::error::Error;
 use crate::onnxruntime::library;
 use crate::onnxruntime::provider::open_first;
 use crate::options::Options;
-use crate::prompt::{Prompt, name_warnings};
 use crate::provider::{PassedOver, Provider};
 use crate::stages::Stages;
 use crate::study::{Study, StudyOptions};
+use segvol_prompt::{Prompt, name_warnings};
 
 /// An open bundle. It is cheap to clone, and clones share the sessions.
 ///

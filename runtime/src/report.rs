@@ -13,9 +13,9 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::model::Model;
 use crate::onnxruntime::library;
-use crate::prompt::Prompt;
 use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
 use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, WindowCounts};
+use segvol_prompt::Prompt;
 
 /// The version of the report's layout.
 pub const SCHEMA_VERSION: u32 = 2;

@@ -13,7 +13,7 @@ const MAX_FILE: usize = 500;
 /// The maximum number of lines of a crate, including its unit tests.
 const MAX_CRATE: usize = 8_500;
 /// The maximum number of files under version control.
-const MAX_TRACKED: usize = 640;
+const MAX_TRACKED: usize = 680;
 
 /// All crates that are shipped, with the crates of this workspace that they may use.
 const CRATES: &[(&str, &[&str])] = &[
@@ -21,9 +21,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("names", &["base"]),
     ("onnx", &["base", "names"]),
     ("volume", &["base"]),
-    ("converter", &["base", "names", "onnx"]),
+    ("checkpoint", &["base", "onnx"]),
+    ("converter", &["base", "names", "onnx", "checkpoint"]),
     ("scan", &["base", "volume"]),
-    ("runtime", &["base", "names", "onnx", "volume", "scan"]),
+    ("prompt", &["base", "names", "volume", "scan"]),
+    ("runtime", &["base", "names", "onnx", "volume", "scan", "prompt"]),
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
@@ -143,7 +145,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         inside += usize::from(allowed && used);
     }
     assert!(inside > 3, "the search finds `unsafe` where it is");
-    for name in ["base", "names", "onnx", "volume", "converter"] {
+    for name in ["base", "names", "onnx", "volume", "prompt", "checkpoint", "converter"] {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
     }
@@ -159,8 +161,8 @@ fn files_import_each_other_in_no_circle() {
     // The search finds what it looks for.
     let runtime = imports::of_crate(&root().join("runtime/src"));
     assert!(runtime["study/zoom_in.rs"].contains("study/pipeline.rs"), "{:?}", runtime["study/zoom_in.rs"]);
-    let through_a_re_export = &runtime["prompt/place.rs"];
-    assert!(through_a_re_export.contains("prompt/mod.rs"), "{through_a_re_export:?}");
+    let through_a_re_export = &runtime["onnxruntime/session.rs"];
+    assert!(through_a_re_export.contains("onnxruntime/provider/mod.rs"), "{through_a_re_export:?}");
     let arrow = |from: &str, to: &str| (from.to_owned(), BTreeSet::from([to.to_owned()]));
     let circle = BTreeMap::from([arrow("a", "b"), arrow("b", "c"), arrow("c", "b")]);
     assert_eq!(imports::circle(&circle), Some(vec!["b".to_owned(), "c".to_owned()]));

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use segvol_checkpoint::keys::{config_json, keys};
 use segvol_onnx::Architecture;
 use serde_json::{Map, Value, json};
 
 use super::formula::elements;
-use super::keys::{config_json, keys};
 use crate::tokenizer;
 
 /// Writes `DIR/model.safetensors` with seeded weights, and next to it `config.json` and a `tokenizer.json` for letters

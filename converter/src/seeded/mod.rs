@@ -10,8 +10,7 @@
 
 mod checkpoint;
 mod formula;
-mod keys;
 
 pub use checkpoint::{write, write_tokenizer};
 pub use formula::{bounds, elements, fnv1a64, tensor, uniform01, window};
-pub use keys::{config_json, keys};
+pub use segvol_checkpoint::keys::{config_json, keys};

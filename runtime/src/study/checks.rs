@@ -4,7 +4,7 @@ use segvol_base::{Warning, WarningCode};
 use segvol_volume::{Marks, PointLabel};
 
 use super::segmentation::Segmentation;
-use crate::prompt::{Prompt, Space};
+use segvol_prompt::{Prompt, Space};
 use segvol_scan::Scan;
 
 /// From this share of the region on, a mask is said to fill it. An ellipsoid fills 0.52 of its own box.

@@ -4,8 +4,8 @@ use segvol_base::Warning;
 use segvol_onnx::PromptLabel;
 use segvol_volume::PointLabel;
 
-use crate::prompt::PlacedPrompt;
 use crate::stages::{TextEmbedding, WindowPrompt};
+use segvol_prompt::PlacedPrompt;
 
 /// One object of a call: its prompt in voxels of the zoom-out window, and its encoded text.
 pub(crate) struct Object {

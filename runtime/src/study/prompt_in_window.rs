@@ -9,8 +9,8 @@ use segvol_volume::PointLabel;
 use super::options::Profile;
 use super::plan::{Frame, frames_of_lattice, frames_over_region};
 use super::region::{Region, bounding_box, runs};
-use crate::prompt::PlacedPrompt;
 use crate::stages::{TextEmbedding, WindowPrompt};
+use segvol_prompt::PlacedPrompt;
 use segvol_scan::resize::IndexTables;
 
 /// Number of points per window, as in the released code.

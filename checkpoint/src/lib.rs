@@ -4,9 +4,13 @@
 //! `pickle` reads the objects of a pickle and records its calls, and `rebuild` knows what those of tensors would make. A
 //! size that a file states is compared with the file's length before memory is allocated.
 
+#![forbid(unsafe_code)]
+
 mod adapters;
 mod dtype;
+pub mod error;
 mod foreign;
+pub mod keys;
 mod layout;
 mod location;
 mod numpy;
@@ -28,11 +32,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use dtype::Dtype;
+pub use error::{CheckpointError, TensorFault, TensorFaults};
 pub use location::Location;
 pub use tensor::Tensor;
-pub(crate) use tree::POSITION_EMBEDDINGS;
+pub use tree::POSITION_EMBEDDINGS;
 
-use crate::error::{CheckpointError, TensorFault, TensorFaults};
 use layout::Place;
 use stored::Stored;
 
@@ -231,7 +235,11 @@ impl Checkpoint {
 }
 
 /// An error if there is not enough memory for `count` elements that are made from a tensor.
-pub(crate) fn check_memory<T>(name: &str, count: usize) -> Result<(), TensorFault> {
+///
+/// # Errors
+///
+/// [`TensorFault::Memory`], with the name of the tensor.
+pub fn check_memory<T>(name: &str, count: usize) -> Result<(), TensorFault> {
     segvol_base::memory::check_available_if_large::<T>(format!("tensor `{name}`"), count)
         .map_err(|source| TensorFault::Memory { name: name.to_owned(), source })
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use segvol_base::{Warning, WarningCode};
 use segvol_names::Names;
 
-use super::Prompt;
+use crate::prompt::Prompt;
 
 /// One list of warnings per prompt: its text is unknown to the model, or an earlier prompt has the same name. Without
 /// `names`, every text is taken to be known.
-pub(crate) fn name_warnings(names: Option<&Names>, prompts: &[Prompt]) -> Vec<Vec<Warning>> {
+pub fn name_warnings(names: Option<&Names>, prompts: &[Prompt]) -> Vec<Vec<Warning>> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let of_prompt = |(index, prompt): (usize, &Prompt)| {
         let object = prompt.name();

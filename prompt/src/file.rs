@@ -23,7 +23,7 @@ use segvol_base::ErrorKind;
 use segvol_base::json::{At, Document, JsonError};
 use segvol_volume::PointLabel;
 
-use super::{Prompt, Space};
+use crate::prompt::{Prompt, Space};
 
 /// The version of the layout of `prompts.json` that this program reads.
 pub const SCHEMA_VERSION: u32 = 1;

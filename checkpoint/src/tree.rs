@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use segvol_onnx::Architecture;
 
-use crate::seeded;
+use crate::keys;
 
 /// A tensor that every SegVol checkpoint has. Its key shows the layout.
-pub(crate) const POSITION_EMBEDDINGS: &str = "image_encoder.patch_embedding.position_embeddings";
+pub const POSITION_EMBEDDINGS: &str = "image_encoder.patch_embedding.position_embeddings";
 
 pub(super) const IMAGE_ENCODER: &str = "image_encoder";
 
@@ -92,7 +92,7 @@ impl<'a> Tree<'a> {
 }
 
 static MODEL: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let mut keys: Vec<String> = seeded::keys(&Architecture::RELEASED).into_iter().map(|(key, _)| key).collect();
+    let mut keys: Vec<String> = keys::keys(&Architecture::RELEASED).into_iter().map(|(key, _)| key).collect();
     keys.push("text_encoder.clip_text_model.embeddings.position_ids".to_owned());
     let number = |node: &str| if node.bytes().all(|byte| byte.is_ascii_digit()) { "#" } else { node }.to_owned();
     keys.iter().map(|key| key.split('.').map(number).collect::<Vec<_>>().join(".")).collect()

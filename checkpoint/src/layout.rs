@@ -304,13 +304,13 @@ mod tests {
     use segvol_onnx::Architecture;
 
     use super::*;
-    use crate::seeded;
+    use crate::keys;
 
     /// The layout of a file that has these keys besides a whole model under each of `scopes`.
     fn layout_of(scopes: &[&str], others: &[&str], chosen: Option<&str>) -> Result<Layout, CheckpointError> {
         let mut keys: Vec<String> = others.iter().map(|key| (*key).to_owned()).collect();
         for scope in scopes {
-            keys.extend(seeded::keys(&Architecture::RELEASED).into_iter().map(|(key, _)| format!("{scope}{key}")));
+            keys.extend(keys::keys(&Architecture::RELEASED).into_iter().map(|(key, _)| format!("{scope}{key}")));
         }
         detect(Path::new("file"), keys.iter().map(String::as_str), chosen)
     }
@@ -336,7 +336,7 @@ mod tests {
             assert_eq!(layout.name(), name);
             assert_place(&layout, &format!("{scope}{NORM}"), NORM);
         }
-        let keys = seeded::keys(&Architecture::RELEASED);
+        let keys = keys::keys(&Architecture::RELEASED);
         let encoder = keys.iter().filter_map(|(key, _)| key.strip_prefix("image_encoder."));
         let keys: Vec<String> = encoder.map(|key| format!("state_dict.model.encoder.{key}")).collect();
         let layout = detect(Path::new("file"), keys.iter().map(String::as_str), None).expect("a layout");
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn wrappers_inside_the_model_are_removed() {
-        let keys: Vec<String> = seeded::keys(&Architecture::RELEASED)
+        let keys: Vec<String> = keys::keys(&Architecture::RELEASED)
             .into_iter()
             .map(|(key, _)| {
                 key.replace("image_encoder.", "image_encoder._orig_mod.")
@@ -356,7 +356,7 @@ mod tests {
             .collect();
         let layout = detect(Path::new("file"), keys.iter().map(String::as_str), None).expect("a layout");
         let names: BTreeSet<&String> = layout.names.values().collect();
-        let expected = seeded::keys(&Architecture::RELEASED);
+        let expected = keys::keys(&Architecture::RELEASED);
         assert_eq!(names, expected.iter().map(|(key, _)| key).collect());
         let wrappers = "_checkpoint_wrapped_module, _fsdp_wrapped_module, _orig_mod";
         assert_eq!(layout.name(), format!("keys without a prefix, without {wrappers}"));
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn wrappers_of_some_parts_of_a_module_are_removed() {
-        let keys: Vec<String> = seeded::keys(&Architecture::RELEASED)
+        let keys: Vec<String> = keys::keys(&Architecture::RELEASED)
             .into_iter()
             .map(|(key, _)| {
                 key.replace("text_encoder.clip_text_model.", "text_encoder.model.net.clip_text_model.0.")
@@ -374,7 +374,7 @@ mod tests {
             .chain(["image_encoder.module.n_averaged".to_owned(), "mask_decoder.n_averaged".to_owned()])
             .collect();
         let layout = detect(Path::new("file"), keys.iter().map(String::as_str), None).expect("a layout");
-        let expected = seeded::keys(&Architecture::RELEASED);
+        let expected = keys::keys(&Architecture::RELEASED);
         let found: BTreeSet<&String> = layout.names.values().collect();
         let missing: Vec<&String> = expected.iter().map(|(key, _)| key).filter(|key| !found.contains(key)).collect();
         // A wrapper with anything else in it is none.
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn what_is_beside_a_wrapped_module_is_no_part_of_it() {
-        let keys: Vec<String> = seeded::keys(&Architecture::RELEASED)
+        let keys: Vec<String> = keys::keys(&Architecture::RELEASED)
             .into_iter()
             .map(|(key, _)| key.replace("image_encoder.", "image_encoder.module."))
             .chain(["image_encoder.n_averaged".to_owned(), "image_encoder.head".to_owned()])
@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn an_adapter_beside_a_layer_is_no_wrapper() {
         let layer = "image_encoder.blocks.0.attn.out_proj.";
-        let keys: Vec<String> = seeded::keys(&Architecture::RELEASED)
+        let keys: Vec<String> = keys::keys(&Architecture::RELEASED)
             .into_iter()
             .map(|(key, _)| key.replace(layer, &format!("{layer}base_layer.")))
             .chain(["lora_A", "lora_B"].map(|part| format!("{layer}{part}.default.weight")))
@@ -443,7 +443,7 @@ mod tests {
             assert_eq!(layout.name(), expected, "{scopes:?}");
             // A whole copy is left alone.
             assert!(layout.strays.is_empty(), "{scopes:?}");
-            assert_eq!(layout.names.len(), seeded::keys(&Architecture::RELEASED).len(), "{scopes:?}");
+            assert_eq!(layout.names.len(), keys::keys(&Architecture::RELEASED).len(), "{scopes:?}");
         }
         for (scopes, chosen) in [(&["student.", "teacher."][..], None), (&["student.", "teacher."], Some("stud"))] {
             let error = layout_of(scopes, &[], chosen).expect_err("two models").to_string();

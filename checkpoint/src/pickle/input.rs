@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use segvol_base::printable;
 
 use super::objects::{Long, Node};
-use crate::checkpoint::region::{Region, RegionReader};
+use crate::region::{Region, RegionReader};
 
 /// Longest text or byte string that is read.
 const MAX_SHORT: u64 = 4096;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::checkpoint::region::Region;
+use crate::region::Region;
 
 /// A value: small ones, or the number of an object.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::checkpoint) enum Value {
+pub(crate) enum Value {
     None,
     Bool(bool),
     Int(i64),
@@ -16,11 +16,11 @@ pub(in crate::checkpoint) enum Value {
 }
 
 /// Most axes of a tensor, as in PyTorch.
-pub(in crate::checkpoint) const MAX_RANK: usize = 64;
+pub(crate) const MAX_RANK: usize = 64;
 
 impl Value {
     /// A number that is no less than zero.
-    pub(in crate::checkpoint) fn size(self) -> Option<usize> {
+    pub(crate) fn size(self) -> Option<usize> {
         match self {
             Self::Int(number) => usize::try_from(number).ok(),
             Self::None | Self::Bool(_) | Self::Number | Self::Object(_) => None,
@@ -30,7 +30,7 @@ impl Value {
 
 /// An object.
 #[derive(Debug)]
-pub(in crate::checkpoint) enum Node {
+pub(crate) enum Node {
     Text(Arc<str>),
     Bytes(Arc<[u8]>),
     /// A long text or byte string, unread.
@@ -48,21 +48,21 @@ pub(in crate::checkpoint) enum Node {
 
 /// A text or byte string, and its place.
 #[derive(Debug)]
-pub(in crate::checkpoint) struct Long {
+pub(crate) struct Long {
     pub region: Region,
     pub is_text: bool,
 }
 
 /// The name of a class or function.
 #[derive(Debug)]
-pub(in crate::checkpoint) struct Global {
+pub(crate) struct Global {
     pub module: String,
     pub name: String,
 }
 
 /// A call, and what is set on its result.
 #[derive(Debug)]
-pub(in crate::checkpoint) struct Call {
+pub(crate) struct Call {
     pub callable: Value,
     pub args: Value,
     pub items: Vec<Value>,
@@ -72,7 +72,7 @@ pub(in crate::checkpoint) struct Call {
 
 /// The objects of a pickle.
 #[derive(Debug)]
-pub(in crate::checkpoint) struct Objects {
+pub(crate) struct Objects {
     nodes: Vec<Node>,
     pub root: Value,
     /// The pickle's length in bytes: another may follow.
@@ -85,7 +85,7 @@ impl Objects {
     }
 
     /// An object.
-    pub(in crate::checkpoint) fn get(&self, value: Value) -> Option<&Node> {
+    pub(crate) fn get(&self, value: Value) -> Option<&Node> {
         match value {
             Value::Object(number) => self.nodes.get(number as usize),
             Value::None | Value::Bool(_) | Value::Int(_) | Value::Number => None,
@@ -93,12 +93,12 @@ impl Objects {
     }
 
     /// All objects, in the order in which the pickle makes them.
-    pub(in crate::checkpoint) fn all(&self) -> impl Iterator<Item = &Node> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter()
     }
 
     /// A short text. Python 2 writes one as bytes.
-    pub(in crate::checkpoint) fn text(&self, value: Value) -> Option<&str> {
+    pub(crate) fn text(&self, value: Value) -> Option<&str> {
         match self.get(value)? {
             Node::Text(text) => Some(text),
             Node::Bytes(bytes) => str::from_utf8(bytes).ok(),
@@ -107,7 +107,7 @@ impl Objects {
     }
 
     /// A key, which may be a text or a number.
-    pub(in crate::checkpoint) fn key(&self, value: Value) -> Option<String> {
+    pub(crate) fn key(&self, value: Value) -> Option<String> {
         match value {
             Value::Int(number) => Some(number.to_string()),
             value => self.text(value).map(str::to_owned),
@@ -115,7 +115,7 @@ impl Objects {
     }
 
     /// A shape or strides.
-    pub(in crate::checkpoint) fn sizes(&self, value: Value) -> Option<Vec<usize>> {
+    pub(crate) fn sizes(&self, value: Value) -> Option<Vec<usize>> {
         let list = match self.get(value)? {
             // torch.Size
             Node::Call(call) => self.list(*self.list(call.args)?.first()?)?,
@@ -128,7 +128,7 @@ impl Objects {
     }
 
     /// The items of a tuple or list.
-    pub(in crate::checkpoint) fn list(&self, value: Value) -> Option<&[Value]> {
+    pub(crate) fn list(&self, value: Value) -> Option<&[Value]> {
         match self.get(value)? {
             Node::List(items) => Some(items),
             _ => None,
@@ -136,7 +136,7 @@ impl Objects {
     }
 
     /// The keys and values of a dictionary, as they were set: a later one replaces an earlier one.
-    pub(in crate::checkpoint) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+    pub(crate) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
         match self.get(value)? {
             Node::Dict(pairs) => Some(pairs),
             _ => None,
@@ -144,7 +144,7 @@ impl Objects {
     }
 
     /// A class or function.
-    pub(in crate::checkpoint) fn global(&self, value: Value) -> Option<&Global> {
+    pub(crate) fn global(&self, value: Value) -> Option<&Global> {
         match self.get(value)? {
             Node::Global(global) => Some(global),
             _ => None,
@@ -152,7 +152,7 @@ impl Objects {
     }
 
     /// What a call would return.
-    pub(in crate::checkpoint) fn call(&self, value: Value) -> Option<&Call> {
+    pub(crate) fn call(&self, value: Value) -> Option<&Call> {
         match self.get(value)? {
             Node::Call(call) => Some(call),
             _ => None,

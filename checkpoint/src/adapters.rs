@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_models_own_names_are_no_adapters() {
-        let model = crate::seeded::keys(&segvol_onnx::Architecture::RELEASED);
+        let model = crate::keys::keys(&segvol_onnx::Architecture::RELEASED);
         assert_eq!(find(model.iter().map(|(key, _)| key.as_str())), None);
         let others =
             ["colorado.weight", "floral.bias", "exploration", "linear_a.weight", "w_a", "several", "average.x"];

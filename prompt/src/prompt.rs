@@ -1,16 +1,8 @@
-//! Prompts: a text, points or a box that tell the model which object to segment.
-
-pub(crate) mod file;
-mod names;
-mod place;
+//! A prompt for one object: a text, points and a box.
 
 use segvol_base::ErrorKind;
 use segvol_volume::{BoundingBox, PointLabel};
 use serde::{Deserialize, Serialize};
-
-pub use file::{PromptFileError, parse_prompts};
-pub(crate) use names::name_warnings;
-pub(crate) use place::{PlacedPrompt, Placer};
 
 /// The coordinate system of a prompt's points and box.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +37,8 @@ impl Space {
 /// # Example
 ///
 /// ```
-/// use segvol::{PointLabel, Prompt, Space};
+/// use segvol_prompt::{Prompt, Space};
+/// use segvol_volume::PointLabel;
 ///
 /// let tumour = Prompt::text("liver tumor").point([211.0, 160.0, 47.0], PointLabel::Foreground);
 /// let spleen = Prompt::new().bounding_box([-60.0, 20.0, 110.0], [-10.0, 90.0, 180.0]).space(Space::Ras);
@@ -54,9 +47,12 @@ impl Space {
 pub struct Prompt {
     name: Option<String>,
     text: Option<String>,
-    pub(crate) points: Vec<([f64; 3], PointLabel)>,
-    pub(crate) bounding_box: Option<BoundingBox>,
-    pub(crate) space: Space,
+    /// Points and whether they are inside the object, in `space`.
+    pub points: Vec<([f64; 3], PointLabel)>,
+    /// Both corners belong to the box, which is in `space`.
+    pub bounding_box: Option<BoundingBox>,
+    /// What the numbers of points and box mean.
+    pub space: Space,
 }
 
 /// Why a prompt does not fit the scan.

@@ -4,28 +4,35 @@ use segvol_base::{Warning, WarningCode};
 use segvol_volume::grid::{bounds, corners};
 use segvol_volume::{AxisMap, BoundingBox, Grid, Marks, PointLabel};
 
-use super::{Prompt, PromptError, Space};
+use crate::prompt::{Prompt, PromptError, Space};
 use segvol_scan::crop::Crop;
 use segvol_scan::resize::{nearest_exact_index, nearest_index};
 
 /// A prompt's points and box in voxels of the zoom-out window, `(d, h, w)`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct PlacedPrompt {
-    pub(crate) points: Vec<([usize; 3], PointLabel)>,
+pub struct PlacedPrompt {
+    /// Points, and whether they are inside the object.
+    pub points: Vec<([usize; 3], PointLabel)>,
     /// The smallest and the largest voxel, both inclusive.
-    pub(crate) bounding_box: Option<[[usize; 3]; 2]>,
+    pub bounding_box: Option<[[usize; 3]; 2]>,
 }
 
 /// Converts the user's coordinates to voxels of the zoom-out window.
-pub(crate) struct Placer<'a> {
+#[derive(Debug)]
+pub struct Placer<'a> {
     grid: &'a Grid,
-    pub(crate) axes: &'a AxisMap,
-    pub(crate) crop: &'a Crop,
-    pub(crate) window_dhw: [usize; 3],
+    /// From the file's axes to the model's.
+    pub axes: &'a AxisMap,
+    /// The part of the oriented scan that the model sees.
+    pub crop: &'a Crop,
+    /// The size of the zoom-out window, in voxels.
+    pub window_dhw: [usize; 3],
 }
 
 impl<'a> Placer<'a> {
-    pub(crate) fn new(grid: &'a Grid, axes: &'a AxisMap, crop: &'a Crop, window_dhw: [usize; 3]) -> Self {
+    /// For a scan on `grid`.
+    #[must_use]
+    pub fn new(grid: &'a Grid, axes: &'a AxisMap, crop: &'a Crop, window_dhw: [usize; 3]) -> Self {
         Self { grid, axes, crop, window_dhw }
     }
 
@@ -37,8 +44,8 @@ impl<'a> Placer<'a> {
     /// # Errors
     ///
     /// [`PromptError::Empty`], [`PromptError::NotFinite`], [`PromptError::OutsideScan`] or [`PromptError::Inverted`].
-    pub(crate) fn place(&self, prompt: &Prompt, warnings: &mut Vec<Warning>) -> Result<PlacedPrompt, PromptError> {
-        if prompt.text.is_none() && prompt.points.is_empty() && prompt.bounding_box.is_none() {
+    pub fn place(&self, prompt: &Prompt, warnings: &mut Vec<Warning>) -> Result<PlacedPrompt, PromptError> {
+        if prompt.as_text().is_none() && prompt.points.is_empty() && prompt.bounding_box.is_none() {
             return Err(PromptError::Empty { object: prompt.name().to_owned() });
         }
         let points = prompt.points.iter();
@@ -126,7 +133,9 @@ impl<'a> Placer<'a> {
         self.axes.to_dhw(voxel).map(nearest_voxel)
     }
 
-    pub(crate) fn to_ijk(&self, space: Space, [x, y, z]: [f64; 3]) -> [f64; 3] {
+    /// A position in `space` as voxels of the file; in [`Space::Window`], unchanged.
+    #[must_use]
+    pub fn to_ijk(&self, space: Space, [x, y, z]: [f64; 3]) -> [f64; 3] {
         match space {
             Space::Voxel | Space::Window => [x, y, z],
             Space::Ras => self.grid.inverse().apply([x, y, z]),
@@ -135,7 +144,8 @@ impl<'a> Placer<'a> {
     }
 
     /// Converts a prompt's points and box to voxels of the file. They are not checked, and may be outside the scan.
-    pub(crate) fn marks(&self, prompt: &Prompt) -> Marks {
+    #[must_use]
+    pub fn marks(&self, prompt: &Prompt) -> Marks {
         let voxel = |at| self.to_file(prompt.space, at);
         let points = prompt.points.iter().map(|&(at, label)| (voxel(at), label)).collect();
         let bounding_box = prompt.bounding_box.map(|given| {

@@ -1,0 +1,15 @@
+//! Prompts: a text, points or a box that tell a model which object to segment; and where they are in a scan.
+//!
+//! [`parse_prompts`] reads the file of objects that people write. A [`Placer`] maps a prompt to voxels of a prepared scan.
+
+#![forbid(unsafe_code)]
+
+pub mod file;
+mod names;
+mod place;
+mod prompt;
+
+pub use file::{PromptFileError, parse_prompts};
+pub use names::name_warnings;
+pub use place::{PlacedPrompt, Placer};
+pub use prompt::{Prompt, PromptError, Space};
