@@ -49,20 +49,41 @@ const LARGE: usize = 1 << 20;
 
 /// Checks that `count` elements of `T` can be allocated in one block, with a reserve of 32 MiB beside them.
 ///
-/// The check allocates that much memory and frees it again. Where memory is limited (`ulimit -v`, a container without
-/// overcommit), this allocation is the first to fail. Another thread that allocates at the same moment can still use up
-/// the memory that was found.
+/// Where addresses are limited (`ulimit -v`, Linux), the limit and what the process has mapped are compared. Otherwise the check
+/// allocates that much memory and frees it again: in a container without overcommit, this allocation is the first to fail.
+/// Under a limit this would itself make the allocations of other threads fail. Another thread that allocates at the same moment
+/// can still use up the memory that was found.
 ///
 /// # Errors
 ///
 /// [`OutOfMemory`] if the allocation fails; `what` names the purpose in its message.
 pub fn check_available<T>(what: impl Into<Cow<'static, str>>, count: usize) -> Result<(), OutOfMemory> {
     let bytes = count.saturating_mul(size_of::<T>());
-    let mut reserved = Vec::<u8>::new();
-    let result = reserved.try_reserve_exact(bytes.saturating_add(RESERVE));
-    // Keeps the compiler from removing the unused allocation.
-    std::hint::black_box(&mut reserved);
-    result.map_err(|_| OutOfMemory { what: what.into(), bytes, reserve_bytes: RESERVE })
+    let all = bytes.saturating_add(RESERVE);
+    let fits = match addresses_left() {
+        Some(left) => all as u64 <= left,
+        None => {
+            let mut reserved = Vec::<u8>::new();
+            let result = reserved.try_reserve_exact(all);
+            // Keeps the compiler from removing the unused allocation.
+            std::hint::black_box(&mut reserved);
+            result.is_ok()
+        }
+    };
+    if fits { Ok(()) } else { Err(OutOfMemory { what: what.into(), bytes, reserve_bytes: RESERVE }) }
+}
+
+/// Bytes that the process may still map; `None` if there is no limit.
+#[cfg(target_os = "linux")]
+fn addresses_left() -> Option<u64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
+    let pages: u64 = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').next()?.parse().ok()?;
+    Some(limit.saturating_sub(pages.saturating_mul(rustix::param::page_size() as u64)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn addresses_left() -> Option<u64> {
+    None
 }
 
 /// Like [`check_available`], for one of many allocations: less than 1 MiB is left to the reserve and not checked.
@@ -74,13 +95,17 @@ pub fn check_available_if_large<T>(what: impl Into<Cow<'static, str>>, count: us
     if count.saturating_mul(size_of::<T>()) < LARGE { Ok(()) } else { check_available::<T>(what, count) }
 }
 
-/// Allocates memory in `vec` for `more` elements beside those that it has.
+/// Allocates memory in `vec` for `more` elements beside those that it has. Where addresses are limited, a large allocation leaves
+/// the reserve of [`check_available`] to other threads.
 ///
 /// # Errors
 ///
 /// [`OutOfMemory`] if the allocation fails; `bytes` is the size of all elements together.
 pub fn reserve<T>(what: &'static str, vec: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
     let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
+    if bytes >= LARGE && addresses_left().is_some_and(|left| bytes.saturating_add(RESERVE) as u64 > left) {
+        return Err(OutOfMemory { what: what.into(), bytes, reserve_bytes: RESERVE });
+    }
     vec.try_reserve_exact(more).map_err(|_| OutOfMemory { what: what.into(), bytes, reserve_bytes: 0 })
 }
 

@@ -5,17 +5,18 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
 mod scans;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use segvol::{Calibrator, ReadOptions, StudyOptions, Volume, Warning};
-use segvol_base::{ErrorKind, TemporaryFolder, printable_path};
-use segvol_converter::{Calibrated, ConvertError};
+use segvol_base::{TemporaryFolder, printable_path};
+use segvol_converter::Calibrated;
 use segvol_onnx::manifest::Calibration;
 
+pub use error::CalibrationError;
 pub use scans::{SkipReason, Skipped};
 
 /// The default scan: the demo's CT phantom.
@@ -23,56 +24,6 @@ const PHANTOM: &[u8] = include_bytes!("../../demo/phantom.nii.gz");
 
 /// Its name in the manifest.
 const PHANTOM_NAME: &str = "the demo's phantom";
-
-/// Why a calibration failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CalibrationError {
-    /// The path of the scans has no scans.
-    #[error("calibration `{}`: expected a NIfTI scan (.nii, .nii.gz), or a folder with at least one, found {found}", path.display())]
-    NoScans {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is there.
-        found: String,
-    },
-    /// A scan cannot be read, or the image encoder cannot be run on it.
-    #[error("calibration scan `{}`: {source}", path.display())]
-    Scan {
-        /// The scan.
-        path: PathBuf,
-        /// What is wrong.
-        source: Box<segvol::Error>,
-    },
-    /// The model cannot be run.
-    #[error(transparent)]
-    Run(#[from] segvol::Error),
-    /// The checkpoint cannot be converted.
-    #[error(transparent)]
-    Convert(#[from] ConvertError),
-    /// The temporary float32 bundle cannot be written.
-    #[error("cannot write into `{}`: {source}", path.display())]
-    Work {
-        /// The folder that was given for it.
-        path: PathBuf,
-        /// What the operating system reported.
-        source: io::Error,
-    },
-}
-
-impl CalibrationError {
-    /// The kind of failure.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NoScans { .. } => ErrorKind::Input,
-            Self::Scan { source, .. } => source.kind(),
-            Self::Run(error) => error.kind(),
-            Self::Convert(error) => error.kind(),
-            Self::Work { .. } => ErrorKind::Runtime,
-        }
-    }
-}
 
 /// What a calibration measured, and on which scans.
 #[derive(Debug, Clone)]
@@ -147,29 +98,4 @@ pub fn calibrate(
     let (activations, windows) = calibrator.finish();
     let calibrated = Calibrated { activations, record: Calibration { scans: names, windows } };
     Ok(Outcome { calibrated, skipped, warnings })
-}
-
-#[cfg(test)]
-mod tests {
-    use segvol_onnx::BundleError;
-
-    use super::*;
-
-    #[test]
-    fn an_error_has_the_kind_of_its_cause() {
-        let path = || PathBuf::from("file");
-        let damaged = || segvol::Error::from(BundleError::NotABundle { path: path() });
-        let no_tokenizer = ConvertError::NoTokenizer { folder: path(), origin: String::new() };
-        let taken = ConvertError::OutputExists { path: path() };
-        for (error, kind) in [
-            (CalibrationError::NoScans { path: path(), found: "an empty folder".to_owned() }, ErrorKind::Input),
-            (CalibrationError::Scan { path: path(), source: Box::new(damaged()) }, ErrorKind::Bundle),
-            (damaged().into(), ErrorKind::Bundle),
-            (no_tokenizer.into(), ErrorKind::Input),
-            (taken.into(), ErrorKind::Usage),
-            (CalibrationError::Work { path: path(), source: io::ErrorKind::StorageFull.into() }, ErrorKind::Runtime),
-        ] {
-            assert_eq!(error.kind(), kind, "{error}");
-        }
-    }
 }

@@ -10,7 +10,7 @@ use segvol::volume::Format;
 use segvol::volume::intensities::Unlike;
 use segvol_base::is_leftover;
 
-use crate::CalibrationError;
+use crate::error::CalibrationError;
 
 /// Words of file names that mean a label map, whole or before a number, as in `ct_01_seg`, `labels-2` and `mask3`.
 const LABEL_WORDS: [&str; 18] = [

@@ -1,5 +1,7 @@
 //! The command `segvol`: one file per subcommand. It reads options, calls the libraries, and prints; it computes nothing.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod calibration;
 mod completions;
@@ -64,14 +66,6 @@ enum Command {
     MeasureWorker(bench::MeasureWorker),
 }
 
-/// ONNX Runtime's wheels contain a telemetry client since 1.32, which writes a session number before the library's own
-/// switch can turn it off. It checks this variable first.
-#[allow(unsafe_code, reason = "the standard library has no other way to set a variable of this process")]
-fn turn_telemetry_off() {
-    // SAFETY: the first statement of the program: there is no other thread that could read the environment.
-    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
-}
-
 /// Standard output; its errors say that they concern standard output. If its reader closes the pipe, as in
 /// `segvol inspect | head`, the rest is dropped, and the command ends with the exit code that it would have had.
 struct StandardOutput {
@@ -120,7 +114,6 @@ fn start_threads() -> anyhow::Result<()> {
 }
 
 fn main() -> ExitCode {
-    turn_telemetry_off();
     let arguments = Arguments::try_parse().unwrap_or_else(|error| version::answer(&error));
     if let Err(reason) = log::begin(arguments.verbose, arguments.log_format) {
         return exit::report(&exit::Usage(reason).into());

@@ -84,7 +84,7 @@ fn the_demo_lists_its_names_and_finds_them() {
     assert_eq!(found["source"], "config.json");
 
     let inspected = said(segvol().arg("inspect").arg(&*DEMO).assert());
-    assert!(inspected.contains("names: 11, from config.json"), "{inspected}");
+    assert!(inspected.contains("  names       11, from config.json\n              liver, spleen"), "{inspected}");
     let labels: BTreeMap<String, u16> =
         serde_json::from_slice(&fs::read(demo_folder().join("labels.json")).expect("read")).expect("labels");
     let manifest = Manifest::read(&DEMO).expect("a bundle");
