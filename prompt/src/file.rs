@@ -49,7 +49,7 @@ impl PromptFileError {
 
 /// Reads the text of a prompts file. A byte order mark before it is ignored.
 ///
-/// [`Study::segment`](crate::Study::segment) checks later whether a prompt fits a scan.
+/// Whether a prompt fits a scan is checked when it is placed in it.
 ///
 /// # Errors
 ///
