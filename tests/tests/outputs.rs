@@ -264,21 +264,54 @@ fn a_replaced_mask_keeps_its_mode_and_a_link_stays_a_link() {
     said(home.segment("--text liver --no-zoom -o null.nii --logits null.nii --report /dev/null").assert());
 }
 
+/// A folder that every user may enter, with the command, a scan and a bundle.
+#[cfg(target_os = "linux")]
+struct Outside(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl Outside {
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = Home::new();
+        let everyone = fs::Permissions::from_mode(0o777);
+        let outside = Self(tempfile::Builder::new().permissions(everyone).tempdir().expect("a folder"));
+        fs::copy(&*SEGVOL, outside.at("segvol")).expect("copied");
+        fs::copy(home.at("ct.nii.gz"), outside.at("ct.nii.gz")).expect("copied");
+        fs::create_dir(outside.at("bundle")).expect("made");
+        for name in names(&TINY) {
+            fs::copy(TINY.join(&name), outside.at("bundle").join(name)).expect("copied");
+        }
+        outside
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn mode(&self, name: &str, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(self.at(name), fs::Permissions::from_mode(mode)).expect("set");
+    }
+
+    /// The command; run by another user if this one is root.
+    fn command(&self, is_root: bool) -> Command {
+        if !is_root {
+            return Command::new(self.at("segvol"));
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(self.at("segvol"));
+        command
+    }
+}
+
 /// Root may write everywhere, so the command runs as another user then.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_write_protected_file_or_folder_is_refused_before_the_work() {
     use std::os::unix::fs::PermissionsExt as _;
-    let home = Home::new();
-    let outside = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o777)).tempdir().expect("a folder");
-    let at = |name: &str| outside.path().join(name);
-    let mode = |name: &str, mode| fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).expect("set");
-    fs::copy(&*SEGVOL, at("segvol")).expect("copied");
-    fs::copy(home.at("ct.nii.gz"), at("ct.nii.gz")).expect("copied");
-    fs::create_dir(at("bundle")).expect("made");
-    for name in names(&TINY) {
-        fs::copy(TINY.join(&name), at("bundle").join(name)).expect("copied");
-    }
+    let outside = Outside::new();
+    let at = |name: &str| outside.at(name);
+    let mode = |name: &str, mode| outside.mode(name, mode);
     for name in ["", "segvol", "ct.nii.gz", "bundle"] {
         mode(name, if name == "ct.nii.gz" { 0o644 } else { 0o777 });
     }
@@ -290,11 +323,8 @@ fn a_write_protected_file_or_folder_is_refused_before_the_work() {
     mode("closed", 0o555);
     let is_root = fs::OpenOptions::new().append(true).open(at("raw.json")).is_ok();
     let run = |line: &str| {
-        let mut command = if is_root { Command::new("setpriv") } else { Command::new(at("segvol")) };
-        if is_root {
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(at("segvol"));
-        }
-        command.args(line.split_whitespace()).current_dir(outside.path()).assert()
+        let mut command = outside.command(is_root);
+        command.args(line.split_whitespace()).current_dir(outside.at("")).assert()
     };
     let segment = "segment -m bundle -i ct.nii.gz --text liver";
     for (line, parts) in [
@@ -458,17 +488,9 @@ fn a_mounted_folder_takes_a_bundle_and_an_empty_one_needs_no_force() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_in_a_closed_folder_is_written_in_place() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let home = Home::new();
-    let outside = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o777)).tempdir().expect("a folder");
-    let at = |name: &str| outside.path().join(name);
-    let mode = |name: &str, mode| fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).expect("set");
-    fs::copy(&*SEGVOL, at("segvol")).expect("copied");
-    fs::copy(home.at("ct.nii.gz"), at("ct.nii.gz")).expect("copied");
-    fs::create_dir(at("bundle")).expect("made");
-    for name in names(&TINY) {
-        fs::copy(TINY.join(&name), at("bundle").join(name)).expect("copied");
-    }
+    let outside = Outside::new();
+    let at = |name: &str| outside.at(name);
+    let mode = |name: &str, mode| outside.mode(name, mode);
     fs::create_dir(at("closed")).expect("made");
     fs::write(at("closed/m.nii"), "old").expect("written");
     for (name, bits) in [("", 0o777), ("segvol", 0o755), ("bundle", 0o755), ("closed/m.nii", 0o666), ("closed", 0o555)]
@@ -477,13 +499,10 @@ fn a_file_in_a_closed_folder_is_written_in_place() {
     }
     let is_root = fs::File::create(at("closed/probe")).is_ok();
     let run = |temporary: &str| {
-        let mut command = if is_root { Command::new("setpriv") } else { Command::new(at("segvol")) };
-        if is_root {
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(at("segvol"));
-        }
+        let mut command = outside.command(is_root);
         command.env("TMPDIR", at(temporary)).env_remove("HOME");
         let line = "segment --provider cpu -m bundle -i ct.nii.gz --no-zoom --text liver -q -o closed/m.nii";
-        command.args(line.split_whitespace()).current_dir(outside.path()).assert()
+        command.args(line.split_whitespace()).current_dir(outside.at("")).assert()
     };
     // With a temporary folder, and in memory.
     for temporary in ["", "closed"] {
