@@ -92,6 +92,10 @@ pub(crate) struct Eval {
     /// Leave out structures that have fewer voxels in a case
     #[arg(long, value_name = "N", default_value_t = Draw::default().min_voxels, help_heading = "Prompts")]
     min_voxels: u64,
+    /// Segment all structures of a case in one call for each kind of prompt, as `segment` does with several prompts: they
+    /// share windows. Without this option, each object is segmented by itself
+    #[arg(long, help_heading = "Prompts")]
+    together: bool,
     /// Tolerance of the surface Dice in millimetres: closer surfaces count as equal
     #[arg(long, value_name = "MM", default_value_t = Draw::default().tolerance_mm, help_heading = "Prompts")]
     tolerance: f64,
@@ -265,6 +269,7 @@ impl Eval {
             seed: self.seed,
             tolerance_mm: self.tolerance,
             min_voxels: self.min_voxels,
+            together: self.together,
             pairs: if without_truth { self.pairs(cases)? } else { Vec::new() },
         })
     }

@@ -35,9 +35,18 @@ pub(crate) struct Settings {
     /// Stop after the zoom-out pass: faster, but coarse
     #[arg(long, help_heading = "Method")]
     no_zoom: bool,
-    /// Overlap of neighbouring windows as a share of the window, per axis: 0 to 0.95
-    #[arg(long, default_value_t = 0.5, help_heading = "Method")]
-    overlap: f64,
+    /// How much neighbouring windows of an object overlap: more overlap is more windows and time, and a little more accuracy
+    /// [default: balanced]
+    #[arg(long, value_enum, conflicts_with_all = ["overlap", "profile"], help_heading = "Method")]
+    effort: Option<Effort>,
+    /// The least overlap of neighbouring windows of an object as a share of the window, per axis: 0 to 0.95 [default: that of
+    /// --effort; 0.5 with --profile released]
+    #[arg(long, value_name = "SHARE", help_heading = "Method")]
+    overlap: Option<f64>,
+    /// Give each object the windows that it would get alone, so that its mask does not depend on the other objects of the call.
+    /// More windows are encoded
+    #[arg(long, help_heading = "Method")]
+    independent: bool,
     /// Axes in which the model sees the scan: `stored` for those of the file, like the released demo, or three letters that say
     /// where each axis goes, such as ras (the patient's right, front and head) or lps. The mask of a patient does not depend
     /// on how the file stores the scan, unless it is `stored`. `eval` compares several, a list with commas [default: the axes
@@ -77,8 +86,28 @@ pub(crate) struct Settings {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Effort {
+    /// No overlap
+    Fast,
+    /// A quarter of a window
+    Balanced,
+    /// Half of a window
+    Exact,
+}
+
+impl From<Effort> for segvol::Effort {
+    fn from(effort: Effort) -> Self {
+        match effort {
+            Effort::Fast => Self::Fast,
+            Effort::Balanced => Self::Balanced,
+            Effort::Exact => Self::Exact,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Profile {
-    /// Windows are shared between objects
+    /// The fewest windows, which objects share
     Default,
     /// Exactly as the released code
     Released,
@@ -134,7 +163,9 @@ impl Settings {
             .orientation(orientation)
             .profile(self.profile.into())
             .zoom_in(!self.no_zoom)
-            .overlap(self.overlap);
+            .effort(self.effort.map(Into::into).unwrap_or_default())
+            .overlap(self.overlap)
+            .independent(self.independent);
         if let Some(mebibytes) = self.cache_mib {
             options.cache_bytes = mebibytes.saturating_mul(1 << 20);
         }

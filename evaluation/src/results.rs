@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use segvol::metrics::Scores;
-use segvol::{AffineChoice, Orientation, Precision, Profile, Warning};
+use segvol::{AffineChoice, Orientation, Precision, Profile, Warning, WindowCounts};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
@@ -23,6 +23,9 @@ pub struct Settings {
     pub tolerance_mm: f64,
     /// A structure with fewer voxels, but at least one, is left out.
     pub min_voxels: u64,
+    /// Whether all structures of a case are segmented in one call for each kind of prompt, where they share windows, instead of
+    /// one call for each object.
+    pub together: bool,
     /// The left and right organs that are compared in cases without a known mask; empty if the cases have one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<Pair>,
@@ -30,7 +33,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { prompts: Kind::ALL.to_vec(), points: 5, seed: 0, tolerance_mm: 2.0, min_voxels: 1, pairs: Vec::new() }
+        Self {
+            prompts: Kind::ALL.to_vec(),
+            points: 5,
+            seed: 0,
+            tolerance_mm: 2.0,
+            min_voxels: 1,
+            together: false,
+            pairs: Vec::new(),
+        }
     }
 }
 
@@ -68,7 +79,7 @@ pub struct Header {
     pub profile: Profile,
     /// Whether the zoom-in pass ran.
     pub zoom_in: bool,
-    /// Share of a window that the next one covers too.
+    /// Share of a window that the next one of the same object covers too, at least.
     pub overlap: f64,
     /// Prompts and figures.
     pub settings: Settings,
@@ -101,6 +112,8 @@ pub struct Row {
     pub zoom_out: Scores,
     /// Scores of the final mask.
     pub zoom_in: Scores,
+    /// Number of windows of the zoom-in pass.
+    pub windows: WindowCounts,
     /// How the other bundle's masks agree with these.
     pub against: Option<Agreement>,
     /// Warnings of the pipeline about this prompt, for example that a point was moved.
@@ -129,6 +142,10 @@ pub struct CaseResult {
     pub rows: Vec<Row>,
     /// Structures with fewer voxels than the settings require.
     pub too_small: Vec<String>,
+    /// Windows that the calls for each kind of prompt need, with those of the zoom-out passes, as if each call were the first of
+    /// its study.
+    #[serde(default)]
+    pub windows: BTreeMap<Kind, usize>,
     /// Left and right organs, in a case without a known mask.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sides: Vec<Sides>,

@@ -104,7 +104,7 @@ impl<'a> Evaluation<'a> {
             orientation: self.model.orientation(&self.options),
             profile: self.options.profile,
             zoom_in: self.options.zoom_in,
-            overlap: self.options.overlap,
+            overlap: self.options.least_overlap(),
             settings: self.settings.clone(),
         }
     }

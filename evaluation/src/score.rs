@@ -1,11 +1,14 @@
 //! One case: every structure, every kind of prompt, scored.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use segvol::mask::{Mask, MaskError};
 use segvol::metrics::{Scores, dice};
-use segvol::{Error, Marks, Model, Prompt, ReadOptions, Segmentation, Study, StudyOptions, Volume, Warning};
+use segvol::{
+    Error, Marks, Model, Prompt, ReadOptions, Segmentation, Study, StudyOptions, Volume, Warning, WindowCounts,
+};
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
@@ -69,7 +72,9 @@ impl Scorer<'_> {
         let volume = Volume::open_with(&case.image, self.read)?;
         let truth = case.labels.as_deref().map(|path| truth::open(case, path, volume.grid())).transpose()?;
         let open = |model: &Model| {
-            model.study_with(&volume, self.options).map_err(|error| match error {
+            // By itself means: as if nothing else had been segmented.
+            let independent = self.options.independent || !self.settings.together;
+            model.study_with(&volume, &self.options.clone().independent(independent)).map_err(|error| match error {
                 Error::Intensity(source) => CaseError::Intensity { path: PathBuf::from(&case.image), source },
                 other => other.into(),
             })
@@ -81,17 +86,60 @@ impl Scorer<'_> {
             case: case.name.clone(),
             rows: Vec::new(),
             too_small: Vec::new(),
+            windows: BTreeMap::new(),
             sides: Vec::new(),
             warnings: study.warnings().to_vec(),
             pictures: BTreeMap::new(),
         };
+        let (asked, too_small) = self.asked(case, &truth)?;
+        result.too_small = too_small;
+        for kind in Kind::ALL.into_iter().filter(|kind| self.settings.prompts.contains(kind)) {
+            let of_kind: Vec<&Asked<'_>> = asked.iter().filter(|asked| asked.kind == kind).collect();
+            let mut windows = 0;
+            study.forget_windows();
+            other.iter().for_each(Study::forget_windows);
+            // Objects that are not segmented together are segmented one at a time, so that only one's logits are in memory; the
+            // study keeps the windows.
+            for call in of_kind.chunks(if self.settings.together { of_kind.len().max(1) } else { 1 }) {
+                let prompts: Vec<Prompt> = call.iter().map(|asked| asked.prompt.clone()).collect();
+                let (found, encoded) = segmented(&study, &prompts)?;
+                windows += encoded;
+                let others = other.as_ref().map(|study| segmented(study, &prompts)).transpose()?;
+                let others = others.iter().flat_map(|(found, _)| found).map(Some).chain(std::iter::repeat(None));
+                for ((asked, found), other) in call.iter().zip(&found).zip(others) {
+                    let found = Masks::of(found)?;
+                    if let Some(watcher) = self.watcher {
+                        let Masks { zoom_out, zoom_in, .. } = &found;
+                        let (volume, truth, marks) = (&volume, &truth, study.marks(&asked.prompt));
+                        let structure = asked.structure;
+                        watcher
+                            .object(&Found { case, volume, truth, structure, kind, marks, zoom_out, zoom_in })
+                            .map_err(CaseError::Watcher)?;
+                    }
+                    let voxels = truth.voxels_of(asked.structure.value)?;
+                    result.rows.push(self.row(asked, &voxels, &found, other)?);
+                }
+            }
+            result.windows.insert(kind, windows);
+        }
+        let position = |row: &Row| case.structures.iter().position(|structure| structure.name == row.structure);
+        result.rows.sort_by_key(|row| (position(row), row.prompt));
+        if let Some(watcher) = self.watcher {
+            watcher.case(case, &volume).map_err(CaseError::Watcher)?;
+        }
+        Ok(result)
+    }
+
+    /// What is asked for, structure by structure, and the structures that are too small to be asked for.
+    fn asked<'c>(&self, case: &'c Case, truth: &Mask) -> Result<(Vec<Asked<'c>>, Vec<String>), CaseError> {
+        let (mut all, mut too_small) = (Vec::new(), Vec::new());
         for structure in case.structures.iter() {
-            let voxels = truth.voxels_of(structure.value)?;
             let count = truth.count(structure.value);
             if count > 0 && count < self.settings.min_voxels {
-                result.too_small.push(structure.name.clone());
+                too_small.push(structure.name.clone());
                 continue;
             }
+            let voxels = truth.voxels_of(structure.value)?;
             for kind in Kind::ALL.into_iter().filter(|kind| self.settings.prompts.contains(kind)) {
                 let prompt = match truth.bounding_box_ijk(structure.value) {
                     Some(bounds) => {
@@ -104,22 +152,10 @@ impl Scorer<'_> {
                     None if kind == Kind::Text => Prompt::text(&structure.name),
                     None => continue,
                 };
-                let found = Masks::of(&study, &prompt)?;
-                if let Some(watcher) = self.watcher {
-                    let Masks { zoom_out, zoom_in, .. } = &found;
-                    let (volume, truth, marks) = (&volume, &truth, study.marks(&prompt));
-                    watcher
-                        .object(&Found { case, volume, truth, structure, kind, marks, zoom_out, zoom_in })
-                        .map_err(CaseError::Watcher)?;
-                }
-                let row = self.row(structure, kind, &prompt, &voxels, &found, other.as_ref())?;
-                result.rows.push(row);
+                all.push(Asked { structure, kind, prompt });
             }
         }
-        if let Some(watcher) = self.watcher {
-            watcher.case(case, &volume).map_err(CaseError::Watcher)?;
-        }
-        Ok(result)
+        Ok((all, too_small))
     }
 
     /// Compares the sides of a case without a known mask.
@@ -129,6 +165,7 @@ impl Scorer<'_> {
             case: case.name.clone(),
             rows: Vec::new(),
             too_small: Vec::new(),
+            windows: BTreeMap::new(),
             sides: sides.collect::<Result<_, _>>()?,
             warnings: study.warnings().to_vec(),
             pictures: BTreeMap::new(),
@@ -137,12 +174,10 @@ impl Scorer<'_> {
 
     fn row(
         &self,
-        structure: &Structure,
-        kind: Kind,
-        prompt: &Prompt,
+        asked: &Asked<'_>,
         truth: &[bool],
         found: &Masks,
-        other: Option<&Study>,
+        other: Option<&Segmentation>,
     ) -> Result<Row, CaseError> {
         let tolerance_mm = self.settings.tolerance_mm;
         let scores = |mask: &Mask| Scores::new(&mask.voxels_of(INSIDE)?, truth, mask.grid(), tolerance_mm);
@@ -150,8 +185,8 @@ impl Scorer<'_> {
         let zoom_in = if found.zoomed_in { scores(&found.zoom_in)? } else { zoom_out };
         let against = match other {
             None => None,
-            Some(study) => {
-                let other = Masks::of(study, prompt)?;
+            Some(other) => {
+                let other = Masks::of(other)?;
                 let between = |a: &Mask, b: &Mask| -> Result<f64, MaskError> {
                     Ok(overlap(&a.voxels_of(INSIDE)?, &b.voxels_of(INSIDE)?))
                 };
@@ -163,16 +198,34 @@ impl Scorer<'_> {
             }
         };
         Ok(Row {
-            structure: structure.name.clone(),
-            value: structure.value,
-            prompt: kind,
+            structure: asked.structure.name.clone(),
+            value: asked.structure.value,
+            prompt: asked.kind,
             truth_voxels: truth.iter().filter(|&&inside| inside).count() as u64,
             zoom_out,
             zoom_in,
+            windows: found.windows,
             against,
             warnings: found.warnings.clone(),
         })
     }
+}
+
+/// One structure, asked for with one kind of prompt.
+struct Asked<'c> {
+    structure: &'c Structure,
+    kind: Kind,
+    prompt: Prompt,
+}
+
+/// Segments objects in one call, and counts the windows that the call needs, the zoom-out window included.
+fn segmented(study: &Study, prompts: &[Prompt]) -> Result<(Vec<Segmentation>, usize), Error> {
+    let mut windows = 0;
+    let found = study.segment_observed(prompts, &mut |progress| {
+        windows = progress.total;
+        ControlFlow::Continue(())
+    })?;
+    Ok((found, windows))
 }
 
 fn overlap(a: &[bool], b: &[bool]) -> f64 {
@@ -185,17 +238,17 @@ struct Masks {
     zoom_in: Mask,
     /// Whether they can differ.
     zoomed_in: bool,
+    windows: WindowCounts,
     warnings: Vec<Warning>,
 }
 
 impl Masks {
-    /// Objects are segmented one at a time, so that only one's logits are in memory; the study keeps the windows.
-    fn of(study: &Study, prompt: &Prompt) -> Result<Self, Error> {
-        let found: Segmentation = study.segment(prompt)?;
+    fn of(found: &Segmentation) -> Result<Self, Error> {
         Ok(Self {
             zoom_out: found.zoom_out_mask()?,
             zoom_in: found.mask()?,
             zoomed_in: found.region_of_interest().is_some(),
+            windows: found.windows(),
             warnings: found.warnings().to_vec(),
         })
     }

@@ -192,7 +192,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use segvol::{Orientation, Precision, Profile};
+    use segvol::{Orientation, Precision, Profile, WindowCounts};
 
     use super::*;
     use crate::results::{CaseResult, Failure, Header, ModelHeader, Settings};
@@ -204,13 +204,24 @@ pub(crate) mod tests {
 
     fn row(structure: &str, value: u16, truth_voxels: u64, zoom_in: Scores) -> Row {
         let (structure, zoom_out) = (structure.to_owned(), scores(3, 0.25, Some(4.0)));
-        Row { structure, value, prompt: Kind::Text, truth_voxels, zoom_out, zoom_in, against: None, warnings: vec![] }
+        Row {
+            structure,
+            value,
+            prompt: Kind::Text,
+            truth_voxels,
+            zoom_out,
+            zoom_in,
+            windows: WindowCounts { total: 2, skipped: 0 },
+            against: None,
+            warnings: vec![],
+        }
     }
 
     /// Two cases: a liver found, a liver not found and a spleen that is absent; a third case that failed.
     pub(crate) fn results() -> Results {
         let case = |name: &str, rows: Vec<Row>| CaseResult {
             case: name.to_owned(),
+            windows: std::collections::BTreeMap::from([(Kind::Text, 3 * rows.len())]),
             rows,
             too_small: Vec::new(),
             sides: Vec::new(),

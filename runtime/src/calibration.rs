@@ -14,10 +14,13 @@ use crate::error::Error;
 use crate::onnxruntime::graph::{GraphSession, Tensor};
 use crate::options::Options;
 use crate::provider::Provider;
-use crate::study::plan::frames_of_lattice;
+use crate::study::frame::frames_of_lattice;
 use crate::study::{Region, StudyOptions};
 use segvol_scan::Scan;
 use segvol_scan::resize::resize_nearest_exact;
+
+/// The overlap of the lattice from which the windows are taken, unless the caller sets another one.
+const LATTICE_OVERLAP: f64 = 0.5;
 
 /// Number of windows at full resolution that are measured per scan, in addition to its zoom-out window.
 const ZOOM_IN_WINDOWS: usize = 4;
@@ -53,7 +56,7 @@ impl Calibrator {
             session: GraphSession::open_on(&graph, stage, Provider::Cpu, options, &files.inputs)?,
             window_dhw: manifest.architecture.window_dhw,
             orientation: study.orientation_for(manifest.axes),
-            overlap: study.overlap,
+            overlap: study.overlap.unwrap_or(LATTICE_OVERLAP),
             activations: Activations::new(),
             windows: 0,
         })

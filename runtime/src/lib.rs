@@ -151,6 +151,6 @@ pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 #[doc(hidden)]
 pub use study::average::stitched;
 pub use study::{
-    Observer, Profile, Progress, Region, RegionOfInterest, Segmentation, Statistics, Study, StudyOptions, VoxelCounts,
-    WindowCounts, sliding_window,
+    Effort, Observer, Profile, Progress, Region, RegionOfInterest, Segmentation, Statistics, Study, StudyOptions,
+    VoxelCounts, WindowCounts, sliding_window,
 };

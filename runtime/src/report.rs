@@ -138,8 +138,10 @@ pub struct SettingsReport {
     pub profile: Profile,
     /// Whether the zoom-in pass ran.
     pub zoom_in: bool,
-    /// The overlap of neighbouring windows, as a fraction of the window per axis.
+    /// The least overlap of neighbouring windows of an object, as a fraction of the window per axis.
     pub overlap: f64,
+    /// Whether each object had the windows that it would have had alone.
+    pub independent: bool,
 }
 
 /// One object.
@@ -219,7 +221,8 @@ impl Report {
                 expected_axes: model.axes(),
                 profile: settings.profile,
                 zoom_in: settings.zoom_in,
-                overlap: settings.overlap,
+                overlap: settings.least_overlap(),
+                independent: settings.independent,
             },
             objects: objects
                 .map(|(index, ((prompt, found), labelled))| {

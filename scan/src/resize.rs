@@ -8,6 +8,8 @@
 //!
 //! Arrays are `[D, H, W]`. Results do not depend on the number of threads.
 
+use std::ops::Range;
+
 use ndarray::{Array3, ArrayView3, ArrayViewMut3};
 use rayon::prelude::*;
 
@@ -158,20 +160,35 @@ impl Trilinear {
     /// # Panics
     /// If `input` does not have the shape [`input_dhw`](Self::input_dhw), or `output` the shape
     /// [`output_dhw`](Self::output_dhw).
-    pub fn apply_into(&self, input: ArrayView3<'_, f32>, mut output: ArrayViewMut3<'_, f32>) {
-        assert_eq!(input.shape(), self.input_dhw, "shape of the input");
+    pub fn apply_into(&self, input: ArrayView3<'_, f32>, output: ArrayViewMut3<'_, f32>) {
         assert_eq!(output.shape(), self.output_dhw(), "shape of the output");
+        self.fill(input, output, self.output_dhw().map(|n| 0..n));
+    }
+
+    /// The voxels of [`apply`](Self::apply) in `ranges` along D, H and W, to the bit. Only these are computed.
+    ///
+    /// # Panics
+    /// If `input` does not have the shape [`input_dhw`](Self::input_dhw), or a range is not within
+    /// [`output_dhw`](Self::output_dhw).
+    pub fn part(&self, input: ArrayView3<'_, f32>, ranges: [Range<usize>; 3]) -> Array3<f32> {
+        let mut output = Array3::zeros([0, 1, 2].map(|axis| ranges[axis].len()));
+        self.fill(input, output.view_mut(), ranges);
+        output
+    }
+
+    fn fill(&self, input: ArrayView3<'_, f32>, mut output: ArrayViewMut3<'_, f32>, ranges: [Range<usize>; 3]) {
+        assert_eq!(input.shape(), self.input_dhw, "shape of the input");
+        let [depths, heights, widths] = [0, 1, 2].map(|axis| &self.axes[axis][ranges[axis].clone()]);
         if input.is_empty() || output.is_empty() {
             return;
         }
-        let [depths, heights, widths] = &self.axes;
-        let [in_depth, in_height, _] = self.input_dhw;
+        let (from_depth, from_height) = (sources(depths), sources(heights));
         let width = widths.len();
 
         // [D_in, H_in, W]: the only gather. It works on the small array.
-        let mut wide = vec![0.0_f32; in_depth * in_height * width];
-        wide.par_chunks_mut(in_height * width).enumerate().for_each(|(d, slice)| {
-            for (h, row) in slice.chunks_exact_mut(width).enumerate() {
+        let mut wide = vec![0.0_f32; from_depth.len() * from_height.len() * width];
+        wide.par_chunks_mut(from_height.len() * width).zip(from_depth.clone()).for_each(|(slice, d)| {
+            for (row, h) in slice.chunks_exact_mut(width).zip(from_height.clone()) {
                 let source = input.slice(ndarray::s![d, h, ..]);
                 let contiguous;
                 let source = match source.as_slice() {
@@ -187,11 +204,13 @@ impl Trilinear {
             }
         });
 
-        let row = |d: usize, h: usize| &wide[(d * in_height + h) * width..][..width];
+        let row = |d: usize, h: usize| {
+            let row = (d - from_depth.start) * from_height.len() + (h - from_height.start);
+            &wide[row * width..][..width]
+        };
         slices_mut(&mut output, |d, slice| {
             let deep = depths[d];
-            for (h, out) in slice.chunks_exact_mut(width).enumerate() {
-                let high = heights[h];
+            for (out, high) in slice.chunks_exact_mut(width).zip(heights) {
                 let (a, b) = (row(deep.low, high.low), row(deep.low, high.high));
                 if deep.high_weight == 0.0 {
                     for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
@@ -208,6 +227,13 @@ impl Trilinear {
             }
         });
     }
+}
+
+/// The input indices that outputs with these `taps` are made of.
+fn sources(taps: &[Tap]) -> Range<usize> {
+    let low = taps.iter().map(|tap| tap.low).min().unwrap_or(0);
+    let high = taps.iter().map(|tap| tap.high + 1).max().unwrap_or(0);
+    low..high
 }
 
 /// Interpolates `[D, H, W]` to `shape_dhw`. [`Trilinear`] reuses the weights for many arrays of the same shape.
@@ -309,6 +335,24 @@ mod tests {
                 }
                 prop_assert!((f64::from(found) - expected).abs() < 1e-4, "{found} {expected}");
             }
+        }
+
+        #[test]
+        fn a_part_has_the_bits_of_the_whole(
+            input_dhw in prop::array::uniform3(1_usize..6),
+            output_dhw in prop::array::uniform3(1_usize..13),
+            ends in prop::array::uniform6(0.0_f64..=1.0),
+        ) {
+            let input = Array3::from_shape_fn(input_dhw, |(d, h, w)| ((d * 7 + h * 13 + w * 29) % 31) as f32 / 7.0);
+            let whole = Trilinear::new(input_dhw, output_dhw);
+            let end = |at: usize, axis: usize| (ends[at] * output_dhw[axis] as f64) as usize;
+            let ranges = [0, 1, 2].map(|axis| {
+                let (a, b) = (end(axis, axis), end(axis + 3, axis));
+                a.min(b)..a.max(b)
+            });
+            let part = whole.part(input.view(), ranges.clone());
+            let (whole, [d, h, w]) = (whole.apply(input.view()), ranges);
+            prop_assert_eq!(part.view(), whole.slice(ndarray::s![d, h, w]));
         }
 
         #[test]

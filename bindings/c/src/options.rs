@@ -72,7 +72,8 @@ pub struct SegvolOptions {
     /// Maximum size of a study's cache of image embeddings, in bytes; 2 GiB by default. With a smaller cache, more
     /// windows are encoded again; the result is the same.
     pub cache_bytes: usize,
-    /// Overlap of neighbouring windows along each axis, as a fraction of the window: 0 to 0.95; 0.5 by default.
+    /// The least overlap of neighbouring windows of an object along each axis, as a fraction of the window: 0 to 0.95. -1 (the
+    /// default) for 0.25, or for 0.5 with the profile of the released code.
     pub overlap: f64,
     /// 1 (the default) to run the zoom-in pass, 0 for a fast but coarse mask.
     pub zoom_in: i32,
@@ -103,7 +104,7 @@ unsafe impl Versioned for SegvolOptions {
         stage_providers_len: 0,
         threads: 0,
         cache_bytes: 2 << 30,
-        overlap: 0.5,
+        overlap: -1.0,
         zoom_in: 1,
         orientation: SegvolOrientation::Model as i32,
         profile: SegvolProfile::Default as i32,
@@ -173,7 +174,7 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
     }
     options.threads = (given.threads != 0).then_some(given.threads);
     study.cache_bytes = given.cache_bytes;
-    study.overlap = given.overlap;
+    study.overlap = (given.overlap != -1.0).then_some(given.overlap);
     study.zoom_in = match given.zoom_in {
         0 => false,
         1 => true,

@@ -5,9 +5,10 @@ use std::ops::Range;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis, Zip, s};
 
-use super::plan::{Frame, frames_of_lattice};
+use super::frame::{Frame, frames_of_lattice};
 use super::region::Region;
 use crate::error::Error;
+use segvol_scan::resize::{IndexTables, Trilinear};
 
 /// The mean of window logits over a region.
 ///
@@ -30,36 +31,46 @@ impl Average {
         Ok(Self { region, sum: Array3::zeros(shape), added: Vec::new() })
     }
 
-    /// Adds the logits of one window, `[D, H, W]`, where the window shows the region.
-    pub(crate) fn add(&mut self, frame: &Frame, logits: &Array3<f32>) {
+    /// The part of the region that a window shows; `None` if it shows nothing of it.
+    pub(crate) fn shown_in(&self, frame: &Frame) -> Option<Shown> {
         let shared: [Range<usize>; 3] = std::array::from_fn(|axis| {
             let visible = frame.visible(axis);
             visible.start.max(self.region.min_dhw[axis])..visible.end.min(self.region.max_dhw[axis] + 1)
         });
         if shared.iter().any(Range::is_empty) {
-            return;
+            return None;
         }
-        let in_region: [Range<usize>; 3] = std::array::from_fn(|axis| {
-            shared[axis].start - self.region.min_dhw[axis]..shared[axis].end - self.region.min_dhw[axis]
-        });
-        let [wd, wh, ww]: [Range<usize>; 3] = std::array::from_fn(|axis| {
-            let start = frame.position(axis, shared[axis].start);
-            start..start + shared[axis].len()
-        });
-        let [d, h, w] = in_region.clone();
-        Zip::from(self.sum.slice_mut(s![d, h, w]))
-            .and(logits.slice(s![wd, wh, ww]))
-            .par_for_each(|sum, &logit| *sum += logit);
-        self.added.push(in_region);
+        Some(Shown {
+            in_region: std::array::from_fn(|axis| {
+                shared[axis].start - self.region.min_dhw[axis]..shared[axis].end - self.region.min_dhw[axis]
+            }),
+            in_window: std::array::from_fn(|axis| {
+                let start = frame.position(axis, shared[axis].start);
+                start..start + shared[axis].len()
+            }),
+        })
     }
 
-    /// The mean logits of the region, `[D, H, W]`. Voxels without a window get `outside([d, h, w])`, in crop coordinates.
-    pub(crate) fn finish(mut self, outside: impl Fn([usize; 3]) -> f32 + Sync) -> Array3<f32> {
-        let min = self.region.min_dhw;
+    /// Adds the logits of a part of a window, `[D, H, W]` of the part.
+    pub(crate) fn add(&mut self, shown: Shown, logits: &Array3<f32>) {
+        let [d, h, w] = shown.in_region.clone();
+        Zip::from(self.sum.slice_mut(s![d, h, w])).and(logits).par_for_each(|sum, &logit| *sum += logit);
+        self.added.push(shown.in_region);
+    }
+
+    /// The mean logits of the region, `[D, H, W]`, where a window shows it. `coarse`, the logits of the zoom-out pass, are one
+    /// more view there if they have a weight, and the only one where there is no window.
+    pub(crate) fn finish(mut self, coarse: &Coarse<'_>) -> Array3<f32> {
+        let Region { min_dhw: min, .. } = self.region;
+        let ranges: [Range<usize>; 3] = std::array::from_fn(|axis| self.region.range(axis));
         let width = self.sum.dim().2;
         let added = &self.added;
         self.sum.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
             let here: Vec<_> = added.iter().filter(|shown| shown[0].contains(&d)).collect();
+            let view = coarse.view.as_ref().map(|view| {
+                let [_, h, w] = ranges.clone();
+                (view.weight, view.upsampling.part(coarse.logits.view(), [min[0] + d..min[0] + d + 1, h, w]))
+            });
             let mut counts = vec![0_u32; width];
             for (h, mut row) in slice.axis_iter_mut(Axis(0)).enumerate() {
                 counts.fill(0);
@@ -67,12 +78,48 @@ impl Average {
                     counts[w.clone()].iter_mut().for_each(|count| *count += 1);
                 }
                 for (w, (sum, &count)) in row.iter_mut().zip(&counts).enumerate() {
-                    *sum = if count == 0 { outside([min[0] + d, min[1] + h, min[2] + w]) } else { *sum / count as f32 };
+                    *sum = match (count, &view) {
+                        (0, _) => coarse.nearest([min[0] + d, min[1] + h, min[2] + w]),
+                        (count, None) => *sum / count as f32,
+                        (count, Some((weight, view))) => (*sum + weight * view[[0, h, w]]) / (count as f32 + weight),
+                    };
                 }
             }
         });
         self.sum
     }
+}
+
+/// The part of a region that a window shows.
+pub(crate) struct Shown {
+    /// In voxels of the region.
+    in_region: [Range<usize>; 3],
+    /// In voxels of the window.
+    pub(crate) in_window: [Range<usize>; 3],
+}
+
+/// The logits of the zoom-out pass in the crop.
+pub(crate) struct Coarse<'a> {
+    /// `[D, H, W]` of the zoom-out window.
+    pub(crate) logits: &'a Array3<f32>,
+    /// For every crop voxel along each axis, the voxel of the zoom-out window that shows it.
+    pub(crate) tables: &'a IndexTables,
+    /// How they count beside the zoom-in windows; `None` if they do not.
+    pub(crate) view: Option<View<'a>>,
+}
+
+impl Coarse<'_> {
+    fn nearest(&self, [d, h, w]: [usize; 3]) -> f32 {
+        self.logits[[self.tables[0][d], self.tables[1][h], self.tables[2][w]]]
+    }
+}
+
+/// The zoom-out window as one more view of the region.
+pub(crate) struct View<'a> {
+    /// From the window to the crop.
+    pub(crate) upsampling: &'a Trilinear,
+    /// Its weight; that of a zoom-in window is 1.
+    pub(crate) weight: f32,
 }
 
 /// Stitches the same window logits, `[D, H, W]`, at every window of the lattice over a crop, and returns their mean,
@@ -87,9 +134,14 @@ pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Res
     let region = Region { min_dhw: [0; 3], max_dhw: crop_dhw.map(|n| n - 1) };
     let mut average = Average::new(region)?;
     for frame in frames_of_lattice(&region, crop_dhw, window, overlap) {
-        average.add(&frame, logits);
+        if let Some(shown) = average.shown_in(&frame) {
+            let [d, h, w] = shown.in_window.clone();
+            average.add(shown, &logits.slice(s![d, h, w]).to_owned());
+        }
     }
-    Ok(average.finish(|_| 0.0))
+    let coarse = Array3::zeros([1; 3]);
+    let tables = crop_dhw.map(|n| vec![0; n]);
+    Ok(average.finish(&Coarse { logits: &coarse, tables: &tables, view: None }))
 }
 
 #[cfg(test)]
@@ -102,17 +154,36 @@ mod tests {
         assert_eq!(found, Array3::from_elem([5, 9, 6], 2.5));
     }
 
+    /// Adds a whole window, `[D, H, W]`.
+    fn add(average: &mut Average, frame: &Frame, logits: &Array3<f32>) {
+        let shown = average.shown_in(frame).expect("the window shows the region");
+        let [d, h, w] = shown.in_window.clone();
+        average.add(shown, &logits.slice(s![d, h, w]).to_owned());
+    }
+
+    /// Finishes with zoom-out logits of the crop's own size.
+    fn finished(average: Average, logits: &Array3<f32>, weight: Option<f32>) -> Array3<f32> {
+        let shape = [0, 1, 2].map(|axis| logits.shape()[axis]);
+        let (tables, upsampling) = (shape.map(|n| (0..n).collect()), Trilinear::new(shape, shape));
+        let view = weight.map(|weight| View { upsampling: &upsampling, weight });
+        average.finish(&Coarse { logits, tables: &tables, view })
+    }
+
     #[test]
     fn the_average_counts_windows_and_keeps_the_outside_where_there_is_none() {
         const WINDOW: [usize; 3] = [4, 4, 4];
         let region = Region { min_dhw: [1, 0, 0], max_dhw: [6, 3, 3] };
-        let mut average = Average::new(region).expect("enough memory");
         let frame = |d: isize, (first, last)| Frame { start: [d, 0, 0], visible: [(first, last), (0, 4), (0, 4)] };
-        average.add(&frame(0, (0, 4)), &Array3::from_elem(WINDOW, 1.0));
-        average.add(&frame(2, (2, 6)), &Array3::from_elem(WINDOW, 4.0));
-        let found = average.finish(|[d, _, _]| -(d as f32));
-        let column: Vec<f32> = found.slice(s![.., 0, 0]).to_vec();
-        assert_eq!(column, [1.0, 2.5, 2.5, 4.0, 4.0, -6.0]);
+        let outside = Array3::from_shape_fn([7, 4, 4], |(d, _, _)| -(d as f32));
+        let column = |weight: Option<f32>| -> Vec<f32> {
+            let mut average = Average::new(region).expect("enough memory");
+            add(&mut average, &frame(0, (0, 4)), &Array3::from_elem(WINDOW, 1.0));
+            add(&mut average, &frame(2, (2, 6)), &Array3::from_elem(WINDOW, 4.0));
+            finished(average, &outside, weight).slice(s![.., 0, 0]).to_vec()
+        };
+        assert_eq!(column(None), [1.0, 2.5, 2.5, 4.0, 4.0, -6.0]);
+        // The zoom-out pass is half a view: (1 - 1/2) / 1.5, (1 + 4 - 2/2) / 2.5 and so on.
+        assert_eq!(column(Some(0.5)), [0.5 / 1.5, 4.0 / 2.5, 3.5 / 2.5, 2.0 / 1.5, 1.5 / 1.5, -6.0]);
     }
 
     #[test]
@@ -126,9 +197,9 @@ mod tests {
         let logits = Array3::from_shape_fn([3, 3, 3], |(d, h, w)| (d * 9 + h * 3 + w) as f32);
         let frames = [[0, 0, 0], [1, 1, 1], [0, 1, 0]].map(frame);
         for frame in &frames {
-            average.add(frame, &logits);
+            add(&mut average, frame, &logits);
         }
-        let found = average.finish(|_| -1.0);
+        let found = finished(average, &Array3::from_elem([4; 3], -1.0), None);
         for ((d, h, w), &found) in found.indexed_iter() {
             let at = [d, h, w];
             let over: Vec<f32> = frames

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::plan::Frame;
+use super::frame::Frame;
 use crate::stages::ImageEmbedding;
 
 /// The window that an embedding belongs to.

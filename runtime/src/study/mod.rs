@@ -3,10 +3,11 @@
 pub(crate) mod average;
 mod checks;
 mod embedding_cache;
+pub(crate) mod frame;
 mod object;
 mod options;
 mod pipeline;
-pub(crate) mod plan;
+mod plan;
 mod progress;
 mod prompt_in_window;
 pub(crate) mod region;
@@ -17,8 +18,9 @@ mod zoom_in;
 mod zoom_out;
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ndarray::Array3;
@@ -26,7 +28,7 @@ use segvol_base::{Warning, WarningCode};
 use segvol_onnx::Manifest;
 use segvol_volume::{Grid, Marks, Mask, Volume};
 
-pub use options::{Profile, StudyOptions};
+pub use options::{Effort, Profile, StudyOptions};
 pub use progress::{Observer, Progress};
 pub use region::Region;
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
@@ -38,6 +40,7 @@ use crate::error::Error;
 use crate::onnxruntime::cancellation::Cancellation;
 use crate::stages::Stages;
 use object::Object;
+use plan::Start;
 use segmentation::{label_counts, label_map};
 use segvol_prompt::{Placer, Prompt, PromptError, name_warnings};
 use segvol_scan::crop::Crop;
@@ -55,6 +58,8 @@ pub struct Study {
     options: StudyOptions,
     scan: Arc<Scan>,
     windows: Windows,
+    /// The starts of the windows of the calls so far.
+    planned: Mutex<BTreeSet<Start>>,
     warnings: Vec<Warning>,
 }
 
@@ -87,7 +92,7 @@ impl Study {
             warnings.push(Warning::new(WarningCode::BodySmall, message));
         }
         let windows = Windows::new(stages, image, options.cache_bytes, statistics);
-        Ok(Self { files, manifest, options, scan: Arc::new(scan), windows, warnings })
+        Ok(Self { files, manifest, options, scan: Arc::new(scan), windows, planned: Mutex::default(), warnings })
     }
 
     /// The normalised crop, `[D, H, W]`, without unit, in [0, 1].
@@ -214,7 +219,13 @@ impl Study {
                 warnings: object.warnings.clone(),
             })
             .collect();
-        zoom_in(&self.windows, &scan.tables, &self.options, &objects, &mut segmentations, observer)?;
+        let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let users = zoom_in::plan(&scan.tables, window, &self.options, &objects, &segmentations, &known);
+        let starts = zoom_in::starts(&users);
+        let profile = self.options.profile;
+        zoom_in(&self.windows, &scan.tables, profile, &objects, &mut segmentations, users, observer)?;
+        // A call that was stopped leaves no trace, so that later ones do not depend on when it was.
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).extend(starts);
         for (segmentation, prompt) in segmentations.iter_mut().zip(prompts) {
             let warnings = checks::of_mask(segmentation, prompt, &placer.marks(prompt));
             segmentation.warnings.extend(warnings);
@@ -230,6 +241,12 @@ impl Study {
             objects[index].text = Some(embedding);
         }
         Ok(())
+    }
+
+    /// Forgets the windows of earlier calls, so that the next call gets the windows that it would get in a new study. Their
+    /// embeddings stay in the cache.
+    pub fn forget_windows(&self) {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The positions of a prompt's points and box in voxels of the file.

@@ -9,13 +9,18 @@ use crate::error::Error;
 /// overlap would only take longer.
 pub(crate) const MAX_OVERLAP: f64 = 0.95;
 
+/// The overlap of the released code.
+const RELEASED_OVERLAP: f64 = 0.5;
+
 /// How the windows and prompts of the zoom-in pass are chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// As the released code, with these differences:
-    /// - a region larger than one window takes its windows from one lattice over the whole crop, so that all objects
-    ///   share the windows and each window is encoded once;
+    /// - a region larger than one window gets the fewest windows that show what must be looked at, and objects share windows;
+    ///   windows show the scan, not zeros, outside the region;
+    /// - the logits of the zoom-out pass are one more view of the region, which counts as much as its resolution: the number
+    ///   of its voxels for each voxel of the scan;
     /// - the user's box and points keep their positions if the window is padded;
     /// - with several windows, a box prompt is the zoom-out mask's box clipped to the user's box;
     /// - a window without voxels of the zoom-out mask, the user's points and the user's box keeps its zoom-out logits;
@@ -24,6 +29,32 @@ pub enum Profile {
     Default,
     /// Exactly as the released code, including its quirks.
     Released,
+}
+
+/// How much the windows of one object overlap at least, in the profile [`Profile::Default`]. More overlap is more windows, and
+/// nothing else: `docs/performance.md` compares them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// No overlap.
+    Fast,
+    /// A quarter of a window.
+    #[default]
+    Balanced,
+    /// Half of a window, as in the released code.
+    Exact,
+}
+
+impl Effort {
+    /// The overlap, as a fraction of the window per axis.
+    #[must_use]
+    pub fn overlap(self) -> f64 {
+        match self {
+            Self::Fast => 0.0,
+            Self::Balanced => 0.25,
+            Self::Exact => RELEASED_OVERLAP,
+        }
+    }
 }
 
 /// Options for segmenting a scan. [`Options`](crate::Options) has the options for opening a bundle.
@@ -45,15 +76,30 @@ pub struct StudyOptions {
     pub profile: Profile,
     /// Whether the zoom-in pass runs. Without it, the mask has the resolution of the zoom-out window.
     pub zoom_in: bool,
-    /// The overlap of neighbouring windows, as a fraction of the window per axis: 0 to 0.95.
-    pub overlap: f64,
+    /// The overlap of neighbouring windows, in the profile [`Profile::Default`].
+    pub effort: Effort,
+    /// The least overlap of neighbouring windows of an object, as a fraction of the window per axis: 0 to 0.95. `None` for that
+    /// of the effort; with [`Profile::Released`], for 0.5.
+    pub overlap: Option<f64>,
+    /// Whether each object gets the windows that it would get alone, in a new study. Otherwise the objects of a call share
+    /// windows, and calls use windows of earlier calls again: fewer are encoded, and an object's mask depends a little on the
+    /// others. [`Profile::Released`] is always independent.
+    pub independent: bool,
     /// Largest size of the image embeddings that a study keeps, in bytes.
     pub cache_bytes: usize,
 }
 
 impl Default for StudyOptions {
     fn default() -> Self {
-        Self { orientation: None, profile: Profile::default(), zoom_in: true, overlap: 0.5, cache_bytes: 2 << 30 }
+        Self {
+            orientation: None,
+            profile: Profile::default(),
+            zoom_in: true,
+            effort: Effort::default(),
+            overlap: None,
+            independent: false,
+            cache_bytes: 2 << 30,
+        }
     }
 }
 
@@ -84,10 +130,34 @@ impl StudyOptions {
         self
     }
 
-    /// Sets the overlap of neighbouring windows, as a fraction of the window per axis: 0 to 0.95.
+    /// Sets how much the windows of an object overlap.
     #[must_use]
-    pub fn overlap(mut self, overlap: f64) -> Self {
-        self.overlap = overlap;
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// Sets the least overlap of neighbouring windows, as a fraction of the window per axis: 0 to 0.95; `None` for that of the
+    /// effort or profile.
+    #[must_use]
+    pub fn overlap(mut self, overlap: impl Into<Option<f64>>) -> Self {
+        self.overlap = overlap.into();
+        self
+    }
+
+    /// The least overlap of neighbouring windows that these options give.
+    #[must_use]
+    pub fn least_overlap(&self) -> f64 {
+        self.overlap.unwrap_or(match self.profile {
+            Profile::Default => self.effort.overlap(),
+            Profile::Released => RELEASED_OVERLAP,
+        })
+    }
+
+    /// Sets whether each object gets the windows that it would get alone.
+    #[must_use]
+    pub fn independent(mut self, independent: bool) -> Self {
+        self.independent = independent;
         self
     }
 
@@ -104,10 +174,11 @@ impl StudyOptions {
     ///
     /// [`Error::Setting`] with the setting that is out of range.
     pub fn check(&self) -> Result<(), Error> {
-        if (0.0..=MAX_OVERLAP).contains(&self.overlap) {
+        let overlap = self.least_overlap();
+        if (0.0..=MAX_OVERLAP).contains(&overlap) {
             return Ok(());
         }
-        let (expected, found) = ("at least 0 and at most 0.95", self.overlap.to_string());
+        let (expected, found) = ("at least 0 and at most 0.95", overlap.to_string());
         Err(Error::Setting { name: "overlap", expected, found })
     }
 }

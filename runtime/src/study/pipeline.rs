@@ -18,8 +18,8 @@ use ndarray::{Array3, Array4};
 
 use super::average::Average;
 use super::embedding_cache::WindowKey;
+use super::frame::Frame;
 use super::object::Object;
-use super::plan::Frame;
 use super::prompt_in_window::{ZoomInObject, ZoomInScan};
 use super::segmentation::Segmentation;
 use super::windows::Windows;
@@ -142,8 +142,9 @@ fn stitch(
     for DecodedWindow { frame, objects, low_res } in decoded {
         for (index, logits) in objects.into_iter().zip(low_res.outer_iter()) {
             let Some(average) = &mut averages[index] else { continue };
-            let logits = windows.upsample(logits);
-            windows.timed("stitch", || average.add(&frame, &logits));
+            let Some(shown) = average.shown_in(&frame) else { continue };
+            let logits = windows.upsample_part(logits, shown.in_window.clone());
+            windows.timed("stitch", || average.add(shown, &logits));
         }
     }
     averages

@@ -1,176 +1,264 @@
-//! Positions of the zoom-in windows in the crop.
+//! The plan of the zoom-in pass: the fewest windows in which everything can be seen that must be looked at.
+//!
+//! 1. Each object is divided into **pieces**, each small enough for one window. An object that fits into one window is one
+//!    piece. A larger one is cut along the axis that needs the most windows, at the same distances, and each part is cut along
+//!    the next axis where its own voxels lie. So no window is spent on a part of the region where there is nothing to look at.
+//! 2. Each piece knows all places at which a window holds it **well inside**: with half of the overlap between the piece and the
+//!    window's border, as far as the piece's own window has that much.
+//! 3. Windows that were planned before are taken for the pieces that they hold. For the other pieces new windows are chosen, one
+//!    by one: the piece that can share its window with the fewest others is next, and its window is placed where it holds as
+//!    many other pieces as possible.
+//!
+//! The plan depends on nothing but its inputs: not on a clock, on threads or on the size of a cache.
 
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
-use ndarray::{Array3, ArrayView3, s};
+use super::frame::Frame;
+use super::region::{Region, bounding_box};
+use segvol_scan::resize::IndexTables;
 
-use super::region::Region;
-use super::sliding_window::{window_starts, window_step};
+/// Pieces whose windows are chosen together. More would only take longer: neighbours are next to each other in the list.
+const TOGETHER: usize = 256;
 
-/// Why a voxel index can be converted to `isize`.
-const FITS: &str = "an index of an array in memory fits in an isize";
+/// Pieces that are considered for one new window.
+const NEAR: usize = 64;
 
-/// The position of one window in the crop.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Frame {
-    /// The window's first voxel in crop coordinates; negative if the window starts with padding.
-    pub(crate) start: [isize; 3],
-    /// The crop voxels that the window shows, as start and end per axis. The rest of the window is 0.
-    pub(crate) visible: [(usize, usize); 3],
+/// The first voxel of a window, `(d, h, w)` in voxels of the crop; negative if the window starts with padding.
+pub(crate) type Start = [isize; 3];
+
+/// Plans windows in one crop.
+pub(crate) struct Planner<'a> {
+    /// For every crop voxel along each axis, the voxel of the zoom-out window that shows it.
+    pub(crate) tables: &'a IndexTables,
+    /// Voxels of a window, `[D, H, W]`.
+    pub(crate) window: [usize; 3],
+    /// The least overlap of neighbouring windows of one object, as a fraction of the window per axis.
+    pub(crate) overlap: f64,
 }
 
-impl Frame {
-    fn new(start: [isize; 3], window: [usize; 3], shown: [Range<usize>; 3]) -> Self {
-        let visible = std::array::from_fn(|axis| {
-            let end = start[axis].saturating_add_unsigned(window[axis]).max(0).unsigned_abs();
-            let begin = start[axis].max(0).unsigned_abs();
-            (begin.max(shown[axis].start), end.min(shown[axis].end))
-        });
-        Self { start, visible }
+/// A part of an object that fits into one window.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    object: usize,
+    /// The voxels to look at, and the margin around them, in the crop.
+    region: Region,
+    /// The window that the piece would have by itself.
+    own: Start,
+    /// The starts of all windows that hold the region; `own` is one of them.
+    starts: [RangeInclusive<isize>; 3],
+}
+
+impl Piece {
+    fn is_held_by(&self, start: &Start) -> bool {
+        (0..3).all(|axis| self.starts[axis].contains(&start[axis]))
     }
 
-    /// The crop voxels along `axis` that the window shows.
-    pub(crate) fn visible(&self, axis: usize) -> Range<usize> {
-        self.visible[axis].0..self.visible[axis].1
-    }
-
-    /// The position in the window of a crop coordinate that the window shows.
-    pub(crate) fn position(&self, axis: usize, crop: usize) -> usize {
-        crop.checked_add_signed(-self.start[axis]).expect("a voxel that a window shows is not before its start")
-    }
-
-    /// Cuts the window's image, `[D, H, W]` of `window`, from the image of the crop.
-    pub(crate) fn cut(&self, crop: ArrayView3<'_, f32>, window: [usize; 3]) -> Array3<f32> {
-        let mut image = Array3::zeros(window);
-        let [d, h, w] = std::array::from_fn(|axis| self.visible(axis));
-        let [pd, ph, pw] = std::array::from_fn(|axis| self.position(axis, self.visible[axis].0));
-        let source = crop.slice(s![d.clone(), h.clone(), w.clone()]);
-        image.slice_mut(s![pd..pd + d.len(), ph..ph + h.len(), pw..pw + w.len()]).assign(&source);
-        image
+    fn shares_a_window_with(&self, other: &Self) -> bool {
+        let meet = |a: &RangeInclusive<isize>, b: &RangeInclusive<isize>| a.start() <= b.end() && b.start() <= a.end();
+        (0..3).all(|axis| meet(&self.starts[axis], &other.starts[axis]))
     }
 }
 
-/// Windows that slide over `region` as if the crop were no larger: outside the region they are 0.
-///
-/// # Source
-///
-/// BAAI-DCAI/SegVol@5768c97, `inference_demo.py` (the region is cut out) and `utils/monai_inferers_utils.py`,
-/// `sliding_window_inference`.
-pub(crate) fn frames_over_region(region: &Region, window: [usize; 3], overlap: f64) -> Vec<Frame> {
-    let shape = region.shape_dhw();
-    let starts: [Vec<isize>; 3] = std::array::from_fn(|axis| {
-        let pad = window[axis].saturating_sub(shape[axis]) / 2;
-        let origin = region.min_dhw[axis].checked_signed_diff(pad).expect(FITS);
-        let starts = window_starts(shape[axis].max(window[axis]), window[axis], window_step(window[axis], overlap));
-        starts.into_iter().map(|start| origin.saturating_add_unsigned(start)).collect()
-    });
-    grid(&starts).map(|start| Frame::new(start, window, std::array::from_fn(|axis| region.range(axis)))).collect()
-}
-
-/// The windows of one lattice over the whole crop that overlap `region`. Different regions share these windows.
-pub(crate) fn frames_of_lattice(region: &Region, crop: [usize; 3], window: [usize; 3], overlap: f64) -> Vec<Frame> {
-    let starts: [Vec<isize>; 3] = std::array::from_fn(|axis| {
-        let pad = window[axis].saturating_sub(crop[axis]) / 2;
-        let starts = window_starts(crop[axis].max(window[axis]), window[axis], window_step(window[axis], overlap));
-        let starts = starts.into_iter().map(|start| start.checked_signed_diff(pad).expect(FITS));
-        starts.collect()
-    });
-    let frames = grid(&starts).map(|start| Frame::new(start, window, crop.map(|n| 0..n)));
-    let touches = |frame: &Frame| {
-        (0..3).all(|axis| frame.visible[axis].0 <= region.max_dhw[axis] && region.min_dhw[axis] < frame.visible[axis].1)
-    };
-    frames.filter(touches).collect()
-}
-
-fn grid(starts: &[Vec<isize>; 3]) -> impl Iterator<Item = [isize; 3]> {
-    let [d, h, w] = starts;
-    d.iter().flat_map(move |&d| h.iter().flat_map(move |&h| w.iter().map(move |&w| [d, h, w])))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_region_of_one_voxel_less_than_the_window_is_padded_at_its_end() {
-        let region = Region { min_dhw: [3, 10, 10], max_dhw: [9, 17, 17] };
-        let frames = frames_over_region(&region, [8, 8, 8], 0.5);
-        assert_eq!(frames.len(), 1);
-        assert_eq!(frames[0].start, [3, 10, 10]);
-        assert_eq!(frames[0].visible, [(3, 10), (10, 18), (10, 18)]);
-        let crop = Array3::ones([20, 20, 20]);
-        let image = frames[0].cut(crop.view(), [8, 8, 8]);
-        assert_eq!(image.slice(s![..7, .., ..]).sum(), 7.0 * 64.0);
-        assert_eq!(
-            image.slice(s![7, .., ..]).sum(),
-            0.0,
-            "outside the region the window is 0, although the crop continues"
-        );
+impl Planner<'_> {
+    fn crop(&self) -> [usize; 3] {
+        std::array::from_fn(|axis| self.tables[axis].len())
     }
 
-    #[test]
-    fn lattice_windows_cover_the_region_and_do_not_depend_on_it() {
-        let (crop, window) = ([30, 41, 17], [8, 16, 16]);
-        let whole = Region { min_dhw: [0; 3], max_dhw: [29, 40, 16] };
-        let all = frames_of_lattice(&whole, crop, window, 0.5);
-        let region = Region { min_dhw: [11, 30, 3], max_dhw: [13, 40, 9] };
-        let some = frames_of_lattice(&region, crop, window, 0.5);
-        assert!(some.len() < all.len());
-        assert!(some.iter().all(|frame| all.contains(frame)));
-        for axis in 0..3 {
-            for voxel in region.min_dhw[axis]..=region.max_dhw[axis] {
-                assert!(some.iter().any(|frame| frame.visible(axis).contains(&voxel)));
-            }
+    /// Divides an object into pieces. Their order is that of their places.
+    ///
+    /// - `region`: the object's region of interest.
+    /// - `look`: whether a voxel of the zoom-out window must be looked at.
+    pub(crate) fn pieces(
+        &self,
+        object: usize,
+        region: &Region,
+        look: impl Fn([usize; 3]) -> bool + Copy,
+    ) -> Vec<Piece> {
+        let fits = (0..3).all(|axis| region.shape_dhw()[axis] <= self.window[axis]);
+        let mut pieces = Vec::new();
+        let cut = Cut { object, centre: fits.then_some(*region), limits: *region, own: [None; 3] };
+        self.divide(cut, look, &mut pieces);
+        pieces
+    }
+
+    fn divide(&self, cut: Cut, look: impl Fn([usize; 3]) -> bool + Copy, pieces: &mut Vec<Piece>) {
+        let Some(seen) = bounding_box(self.tables, std::array::from_fn(|axis| cut.limits.range(axis)), look) else {
+            return;
+        };
+        let shape = seen.shape_dhw();
+        let count = |axis: usize| windows_along(shape[axis], self.window[axis], self.overlap);
+        // The first of equals.
+        let longest = (0..3).rev().filter(|&axis| cut.own[axis].is_none()).max_by_key(|&axis| count(axis));
+        let Some(axis) = longest.filter(|&axis| count(axis) > 1) else {
+            pieces.push(self.piece(&cut, &seen));
+            return;
+        };
+        let (count, first, last) = (count(axis), seen.min_dhw[axis], seen.max_dhw[axis]);
+        // Windows at equal distances: the first starts with the voxels to look at, and the last ends with them.
+        let start = |n: usize| first + (n * (shape[axis] - self.window[axis]) + (count - 1) / 2) / (count - 1);
+        let mut from = first;
+        for n in 0..count {
+            // A voxel belongs to the window whose centre is nearest.
+            let to = if n + 1 == count { last } else { (start(n) + start(n + 1) + self.window[axis]) / 2 - 1 };
+            let mut part = cut;
+            part.limits = seen;
+            (part.limits.min_dhw[axis], part.limits.max_dhw[axis]) = (from, to);
+            part.own[axis] = Some(start(n).cast_signed());
+            self.divide(part, look, pieces);
+            from = to + 1;
         }
     }
 
-    #[test]
-    fn a_crop_smaller_than_the_window_is_padded_half_before() {
-        let whole = Region { min_dhw: [0; 3], max_dhw: [4, 15, 15] };
-        let frames = frames_of_lattice(&whole, [5, 16, 16], [8, 16, 16], 0.5);
-        assert_eq!(frames, frames_over_region(&whole, [8, 16, 16], 0.5));
-        assert_eq!(frames[0].start, [-1, 0, 0]);
-        assert_eq!(frames[0].position(0, 0), 1);
+    fn piece(&self, cut: &Cut, seen: &Region) -> Piece {
+        let crop = self.crop();
+        let (mut region, mut own, mut starts) = (*seen, [0; 3], [const { 0..=0 }; 3]);
+        for axis in 0..3 {
+            let window = self.window[axis];
+            let allowed = match crop[axis].checked_sub(window) {
+                Some(last) => 0..=last.cast_signed(),
+                // A crop that is smaller than the window is in its middle.
+                None => {
+                    let padding = ((window - crop[axis]) / 2).cast_signed();
+                    -padding..=-padding
+                }
+            };
+            let centre = cut.centre.unwrap_or(*seen);
+            let padding = window.saturating_sub(centre.shape_dhw()[axis]) / 2;
+            let centred = centre.min_dhw[axis].cast_signed() - padding.cast_signed();
+            own[axis] = cut.own[axis].unwrap_or(centred).clamp(*allowed.start(), *allowed.end());
+            let (shown_from, shown_to) =
+                (own[axis].max(0).cast_unsigned(), own[axis].saturating_add_unsigned(window).cast_unsigned());
+            let margin = (self.overlap / 2.0 * window as f64) as usize;
+            region.min_dhw[axis] = seen.min_dhw[axis].saturating_sub(margin).max(shown_from);
+            region.max_dhw[axis] = (seen.max_dhw[axis] + margin).min(shown_to - 1).min(crop[axis] - 1);
+            let first = (region.max_dhw[axis] + 1).cast_signed() - window.cast_signed();
+            let last = region.min_dhw[axis].cast_signed();
+            starts[axis] = first.max(*allowed.start())..=last.min(*allowed.end());
+        }
+        Piece { object: cut.object, region, own, starts }
     }
 
-    proptest! {
-        #[test]
-        fn windows_cover_every_voxel_and_show_it_where_they_say(
-            crop in prop::array::uniform3(1_usize..24),
-            window in prop::array::uniform3(1_usize..10),
-            corners in prop::array::uniform6(0.0_f64..1.0),
-            at in prop::array::uniform3(0.0_f64..1.0),
-            overlap in prop::sample::select(vec![0.0, 0.25, 0.5, 0.75, 0.95]),
-        ) {
-            let corner = |first: usize| -> [usize; 3] {
-                std::array::from_fn(|axis| (corners[first + axis] * crop[axis] as f64) as usize)
-            };
-            let (a, b) = (corner(0), corner(3));
-            let region = Region {
-                min_dhw: std::array::from_fn(|axis| a[axis].min(b[axis])),
-                max_dhw: std::array::from_fn(|axis| a[axis].max(b[axis])),
-            };
-            let voxel: [usize; 3] = std::array::from_fn(|axis| {
-                region.min_dhw[axis] + (at[axis] * region.shape_dhw()[axis] as f64) as usize
-            });
-            let image = Array3::from_shape_fn(crop, |(d, h, w)| (1 + (d * 24 + h) * 24 + w) as f32);
-            for frames in [
-                frames_over_region(&region, window, overlap),
-                frames_of_lattice(&region, crop, window, overlap),
-            ] {
-                let showing: Vec<&Frame> = frames
-                    .iter()
-                    .filter(|frame| (0..3).all(|axis| frame.visible(axis).contains(&voxel[axis])))
-                    .collect();
-                prop_assert!(!showing.is_empty(), "no window shows {:?} of {:?}", voxel, region);
-                for frame in showing {
-                    let place: [usize; 3] = std::array::from_fn(|axis| frame.position(axis, voxel[axis]));
-                    prop_assert!((0..3).all(|axis| place[axis] < window[axis]));
-                    prop_assert_eq!(frame.cut(image.view(), window)[place], image[voxel]);
+    /// The windows that hold every piece. `known` are windows that were planned before.
+    pub(crate) fn cover(&self, mut pieces: Vec<Piece>, known: &BTreeSet<Start>) -> Cover {
+        pieces.sort_by_key(|piece| (piece.own, piece.object));
+        let mut starts = BTreeSet::new();
+        let mut open = Vec::new();
+        for piece in &pieces {
+            let held = known.iter().filter(|start| piece.is_held_by(start));
+            match held.max_by_key(|start| (self.room(piece, start), std::cmp::Reverse(**start))) {
+                Some(start) => _ = starts.insert(*start),
+                None => open.push(piece),
+            }
+        }
+        for together in open.chunks(TOGETHER) {
+            let mut together: Vec<&Piece> =
+                together.iter().copied().filter(|piece| !starts.iter().any(|start| piece.is_held_by(start))).collect();
+            while let Some(start) = next_window(&together) {
+                together.retain(|piece| !piece.is_held_by(&start));
+                starts.insert(start);
+            }
+        }
+        Cover { window: self.window, crop: self.crop(), pieces, starts }
+    }
+
+    /// The distance between a piece and the border of a window that holds it, in thousandths of the window.
+    fn room(&self, piece: &Piece, start: &Start) -> usize {
+        let along = |axis: usize| {
+            let before = piece.region.min_dhw[axis].saturating_add_signed(-start[axis]);
+            let after = self.window[axis].saturating_sub(before + piece.region.shape_dhw()[axis]);
+            1000 * before.min(after) / self.window[axis]
+        };
+        (0..3).map(along).min().unwrap_or(0)
+    }
+}
+
+/// A part of an object that may still be too large for one window.
+#[derive(Clone, Copy)]
+struct Cut {
+    object: usize,
+    /// The region on which the window is centred, for an object that fits into one; otherwise on the voxels to look at.
+    centre: Option<Region>,
+    limits: Region,
+    /// The window's start along the axes that were cut.
+    own: [Option<isize>; 3],
+}
+
+/// Number of windows over `length` voxels of which neighbours overlap by at least the fraction `overlap` of a window.
+fn windows_along(length: usize, window: usize, overlap: f64) -> usize {
+    if length <= window {
+        return 1;
+    }
+    let step = ((window as f64 * (1.0 - overlap)) as usize).max(1);
+    1 + (length - window).div_ceil(step)
+}
+
+/// A window for the piece that can share it with the fewest others, where it also holds as many of these as possible; `None`
+/// if there are no pieces.
+fn next_window(pieces: &[&Piece]) -> Option<Start> {
+    let partners = |piece: &Piece| pieces.iter().filter(|other| piece.shares_a_window_with(other)).count();
+    let next = pieces.iter().min_by_key(|piece| partners(piece))?;
+    let distance = |piece: &Piece| (0..3).map(|axis| piece.own[axis].abs_diff(next.own[axis])).sum::<usize>();
+    let mut near: Vec<&Piece> = pieces.iter().copied().filter(|piece| next.shares_a_window_with(piece)).collect();
+    near.sort_by_key(|piece| distance(piece));
+    near.truncate(NEAR);
+    // If a window holds some pieces, it can be moved back until it starts at the first place that one of them allows.
+    let places: [BTreeMap<isize, u64>; 3] = std::array::from_fn(|axis| {
+        let starts = near.iter().map(|piece| *piece.starts[axis].start()).filter(|at| next.starts[axis].contains(at));
+        let held = |at: isize| {
+            let bits = near.iter().enumerate().filter(|(_, piece)| piece.starts[axis].contains(&at));
+            bits.fold(0, |bits, (bit, _)| bits | 1 << bit)
+        };
+        starts.map(|at| (at, held(at))).collect()
+    });
+    let mut best: u64 = 0;
+    for d in places[0].values() {
+        for dh in places[1].values().map(|h| d & h) {
+            if dh.count_ones() > best.count_ones() {
+                for dhw in places[2].values().map(|w| dh & w) {
+                    if dhw.count_ones() > best.count_ones() {
+                        best = dhw;
+                    }
                 }
             }
         }
+    }
+    let held: Vec<&Piece> =
+        near.iter().enumerate().filter(|(bit, _)| best & (1 << bit) != 0).map(|(_, piece)| *piece).collect();
+    Some(std::array::from_fn(|axis| {
+        // All of these ranges meet; the window is as near to the pieces' own as they allow.
+        let first = held.iter().map(|piece| *piece.starts[axis].start()).max().unwrap_or(next.own[axis]);
+        let last = held.iter().map(|piece| *piece.starts[axis].end()).min().unwrap_or(next.own[axis]);
+        let sum: isize = held.iter().map(|piece| piece.own[axis]).sum();
+        (sum / held.len().max(1).cast_signed()).clamp(first, last)
+    }))
+}
+
+/// The windows of a plan.
+pub(crate) struct Cover {
+    window: [usize; 3],
+    crop: [usize; 3],
+    pieces: Vec<Piece>,
+    starts: BTreeSet<Start>,
+}
+
+impl Cover {
+    /// The objects that have pieces, each once.
+    pub(crate) fn objects(&self) -> BTreeSet<usize> {
+        self.pieces.iter().map(|piece| piece.object).collect()
+    }
+
+    /// The windows that show a part of one of the object's pieces, in raster order.
+    pub(crate) fn windows_of(&self, object: usize) -> impl Iterator<Item = Frame> {
+        let shows = move |start: &&Start| {
+            self.pieces.iter().filter(|piece| piece.object == object).any(|piece| {
+                (0..3).all(|axis| {
+                    let end = start[axis].saturating_add_unsigned(self.window[axis]);
+                    start[axis] <= piece.region.max_dhw[axis].cast_signed()
+                        && piece.region.min_dhw[axis].cast_signed() < end
+                })
+            })
+        };
+        self.starts.iter().filter(shows).map(|start| Frame::new(*start, self.window, self.crop.map(|n| 0..n)))
     }
 }

@@ -1,13 +1,15 @@
 //! The part of an object's prompt that is in a window of the zoom-in pass.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use ndarray::Array3;
 use segvol_onnx::PromptLabel;
 use segvol_volume::PointLabel;
 
+use super::frame::Frame;
 use super::options::Profile;
-use super::plan::{Frame, frames_of_lattice, frames_over_region};
+use super::plan::{Piece, Planner};
 use super::region::{Region, bounding_box, runs};
 use crate::stages::{TextEmbedding, WindowPrompt};
 use segvol_prompt::PlacedPrompt;
@@ -35,20 +37,30 @@ pub(crate) struct ZoomInScan<'a> {
     pub(crate) profile: Profile,
     pub(crate) tables: &'a IndexTables,
     pub(crate) window: [usize; 3],
-    pub(crate) overlap: f64,
+}
+
+impl ZoomInObject<'_> {
+    /// The parts of the object that the plan of the default profile must cover: the voxels of the zoom-out mask, inside the
+    /// user's box if there is one, and the user's points inside the object. If the box and the mask do not meet, all of the
+    /// mask.
+    pub(crate) fn pieces(&self, index: usize, planner: &Planner<'_>) -> Vec<Piece> {
+        let foreground =
+            |(point, label): &([usize; 3], PointLabel)| (*label == PointLabel::Foreground).then_some(*point);
+        let points: BTreeSet<[usize; 3]> = self.prompt.points.iter().filter_map(foreground).collect();
+        let in_box = |voxel: [usize; 3]| {
+            let inside =
+                |[low, high]: [[usize; 3]; 2]| (0..3).all(|axis| (low[axis]..=high[axis]).contains(&voxel[axis]));
+            self.prompt.bounding_box.is_none_or(inside)
+        };
+        let in_mask = |voxel: [usize; 3]| self.zoom_out[voxel] > 0.0;
+        let pieces = planner.pieces(index, &self.region, |voxel| {
+            (in_mask(voxel) && in_box(voxel)) || (!points.is_empty() && points.contains(&voxel))
+        });
+        if pieces.is_empty() { planner.pieces(index, &self.region, in_mask) } else { pieces }
+    }
 }
 
 impl ZoomInScan<'_> {
-    /// The windows that cover a region.
-    pub(crate) fn frames(&self, region: &Region) -> Vec<Frame> {
-        let fits = (0..3).all(|axis| region.shape_dhw()[axis] <= self.window[axis]);
-        let crop = std::array::from_fn(|axis| self.tables[axis].len());
-        match self.profile {
-            Profile::Default if !fits => frames_of_lattice(region, crop, self.window, self.overlap),
-            Profile::Default | Profile::Released => frames_over_region(region, self.window, self.overlap),
-        }
-    }
-
     /// The part of the object's prompt that is in one of its windows; `None` if the window keeps its zoom-out logits.
     ///
     /// `single` is true if the object has only one window.
@@ -72,15 +84,15 @@ impl ZoomInScan<'_> {
         let has_points = !object.prompt.points.is_empty();
         let user_points = if has_points { self.points_in(object.prompt, &ranges) } else { Vec::new() };
 
-        let lattice = self.profile == Profile::Default && !single;
-        if lattice && mask.is_none() && user_points.is_empty() && user_box.is_none_or(|found| found.is_none()) {
+        let several = self.profile == Profile::Default && !single;
+        if several && mask.is_none() && user_points.is_empty() && user_box.is_none_or(|found| found.is_none()) {
             return None;
         }
         let shown = |region: Region| corners(frame, region, [0; 3]);
         let map_shift = self.map_shift(&object.region);
         let bounding_box = match user_box {
             // Several windows: the box of the zoom-out mask, clipped to the user's box.
-            Some(user_box) if lattice => {
+            Some(user_box) if several => {
                 let user_box = user_box?;
                 Some(shown(mask.and_then(|mask| intersection(mask, user_box)).unwrap_or(user_box)))
             }
@@ -165,12 +177,13 @@ fn intersection(a: Region, b: Region) -> Option<Region> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::frames_over_region;
     use super::*;
 
     const WINDOW: [usize; 3] = [4, 4, 4];
 
     fn scan(profile: Profile, tables: &IndexTables) -> ZoomInScan<'_> {
-        ZoomInScan { profile, tables, window: WINDOW, overlap: 0.5 }
+        ZoomInScan { profile, tables, window: WINDOW }
     }
 
     /// A crop with 8 voxels per axis; two of them map to each zoom-out voxel.
@@ -206,7 +219,7 @@ mod tests {
         let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, text: None };
         let find = |profile| {
             let scan = scan(profile, &tables);
-            let frames = scan.frames(&region);
+            let frames = frames_over_region(&region, WINDOW, 0.5);
             assert_eq!(frames.len(), 1);
             scan.prompt_in(&object, &frames[0], true).expect("the prompt is in the window")
         };
@@ -225,7 +238,7 @@ mod tests {
         let region = Region { min_dhw: [0; 3], max_dhw: [7; 3] };
         let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, text: None };
         let scan = scan(Profile::Default, &tables);
-        let frames = scan.frames(&region);
+        let frames = frames_over_region(&region, WINDOW, 0.5);
         assert_eq!(frames.len(), 27);
         let first = scan.prompt_in(&object, &frames[0], false).expect("mask and box are in the first window");
         assert_eq!(first.bounding_box, Some([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]), "the mask inside the user's box");

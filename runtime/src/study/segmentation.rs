@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ndarray::{Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use segvol_base::Warning;
 use segvol_volume::Mask;
@@ -46,7 +46,8 @@ impl ZoomedIn {
 }
 
 /// Number of windows of an object in the zoom-in pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WindowCounts {
     /// Windows over the region of interest; 0 without a zoom-in pass.
     pub total: usize,

@@ -2,6 +2,7 @@
 //! of prompts.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use segvol_base::memory;
 use serde::Serialize;
 
 use super::embedding_cache::{EmbeddingCache, WindowKey};
-use super::plan::Frame;
+use super::frame::Frame;
 use crate::error::Error;
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
 use segvol_scan::resize::{Trilinear, resize_nearest_exact};
@@ -147,6 +148,11 @@ impl Windows {
     /// Upsamples low-resolution logits, `[D/4, H/4, W/4]`, to the size of the window, `[D, H, W]`.
     pub(crate) fn upsample(&self, low_res: ArrayView3<'_, f32>) -> Array3<f32> {
         self.timed("upsample", || self.upsampling.apply(low_res))
+    }
+
+    /// A part of [`Windows::upsample`]'s result, to the bit: the voxels of the window in `ranges` along D, H and W.
+    pub(crate) fn upsample_part(&self, low_res: ArrayView3<'_, f32>, ranges: [Range<usize>; 3]) -> Array3<f32> {
+        self.timed("upsample", || self.upsampling.part(low_res, ranges))
     }
 
     /// Runs `work` and adds its time to the time of `step`.

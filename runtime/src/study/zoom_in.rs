@@ -1,42 +1,91 @@
 //! The zoom-in pass: windows at full resolution over the regions of interest. Their mean logits replace those of the
 //! zoom-out pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use super::average::Average;
+use super::average::{Average, Coarse, View};
+use super::frame::{Frame, frames_over_region};
 use super::object::Object;
-use super::options::StudyOptions;
+use super::options::{Profile, StudyOptions};
 use super::pipeline;
-use super::plan::Frame;
+use super::plan::{Planner, Start};
 use super::progress::{Observer, Progress};
-use super::prompt_in_window::ZoomInScan;
+use super::prompt_in_window::{ZoomInObject, ZoomInScan};
 use super::segmentation::{Segmentation, ZoomedIn};
 use super::windows::Windows;
 use crate::error::Error;
-use segvol_scan::resize::IndexTables;
+use segvol_scan::resize::{IndexTables, Trilinear};
 
-/// Segments the region of every object at full resolution, and stores the logits in `segmentations`.
+/// The windows of a call, in raster order, each with the indices of the objects that need it.
+pub(crate) type Users = BTreeMap<Frame, Vec<usize>>;
+
+/// The windows of the zoom-in pass for the regions of `segmentations`, and of how many of them each object needs. `known`
+/// are the starts of windows that were planned before in the same study.
+pub(crate) fn plan(
+    tables: &IndexTables,
+    window: [usize; 3],
+    options: &StudyOptions,
+    objects: &[Object],
+    segmentations: &[Segmentation],
+    known: &BTreeSet<Start>,
+) -> Users {
+    let mut users = Users::new();
+    let mut add = |index: usize, frames: &mut dyn Iterator<Item = Frame>| {
+        for frame in frames {
+            users.entry(frame).or_default().push(index);
+        }
+    };
+    let regions = segmentations.iter().enumerate().filter_map(|(index, found)| Some((index, found.roi?.region)));
+    let overlap = options.least_overlap();
+    match options.profile {
+        Profile::Released => {
+            for (index, region) in regions {
+                add(index, &mut frames_over_region(&region, window, overlap).into_iter());
+            }
+        }
+        Profile::Default => {
+            let planner = Planner { tables, window, overlap };
+            let pieces = regions.map(|(index, region)| {
+                let zoom_out = &segmentations[index].zoom_out;
+                ZoomInObject { region, zoom_out, prompt: &objects[index].prompt, text: None }.pieces(index, &planner)
+            });
+            let none = BTreeSet::new();
+            let covers: Vec<_> = match options.independent {
+                true => pieces.map(|pieces| planner.cover(pieces, &none)).collect(),
+                false => vec![planner.cover(pieces.flatten().collect(), known)],
+            };
+            for cover in covers {
+                for index in cover.objects() {
+                    add(index, &mut cover.windows_of(index));
+                }
+            }
+        }
+    }
+    users
+}
+
+/// The starts of planned windows, by which later calls know them.
+pub(crate) fn starts(users: &Users) -> Vec<Start> {
+    users.keys().map(|frame| frame.start).collect()
+}
+
+/// Segments the region of every object at full resolution in the windows that were planned, and stores the logits in
+/// `segmentations`.
 ///
 /// `tables` map a crop voxel to the voxel of the zoom-out window that shows it.
 pub(crate) fn zoom_in(
     windows: &Windows,
     tables: &IndexTables,
-    options: &StudyOptions,
+    profile: Profile,
     objects: &[Object],
     segmentations: &mut [Segmentation],
+    users: Users,
     observer: &mut Observer<'_>,
 ) -> Result<(), Error> {
-    let scan = ZoomInScan { profile: options.profile, tables, window: windows.window_dhw(), overlap: options.overlap };
-    // The objects that need each window. The windows are in raster order.
-    let mut users: BTreeMap<Frame, Vec<usize>> = BTreeMap::new();
-    for (index, segmentation) in segmentations.iter_mut().enumerate() {
-        let Some(roi) = segmentation.roi else { continue };
-        let frames = scan.frames(&roi.region);
-        segmentation.windows.total = frames.len();
-        for frame in frames {
-            users.entry(frame).or_default().push(index);
-        }
+    let scan = ZoomInScan { profile, tables, window: windows.window_dhw() };
+    for &index in users.values().flatten() {
+        segmentations[index].windows.total += 1;
     }
     let total = users.len() + 1;
     // After the last window the result is complete, and is not thrown away.
@@ -55,13 +104,22 @@ pub(crate) fn zoom_in(
         report(done + 2)
     })?;
 
+    let crop: [usize; 3] = std::array::from_fn(|axis| tables[axis].len());
+    let upsampling = Trilinear::new(scan.window, crop);
     for ((segmentation, average), skipped) in segmentations.iter_mut().zip(averages).zip(skipped) {
         segmentation.windows.skipped = skipped;
         let (Some(roi), Some(average)) = (segmentation.roi, average) else { continue };
-        let zoom_out = &segmentation.zoom_out;
-        let outside = |[d, h, w]: [usize; 3]| zoom_out[[tables[0][d], tables[1][h], tables[2][w]]];
-        let logits = windows.timed("stitch", || average.finish(outside));
+        let view = View { upsampling: &upsampling, weight: resolution(scan.window, crop) };
+        let view = (profile == Profile::Default).then_some(view);
+        let coarse = Coarse { logits: &segmentation.zoom_out, tables, view };
+        let logits = windows.timed("stitch", || average.finish(&coarse));
         segmentation.zoom_in = Some(ZoomedIn::new(roi.region, logits));
     }
     Ok(())
+}
+
+/// How many voxels of the zoom-out window there are for each voxel of the crop; at most 1, which is the resolution of a
+/// zoom-in window.
+fn resolution(window: [usize; 3], crop: [usize; 3]) -> f32 {
+    (0..3).map(|axis| window[axis] as f32 / crop[axis] as f32).product::<f32>().min(1.0)
 }

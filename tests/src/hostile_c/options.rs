@@ -90,7 +90,7 @@ pub(crate) fn options(bytes: &[u8]) {
         && (0..=2).contains(&given.orientation);
     problem(SegvolStatus::Argument, axes.is_some() && given.orientation != 2);
     problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags || given.reserved != 0);
-    problem(SegvolStatus::Option, !(0.0..=0.95).contains(&given.overlap));
+    problem(SegvolStatus::Option, given.overlap != -1.0 && !(0.0..=0.95).contains(&given.overlap));
     for text in [&provider, &precision, &library, &axes].into_iter().flatten() {
         problem(SegvolStatus::Utf8, text.to_str().is_err());
     }
