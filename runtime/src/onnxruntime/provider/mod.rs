@@ -101,6 +101,16 @@ impl Provider {
         }
     }
 
+    /// Whether the provider keeps what it makes of a graph and its weights on disk for later runs, as far as that is known:
+    /// variables of the environment turn some of these caches on.
+    pub(crate) fn keeps_compiled(self, options: &ProviderOptions) -> bool {
+        match self {
+            Self::TensorRt | Self::CoreMl | Self::MigraphX => true,
+            Self::OpenVino => options.openvino.cache.is_some(),
+            Self::Auto | Self::Cpu | Self::Cuda | Self::DirectMl | Self::Rocm | Self::Xnnpack | Self::WebGpu => false,
+        }
+    }
+
     /// The largest number of prompts per run of the decoder. On a processor, larger batches save no time, and each prompt
     /// needs a third of a gigabyte for the full model. On a GPU, larger batches are faster.
     pub(crate) fn batch_limit(self, options: &ProviderOptions) -> usize {
@@ -216,6 +226,17 @@ impl Settings<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_provider_with_a_cache_on_disk_is_known() {
+        let options = ProviderOptions::default();
+        for provider in [Provider::Cpu, Provider::Cuda, Provider::OpenVino] {
+            assert!(!provider.keeps_compiled(&options), "{provider}");
+        }
+        assert!(Provider::TensorRt.keeps_compiled(&options), "its engines are kept by default");
+        let options = options.openvino(OpenVinoOptions::default().cache(std::path::PathBuf::from("compiled")));
+        assert!(Provider::OpenVino.keeps_compiled(&options));
+    }
 
     #[test]
     fn tensors_are_bound_where_the_provider_keeps_them() {
