@@ -2,7 +2,7 @@
 
 mod batches;
 mod embedding;
-mod image_encoder;
+mod encode_windows;
 pub(crate) mod tokenizer;
 mod window_prompt;
 
