@@ -2,7 +2,7 @@
 //!
 //! - [`Stage`]: which graphs there are, and which tensors pass between them;
 //! - [`Architecture`]: the sizes that determine their shapes;
-//! - [`Manifest`]: what a bundle on disk holds; [`BundleError`]: what can be wrong with it;
+//! - [`Manifest`]: what a bundle on disk holds; [`BundleFiles`]: its open files; [`BundleError`]: what can be wrong with it;
 //! - [`Precision`]: the element types in which a bundle can hold the model; [`Activation`]: what int8 is calibrated with;
 //! - [`Graph`]: how the converter writes a graph ([`ops`], [`proto`], [`save`]); [`external`]: the weights of a written one.
 
@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod architecture;
+mod bundle_files;
 pub mod element_type;
 pub mod error;
 pub mod external;
@@ -24,6 +25,7 @@ pub mod stage;
 
 pub use activation::{Activation, Activations, Observation};
 pub use architecture::Architecture;
+pub use bundle_files::BundleFiles;
 pub use element_type::ElementType;
 pub use error::BundleError;
 pub use graph::{Graph, Value};

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -185,20 +185,30 @@ impl FileEntry {
 
     /// Compares size and SHA-256 of the file in `dir` with the manifest.
     fn verify(&self, dir: &Path) -> Result<(), BundleError> {
-        let Some(mut file) = self.open(dir)? else { return Ok(()) };
-        let path = dir.join(&self.name);
-        let io = |source| BundleError::unreadable(&path, source);
-        let found = file.metadata().map_err(io)?.len();
-        if found != self.bytes {
-            let (expected, found) = (format!("{} bytes", self.bytes), format!("{found} bytes"));
-            return Err(BundleError::Changed { path, expected, found });
+        let Some(file) = self.open(dir)? else { return Ok(()) };
+        self.verify_open(&dir.join(&self.name), &file)
+    }
+
+    /// Compares size and SHA-256 of the file that was opened at `path` with the manifest.
+    pub(crate) fn verify_open(&self, path: &Path, mut file: &File) -> Result<(), BundleError> {
+        self.verify_size(path, file)?;
+        let found = file.rewind().and_then(|()| sha256_of(file));
+        let found = found.map_err(|source| BundleError::unreadable(path, source))?;
+        if found == self.sha256 {
+            return Ok(());
         }
-        let found = sha256_of(&mut file).map_err(io)?;
-        if found != self.sha256 {
-            let (expected, found) = (format!("sha256 {}", self.sha256), format!("sha256 {found}"));
-            return Err(BundleError::Changed { path, expected, found });
+        let (expected, found) = (format!("sha256 {}", self.sha256), format!("sha256 {found}"));
+        Err(BundleError::Changed { path: path.to_owned(), expected, found })
+    }
+
+    /// Compares the size of the file that was opened at `path` with the manifest.
+    pub(crate) fn verify_size(&self, path: &Path, file: &File) -> Result<(), BundleError> {
+        let found = file.metadata().map_err(|source| BundleError::unreadable(path, source))?.len();
+        if found == self.bytes {
+            return Ok(());
         }
-        Ok(())
+        let (expected, found) = (format!("{} bytes", self.bytes), format!("{found} bytes"));
+        Err(BundleError::Changed { path: path.to_owned(), expected, found })
     }
 }
 
@@ -282,9 +292,18 @@ impl Manifest {
 
     /// Every mention of a file.
     fn entries(&self) -> impl Iterator<Item = &FileEntry> {
-        let stages = self.precisions.values().flat_map(|precision| precision.stages.values());
-        let files = stages.flat_map(|stage| stage.graphs.values().chain([&stage.weights]));
+        let files = self.stages().flat_map(|stage| stage.graphs.values().chain([&stage.weights]));
         files.chain(self.tokenizer.iter().map(|tokenizer| &tokenizer.file))
+    }
+
+    /// Every mention of a file that is not weights.
+    pub(crate) fn graphs_and_tokenizer(&self) -> impl Iterator<Item = &FileEntry> {
+        let graphs = self.stages().flat_map(|stage| stage.graphs.values());
+        graphs.chain(self.tokenizer.iter().map(|tokenizer| &tokenizer.file))
+    }
+
+    fn stages(&self) -> impl Iterator<Item = &StageFiles> {
+        self.precisions.values().flat_map(|precision| precision.stages.values())
     }
 
     /// The files of a precision.
@@ -424,12 +443,13 @@ fn unsealed(text: &[u8]) -> Result<String, (String, String)> {
 ///
 /// The operating system's error if the file cannot be read.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
-    sha256_of(&mut File::open(path)?)
+    sha256_of(&File::open(path)?)
 }
 
-fn sha256_of(file: &mut File) -> io::Result<String> {
+fn sha256_of(mut file: &File) -> io::Result<String> {
     let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
+    // On the stack: while ONNX Runtime makes its sessions, there may be no memory for an allocation, which would end the process.
+    let mut buffer = [0; 1 << 16];
     loop {
         let n = file.read(&mut buffer)?;
         if n == 0 {

@@ -113,7 +113,6 @@
 //! Arrays are `[D, H, W]`, depth first. Only names that end in `_xyz` or `_ijk` follow the file's axes. Lengths are in
 //! millimetres. The maximum of a box is inclusive.
 
-mod bundle_files;
 pub mod calibration;
 mod error;
 mod model;

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use segvol_base::{Warning, memory};
 use segvol_names::{NameAdvice, Names};
-use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
+use segvol_onnx::{BundleFiles, Manifest};
 use segvol_volume::{Orientation, Volume};
 
-use crate::bundle_files::BundleFiles;
 use crate::error::Error;
 use crate::onnxruntime::library;
 use crate::onnxruntime::provider::open_first;
@@ -47,7 +46,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a bundle: checks the hash of every file, then opens every stage in ONNX Runtime.
+    /// Opens a bundle: checks the hash of every file, and opens every stage in ONNX Runtime.
+    ///
+    /// The hashes of the weights are computed while the stages are opened, unless a provider keeps what it compiles for later
+    /// runs. If one is wrong, the stages are dropped, and that is the error, whatever ONNX Runtime made of the bytes.
     ///
     /// # Errors
     ///
@@ -74,15 +76,28 @@ impl Model {
             }
         }
         let files = Arc::new(BundleFiles::open(bundle, &manifest)?);
-        manifest.verify(bundle)?;
+        files.verify_graphs()?;
         let manifest_path = bundle.join(MANIFEST_FILE);
         let manifest_sha256 = sha256_file(&manifest_path)
             .map_err(|source| segvol_onnx::BundleError::Io { path: manifest_path, source })?;
-        let environment = library::environment(options.library.as_deref(), &options.providers())?;
-        let open = |provider| Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options);
-        let (stages, passed_over) = match options.provider {
-            Provider::Auto => open_first(open)?,
-            asked => (open(asked)?, Vec::new()),
+        let open = || {
+            let environment = library::environment(options.library.as_deref(), &options.providers())?;
+            let open = |provider| Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options);
+            match options.provider {
+                Provider::Auto => open_first(open),
+                asked => Ok((open(asked)?, Vec::new())),
+            }
+        };
+        let (stages, passed_over) = if options.keep_compiled() {
+            files.verify_weights()?;
+            let opened = open();
+            files.check_opened()?;
+            opened?
+        } else {
+            let (hashes, opened) = beside(|| files.verify_weights(), open);
+            hashes?;
+            files.check_opened()?;
+            opened?
         };
         Ok(Self {
             stages: Arc::new(stages),
@@ -183,4 +198,14 @@ impl Model {
     pub fn bundle(&self) -> &Path {
         &self.bundle
     }
+}
+
+/// Does `work` on this thread, because a provider may depend on it, and `other` on another one.
+fn beside<A: Send, B>(other: impl FnOnce() -> A + Send, work: impl FnOnce() -> B) -> (A, B) {
+    let mut others = None;
+    let found = rayon::in_place_scope(|scope| {
+        scope.spawn(|_| others = Some(other()));
+        work()
+    });
+    (others.expect("a scope ends when all that it spawned has ended"), found)
 }

@@ -78,6 +78,14 @@ impl Options {
         std::iter::once(self.provider).chain(self.stage_providers.values().copied()).collect()
     }
 
+    /// Whether a provider that may be used keeps what it compiles on disk, where later runs find it. It must then never see
+    /// weights whose hash is wrong.
+    pub(crate) fn keep_compiled(&self) -> bool {
+        let kept = |provider: Provider| provider.keeps_compiled(&self.provider_options);
+        let auto = self.provider == Provider::Auto && Provider::AUTO.into_iter().any(kept);
+        auto || self.providers().into_iter().any(kept)
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.threads == Some(0) {
             return Err(Error::Setting { name: "threads", expected: "at least 1", found: "0".to_owned() });
@@ -87,5 +95,21 @@ impl Options {
             return Err(Error::Setting { name: "stage provider", expected, found: "auto".to_owned() });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::OpenVinoOptions;
+
+    #[test]
+    fn a_cache_of_any_provider_that_may_be_used_counts() {
+        let cache = OpenVinoOptions::default().cache(PathBuf::from("compiled"));
+        let cached = Options::default().provider_options(ProviderOptions::default().openvino(cache));
+        assert!(cached.keep_compiled(), "`auto` may choose it");
+        assert!(!cached.clone().provider(Provider::Cpu).keep_compiled());
+        assert!(cached.provider(Provider::Cpu).stage_provider(Stage::MaskDecoder, Provider::OpenVino).keep_compiled());
+        assert!(!Options::default().keep_compiled());
     }
 }

@@ -16,7 +16,7 @@ use segvol::{Error, GraphSession, Model, Options, Precision, Prompt, Provider, V
 use segvol_converter::{Inspection, README_FILE, ReadmeState, inspect};
 use segvol_onnx::manifest::{FileEntry, MANIFEST_FILE, sha256_file};
 use segvol_onnx::proto::ModelProto;
-use segvol_onnx::{BundleError, Manifest, Stage, Variant, tensor_meaning};
+use segvol_onnx::{BundleError, ElementType, Manifest, Stage, Variant, tensor_meaning};
 use segvol_tests::checkpoint::write_seeded;
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
@@ -427,6 +427,30 @@ fn every_graph_says_what_it_is() {
     }
     let different: BTreeSet<&String> = descriptions.iter().map(|(_, text)| text).collect();
     assert_eq!(different.len(), descriptions.len(), "each graph has its own description");
+}
+
+/// Weights are read before they have been compared with their hash. So nothing in their files says how other bytes are read: no
+/// shape, no index.
+#[test]
+fn weights_are_only_numbers_that_are_computed_with() {
+    let numbers = [ElementType::Float32, ElementType::Float16, ElementType::Int8, ElementType::Uint8];
+    let manifest = Manifest::read(&TINY).expect("a bundle");
+    let mut found = 0;
+    for files in manifest.precisions.values().flat_map(|files| files.stages.values()) {
+        for entry in files.graphs.values() {
+            let graph = graph(&TINY, entry).graph.expect("a graph");
+            for tensor in graph.initializer.iter().filter(|tensor| tensor.data_location.is_some()) {
+                assert!(
+                    numbers.iter().any(|number| Some(number.code()) == tensor.data_type),
+                    "{}: {}",
+                    entry.name,
+                    tensor.name
+                );
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 100, "{found}");
 }
 
 #[test]

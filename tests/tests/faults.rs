@@ -10,10 +10,10 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use segvol::{Model, Options, Prompt, Provider, Volume};
+use segvol::{Model, Options, Precision, Prompt, Provider, Volume};
 use segvol_converter::README_FILE;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
-use segvol_onnx::{BundleError, Manifest};
+use segvol_onnx::{BundleError, BundleFiles, Manifest};
 use segvol_tests::faults::{copied, interrupt, kill_after, limited, names, segvol, text, wait_until};
 use segvol_tests::golden::data;
 use segvol_tests::seeded::uniform01;
@@ -426,6 +426,110 @@ fn one_flipped_bit_in_any_file_of_a_bundle_is_refused() {
         fs::write(&path, whole).expect("written");
     }
     open(&copy).map(drop).expect("whole again");
+}
+
+/// Weights are read while they are still hashed. So ONNX Runtime sees them before they are refused.
+#[test]
+fn weights_of_garbage_are_refused_whatever_onnxruntime_makes_of_them() {
+    let home = folder!();
+    let bundle = home.path().join("bundle");
+    let precisions = Precision::ALL.into();
+    let options = segvol_converter::Options { precisions, ..Default::default() };
+    let manifest = segvol_tests::bundle::converted(&TINY.join("model.safetensors"), &bundle, &options);
+    let mut random = uniform01("garbage");
+    for (&precision, files) in &manifest.precisions {
+        let open = || Model::open(&bundle, &Options::default().provider(Provider::Cpu).precision(precision));
+        open().map(drop).expect("whole");
+        for files in files.stages.values() {
+            let path = bundle.join(&files.weights.name);
+            let whole = fs::read(&path).expect("read");
+            let noise = (0..whole.len()).map(|_| (random.next().expect("endless") * 256.0) as u8).collect();
+            for garbage in [vec![0; whole.len()], vec![0xff; whole.len()], noise] {
+                fs::write(&path, &garbage).expect("written");
+                let error = open().err().unwrap_or_else(|| panic!("{precision}: {} went unnoticed", path.display()));
+                let named =
+                    matches!(&error, segvol::Error::Bundle(BundleError::Changed { path: named, .. }) if *named == path);
+                assert!(named, "{precision}, {}: {error}", path.display());
+            }
+            // What is shorter must not be read at all: that would end the process.
+            fs::write(&path, &whole[..whole.len() / 2]).expect("written");
+            let error = open().err().expect("short").to_string();
+            assert!(error.contains(&format!("found {} bytes", whole.len() / 2)), "{error}");
+            fs::write(&path, whole).expect("written");
+        }
+        open().map(drop).expect("whole again");
+    }
+}
+
+/// Whatever else is wrong, a damaged bundle is said first, and of several damaged files the first that the manifest names.
+#[test]
+fn the_first_damaged_file_is_named_before_any_other_error() {
+    let home = folder!();
+    let copy = copied(&TINY.join("bundle"), &home.path().join("bundle"));
+    let manifest = Manifest::read(&copy).expect("a bundle");
+    let files: Vec<_> = manifest.files().collect();
+    let weights = files.iter().position(|entry| entry.name.ends_with(".weights")).expect("weights");
+    assert!(weights + 1 < files.len() && weights > 0, "graphs before and after: {files:?}");
+    let elsewhere = Options::default().provider(Provider::Cpu).library(home.path().join("no library"));
+    let mut damaged = Vec::new();
+    // The last file first, so that each is the first that is damaged.
+    for entry in files.iter().rev() {
+        let path = copy.join(&entry.name);
+        let mut bytes = fs::read(&path).expect("read");
+        bytes[0] ^= 1;
+        damaged.push((path.clone(), bytes));
+    }
+    for (path, bytes) in damaged {
+        fs::write(&path, bytes).expect("written");
+        for options in [&elsewhere, &Options::default().provider(Provider::CoreMl), &Options::default()] {
+            let error = Model::open(&copy, options).err().expect("damaged");
+            assert!(
+                matches!(&error, segvol::Error::Bundle(BundleError::Changed { path: named, .. }) if *named == path),
+                "{}: {error}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// What happens to the file at a path.
+type Replacement = fn(&Path);
+
+/// What is read by name while it is hashed must be what is hashed.
+#[test]
+fn a_file_that_is_replaced_while_a_bundle_is_opened_is_noticed() {
+    let home = folder!();
+    let weights = "segvol_mask_decoder.weights";
+    let changes: [(&str, Replacement); 4] = [
+        ("another file", |path| {
+            let other = path.with_extension("other");
+            fs::copy(path, &other).expect("copied");
+            fs::rename(other, path).expect("renamed");
+        }),
+        ("a link", |path| {
+            let other = path.with_extension("other");
+            fs::copy(path, &other).expect("copied");
+            fs::remove_file(path).expect("removed");
+            std::os::unix::fs::symlink(other, path).expect("linked");
+        }),
+        ("nothing", |path| fs::remove_file(path).expect("removed")),
+        ("other bytes", |path| {
+            let mut file = OpenOptions::new().write(true).open(path).expect("opened");
+            file.write_all(&[7]).expect("written");
+        }),
+    ];
+    for (what, change) in changes {
+        let copy = copied(&TINY.join("bundle"), &home.path().join(what));
+        let manifest = Manifest::read(&copy).expect("a bundle");
+        let files = BundleFiles::open(&copy, &manifest).expect("open");
+        files.verify_graphs().expect("whole");
+        files.verify_weights().expect("whole");
+        files.check_opened().expect("the same files");
+        std::thread::sleep(Duration::from_millis(20)); // Time stamps of file systems are coarse.
+        change(&copy.join(weights));
+        let error = files.check_opened().expect_err(what);
+        assert!(matches!(&error, BundleError::Changed { path, .. } if path.ends_with(weights)), "{what}: {error}");
+    }
 }
 
 #[test]

@@ -11,7 +11,10 @@ use std::sync::LazyLock;
 
 use assert_cmd::Command;
 use segvol::provider::{Binding, CpuOptions, OptionInfo};
-use segvol::{Error, Model, Options, PointLabel, Prompt, Provider, ProviderOptions, Report, Volume};
+use segvol::{
+    Error, Model, Options, PointLabel, Precision, Profile, Prompt, Provider, ProviderOptions, Report, StudyOptions,
+    Volume,
+};
 use segvol_onnx::Stage;
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
@@ -101,12 +104,14 @@ fn threads_keep_to_the_processors_that_the_process_may_use() {
 
 #[test]
 fn bound_tensors_give_the_same_bits() {
-    let logits = |binding| {
-        let cpu = CpuOptions::default().binding(binding);
+    let logits = |binding, batch: u16| {
+        let cpu = CpuOptions::default().binding(binding).window_batch(batch);
         let options = Options::default().provider(Provider::Cpu).provider_options(ProviderOptions::default().cpu(cpu));
         let model = Model::open(&*TINY, &options).expect("a model");
-        let study = model.study(Volume::open(data(SCAN)).expect("a scan")).expect("a study");
+        let many_windows = StudyOptions::default().profile(Profile::Released).overlap(0.75);
+        let study = model.study_with(Volume::open(data(SCAN)).expect("a scan"), &many_windows).expect("a study");
         let found = study.segment_all(&prompts()).expect("segmented");
+        assert!(study.statistics().windows_encoded > 8, "several batches");
         let again = study.segment(&prompts()[0]).expect("from kept embeddings");
         assert_eq!(
             again.logits().expect("memory"),
@@ -118,10 +123,12 @@ fn bound_tensors_give_the_same_bits() {
             .map(|found| found.logits().expect("memory").iter().map(|logit| logit.to_bits()).collect::<Vec<_>>())
             .collect()
     };
-    let unbound: Vec<Vec<u32>> = logits(Binding::Off);
+    let unbound: Vec<Vec<u32>> = logits(Binding::Off, 1);
     assert!(unbound.iter().flatten().any(|&bits| f32::from_bits(bits) > 0.0), "masks with something in them");
     for binding in [Binding::Fresh, Binding::Fixed] {
-        assert!(logits(binding) == unbound, "{binding:?} gives other logits");
+        for batch in [1, 2, 3, 4] {
+            assert!(logits(binding, batch) == unbound, "{binding:?}, batches of {batch}: other logits");
+        }
     }
 }
 
@@ -136,6 +143,50 @@ fn a_bound_embedding_can_be_read() {
         (embedding.bytes(), embedding.values().expect("values").into_owned())
     };
     assert_eq!(embedding(Binding::Fresh), embedding(Binding::Off));
+}
+
+/// Each window of a batch gets a tensor of its own: its bytes count alone, and later batches do not write over it.
+#[test]
+fn bound_windows_of_a_batch_are_separate_tensors() {
+    let folder = segvol_tests::folder!();
+    let bundle = folder.path().join("bundle");
+    let precisions = [Precision::Fp32, Precision::Fp16];
+    let options = segvol_converter::Options { precisions: precisions.into(), ..Default::default() };
+    bundle::converted(&TINY.with_file_name("model.safetensors"), &bundle, &options);
+    for precision in precisions {
+        let open = |binding, batch: u16| {
+            let cpu = CpuOptions::default().binding(binding).window_batch(batch);
+            let options = Options::default().provider(Provider::Cpu).precision(precision);
+            Model::open(&bundle, &options.provider_options(ProviderOptions::default().cpu(cpu))).expect("a model")
+        };
+        let windows: Vec<ndarray::Array3<f32>> = (0..7)
+            .map(|n| {
+                ndarray::Array3::from_shape_fn(models::tiny().window_dhw, |(d, h, w)| {
+                    ((d + h + w + 9 * n) % 50) as f32 / 50.0
+                })
+            })
+            .collect();
+        let views: Vec<_> = windows.iter().map(|window| window.view()).collect();
+        let alone = open(Binding::Off, 1);
+        let expected: Vec<_> = views.iter().map(|&view| alone.stages().encode_image(view).expect("encoded")).collect();
+        for binding in [Binding::Off, Binding::Fresh, Binding::Fixed] {
+            let model = open(binding, 4);
+            let first = model.stages().encode_images(&views).expect("encoded");
+            // In another order and other batches, so that kept memory has other values.
+            let reversed: Vec<_> = views.iter().rev().copied().collect();
+            let second = model.stages().encode_images(&reversed[..6]).expect("encoded");
+            let single = model.stages().encode_image(views[3]).expect("encoded");
+            for (index, expected) in expected.iter().enumerate() {
+                let values = expected.values().expect("values");
+                assert_eq!(first[index].values().expect("values"), values, "{precision}, {binding:?}, window {index}");
+                assert_eq!(first[index].bytes(), expected.bytes(), "{precision}, {binding:?}");
+                if index > 0 {
+                    assert_eq!(second[6 - index].values().expect("values"), values, "{precision}, {binding:?}");
+                }
+            }
+            assert_eq!(single.values().expect("values"), expected[3].values().expect("values"));
+        }
+    }
 }
 
 #[test]

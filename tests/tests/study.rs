@@ -6,8 +6,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use segvol::mask::Labels;
+use segvol::provider::CpuOptions;
 use segvol::{
-    Error, Model, Options, PointLabel, Precision, Prompt, Provider, Segmentation, Space, StudyOptions, Volume,
+    Error, Model, Options, PointLabel, Precision, Profile, Prompt, Provider, ProviderOptions, Segmentation, Space,
+    StudyOptions, Volume,
 };
 use segvol_tests::golden::data;
 use segvol_tests::{bits, bundle, models};
@@ -86,6 +88,61 @@ fn threads_and_batches_change_no_bit_of_the_demo_model() {
     bundle::converted(&checkpoint, &bundle, &segvol_converter::Options { precisions, ..Default::default() });
     let found = bits::differences(&bundle, &[1, 2, 3, 5, 8, 16], &[1, 2, 3, 5, 7, 9]);
     assert!(found.is_empty(), "{found:#?}");
+    for precision in [Precision::Fp32, Precision::Fp16] {
+        let found = bits::differences_of_windows(&bundle, precision, &[1, 2, 3, 8], &[1, 2, 3, 4]);
+        assert!(found.is_empty(), "{precision}: {found:#?}");
+    }
+}
+
+/// Windows that are encoded together: the same logits, and the observer sees every window in its order and can stop at each.
+#[test]
+fn windows_in_batches_change_no_bit_and_are_reported_one_by_one() {
+    let (model, options, _folder) = model();
+    let every_window = StudyOptions::default().profile(Profile::Released).overlap(0.75);
+    let prompts = prompts();
+    let mut seen = Vec::new();
+    let study = model.study_with(scan(), &every_window).expect("a study");
+    let expected = study.segment_observed(&prompts, &mut |progress| {
+        seen.push(progress);
+        ControlFlow::Continue(())
+    });
+    let expected = expected.expect("segmented");
+    let total = seen.last().expect("windows").total;
+    assert!(total > 9, "several batches: {total}");
+    for batch in [2_u16, 3, 4, 64] {
+        let cpu = CpuOptions::default().window_batch(batch);
+        let options = options.clone().provider_options(ProviderOptions::default().cpu(cpu));
+        let model = Model::open(model.bundle(), &options).expect("a bundle");
+        for cache in [0, 1 << 20, 2 << 30] {
+            let options = every_window.clone().cache_bytes(cache);
+            let study = model.study_with(scan(), &options).expect("a study");
+            let mut reported = Vec::new();
+            let found = study.segment_observed(&prompts, &mut |progress| {
+                reported.push(progress);
+                ControlFlow::Continue(())
+            });
+            let found = found.expect("segmented");
+            assert_eq!(reported, seen, "batches of {batch}");
+            for (a, b) in expected.iter().zip(&found) {
+                assert_same_bits(a, b, &format!("{}: batches of {batch}, cache of {cache}", a.name()));
+                assert_eq!(a.windows(), b.windows());
+            }
+            assert_eq!(study.statistics().windows_encoded, total, "each window once");
+            // Windows in the cache, beside others that must be encoded again.
+            let again = study.segment(&prompts[2]).expect("segmented");
+            assert_same_bits(&again, &expected[2], &format!("again: batches of {batch}, cache of {cache}"));
+
+            for stop in [1, 2, 3, total - 1] {
+                let mut last = 0;
+                let stopped = study.segment_observed(&prompts, &mut |progress| {
+                    last = progress.done;
+                    if last < stop { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                assert!(matches!(stopped, Err(Error::Cancelled)), "batches of {batch}, stopped at {stop}");
+                assert_eq!(last, stop, "nothing is reported after a stop");
+            }
+        }
+    }
 }
 
 /// The prompts in a seeded random order, and the original index of each.

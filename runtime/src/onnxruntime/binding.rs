@@ -4,6 +4,7 @@
 //! the host; only the decoder's low-resolution logits are copied back. The same code also runs in the processor's memory,
 //! where tests compare it with runs that bind no tensors.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use half::f16;
@@ -11,6 +12,8 @@ use half::slice::HalfFloatSliceExt as _;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, RunOptions, Session, SessionInputValue};
 use ort::value::{DynTensor, Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, TensorRef};
+
+use super::batch_item;
 
 /// The memory of bound tensors. `fixed` keeps the tensors of the image encoder at the same address in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,49 +117,61 @@ impl<'a> Input<'a> {
 pub(crate) struct Bindings {
     place: Place,
     binding: IoBinding,
-    buffers: Option<(Tensor<f32>, DynTensor)>,
+    /// The input and the output of a batch of each size, if they keep their addresses.
+    buffers: BTreeMap<usize, (Tensor<f32>, DynTensor)>,
 }
 
 impl Bindings {
     pub(crate) fn new(session: &Session, place: Place) -> ort::Result<Self> {
-        Ok(Self { place, binding: session.create_binding()?, buffers: None })
+        Ok(Self { place, binding: session.create_binding()?, buffers: BTreeMap::new() })
     }
 
-    /// Runs a graph with one input and one output. The output stays in the place.
+    /// Whether the tensors of [`Bindings::run_to_device`] are at the same address in every run with a batch of the same size.
+    pub(crate) fn keeps_addresses(&self) -> bool {
+        self.place.fixed()
+    }
+
+    /// Runs a graph with one input and one output, each a batch `[B, …]`. The output stays in the place, in a tensor for each item
+    /// of the batch, whose shape is `item_shape`, `[1, …]`.
     pub(crate) fn run_to_device(
         &mut self,
         session: &mut Session,
         options: &RunOptions,
         (input, shape, values): (&str, &[usize], &[f32]),
-        (output, output_shape): (&str, &[usize]),
-    ) -> ort::Result<DeviceTensor> {
+        (output, item_shape): (&str, &[usize]),
+    ) -> ort::Result<Vec<DeviceTensor>> {
         let values = owned(shape, values)?;
         let device = self.place.device(session)?;
         let element = element_type(session.outputs(), output);
-        let mut result = DynTensor::new(&device, element, output_shape)?;
+        let batch = shape.first().copied().unwrap_or(1);
+        let mut batch_shape = item_shape.to_vec();
+        if let Some(first) = batch_shape.first_mut() {
+            *first = batch;
+        }
         if !self.place.fixed() {
+            let mut result = DynTensor::new(&device, element, &batch_shape[..])?;
             self.binding.bind_input(input, &values)?;
             // One tensor per run: if only the device were bound, every run would use the same memory.
             self.binding.bind_output(output, &mut result)?;
             self.run(session, options)?;
             self.binding.clear();
-            return Ok(DeviceTensor(Arc::new(result)));
-        }
-        let (mut from, to) = match self.buffers.take() {
-            Some(buffers) => buffers,
-            None => {
-                let from = Tensor::<f32>::new(&device, shape)?;
-                let mut to = DynTensor::new(&device, element, output_shape)?;
-                self.binding.bind_input(input, &from)?;
-                self.binding.bind_output(output, &mut to)?;
-                (from, to)
+            if batch == 1 {
+                return Ok(vec![DeviceTensor(Arc::new(result))]);
             }
+            return items(&result, batch, item_shape, &device);
+        }
+        let (mut from, mut to) = match self.buffers.remove(&batch) {
+            Some(buffers) => buffers,
+            None => (Tensor::new(&device, shape)?, DynTensor::new(&device, element, &batch_shape[..])?),
         };
         values.copy_into(&mut from)?;
-        self.run(session, options)?;
-        to.copy_into(&mut result)?;
-        self.buffers = Some((from, to));
-        Ok(DeviceTensor(Arc::new(result)))
+        self.binding.bind_input(input, &from)?;
+        self.binding.bind_output(output, &mut to)?;
+        let ran = self.run(session, options);
+        self.binding.clear();
+        let results = ran.and_then(|()| items(&to, batch, item_shape, &device));
+        self.buffers.insert(batch, (from, to));
+        results
     }
 
     /// Runs a bound graph. Copies between host and device may continue after the call that started them has returned, so the
@@ -206,4 +221,15 @@ fn owned<T: PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(
 fn element_type(outputs: &[Outlet], name: &str) -> TensorElementType {
     let output = outputs.iter().find(|output| output.name() == name);
     output.and_then(|output| output.dtype().tensor_type()).unwrap_or(TensorElementType::Float32)
+}
+
+/// Copies of the `count` items of a batch, `[B, …]`, each in a tensor of its own with the shape `item_shape`, `[1, …]`. Views would
+/// keep the memory of the whole batch as long as one of them is used.
+fn items(batch: &DynTensor, count: usize, item_shape: &[usize], device: &Allocator) -> ort::Result<Vec<DeviceTensor>> {
+    let copy = |index| {
+        let mut copy = DynTensor::new(device, *batch.data_type(), item_shape)?;
+        batch_item::view(batch, index, item_shape, device)?.copy_into(&mut copy)?;
+        Ok(DeviceTensor(Arc::new(copy)))
+    };
+    (0..count).map(copy).collect()
 }

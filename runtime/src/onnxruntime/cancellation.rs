@@ -96,8 +96,25 @@ pub(super) fn run<T>(
     failed: impl Fn(&ort::Error) -> Error,
     work: impl FnOnce(&RunOptions) -> ort::Result<T>,
 ) -> Result<T, Error> {
+    run_with(None, failed, work)
+}
+
+/// As [`run`], with an entry in the options of the run: a key and its value.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub(super) fn run_with<T>(
+    entry: Option<(&str, &str)>,
+    failed: impl Fn(&ort::Error) -> Error,
+    work: impl FnOnce(&RunOptions) -> ort::Result<T>,
+) -> Result<T, Error> {
     let cancellation = CURRENT.with_borrow(Cancellation::clone);
-    let options = Arc::new(RunOptions::new().map_err(|error| failed(&error))?);
+    let mut options = RunOptions::new().map_err(|error| failed(&error))?;
+    if let Some((key, value)) = entry {
+        options.set(key, value).map_err(|error| failed(&error))?;
+    }
+    let options = Arc::new(options);
     let id = {
         let mut state = cancellation.state();
         if state.requested {

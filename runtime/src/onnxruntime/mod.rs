@@ -1,5 +1,7 @@
 //! All code that uses `ort`, and all `unsafe` code of the runtime: the library, sessions, tensors, providers.
 
+#[allow(unsafe_code)] // `ort` cannot copy a part of a tensor.
+mod batch_item;
 pub(crate) mod binding;
 pub(crate) mod cancellation;
 #[allow(unsafe_code)] // Reads versions of libraries and a GPU's compute capability, and turns telemetry off.

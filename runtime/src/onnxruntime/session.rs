@@ -20,6 +20,10 @@ use crate::provider::{LeftToCpu, Placement, Provider};
 /// Configuration entry that lets ONNX Runtime prepack the weights on all threads. Libraries that do not know it ignore it.
 const PARALLEL_PREPACK: &str = "session.prepack.enable_parallel";
 
+/// Entry of a run's options with the number of the CUDA graph that is recorded, or replayed. It must not be 0. Providers that record
+/// nothing ignore it.
+const RECORDING: &str = "gpu_graph_id";
+
 /// Bytes of memory that must be free before a session is opened. Its threads end the process if there is no memory for the
 /// thread-local data that the dynamic loader allocates.
 const SESSION: usize = 32 << 20;
@@ -99,8 +103,8 @@ impl StageSession {
         left
     }
 
-    /// Runs a graph with one input and leaves its output in the memory where the session's tensors are bound. `None` if no
-    /// tensors are bound.
+    /// Runs a graph with one input, a batch `[B, …]`, and leaves its output in the memory where the session's tensors are bound, in
+    /// a tensor for each item, whose shape is that of `output`: `[1, …]`. `None` if no tensors are bound.
     ///
     /// # Errors
     ///
@@ -109,12 +113,15 @@ impl StageSession {
         &self,
         input: (&str, &[usize], &[f32]),
         output: (&str, &[usize]),
-    ) -> Result<Option<DeviceTensor>, Error> {
+    ) -> Result<Option<Vec<DeviceTensor>>, Error> {
         let mut opened = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let Opened { bindings, session } = &mut *opened;
         let Some(bindings) = bindings else { return Ok(None) };
+        // A recorded graph is replayed whatever the shapes are, so each size of a batch has a recording of its own.
+        let recording = bindings.keeps_addresses().then(|| input.1.first().copied().unwrap_or(1).to_string());
+        let entry = recording.as_deref().map(|size| (RECORDING, size));
         let run = |options: &RunOptions| bindings.run_to_device(session, options, input, output);
-        cancellation::run(|error| self.failed(error), run).map(Some)
+        cancellation::run_with(entry, |error| self.failed(error), run).map(Some)
     }
 
     /// Runs a graph on bound tensors and copies its only output to the host. `None` if no tensors are bound.

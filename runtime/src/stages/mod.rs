@@ -1,14 +1,16 @@
 //! The four stages of a bundle, opened on a provider. The pipeline calls them, and so can a program that compares stages.
 
+mod batches;
 mod embedding;
+mod encode_windows;
 pub(crate) mod tokenizer;
 mod window_prompt;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 
-use half::f16;
-use ndarray::{Array2, Array3, Array4, ArrayView3};
+use ndarray::{Array2, Array3, Array4};
 use segvol_base::{Warning, WarningCode, memory};
 use segvol_onnx::manifest::{BundleError, Manifest};
 use segvol_onnx::{Architecture, Precision, Stage};
@@ -24,6 +26,7 @@ use crate::onnxruntime::provider::{ProviderOptions, Settings};
 use crate::onnxruntime::session::StageSession;
 use crate::options::Options;
 use crate::provider::{LeftToCpu, Placement, Provider};
+use batches::batches;
 use embedding::Values;
 use tokenizer::Tokenizer;
 
@@ -32,7 +35,10 @@ pub struct Stages {
     architecture: Architecture,
     provider: Provider,
     precision: Precision,
+    /// Most prompts or names in one run.
     batch_limit: usize,
+    /// Most windows in one run. It falls to 1 if a run of several fails.
+    window_batch: AtomicUsize,
     tokenizer: Tokenizer,
     image_encoder: StageSession,
     /// A float32 image encoder for the zoom-out window, if `image_encoder` computes with a lower precision.
@@ -112,6 +118,7 @@ impl Stages {
                 .into_iter()
                 .min()
                 .expect("there are four stages"),
+            window_batch: provider_of(Stage::ImageEncoder).window_batch(&options.provider_options).into(),
             tokenizer,
             image_encoder,
             exact_image_encoder,
@@ -207,58 +214,6 @@ impl Stages {
         ]
     }
 
-    /// Encodes the zoom-out window, `[D, H, W]` with values in [0, 1].
-    ///
-    /// If [`Stages::encode_image`] computes in int8 or bfloat16 and the bundle has float32, this function computes in
-    /// float32: a zoom-out mask that is one voxel larger moves every window of the zoom-in pass.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Stages::encode_image`].
-    pub fn encode_zoom_out(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
-        self.encode(self.exact_image_encoder.as_ref().unwrap_or(&self.image_encoder), window)
-    }
-
-    /// Encodes one window of the normalised image, `[D, H, W]` with values in [0, 1].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Stage`] if the window does not have the shape of the model's windows, or ONNX Runtime fails;
-    /// [`Error::NotFinite`] if the embedding contains an infinity or NaN. An embedding that stays on a device is not
-    /// checked, but the logits that are decoded from it are.
-    pub fn encode_image(&self, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
-        self.encode(&self.image_encoder, window)
-    }
-
-    fn encode(&self, encoder: &StageSession, window: ArrayView3<'_, f32>) -> Result<ImageEmbedding, Error> {
-        let stage = Stage::ImageEncoder;
-        let [d, h, w] = self.architecture.window_dhw;
-        expect_shape(stage, "image", &[d, h, w], window.shape())?;
-        let window = window.as_standard_layout();
-        let values = window.as_slice().expect("`as_standard_layout` gives a standard layout");
-        let embedding_shape = [1, self.architecture.image_tokens(), self.architecture.channels];
-        let image_shape = [1, 1, d, h, w];
-        let (input, output) = (("image", &image_shape[..], values), ("image_embedding", &embedding_shape[..]));
-        if let Some(embedding) = encoder.run_to_device(input, output)? {
-            return Ok(ImageEmbedding(Values::Device(embedding)));
-        }
-        let inputs = [("image", Input::F32(&image_shape, values))];
-        let output = "image_embedding";
-        Ok(ImageEmbedding(match self.precision {
-            Precision::Fp16 => {
-                let [embedding] = encoder.run::<f16, 1>(&inputs, [output])?;
-                let bad = embedding.iter().position(|value| !value.is_finite());
-                self.finite(stage, output, bad.map(|index| (index, embedding[index].to_f32())))?;
-                Values::Half(embedding)
-            }
-            Precision::Fp32 | Precision::Int8 => {
-                let [embedding] = encoder.run(&inputs, [output])?;
-                self.finite(stage, output, first_not_finite(&embedding))?;
-                Values::Float(embedding)
-            }
-        }))
-    }
-
     /// Encodes names, and returns their embeddings in the order of `names`. Names of the same padded length are encoded in
     /// batches.
     ///
@@ -268,15 +223,16 @@ impl Stages {
     /// [`Error::NotFinite`] if an output contains an infinity or NaN.
     #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
     pub fn encode_text(&self, names: &[&str]) -> Result<Vec<TextEmbedding>, Error> {
-        let mut batches: BTreeMap<usize, Vec<(usize, Vec<i64>)>> = BTreeMap::new();
+        let mut by_length: BTreeMap<usize, Vec<(usize, Vec<i64>)>> = BTreeMap::new();
         for (index, name) in names.iter().enumerate() {
             let ids = self.tokenizer.pad(self.tokenizer.encode(name)?);
-            batches.entry(ids.len()).or_default().push((index, ids));
+            by_length.entry(ids.len()).or_default().push((index, ids));
         }
         let mut embeddings = vec![None; names.len()];
-        let batches =
-            batches.iter().flat_map(|(&length, batch)| batch.chunks(self.batch_limit).map(move |b| (length, b)));
-        for (length, batch) in batches {
+        let in_batches = by_length
+            .iter()
+            .flat_map(|(&length, names)| batches(names, self.batch_limit).map(move |batch| (length, batch)));
+        for (length, batch) in in_batches {
             let ids: Vec<i64> = batch.iter().flat_map(|(_, ids)| ids.iter().copied()).collect();
             let found = self.encode_token_ids([batch.len(), length], &ids)?;
             for (&(index, _), embedding) in batch.iter().zip(found) {
@@ -355,7 +311,8 @@ impl Stages {
     /// | `prompts` | `B` prompts          | voxels of the window                                        |
     /// | result    | `[B, 4Gd, 4Gh, 4Gw]` | logits, positive inside the mask, in the order of `prompts` |
     ///
-    /// Prompts with the same number of tokens are decoded together, as many at a time as the provider runs well.
+    /// Prompts with the same number of tokens are decoded together, as many at a time as the provider runs well, in batches of a
+    /// few fixed sizes.
     ///
     /// # Errors
     ///
@@ -367,13 +324,12 @@ impl Stages {
         let [d, h, w] = self.architecture.low_res_dhw();
         let (tokens, channels) = (self.architecture.image_tokens(), self.architecture.channels);
         let upscaled = self.architecture.upscaled_channels();
-        let mut batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut by_tokens: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, prompt) in prompts.iter().enumerate() {
-            batches.entry(prompt.tokens().len()).or_default().push(index);
+            by_tokens.entry(prompt.tokens().len()).or_default().push(index);
         }
         let mut logits = Array4::zeros((prompts.len(), d, h, w));
-        let batches = batches.values().flat_map(|indices| indices.chunks(self.batch_limit));
-        for indices in batches {
+        for indices in by_tokens.values().flat_map(|indices| batches(indices, self.batch_limit)) {
             let batch: Vec<WindowPrompt<'_>> = indices.iter().map(|&index| prompts[index].clone()).collect();
             let sparse = self.encode_prompts(&batch)?;
             let (count, sparse_tokens) = (batch.len(), sparse.shape()[1]);

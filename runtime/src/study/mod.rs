@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use ndarray::Array3;
 use segvol_base::{Warning, WarningCode};
-use segvol_onnx::Manifest;
+use segvol_onnx::{BundleFiles, Manifest};
 use segvol_volume::{Grid, Marks, Mask, Volume};
 
 pub use options::{Effort, Profile, StudyOptions};
@@ -35,7 +35,6 @@ pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
 pub use windows::Statistics;
 pub use zoom_out::RegionOfInterest;
 
-use crate::bundle_files::BundleFiles;
 use crate::error::Error;
 use crate::onnxruntime::cancellation::Cancellation;
 use crate::stages::Stages;

@@ -9,6 +9,9 @@
 //!
 //! Windows keep their order through all three threads, so a mask does not depend on the speed of the threads. At most three
 //! windows and three sets of logits are in memory at the same time.
+//!
+//! Where the provider gains from it, several windows are encoded in one run: then the cutter hands over groups of windows, and
+//! three groups are in memory.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -60,11 +63,12 @@ pub(super) fn run(
     averages: Vec<Option<Average>>,
     done: &mut Done<'_>,
 ) -> Result<Vec<Option<Average>>, Error> {
+    let batch = windows.batch(segmentations.len());
     thread::scope(|scope| {
-        // One window may wait for the sessions, and one for the stitcher.
+        // One group of windows may wait for the sessions, and one window for the stitcher.
         let (cut, to_run) = sync_channel(1);
         let (decoded, to_stitch) = sync_channel(1);
-        let cutter = move || cut_windows(windows, users, scan, objects, segmentations, &cut);
+        let cutter = move || cut_windows(windows, batch, users, scan, objects, segmentations, &cut);
         let stitcher = move || stitch(windows, averages, to_stitch);
         thread::Builder::new().spawn_scoped(scope, cutter).map_err(Error::Thread)?;
         let stitcher = thread::Builder::new().spawn_scoped(scope, stitcher).map_err(Error::Thread)?;
@@ -75,15 +79,18 @@ pub(super) fn run(
     })
 }
 
-/// The cutter: prepares each window, and stops early if the receiver is gone.
+/// The cutter: prepares each window, and stops early if the receiver is gone. Windows are sent in groups in which up to `batch`
+/// must be encoded.
 fn cut_windows<'a>(
     windows: &Windows,
+    batch: usize,
     users: BTreeMap<Frame, Vec<usize>>,
     scan: &ZoomInScan<'_>,
     objects: &'a [Object],
     segmentations: &'a [Segmentation],
-    cut: &SyncSender<CutWindow<'a>>,
+    cut: &SyncSender<Vec<CutWindow<'a>>>,
 ) {
+    let mut group = Group { windows: Vec::new(), batch };
     for (frame, indices) in users {
         let mut window = CutWindow { frame, objects: Vec::new(), skipped: Vec::new(), image: None };
         for index in indices {
@@ -103,32 +110,57 @@ fn cut_windows<'a>(
         if !window.objects.is_empty() {
             window.image = windows.cut(&WindowKey::ZoomIn(window.frame.clone()));
         }
-        if cut.send(window).is_err() {
+        group.windows.push(window);
+        if group.is_full() && cut.send(std::mem::take(&mut group.windows)).is_err() {
             return;
         }
     }
+    if !group.windows.is_empty() {
+        // There is nothing to stop if the receiver is gone.
+        let _ = cut.send(group.windows);
+    }
 }
 
-/// Runs the sessions over each window in turn.
+/// Windows that are handed over together.
+struct Group<'a> {
+    windows: Vec<CutWindow<'a>>,
+    /// Most windows of a group that must be encoded.
+    batch: usize,
+}
+
+impl Group<'_> {
+    /// Whether the sessions have enough to do, or would wait for windows although nothing must be encoded yet.
+    fn is_full(&self) -> bool {
+        let images = self.windows.iter().filter(|window| window.image.is_some()).count();
+        images == 0 || images == self.batch || self.windows.len() == 4 * self.batch
+    }
+}
+
+/// Runs the sessions over each group of windows in turn: encodes its windows together, then decodes one after the other.
 fn decode_windows(
     windows: &Windows,
-    cut: Receiver<CutWindow<'_>>,
+    cut: Receiver<Vec<CutWindow<'_>>>,
     decoded: SyncSender<DecodedWindow>,
     done: &mut Done<'_>,
 ) -> Result<(), Error> {
-    for (number, window) in cut.into_iter().enumerate() {
-        let CutWindow { frame, objects, skipped, image } = window;
-        if !objects.is_empty() {
-            let (objects, prompts): (Vec<_>, Vec<_>) = objects.into_iter().unzip();
-            let key = WindowKey::ZoomIn(frame.clone());
-            // The cutter cuts no image if the embedding is in the cache. If it was dropped since then, the image is cut here.
-            let image = || image.unwrap_or_else(|| windows.image_of(&key));
-            let low_res = windows.decode(&key, image, &prompts)?;
-            if decoded.send(DecodedWindow { frame, objects, low_res }).is_err() {
-                break; // The stitcher panicked; `join` reports the panic.
+    let mut number = 0;
+    for mut group in cut {
+        // The cutter cuts no image if the embedding is in the cache. If it was dropped since then, the image is cut here.
+        let wanted = group.iter_mut().filter(|window| !window.objects.is_empty());
+        let wanted = wanted.map(|window| (WindowKey::ZoomIn(window.frame.clone()), window.image.take())).collect();
+        let mut embeddings = windows.embed_all(wanted)?.into_iter();
+        for CutWindow { frame, objects, skipped, .. } in group {
+            if !objects.is_empty() {
+                let embedding = embeddings.next().expect("each window with objects has one");
+                let (objects, prompts): (Vec<_>, Vec<_>) = objects.into_iter().unzip();
+                let low_res = windows.decode_embedded(&embedding, &prompts)?;
+                if decoded.send(DecodedWindow { frame, objects, low_res }).is_err() {
+                    return Ok(()); // The stitcher panicked; `join` reports the panic.
+                }
             }
+            done(number, &skipped)?;
+            number += 1;
         }
-        done(number, &skipped)?;
     }
     Ok(())
 }

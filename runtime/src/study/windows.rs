@@ -80,17 +80,30 @@ impl Windows {
     ///
     /// [`Error::Memory`] if there is not enough memory even without them.
     pub(crate) fn check_memory(&self, objects: usize) -> Result<(), Error> {
+        if self.check_memory_of(1, objects).is_err() {
+            self.state().cache.clear();
+            self.check_memory_of(1, objects)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Windows::check_memory`], if up to `batch` windows are encoded together, and without dropping anything.
+    fn check_memory_of(&self, batch: usize, objects: usize) -> Result<(), Error> {
         let architecture = self.stages.architecture();
         let [window, low_res] =
             [architecture.window_dhw, architecture.low_res_dhw()].map(|dhw| dhw.iter().product::<usize>());
         let embedding = architecture.image_tokens() * architecture.channels;
-        let floats = 8 * window + 4 * embedding + 4 * objects * low_res;
-        let check = || memory::check_available::<f32>("the windows in progress", floats);
-        if check().is_err() {
-            self.state().cache.clear();
-            check()?;
-        }
-        Ok(())
+        // Of a batch, three are in progress at the same time, and the windows of one are also side by side.
+        let floats = (4 + 4 * batch) * window + (2 + 2 * batch) * embedding + 4 * objects * low_res;
+        Ok(memory::check_available::<f32>("the windows in progress", floats)?)
+    }
+
+    /// How many windows are encoded together: as many as the provider runs well, but fewer if there is not enough memory for so
+    /// many.
+    pub(crate) fn batch(&self, objects: usize) -> usize {
+        let most = self.stages.window_batch();
+        let sizes = std::iter::successors(Some(most), |size| Some(size / 2)).take_while(|&size| size > 1);
+        sizes.into_iter().find(|&size| self.check_memory_of(size, objects).is_ok()).unwrap_or(1)
     }
 
     /// The image of a window, `[D, H, W]`.
@@ -119,18 +132,54 @@ impl Windows {
         prompts: &[WindowPrompt<'_>],
     ) -> Result<Array4<f32>, Error> {
         let embedding = self.embed(key, image)?;
+        self.decode_embedded(&embedding, prompts)
+    }
+
+    /// As [`Windows::decode`], in a window whose embedding is there.
+    pub(crate) fn decode_embedded(
+        &self,
+        embedding: &ImageEmbedding,
+        prompts: &[WindowPrompt<'_>],
+    ) -> Result<Array4<f32>, Error> {
         self.state().statistics.windows_reused += prompts.len().saturating_sub(1);
-        self.timed("decode", || self.stages.decode_masks(&embedding, prompts))
+        self.timed("decode", || self.stages.decode_masks(embedding, prompts))
+    }
+
+    /// The embeddings of several zoom-in windows, in their order: from the cache, or encoded now, together. A window comes with its
+    /// image if that has been cut.
+    pub(crate) fn embed_all(
+        &self,
+        windows: Vec<(WindowKey, Option<Array3<f32>>)>,
+    ) -> Result<Vec<Arc<ImageEmbedding>>, Error> {
+        let mut embeddings = Vec::with_capacity(windows.len());
+        let mut missing = Vec::new();
+        for (key, image) in windows {
+            let kept = self.kept(&key);
+            if kept.is_none() {
+                missing.push((embeddings.len(), key, image));
+            }
+            embeddings.push(kept);
+        }
+        let cut = |key: &WindowKey, image: Option<Array3<f32>>| image.unwrap_or_else(|| self.image_of(key));
+        if missing.len() > 1 && self.check_memory_of(missing.len(), 1).is_ok() {
+            let images: Vec<Array3<f32>> = missing.iter_mut().map(|(_, key, image)| cut(key, image.take())).collect();
+            let views: Vec<ArrayView3<'_, f32>> = images.iter().map(|image| image.view()).collect();
+            let encoded = self.timed("encode_image", || self.stages.encode_images(&views))?;
+            for ((index, key, _), embedding) in missing.into_iter().zip(encoded) {
+                embeddings[index] = Some(self.keep(&key, embedding));
+            }
+        } else {
+            for (index, key, image) in missing {
+                embeddings[index] = Some(self.embed(&key, || cut(&key, image))?);
+            }
+        }
+        Ok(embeddings.into_iter().map(|found| found.expect("kept or encoded")).collect())
     }
 
     /// The embedding of a window, from the cache or encoded now.
     fn embed(&self, key: &WindowKey, image: impl FnOnce() -> Array3<f32>) -> Result<Arc<ImageEmbedding>, Error> {
-        {
-            let mut state = self.state();
-            if let Some(kept) = state.cache.get(key) {
-                state.statistics.windows_reused += 1;
-                return Ok(kept);
-            }
+        if let Some(kept) = self.kept(key) {
+            return Ok(kept);
         }
         self.check_memory(1)?;
         let image = image();
@@ -138,11 +187,24 @@ impl Windows {
             WindowKey::ZoomOut => self.stages.encode_zoom_out(image.view()),
             WindowKey::ZoomIn(_) => self.stages.encode_image(image.view()),
         })?;
+        Ok(self.keep(key, embedding))
+    }
+
+    /// The embedding of a window from the cache.
+    fn kept(&self, key: &WindowKey) -> Option<Arc<ImageEmbedding>> {
+        let mut state = self.state();
+        let kept = state.cache.get(key)?;
+        state.statistics.windows_reused += 1;
+        Some(kept)
+    }
+
+    /// Keeps the embedding of a window that has been encoded.
+    fn keep(&self, key: &WindowKey, embedding: ImageEmbedding) -> Arc<ImageEmbedding> {
         let embedding = Arc::new(embedding);
         let mut state = self.state();
         state.statistics.windows_encoded += 1;
         state.cache.put(key.clone(), Arc::clone(&embedding));
-        Ok(embedding)
+        embedding
     }
 
     /// Upsamples low-resolution logits, `[D/4, H/4, W/4]`, to the size of the window, `[D, H, W]`.

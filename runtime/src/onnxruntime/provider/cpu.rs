@@ -25,6 +25,8 @@ provider_options! {
         arena: bool = true, "DisableCpuMemArena (on)";
         /// Whether tensors are bound as on a GPU: for tests of that code, not faster on the CPU.
         binding: Binding = Binding::Off, "CreateIoBinding";
+        /// Most windows that the image encoder encodes in one run. More than one gain nothing here.
+        window_batch: u16 = 1, "the first axis of the input";
     }
 }
 

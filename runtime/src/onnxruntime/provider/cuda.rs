@@ -39,6 +39,8 @@ provider_options! {
         /// Whether the image embedding stays in the GPU's memory between encoder and decoder. The embeddings that a
         /// study keeps are then in GPU memory.
         keep_embedding: bool = true, "BindOutput, BindInput";
+        /// Most windows that the image encoder encodes in one run; one, after a run of several has failed.
+        window_batch: u16 = 4, "the first axis of the input";
     }
 }
 

@@ -9,6 +9,8 @@ provider_options! {
     DirectMlOptions {
         /// Number of the adapter, in the order of Windows; if unset, the fastest GPU.
         device: Option<u16> = None, "SessionOptionsAppendExecutionProvider_DML (0)";
+        /// Most windows that the image encoder encodes in one run.
+        window_batch: u16 = 1, "the first axis of the input";
     }
 }
 

@@ -101,6 +101,32 @@ impl Provider {
         }
     }
 
+    /// Whether the provider keeps what it makes of a graph and its weights on disk for later runs, as far as that is known:
+    /// variables of the environment turn some of these caches on.
+    pub(crate) fn keeps_compiled(self, options: &ProviderOptions) -> bool {
+        match self {
+            Self::TensorRt | Self::CoreMl | Self::MigraphX => true,
+            Self::OpenVino => options.openvino.cache.is_some(),
+            Self::Auto | Self::Cpu | Self::Cuda | Self::DirectMl | Self::Rocm | Self::Xnnpack | Self::WebGpu => false,
+        }
+    }
+
+    /// The largest number of windows per run of the image encoder. On a processor, several windows in a run take as long as one
+    /// after the other. Providers that compile each shape for minutes, or have no option for it, get one.
+    pub(crate) fn window_batch(self, options: &ProviderOptions) -> usize {
+        let windows = match self {
+            Self::Cpu => options.cpu.window_batch,
+            Self::Cuda => options.cuda.window_batch,
+            Self::TensorRt if options.tensorrt.profiles => options.tensorrt.best_batch.min(options.tensorrt.max_batch),
+            Self::OpenVino => options.openvino.window_batch,
+            Self::DirectMl => options.directml.window_batch,
+            Self::Rocm => options.rocm.window_batch,
+            Self::WebGpu => options.webgpu.window_batch,
+            Self::Auto | Self::TensorRt | Self::CoreMl | Self::MigraphX | Self::Xnnpack => 1,
+        };
+        usize::from(windows).max(1)
+    }
+
     /// The largest number of prompts per run of the decoder. On a processor, larger batches save no time, and each prompt
     /// needs a third of a gigabyte for the full model. On a GPU, larger batches are faster.
     pub(crate) fn batch_limit(self, options: &ProviderOptions) -> usize {
@@ -218,6 +244,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_provider_with_a_cache_on_disk_is_known() {
+        let options = ProviderOptions::default();
+        for provider in [Provider::Cpu, Provider::Cuda, Provider::OpenVino] {
+            assert!(!provider.keeps_compiled(&options), "{provider}");
+        }
+        assert!(Provider::TensorRt.keeps_compiled(&options), "its engines are kept by default");
+        let options = options.openvino(OpenVinoOptions::default().cache(std::path::PathBuf::from("compiled")));
+        assert!(Provider::OpenVino.keeps_compiled(&options));
+    }
+
+    #[test]
     fn tensors_are_bound_where_the_provider_keeps_them() {
         let options = ProviderOptions::default();
         assert_eq!(Provider::Cpu.place(&options), None);
@@ -226,5 +263,18 @@ mod tests {
         assert_eq!(Provider::Cuda.place(&options), None);
         let options = options.tensorrt(TensorRtOptions::default().max_batch(4_u16));
         assert_eq!(Provider::TensorRt.batch_limit(&options), 4);
+    }
+
+    #[test]
+    fn windows_are_batched_where_a_gpu_may_gain_from_it() {
+        let options = ProviderOptions::default();
+        for provider in Provider::ALL {
+            let expected = if matches!(provider, Provider::Cuda | Provider::Rocm) { 4 } else { 1 };
+            assert_eq!(provider.window_batch(&options), expected, "{provider}");
+        }
+        let options = options.tensorrt(TensorRtOptions::default().best_batch(8_u16).max_batch(6_u16));
+        assert_eq!(Provider::TensorRt.window_batch(&options), 6, "no engine takes more");
+        let options = options.cpu(CpuOptions::default().window_batch(0_u16));
+        assert_eq!(Provider::Cpu.window_batch(&options), 1);
     }
 }

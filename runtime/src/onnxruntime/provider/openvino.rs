@@ -33,6 +33,8 @@ provider_options! {
         streams: u8 = 1, "num_streams (1)";
         /// Number of threads; if unset, the number that is set for all graphs.
         threads: Option<u32> = None, "num_of_threads (OpenVINO's choice)";
+        /// Most windows that the image encoder encodes in one run. Each size is compiled for itself.
+        window_batch: u16 = 1, "the first axis of the input";
     }
 }
 

@@ -15,6 +15,8 @@ provider_options! {
         arena: ArenaGrowth = ArenaGrowth::AsRequested, "arena_extend_strategy (kNextPowerOfTwo)";
         /// Whether all kernels for a matrix product are tried to find the fastest. The first run is then slow.
         tuning: bool = false, "tunable_op_enable, tunable_op_tuning_enable (0)";
+        /// Most windows that the image encoder encodes in one run; one, after a run of several has failed.
+        window_batch: u16 = 4, "the first axis of the input";
     }
 }
 

@@ -30,7 +30,7 @@ provider_options! {
         cache_folder: Option<PathBuf> = None, "trt_engine_cache_path, trt_timing_cache_path (the working folder)";
         /// Whether one engine is built for all sizes from 1 to the ones below. If not, one is built for each new size.
         profiles: bool = true, "trt_profile_min_shapes, _opt_shapes, _max_shapes (none)";
-        /// The batch size for which engines are optimised.
+        /// The batch size for which engines are optimised, and the most windows that the image encoder encodes in one run.
         best_batch: u16 = 1, "trt_profile_opt_shapes";
         /// The largest batch size; more prompts run in several batches.
         max_batch: u16 = 16, "trt_profile_max_shapes";

@@ -26,6 +26,8 @@ provider_options! {
         device: u16 = 0, "deviceId (0)";
         /// How strictly commands are validated.
         validation: WebGpuValidation = WebGpuValidation::Basic, "validationMode (basic)";
+        /// Most windows that the image encoder encodes in one run.
+        window_batch: u16 = 1, "the first axis of the input";
     }
 }
 
