@@ -22,7 +22,8 @@ use segvol_scan::Scan;
 pub struct Segmentation {
     pub(crate) name: String,
     pub(crate) scan: Arc<Scan>,
-    pub(crate) zoom_out: Array3<f32>,
+    /// Shared with clones: a follower may keep the coarse segmentation.
+    pub(crate) zoom_out: Arc<Array3<f32>>,
     pub(crate) roi: Option<RegionOfInterest>,
     pub(crate) zoom_in: Option<ZoomedIn>,
     pub(crate) windows: WindowCounts,
