@@ -383,6 +383,7 @@ def main() -> int:
     asked.work.mkdir(parents=True, exist_ok=True)
     scan, checkpoint, bundle = (asked.work / name for name in ("scan.nii.gz", "job.pth", "bundle"))
     model = new_model(code, asked.segvol_repo)
+    print(f"released program: {time.perf_counter() - start:.1f} s to import and make the model, not counted", flush=True)
     if not scan.exists():
         make_scan(scan, size)
     if not bundle.exists():
@@ -397,7 +398,6 @@ def main() -> int:
     else:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
         model.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
-    print(f"released program: {time.perf_counter() - start:.1f} s to import and load, not counted")
 
     programs: dict = {"released program, float32": Released(code, model, scan, autocast=False)}
     if asked.bfloat16:
