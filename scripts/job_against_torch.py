@@ -284,13 +284,14 @@ class Ours:
         self.settings = ["-m", os.fspath(asked.work / "bundle"), *precision]
         if asked.threads:
             self.settings += ["--threads", str(asked.threads)]
-        self.more = [*self.settings, "--orientation", "stored", *asked.rest]
+        self.rest = asked.rest
 
-    def run(self, names: list[str], more: tuple[str, ...] = ()) -> list[dict]:
-        """One run for all names."""
+    def run(self, names: list[str], released: bool = False) -> list[dict]:
+        """One run for all names, with `--profile released` or with the arguments of the user."""
         mask, report = self.work / "mask.nii.gz", self.work / "report.json"
         texts = [part for name in names for part in ("--text", name)]
-        command = [self.segvol, "segment", "-i", os.fspath(self.work / "scan.nii.gz"), *self.more, *more, *texts]
+        more = ["--orientation", "stored", *(["--profile", "released"] if released else self.rest)]
+        command = [self.segvol, "segment", "-i", os.fspath(self.work / "scan.nii.gz"), *self.settings, *more, *texts]
         start = time.perf_counter()
         subprocess.run([*command, "-q", "-o", os.fspath(mask), "--report", os.fspath(report)], check=True)
         seconds = time.perf_counter() - start
@@ -357,7 +358,7 @@ def compare(asked: argparse.Namespace, programs: dict, ours: Ours) -> None:
                 first = runs[0]
     for objects, found in samples.items():
         table(programs, found, objects)
-    (same,) = ours.run(NAMES[:1], ("--profile", "released"))
+    (same,) = ours.run(NAMES[:1], released=True)
     voxels = int(first["mask"].sum())
     print(f"\n{NAMES[0]}: {voxels} voxels in the released mask; Dice with --profile released: {dice_with(same['mask'], first):.5f}")
     print(f"--profile released, float32: {same['seconds']:.1f} s, {same['windows']} windows")
