@@ -1,9 +1,13 @@
 //! A whole segmentation, from the scan's file to the mask's file: how much time each step takes.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use segvol::{AffineChoice, Model, Placement, Precision, Prompt, Provider, ReadOptions, StudyOptions, Volume};
+use segvol::{
+    AffineChoice, Cancellation, Follower, Model, Placement, Precision, Prompt, Provider, ReadOptions, Segmentation,
+    Study, StudyOptions, Volume,
+};
 use segvol_base::machine;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +77,9 @@ pub struct JobRun {
     pub total_ms: Vec<f64>,
     /// The shares of every run.
     pub shares: Vec<Share>,
+    /// Milliseconds from a click on the prepared scan to the first object's coarse mask, once after every run, with nothing
+    /// encoded beforehand. It is not part of the total.
+    pub first_coarse_ms: Vec<f64>,
     /// Peak memory of the process, in bytes.
     pub peak_resident_bytes: Option<u64>,
 }
@@ -91,6 +98,14 @@ impl JobRun {
     #[must_use]
     pub fn total(&self) -> f64 {
         Summary::of(&self.total_ms).map_or(f64::NAN, |summary| summary.median)
+    }
+
+    /// The time of the image encoder per window: the median of all runs, in milliseconds. NaN without runs.
+    #[must_use]
+    pub fn encode_per_window(&self) -> f64 {
+        let encode = self.shares.iter().find(|share| share.name == "encode");
+        let summary = encode.and_then(|share| Summary::of(&share.samples_ms));
+        summary.map_or(f64::NAN, |summary| summary.median / self.windows as f64)
     }
 
     /// The share of the time that is not spent inside ONNX Runtime: the median over the runs, in [0, 1]. NaN without runs.
@@ -139,14 +154,17 @@ impl Job {
             open_ms,
             total_ms: vec![],
             shares,
+            first_coarse_ms: vec![],
             peak_resident_bytes: None,
         };
         for run in 0..self.warm_up + self.runs {
-            let (total_ms, shares_ms, windows) = self.once(&model, &prompts, &dir.path().join("mask.nii.gz"))?;
+            let (once, study) = self.once(&model, &prompts, &dir.path().join("mask.nii.gz"))?;
+            let first_coarse_ms = first_coarse(&study, &prompts)?;
             if run >= self.warm_up {
-                found.total_ms.push(total_ms);
-                found.windows = windows;
-                for (share, ms) in found.shares.iter_mut().zip(shares_ms) {
+                found.total_ms.push(once.total_ms);
+                found.first_coarse_ms.push(first_coarse_ms);
+                found.windows = once.windows;
+                for (share, ms) in found.shares.iter_mut().zip(once.shares_ms) {
                     share.samples_ms.push(ms);
                 }
             }
@@ -155,12 +173,7 @@ impl Job {
         Ok(found)
     }
 
-    fn once(
-        &self,
-        model: &Model,
-        prompts: &[Prompt],
-        mask: &std::path::Path,
-    ) -> Result<(f64, [f64; SHARES.len()], usize), Error> {
+    fn once(&self, model: &Model, prompts: &[Prompt], mask: &std::path::Path) -> Result<(Once, Study), Error> {
         let start = Instant::now();
         let volume =
             Volume::open_with(&self.scan, &ReadOptions::default().affine(self.affine)).map_err(segvol::Error::from)?;
@@ -182,7 +195,38 @@ impl Job {
         });
         let known: f64 = shares_ms.iter().sum();
         shares_ms[SHARES.len() - 1] = (total_ms - known).max(0.0);
-        Ok((total_ms, shares_ms, statistics.windows_encoded))
+        Ok((Once { total_ms, shares_ms, windows: statistics.windows_encoded }, study))
+    }
+}
+
+/// One run.
+struct Once {
+    total_ms: f64,
+    shares_ms: [f64; SHARES.len()],
+    windows: usize,
+}
+
+/// Notes when the first object's coarse mask is there, and stops the call.
+struct FirstCoarse {
+    start: Instant,
+    found: Option<Result<f64, segvol::Error>>,
+}
+
+impl Follower for FirstCoarse {
+    fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
+        self.found = coarse.first().map(|first| first.zoom_out_mask().map(|_mask| milliseconds(self.start)));
+        ControlFlow::Break(())
+    }
+}
+
+/// Milliseconds until the first object's coarse mask is on the scan's grid. The study must not cache embeddings.
+fn first_coarse(study: &Study, prompts: &[Prompt]) -> Result<f64, Error> {
+    let mut follower = FirstCoarse { start: Instant::now(), found: None };
+    // Stopped, or complete if nothing is left to do.
+    let outcome = study.segment_followed(prompts, &mut follower, &Cancellation::new());
+    match (follower.found, outcome) {
+        (Some(found), _) => Ok(found?),
+        (None, outcome) => outcome.map(|_| f64::NAN).map_err(Error::from),
     }
 }
 
@@ -210,9 +254,11 @@ mod tests {
                 share("text", [5.0, 5.0, 5.0]),
                 share("decode", [5.0, 5.0, 5.0]),
             ],
+            first_coarse_ms: vec![45.0],
             peak_resident_bytes: None,
         };
         assert_eq!(found.total(), 100.0);
         assert!((found.outside_onnxruntime() - 0.2).abs() < 1e-12);
+        assert_eq!(found.encode_per_window(), 40.0);
     }
 }

@@ -181,6 +181,14 @@ pub fn of_job(provider: &str, job: &JobRun) -> Table {
         String::new(),
         format!("{:.1}", 100.0 * outside),
     ]);
+    if let Some(coarse) = Summary::of(&job.first_coarse_ms) {
+        let windows = coarse.median / job.encode_per_window();
+        let mut row =
+            vec![provider.to_owned(), job.used.name().to_owned(), format!("first coarse mask: {windows:.2} windows")];
+        row.extend([coarse.median, coarse.min, coarse.max].map(significant));
+        row.push(String::new());
+        table.push(row);
+    }
     table
 }
 

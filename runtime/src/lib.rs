@@ -75,6 +75,9 @@
 //! [`Study::segment_cancellable`] also takes a [`Cancellation`], with which any other thread stops the call in the middle of a
 //! window. Either way, a result that is complete is returned, not thrown away.
 //!
+//! [`Study::segment_followed`] takes a [`Follower`], which also receives the coarse masks of the zoom-out pass. They are ready
+//! after a single window, so that a viewer can show something while the zoom-in pass works.
+//!
 //! # Threads
 //!
 //! A [`Model`] is cheap to clone, and clones share the sessions. Any number of threads may use models and studies at the
@@ -150,6 +153,6 @@ pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 #[doc(hidden)]
 pub use study::average::stitched;
 pub use study::{
-    Effort, Observer, Profile, Progress, Region, RegionOfInterest, Segmentation, Statistics, Study, StudyOptions,
-    VoxelCounts, WindowCounts, sliding_window,
+    Effort, Follower, Observer, Profile, Progress, Region, RegionOfInterest, Segmentation, Statistics, Study,
+    StudyOptions, VoxelCounts, WindowCounts, sliding_window,
 };

@@ -72,6 +72,9 @@ fn interactive_reuses_embeddings_and_stops_on_request() {
     assert_eq!(encoded.len(), 3, "{said}");
     assert_eq!(encoded[0], 1, "stopped after the zoom-out window: {said}");
     assert!(said.contains("the ball's centre is "), "{said}");
+    let coarse = said.find("  coarse mask: ").expect("a coarse mask");
+    let (before, after) = (&said[..coarse], &said[coarse..]);
+    assert!(before.ends_with("the same box, to the end\n") && after.contains("\n  window 1 of "), "{said}");
     let report = &said[said.find("\n{").expect("a report")..];
     let report: serde_json::Value = serde_json::from_str(report).expect("JSON");
     assert_eq!(report["objects"][0]["name"], "ball");

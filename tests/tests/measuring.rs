@@ -243,8 +243,25 @@ fn a_job_s_shares_make_up_its_time() {
         assert!(sum >= 0.98 * total, "{sum} of {total}: {run:#}");
         assert!(shares.iter().all(|share| share["samples_ms"][index].as_f64() <= Some(total)), "{run:#}");
     }
+    // The coarse mask needs one window of the several, and is not part of the total.
+    let coarse = run["first_coarse_ms"].as_array().expect("a list");
+    assert_eq!(coarse.len(), 2);
+    for (coarse, total) in coarse.iter().zip(run["total_ms"].as_array().expect("a list")) {
+        assert!(coarse.as_f64() > Some(0.0) && coarse.as_f64() < total.as_f64(), "{run:#}");
+    }
     let text = job("--job", "table");
-    for share in ["load", "normalise", "encode", "decode", "stitch", "write", "total", "not ONNX Runtime"] {
+    let rows = [
+        "load",
+        "normalise",
+        "encode",
+        "decode",
+        "stitch",
+        "write",
+        "total",
+        "not ONNX Runtime",
+        "first coarse mask: ",
+    ];
+    for share in rows {
         assert!(text.lines().any(|line| line.contains(share)), "{share}: {text}");
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use segvol::mask::Labels;
 use segvol::provider::CpuOptions;
 use segvol::{
-    Error, Model, Options, PointLabel, Precision, Profile, Prompt, Provider, ProviderOptions, Segmentation, Space,
-    StudyOptions, Volume,
+    Cancellation, Error, Follower, Model, Options, PointLabel, Precision, Profile, Progress, Prompt, Provider,
+    ProviderOptions, Segmentation, Space, Study, StudyOptions, Volume,
 };
 use segvol_tests::golden::data;
 use segvol_tests::{bits, bundle, models};
@@ -265,6 +265,81 @@ fn an_observer_sees_every_window_and_can_stop() {
     });
     assert!(matches!(stopped, Err(Error::Cancelled)));
     study.segment(&prompts()[0]).expect("a stopped study goes on");
+}
+
+/// Keeps the coarse segmentations, how many windows were encoded by then, and the steps in their order.
+struct Watcher<'a> {
+    study: &'a Study,
+    coarse: Vec<Segmentation>,
+    steps: Vec<String>,
+    /// Is asked after the coarse segmentations.
+    answer: &'a dyn Fn() -> ControlFlow<()>,
+}
+
+impl Follower for Watcher<'_> {
+    fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
+        self.steps.push(format!("coarse after {}", self.study.statistics().windows_encoded));
+        self.coarse.extend_from_slice(coarse);
+        (self.answer)()
+    }
+
+    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+        self.steps.push(progress.done.to_string());
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn a_follower_gets_the_coarse_masks_after_one_window_and_changes_nothing() {
+    let (model, _, _folder) = model();
+    let prompts = prompts();
+    let expected = model.study(scan()).expect("a study").segment_all(&prompts).expect("segmented");
+    let study = model.study(scan()).expect("a study");
+    let go_on = || ControlFlow::Continue(());
+    let mut watcher = Watcher { study: &study, coarse: vec![], steps: vec![], answer: &go_on };
+    let found = study.segment_followed(&prompts, &mut watcher, &Cancellation::new()).expect("segmented");
+    let Watcher { coarse, steps, .. } = watcher;
+    assert_eq!(steps[..3], ["coarse after 1", "1", "2"]);
+    assert_eq!(steps.iter().filter(|step| step.starts_with("coarse")).count(), 1);
+    assert_eq!((coarse.len(), found.len()), (prompts.len(), prompts.len()));
+    let mut changed = 0;
+    for ((coarse, found), expected) in coarse.iter().zip(&found).zip(&expected) {
+        assert_same_bits(found, expected, &format!("{}: followed and not", found.name()));
+        let labels = |mask: segvol::Mask| mask.voxels_of(1).expect("memory");
+        let mask = labels(coarse.mask().expect("memory"));
+        assert!(mask == labels(found.zoom_out_mask().expect("memory")), "{}", found.name());
+        assert_eq!((coarse.name(), coarse.region_of_interest()), (found.name(), found.region_of_interest()));
+        assert_eq!(coarse.voxels().zoom_in, mask.iter().filter(|&&inside| inside).count() as u64);
+        changed += usize::from(mask != labels(found.mask().expect("memory")));
+    }
+    assert!(changed > 0, "the zoom-in pass changes no mask, so this test compares nothing");
+}
+
+#[test]
+fn a_follower_can_stop_at_the_coarse_masks_unless_they_are_the_result() {
+    let (model, _, _folder) = model();
+    let (prompts, cancellation) = (&prompts()[..1], Cancellation::new());
+    let study = model.study(scan()).expect("a study");
+    let stop = || ControlFlow::Break(());
+    let request = || {
+        cancellation.request();
+        ControlFlow::Continue(())
+    };
+    for answer in [&stop as &dyn Fn() -> ControlFlow<()>, &request] {
+        let mut watcher = Watcher { study: &study, coarse: vec![], steps: vec![], answer };
+        let stopped = study.segment_followed(prompts, &mut watcher, &cancellation);
+        assert!(matches!(stopped, Err(Error::Cancelled)));
+        assert_eq!(watcher.steps[0], "coarse after 1", "the second call encodes its window no more");
+        assert_eq!(watcher.coarse.len(), 1);
+        assert_eq!(study.statistics().windows_encoded, 1);
+    }
+    cancellation.withdraw();
+    study.segment(&prompts[0]).expect("a stopped study goes on");
+
+    let coarse_only = model.study_with(scan(), &StudyOptions::default().zoom_in(false)).expect("a study");
+    let mut watcher = Watcher { study: &coarse_only, coarse: vec![], steps: vec![], answer: &stop };
+    let found = coarse_only.segment_followed(prompts, &mut watcher, &cancellation).expect("complete");
+    assert_same_bits(&watcher.coarse[0], &found[0], "without a zoom-in pass");
 }
 
 #[test]

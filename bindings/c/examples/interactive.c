@@ -1,6 +1,6 @@
 /*
  * interactive: several prompts on one study, as in a viewer. The scan is in the program's own memory. A callback shows the
- * progress of a call and can stop it. The second prompt reuses the embeddings of the first.
+ * progress of a call and can stop it. Another shows the coarse mask. The second prompt reuses the embeddings of the first.
  */
 
 #include <segvol.h>
@@ -79,6 +79,21 @@ static int show(size_t done, size_t total, void *user_data)
     return done >= patience->windows; /* Not 0: stop. */
 }
 
+/* The coarse mask is there after the first window, so a viewer can show it while the call goes on. */
+static int show_coarse(const SegvolResult *coarse, void *user_data)
+{
+    SegvolMask *mask = NULL;
+    SegvolMaskStatistics statistics;
+
+    (void)user_data;
+    check(segvol_result_mask(coarse, 0, &mask), "coarse mask");
+    segvol_mask_statistics_init(&statistics, sizeof statistics);
+    check(segvol_mask_statistics(mask, 1, &statistics), "measure the coarse mask");
+    printf("  coarse mask: %.1f mL\n", statistics.volume_ml);
+    segvol_mask_free(mask);
+    return 0; /* Continue. */
+}
+
 static void report_windows(const SegvolStudy *study)
 {
     SegvolStudyStatistics statistics;
@@ -96,6 +111,7 @@ int main(int argc, char **argv)
     SegvolResult *result = NULL;
     SegvolMask *mask = NULL;
     SegvolPrompt prompt;
+    SegvolCallbacks callbacks;
     SegvolPoint click = {{NI / 2.0, NJ / 2.0, NK / 2.0}, 1, 0};
     SegvolBox box = {{28.0, 28.0, 14.0}, {68.0, 68.0, 34.0}};
     Patience patience;
@@ -128,7 +144,11 @@ int main(int argc, char **argv)
 
     printf("the same box, to the end\n");
     patience.windows = (size_t)-1;
-    check(segvol_study_segment_all(study, &prompt, 1, show, &patience, &result), "segment");
+    segvol_callbacks_init(&callbacks, sizeof callbacks);
+    callbacks.progress = show;
+    callbacks.coarse = show_coarse;
+    callbacks.user_data = &patience;
+    check(segvol_study_segment_with(study, &prompt, 1, &callbacks, &result), "segment");
     report_windows(study);
     segvol_result_free(result);
 

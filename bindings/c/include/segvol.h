@@ -58,10 +58,10 @@
  *     Strings and paths are UTF-8 and end with a zero byte.
  *
  * Sizes of structs
- *     SegvolOptions, SegvolReadOptions, SegvolBuffer, SegvolPrompt and the statistics begin with `size`. Before you set a
- *     field, call the struct's init function with its sizeof. Structs can then grow in later versions: a program that was
- *     compiled for an older library runs with a newer one. Fields that hold an enum have the type int32_t, so that the
- *     library can check every value.
+ *     SegvolOptions, SegvolReadOptions, SegvolBuffer, SegvolPrompt, SegvolCallbacks and the statistics begin with `size`.
+ *     Before you set a field, call the struct's init function with its sizeof. Structs can then grow in later versions: a
+ *     program that was compiled for an older library runs with a newer one. Fields that hold an enum have the type int32_t,
+ *     so that the library can check every value.
  *
  * Pointers
  *     A pointer must be valid, or NULL where the comment allows it. The library cannot detect a handle that was already
@@ -70,8 +70,8 @@
  * Callbacks
  *     A callback receives the `user_data` that was passed with it. It must return: it must not call longjmp(), and no C++
  *     exception may leave it. It may call this library; the one exception is segvol_log_set() inside a SegvolLog. A
- *     SegvolProgress answers whether the call continues: 0 to continue, any other number to stop. A SegvolLog has no
- *     answer.
+ *     SegvolProgress and a SegvolCoarse answer whether the call continues: 0 to continue, any other number to stop. A
+ *     SegvolLog has no answer.
  *
  * ONNX Runtime
  *     Its library is loaded when the first model is opened. `library` of SegvolOptions says where it is looked for.
@@ -778,6 +778,46 @@ typedef struct SegvolPrompt {
 typedef int (*SegvolProgress)(size_t done, size_t total, void *user_data);
 
 /**
+ * A callback that receives the coarse masks of a call, and can stop it.
+ *
+ * - `coarse`: the objects as the zoom-out pass has found them, one per prompt, in the order of the prompts. All functions that
+ *   take a result can be used with it. It belongs to the call and is valid until the callback returns: do not free it. Masks that
+ *   are made from it belong to the caller, as always, and stay valid.
+ * - `user_data`: the pointer that was passed with the callback.
+ *
+ * Returns 0 to continue. Any other number stops the call, which then returns CANCELLED. Without a zoom-in pass, the result is
+ * already complete, and the call returns it anyway.
+ *
+ * It is called once, after the first window and before the first SegvolProgress, in the thread of the call, which waits. It must
+ * return: it must not call longjmp(), and no C++ exception may leave it. It may call this library, also to free the study.
+ */
+typedef int (*SegvolCoarse)(const struct SegvolResult *coarse, void *user_data);
+
+/**
+ * The callbacks of a call that segments.
+ *
+ * Initialise it with segvol_callbacks_init().
+ */
+typedef struct SegvolCallbacks {
+    /**
+     * Set by segvol_callbacks_init().
+     */
+    size_t size;
+    /**
+     * Receives the progress after every window; NULL for none.
+     */
+    SegvolProgress progress;
+    /**
+     * Receives the coarse masks; NULL for none.
+     */
+    SegvolCoarse coarse;
+    /**
+     * A pointer that all callbacks receive.
+     */
+    void *user_data;
+} SegvolCallbacks;
+
+/**
  * What a study has done since it was made, and what it is doing.
  *
  * Initialise it with segvol_study_statistics_init().
@@ -1122,6 +1162,23 @@ SegvolStatus segvol_study_segment_all(const struct SegvolStudy *study,
                                       struct SegvolResult **result);
 
 /**
+ * As segvol_study_segment_all(), with more callbacks: one receives the coarse masks as soon as they exist, which is after
+ * the first window.
+ *
+ * - `callbacks`: initialised with segvol_callbacks_init(). NULL for none.
+ * - `result`: receives the result, with one object per prompt, in the order of the prompts. The caller owns it and
+ *   frees it with segvol_result_free(). Unchanged on failure.
+ *
+ * Errors: those of segvol_study_segment_all().
+ * Any thread, as for segvol_study_segment().
+ */
+SegvolStatus segvol_study_segment_with(const struct SegvolStudy *study,
+                                       const struct SegvolPrompt *prompts,
+                                       size_t prompts_len,
+                                       const struct SegvolCallbacks *callbacks,
+                                       struct SegvolResult **result);
+
+/**
  * Stops the calls that segment with a study, from any thread. They return CANCELLED soon, also in the middle of a window:
  * ONNX Runtime stops before the next node of its graph. A call that has finished its last window returns its result.
  *
@@ -1176,6 +1233,16 @@ SegvolStatus segvol_study_statistics(const struct SegvolStudy *study, struct Seg
  * Any thread, but not while another thread uses this handle.
  */
 void segvol_study_free(struct SegvolStudy *study);
+
+/**
+ * Sets all callbacks to NULL.
+ *
+ * - `size`: sizeof(SegvolCallbacks).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
+ */
+SegvolStatus segvol_callbacks_init(struct SegvolCallbacks *callbacks, size_t size);
 
 /*
  * Results: the objects of a call

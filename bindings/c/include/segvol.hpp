@@ -391,17 +391,18 @@ private:
     detail::Handle<SegvolMask, segvol_mask_free> handle_;
 };
 
-// The objects that one call has segmented.
-class Result {
-public:
-    explicit Result(SegvolResult *handle) : handle_(handle) {}
+namespace detail {
 
-    [[nodiscard]] std::size_t size() const noexcept { return segvol_result_len(handle_.get()); }
+// What can be asked about the objects of a call; `Self::get()` returns the handle.
+template <typename Self>
+class Objects {
+public:
+    [[nodiscard]] std::size_t size() const noexcept { return segvol_result_len(handle()); }
 
     [[nodiscard]] Mask mask(std::size_t index) const
     {
         SegvolMask *mask = nullptr;
-        detail::check(segvol_result_mask(handle_.get(), index, &mask));
+        detail::check(segvol_result_mask(handle(), index, &mask));
         return Mask(mask);
     }
 
@@ -409,14 +410,14 @@ public:
     [[nodiscard]] Mask label_map() const
     {
         SegvolMask *mask = nullptr;
-        detail::check(segvol_result_label_map(handle_.get(), &mask));
+        detail::check(segvol_result_label_map(handle(), &mask));
         return Mask(mask);
     }
 
     [[nodiscard]] Shape shape() const
     {
         Shape shape{};
-        detail::check(segvol_result_shape(handle_.get(), shape.data()));
+        detail::check(segvol_result_shape(handle(), shape.data()));
         return shape;
     }
 
@@ -433,7 +434,7 @@ public:
     [[nodiscard]] std::string warnings(std::size_t index) const
     {
         char *text = nullptr;
-        detail::check(segvol_result_warnings(handle_.get(), index, &text));
+        detail::check(segvol_result_warnings(handle(), index, &text));
         return detail::take(text);
     }
 
@@ -441,26 +442,56 @@ public:
     [[nodiscard]] std::string report() const
     {
         char *text = nullptr;
-        detail::check(segvol_result_report(handle_.get(), &text));
+        detail::check(segvol_result_report(handle(), &text));
         return detail::take(text);
     }
 
 private:
+    [[nodiscard]] const SegvolResult *handle() const noexcept { return static_cast<const Self *>(this)->get(); }
+
     template <typename Copy>
     [[nodiscard]] std::vector<float> map(std::size_t index, Copy copy) const
     {
         const Shape size = shape();
         std::vector<float> values(size[0] * size[1] * size[2]);
-        detail::check(copy(handle_.get(), index, values.data(), values.size()));
+        detail::check(copy(handle(), index, values.data(), values.size()));
         return values;
     }
+};
 
+} // namespace detail
+
+// The objects that one call has segmented.
+class Result : public detail::Objects<Result> {
+public:
+    explicit Result(SegvolResult *handle) : handle_(handle) {}
+
+    [[nodiscard]] const SegvolResult *get() const noexcept { return handle_.get(); }
+
+private:
     detail::Handle<SegvolResult, segvol_result_free> handle_;
+};
+
+// The objects as the zoom-out pass has found them, valid until the callback returns. Masks that are made from it stay valid.
+class CoarseResult : public detail::Objects<CoarseResult> {
+public:
+    explicit CoarseResult(const SegvolResult *handle) : handle_(handle) {}
+
+    CoarseResult(const CoarseResult &) = delete;
+    CoarseResult &operator=(const CoarseResult &) = delete;
+
+    [[nodiscard]] const SegvolResult *get() const noexcept { return handle_; }
+
+private:
+    const SegvolResult *handle_;
 };
 
 // A callback that receives the progress of a call, in windows. Returns true to continue, false to stop. An exception that it
 // throws also stops the call, which then throws it.
 using Progress = std::function<bool(std::size_t done, std::size_t total)>;
+
+// A callback that receives the coarse masks of a call, after its first window. It answers like a Progress.
+using Coarse = std::function<bool(const CoarseResult &coarse)>;
 
 // One scan that is ready for prompts.
 class Study {
@@ -489,18 +520,24 @@ public:
         return Mask(mask);
     }
 
-    // Throws Error with SEGVOL_STATUS_CANCELLED if `progress` returns false.
-    [[nodiscard]] Result segment(const std::vector<Prompt> &prompts, const Progress &progress = nullptr) const
+    // Throws Error with SEGVOL_STATUS_CANCELLED if `progress` or `coarse` returns false.
+    [[nodiscard]] Result segment(const std::vector<Prompt> &prompts, const Progress &progress = nullptr,
+                                 const Coarse &coarse = nullptr) const
     {
         std::vector<SegvolPrompt> values;
         values.reserve(prompts.size());
         for (const Prompt &prompt : prompts) {
             values.push_back(prompt.view());
         }
-        Call call{&progress, nullptr};
+        Call call{&progress, &coarse, nullptr};
+        SegvolCallbacks callbacks{};
+        detail::check(segvol_callbacks_init(&callbacks, sizeof callbacks));
+        callbacks.progress = progress ? &Study::forward : nullptr;
+        callbacks.coarse = coarse ? &Study::forward_coarse : nullptr;
+        callbacks.user_data = &call;
         SegvolResult *result = nullptr;
-        const SegvolStatus status = segvol_study_segment_all(handle_.get(), values.data(), values.size(),
-                                                             progress ? &Study::forward : nullptr, &call, &result);
+        const SegvolStatus status =
+            segvol_study_segment_with(handle_.get(), values.data(), values.size(), &callbacks, &result);
         if (call.thrown) {
             std::rethrow_exception(call.thrown);
         }
@@ -532,19 +569,32 @@ public:
 private:
     struct Call {
         const Progress *progress;
+        const Coarse *coarse;
         std::exception_ptr thrown;
     };
 
     // An exception must not leave a callback of C, so it is kept in `call`.
-    static int forward(std::size_t done, std::size_t total, void *user_data) noexcept
+    template <typename Ask>
+    static int answer(Call &call, Ask &&ask) noexcept
     {
-        Call &call = *static_cast<Call *>(user_data);
         try {
-            return (*call.progress)(done, total) ? 0 : 1;
+            return ask() ? 0 : 1;
         } catch (...) {
             call.thrown = std::current_exception();
             return 1;
         }
+    }
+
+    static int forward(std::size_t done, std::size_t total, void *user_data) noexcept
+    {
+        Call &call = *static_cast<Call *>(user_data);
+        return answer(call, [&] { return (*call.progress)(done, total); });
+    }
+
+    static int forward_coarse(const SegvolResult *coarse, void *user_data) noexcept
+    {
+        Call &call = *static_cast<Call *>(user_data);
+        return answer(call, [&] { return (*call.coarse)(CoarseResult(coarse)); });
     }
 
     detail::Handle<SegvolStudy, segvol_study_free> handle_;

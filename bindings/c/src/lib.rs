@@ -40,6 +40,8 @@ pub mod volume;
 
 pub mod study;
 
+pub mod callbacks;
+
 pub mod result;
 
 pub mod mask;

@@ -1,12 +1,13 @@
 //! A study: one scan that is ready for prompts.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use segvol::{Cancellation, Error, Model, Progress, Prompt, Segmentation, Study};
+use segvol::{Cancellation, Error, Follower, Model, Progress, Prompt, Segmentation, Study};
 
 use crate::arguments::{free, handle, output};
+use crate::callbacks::{Caller, SegvolCallbacks, SegvolProgress, read};
 use crate::failure::Failure;
 use crate::fence::fence;
 use crate::mask::SegvolMask;
@@ -54,14 +55,10 @@ impl Calls {
         study: &Study,
         prompts: &[Prompt],
         argument: &str,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        follower: &mut dyn Follower,
     ) -> Result<Vec<Segmentation>, Failure> {
-        let mut call = Call { calls: self, windows: Windows::default() };
-        let observer = &mut |now: Progress| {
-            call.count(Windows { done: now.done, total: now.total });
-            progress(now)
-        };
-        study.segment_cancellable(prompts, observer, &self.cancellation).map_err(|error| match error {
+        let mut call = Call { calls: self, windows: Windows::default(), follower };
+        study.segment_followed(prompts, &mut call, &self.cancellation).map_err(|error| match error {
             Error::Cancelled if self.cancellation.is_requested() => {
                 let message = "cancelled by segvol_study_cancel(); segvol_study_resume() lets the study segment again";
                 Failure::new(SegvolStatus::Cancelled, message)
@@ -72,11 +69,28 @@ impl Calls {
     }
 }
 
-/// The share of one call in the sum.
+/// The share of one call in the sum, and who else follows the call.
 struct Call<'a> {
     calls: &'a Calls,
     windows: Windows,
+    follower: &'a mut dyn Follower,
 }
+
+impl Follower for Call<'_> {
+    fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
+        self.follower.coarse(coarse)
+    }
+
+    fn progress(&mut self, now: Progress) -> ControlFlow<()> {
+        self.count(Windows { done: now.done, total: now.total });
+        self.follower.progress(now)
+    }
+}
+
+/// Follows nothing.
+struct Alone;
+
+impl Follower for Alone {}
 
 impl Call<'_> {
     fn count(&mut self, now: Windows) {
@@ -92,19 +106,6 @@ impl Drop for Call<'_> {
         self.count(Windows::default());
     }
 }
-
-/// A callback that receives the progress of a call and can stop it.
-///
-/// - `done`: number of windows that are done. The first is the zoom-out window.
-/// - `total`: number of all windows of the call.
-/// - `user_data`: the pointer that was passed with the callback.
-///
-/// Returns 0 to continue. Any other number stops the call, which then returns CANCELLED. After the last window the result is
-/// complete, and the call returns it anyway.
-///
-/// It is called after every window, in the thread of the call. It must return: it must not call longjmp(), and no C++
-/// exception may leave it. It may call this library, also to free the study.
-pub type SegvolProgress = Option<unsafe extern "C" fn(done: usize, total: usize, user_data: *mut c_void) -> c_int>;
 
 /// What a study has done since it was made, and what it is doing.
 ///
@@ -193,7 +194,7 @@ pub unsafe extern "C" fn segvol_study_segment(
         let study = unsafe { handle(study, "study") }?;
         // SAFETY: NULL or one initialised prompt.
         let prompts = unsafe { prompts(prompt, 1) }?;
-        let found = study.calls.segment(&study.study, &prompts, "prompt", &mut |_| ControlFlow::Continue(()))?;
+        let found = study.calls.segment(&study.study, &prompts, "prompt", &mut Alone)?;
         // SAFETY: the caller's pointer.
         unsafe { out.give(SegvolMask(found[0].mask()?)) };
         Ok(())
@@ -219,23 +220,59 @@ pub unsafe extern "C" fn segvol_study_segment_all(
     user_data: *mut c_void,
     result: *mut *mut SegvolResult,
 ) -> SegvolStatus {
+    let callbacks = SegvolCallbacks { progress, user_data, ..SegvolCallbacks::DEFAULT };
+    // SAFETY: as the rules of the header require.
+    fence(|| unsafe { segment_all(study, prompts, prompts_len, &callbacks, result) })
+}
+
+/// As segvol_study_segment_all(), with more callbacks: one receives the coarse masks as soon as they exist, which is after
+/// the first window.
+///
+/// - `callbacks`: initialised with segvol_callbacks_init(). NULL for none.
+/// - `result`: receives the result, with one object per prompt, in the order of the prompts. The caller owns it and
+///   frees it with segvol_result_free(). Unchanged on failure.
+///
+/// Errors: those of segvol_study_segment_all().
+/// Any thread, as for segvol_study_segment().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_study_segment_with(
+    study: *const SegvolStudy,
+    prompts: *const SegvolPrompt,
+    prompts_len: usize,
+    callbacks: *const SegvolCallbacks,
+    result: *mut *mut SegvolResult,
+) -> SegvolStatus {
     fence(|| {
-        let out = output(result, "result")?;
-        // SAFETY: NULL or a live study.
-        let study = unsafe { handle(study, "study") }?;
-        // The callback may free the handle of the study, so the call has its own share.
-        let (study, model, calls) = (Arc::clone(&study.study), study.model.clone(), Arc::clone(&study.calls));
-        // SAFETY: NULL or as many initialised prompts.
-        let prompts = unsafe { self::prompts(prompts, prompts_len) }?;
-        let segmentations = calls.segment(&study, &prompts, "prompts", &mut |Progress { done, total }| {
-            // SAFETY: the caller's callback, with the `user_data` that belongs to it.
-            let answer = progress.map_or(0, |progress| unsafe { progress(done, total, user_data) });
-            if answer == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        // SAFETY: the caller's pointer.
-        unsafe { out.give(SegvolResult { study, model, prompts, segmentations, warnings: OnceLock::new() }) };
-        Ok(())
+        // SAFETY: NULL or initialised callbacks.
+        let callbacks = unsafe { read(callbacks) }?;
+        // SAFETY: as the rules of the header require.
+        unsafe { segment_all(study, prompts, prompts_len, &callbacks, result) }
     })
+}
+
+/// Segments several objects, with callbacks.
+///
+/// # Safety
+/// The pointers are NULL or as the rules of the header require.
+unsafe fn segment_all(
+    study: *const SegvolStudy,
+    prompts: *const SegvolPrompt,
+    prompts_len: usize,
+    callbacks: &SegvolCallbacks,
+    result: *mut *mut SegvolResult,
+) -> Result<(), Failure> {
+    let out = output(result, "result")?;
+    // SAFETY: NULL or a live study.
+    let study = unsafe { handle(study, "study") }?;
+    // A callback may free the handle of the study, so the call has its own share.
+    let (study, model, calls) = (Arc::clone(&study.study), study.model.clone(), Arc::clone(&study.calls));
+    // SAFETY: NULL or as many initialised prompts.
+    let prompts = unsafe { self::prompts(prompts, prompts_len) }?;
+    let mut caller = Caller { callbacks, study: &study, model: &model, prompts: &prompts };
+    let segmentations = calls.segment(&study, &prompts, "prompts", &mut caller)?;
+    // SAFETY: the caller's pointer.
+    unsafe { out.give(SegvolResult { study, model, prompts, segmentations, warnings: OnceLock::new() }) };
+    Ok(())
 }
 
 /// Stops the calls that segment with a study, from any thread. They return CANCELLED soon, also in the middle of a window:

@@ -15,6 +15,7 @@ int main(int argc, char **argv)
     SegvolPrompt prompt;
     SegvolBuffer buffer;
     SegvolReadOptions read_options;
+    SegvolCallbacks callbacks;
     SegvolMaskStatistics mask_statistics;
     SegvolStudyStatistics study_statistics;
     size_t shape[3];
@@ -102,6 +103,10 @@ int main(int argc, char **argv)
     NULL_IS(segvol_study_segment_all(NULL, &prompt, 1, NULL, NULL, &result), "study");
     NULL_IS(segvol_study_segment_all(study, NULL, 1, NULL, NULL, &result), "prompts");
     NULL_IS(segvol_study_segment_all(study, &prompt, 1, NULL, NULL, NULL), "result");
+    NULL_IS(segvol_callbacks_init(NULL, sizeof callbacks), "callbacks");
+    NULL_IS(segvol_study_segment_with(NULL, &prompt, 1, NULL, &result), "study");
+    NULL_IS(segvol_study_segment_with(study, NULL, 1, NULL, &result), "prompts");
+    NULL_IS(segvol_study_segment_with(study, &prompt, 1, NULL, NULL), "result");
     NULL_IS(segvol_study_cancel(NULL), "study");
     NULL_IS(segvol_study_resume(NULL), "study");
     NULL_IS(segvol_study_shape(NULL, shape), "study");

@@ -290,6 +290,132 @@ static void values(const SegvolModel *model)
     segvol_result_free(result);
 }
 
+typedef struct Seen {
+    SegvolStudy *study;
+    SegvolMask *mask;
+    size_t coarse, steps;
+    int answer;
+} Seen;
+
+/* Keeps the coarse mask of the second object, and tries what a callback may do. */
+static int look(const SegvolResult *coarse, void *user_data)
+{
+    Seen *seen = user_data;
+    SegvolStudyStatistics now;
+    SegvolMask *mask = NULL, *map = NULL;
+    size_t shape[3];
+    char *report = NULL;
+
+    seen->coarse++;
+    CHECK(seen->steps == 0); /* Before the first progress. */
+    CHECK(segvol_result_len(coarse) == 2);
+    OK(segvol_result_shape(coarse, shape));
+    CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
+    FAILS(segvol_result_mask(coarse, 2, &mask), SEGVOL_STATUS_INDEX, "index: expected less than 2");
+    OK(segvol_result_label_map(coarse, &map));
+    segvol_mask_free(map);
+    OK(segvol_result_report(coarse, &report));
+    CHECK(strstr(report, "\"the second\"") != NULL);
+    segvol_string_free(report);
+    if (seen->study != NULL) {
+        OK(segvol_study_statistics_init(&now, sizeof now));
+        OK(segvol_study_statistics(seen->study, &now));
+        CHECK(now.windows_encoded == 1);
+        if (seen->answer == 2) {
+            OK(segvol_study_cancel(seen->study));
+        }
+        segvol_study_free(seen->study); /* The call keeps the study alive. */
+        seen->study = NULL;
+    }
+    segvol_mask_free(seen->mask);
+    OK(segvol_result_mask(coarse, 1, &seen->mask));
+    return seen->answer == 1 ? 7 : 0;
+}
+
+static int count(size_t done, size_t total, void *user_data)
+{
+    Seen *seen = user_data;
+
+    seen->steps++;
+    CHECK(done == seen->steps && done <= total);
+    return 0;
+}
+
+/* The coarse masks come after one window. They are those of a study without a zoom-in pass, and outlive the callback. */
+static void coarse(const SegvolModel *model)
+{
+    size_t voxels = (size_t)NI * NJ * NK;
+    SegvolVolume *volume = take_scan();
+    SegvolStudy *study = make_study(model), *fast = NULL;
+    SegvolPrompt two[2];
+    SegvolOptions options;
+    SegvolCallbacks callbacks;
+    SegvolResult *result = NULL;
+    SegvolMask *mask = NULL, *end = NULL;
+    const uint8_t *expected = NULL, *found = NULL;
+    Seen seen = {NULL, NULL, 0, 0, 0};
+
+    two[0] = named("liver");
+    two[1] = named("spleen");
+    two[1].name = "the second";
+    OK(segvol_options_init(&options, sizeof options));
+    options.zoom_in = 0;
+    OK(segvol_study_new(model, volume, &options, &fast));
+    OK(segvol_study_segment(fast, &two[1], &mask));
+    OK(segvol_mask_voxels(mask, &expected));
+
+    FAILS(segvol_callbacks_init(&callbacks, 8), SEGVOL_STATUS_ARGUMENT, "callbacks: expected `size`");
+    OK(segvol_callbacks_init(&callbacks, sizeof callbacks));
+    CHECK(callbacks.progress == NULL && callbacks.coarse == NULL && callbacks.user_data == NULL);
+    callbacks.progress = count;
+    callbacks.coarse = look;
+    callbacks.user_data = &seen;
+    callbacks.size = 3;
+    FAILS(segvol_study_segment_with(study, two, 2, &callbacks, &result), SEGVOL_STATUS_ARGUMENT, "callbacks: expected `size`");
+    callbacks.size = sizeof callbacks;
+    seen.study = make_study(model);
+    OK(segvol_study_segment_with(seen.study, two, 2, &callbacks, &result));
+    CHECK(seen.coarse == 1 && seen.steps > 2 && seen.study == NULL);
+    OK(segvol_mask_voxels(seen.mask, &found));
+    CHECK(memcmp(found, expected, voxels) == 0);
+    OK(segvol_result_mask(result, 1, &end));
+    OK(segvol_mask_voxels(end, &found));
+    CHECK(memcmp(found, expected, voxels) != 0); /* The zoom-in pass has changed it. */
+    segvol_mask_free(end);
+    segvol_result_free(result);
+    result = NULL;
+
+    /* It can stop the call, unless nothing follows; so can segvol_study_cancel() in it. */
+    for (seen.answer = 1; seen.answer <= 2; seen.answer++) {
+        seen.steps = 0;
+        seen.study = make_study(model);
+        FAILS(segvol_study_segment_with(seen.study, two, 2, &callbacks, &result), SEGVOL_STATUS_CANCELLED, "cancelled");
+        CHECK(result == NULL && seen.study == NULL && (seen.answer == 2 || seen.steps == 0));
+        OK(segvol_mask_voxels(seen.mask, &found));
+        CHECK(memcmp(found, expected, voxels) == 0);
+    }
+    seen.answer = 1;
+    seen.steps = 0;
+    OK(segvol_study_segment_with(fast, two, 2, &callbacks, &result));
+    CHECK(seen.coarse == 4);
+    segvol_result_free(result);
+
+    /* No callbacks, or only one of them. */
+    OK(segvol_study_segment_with(study, two, 2, NULL, &result));
+    segvol_result_free(result);
+    callbacks.coarse = NULL;
+    seen.steps = 0;
+    OK(segvol_study_segment_with(study, two, 2, &callbacks, &result));
+    CHECK(seen.coarse == 4 && seen.steps > 2);
+    segvol_result_free(result);
+
+    segvol_mask_free(seen.mask);
+    segvol_mask_free(mask);
+    segvol_study_free(study);
+    segvol_study_free(fast);
+    segvol_volume_free(volume);
+}
+
 static int cancel_at_once(size_t done, size_t total, void *user_data)
 {
     OK(segvol_study_cancel(user_data));
@@ -456,6 +582,7 @@ int main(int argc, char **argv)
     names(model, argv[2]);
     cancel(model);
     cancel_study(model);
+    coarse(model);
     stop_at_the_end(model);
     values(model);
     free_in_callback(model);

@@ -83,7 +83,25 @@ int main(int argc, char **argv)
     CHECK(caught);
     CHECK(thrown([&] { (void)study.segment(prompts, [](std::size_t, std::size_t) { return false; }); }) ==
           SEGVOL_STATUS_CANCELLED);
-    const segvol::Result result = study.segment(prompts);
+    caught = false;
+    try {
+        (void)study.segment(prompts, nullptr, [](const segvol::CoarseResult &) -> bool { throw std::out_of_range("coarse"); });
+    } catch (const std::out_of_range &error) {
+        caught = std::string(error.what()) == "coarse";
+    }
+    CHECK(caught);
+    CHECK(thrown([&] { (void)study.segment(prompts, nullptr, [](const segvol::CoarseResult &) { return false; }); }) ==
+          SEGVOL_STATUS_CANCELLED);
+    std::optional<segvol::Mask> kept;
+    std::size_t windows = 0;
+    const segvol::Result result = study.segment(
+        prompts, [&](std::size_t done, std::size_t) { return (windows = done) > 0; },
+        [&](const segvol::CoarseResult &coarse) {
+            CHECK(windows == 0 && coarse.size() == 2 && coarse.shape() == shape);
+            kept = coarse.mask(0);
+            return true;
+        });
+    CHECK(windows > 1 && kept && kept->statistics(1).voxels > 0);
     CHECK(result.size() == 2 && result.label_map().shape() == shape);
     CHECK(result.report().find("\"s\"") != std::string::npos);
     CHECK(result.warnings(1).front() == '[');

@@ -29,7 +29,7 @@ use segvol_onnx::{BundleFiles, Manifest};
 use segvol_volume::{Grid, Marks, Mask, Volume};
 
 pub use options::{Effort, Profile, StudyOptions};
-pub use progress::{Observer, Progress};
+pub use progress::{Follower, Observer, Progress};
 pub use region::Region;
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
 pub use windows::Statistics;
@@ -40,6 +40,7 @@ use crate::onnxruntime::cancellation::Cancellation;
 use crate::stages::Stages;
 use object::Object;
 use plan::Start;
+use progress::Observed;
 use segmentation::{label_counts, label_map};
 use segvol_prompt::{Placer, Prompt, PromptError, name_warnings};
 use segvol_scan::crop::Crop;
@@ -182,10 +183,25 @@ impl Study {
         observer: &mut Observer<'_>,
         cancellation: &Cancellation,
     ) -> Result<Vec<Segmentation>, Error> {
-        cancellation.during(|| self.segmented(prompts, observer))
+        self.segment_followed(prompts, &mut Observed(observer), cancellation)
     }
 
-    fn segmented(&self, prompts: &[Prompt], observer: &mut Observer<'_>) -> Result<Vec<Segmentation>, Error> {
+    /// As [`Study::segment_cancellable`], and `follower` also receives the coarse segmentations as soon as the zoom-out pass has
+    /// found them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Study::segment_cancellable`]. Where an observer stops a call, so does the follower.
+    pub fn segment_followed(
+        &self,
+        prompts: &[Prompt],
+        follower: &mut dyn Follower,
+        cancellation: &Cancellation,
+    ) -> Result<Vec<Segmentation>, Error> {
+        cancellation.during(|| self.segmented(prompts, follower))
+    }
+
+    fn segmented(&self, prompts: &[Prompt], follower: &mut dyn Follower) -> Result<Vec<Segmentation>, Error> {
         if prompts.is_empty() {
             return Err(PromptError::Nothing.into());
         }
@@ -212,12 +228,15 @@ impl Study {
                 name: prompt.name().to_owned(),
                 scan: Arc::clone(scan),
                 roi: region_of_interest(&zoom_out, &scan.tables, window).filter(|_| self.options.zoom_in),
-                zoom_out,
+                zoom_out: Arc::new(zoom_out),
                 zoom_in: None,
                 windows: WindowCounts::default(),
                 warnings: object.warnings.clone(),
             })
             .collect();
+        // To stop here is to stop after the first window.
+        let stopped = follower.coarse(&segmentations);
+        let observer = &mut |progress| if stopped.is_break() { stopped } else { follower.progress(progress) };
         let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let users = zoom_in::plan(&scan.tables, window, &self.options, &objects, &segmentations, &known);
         let starts = zoom_in::starts(&users);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
+use ndarray::{Array2, Array3, ArrayViewMut3, Axis, parallel::prelude::*, s};
 use serde::{Deserialize, Serialize};
 
 use segvol_base::Warning;
@@ -22,7 +22,8 @@ use segvol_scan::Scan;
 pub struct Segmentation {
     pub(crate) name: String,
     pub(crate) scan: Arc<Scan>,
-    pub(crate) zoom_out: Array3<f32>,
+    /// Shared with clones: a follower may keep the coarse segmentation.
+    pub(crate) zoom_out: Arc<Array3<f32>>,
     pub(crate) roi: Option<RegionOfInterest>,
     pub(crate) zoom_in: Option<ZoomedIn>,
     pub(crate) windows: WindowCounts,
@@ -179,6 +180,19 @@ impl Segmentation {
         }
     }
 
+    /// The rows of the zoom-out window, `[D, H]`, that have a voxel inside the mask.
+    fn occupied_rows(&self) -> Array2<bool> {
+        self.zoom_out.map_axis(Axis(2), |row| row.iter().any(|&logit| logit > 0.0))
+    }
+
+    /// Whether a row of the crop can have a voxel inside the mask.
+    fn may_occupy(&self, [d, h]: [usize; 2], occupied: &Array2<bool>, zoomed_in: bool) -> bool {
+        let [from_d, from_h, _] = &self.scan.tables;
+        let looked_at =
+            |ZoomedIn { region, .. }: &ZoomedIn| region.range(0).contains(&d) && region.range(1).contains(&h);
+        occupied[[from_d[d], from_h[h]]] || (zoomed_in && self.zoom_in.as_ref().is_some_and(looked_at))
+    }
+
     /// Number of voxels in the mask after the zoom-out pass and after both passes.
     #[must_use]
     pub fn voxels(&self) -> VoxelCounts {
@@ -265,9 +279,10 @@ pub(crate) fn label_counts(scan: &Scan, segmentations: &[Segmentation]) -> Vec<u
     }
     let [depth, height, width] = scan.crop.shape_dhw();
     let none = || vec![0_u64; segmentations.len()];
+    let occupied = occupied(segmentations);
     let of_slice = |d: usize| {
         let mut counts = none();
-        let mut rows = Rows::new(width);
+        let mut rows = Rows::new(width, &occupied);
         for h in 0..height {
             let winners = rows.winners(segmentations, [d, h], true);
             winners.iter().flatten().for_each(|&index| counts[index as usize] += 1);
@@ -281,24 +296,36 @@ pub(crate) fn label_counts(scan: &Scan, segmentations: &[Segmentation]) -> Vec<u
     (0..depth).into_par_iter().map(of_slice).reduce(none, add)
 }
 
+/// For every object, its occupied rows. Most rows of a scan have none, so masks of large scans take little time.
+fn occupied(segmentations: &[Segmentation]) -> Vec<Array2<bool>> {
+    segmentations.par_iter().map(Segmentation::occupied_rows).collect()
+}
+
 /// Buffers for the objects of one row of the crop.
-struct Rows {
+struct Rows<'a> {
+    occupied: &'a [Array2<bool>],
     logits: Vec<f32>,
     best: Vec<f32>,
     winners: Vec<Option<u32>>,
 }
 
-impl Rows {
-    fn new(width: usize) -> Self {
-        Self { logits: vec![0.0; width], best: vec![0.0; width], winners: vec![None; width] }
+impl<'a> Rows<'a> {
+    fn new(width: usize, occupied: &'a [Array2<bool>]) -> Self {
+        Self { occupied, logits: vec![0.0; width], best: vec![0.0; width], winners: vec![None; width] }
     }
 
-    /// The object with the highest logit in each voxel of a row, by its index; `None` where no logit is positive. Only
-    /// positive logits beat the background's 0. Of equal logits, the earlier object's wins.
+    /// The object with the highest logit in each voxel of a row, by its index; `None` where no logit is positive. Empty if no
+    /// object can be in the row. Only positive logits beat the background's 0. Of equal logits, the earlier object's wins.
     fn winners(&mut self, segmentations: &[Segmentation], [d, h]: [usize; 2], zoomed_in: bool) -> &[Option<u32>] {
+        let occupied = self.occupied;
+        let here = |index: usize| segmentations[index].may_occupy([d, h], &occupied[index], zoomed_in);
+        if !(0..segmentations.len()).any(here) {
+            return &[];
+        }
         self.best.fill(0.0);
         self.winners.fill(None);
-        for (index, segmentation) in (0..).zip(segmentations) {
+        for (index, segmentation) in segmentations.iter().enumerate().filter(|&(index, _)| here(index)) {
+            let index = index as u32;
             segmentation.row(d, h, zoomed_in, &mut self.logits);
             for ((&logit, best), winner) in self.logits.iter().zip(&mut self.best).zip(&mut self.winners) {
                 if logit > *best {
@@ -323,8 +350,9 @@ where
     segvol_base::memory::check_available::<T>("the mask", scan.grid.voxels())?;
     let mut labels = vec![T::default(); scan.grid.voxels()];
     let [_, height, width] = scan.crop.shape_dhw();
+    let occupied = occupied(segmentations);
     in_crop(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
-        let mut rows = Rows::new(width);
+        let mut rows = Rows::new(width, &occupied);
         for h in 0..height {
             for (w, winner) in rows.winners(segmentations, [d, h], zoomed_in).iter().enumerate() {
                 if let Some(index) = *winner {
