@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use segvol_onnx::{Precision, Stage};
 
 use crate::error::Error;
+use crate::measured::{Measured, MeasuredRow};
 use crate::onnxruntime::provider::ProviderOptions;
 use crate::provider::Provider;
 
@@ -28,6 +29,9 @@ pub struct Options {
     /// ONNX Runtime's library, or a folder that has it. If `None`, what the environment variable `ORT_DYLIB_PATH` names, else
     /// the first that is found: see [`probe::places`](crate::probe::places).
     pub library: Option<PathBuf>,
+    /// What was measured on this machine. With [`Provider::Auto`], the first row that can be used decides provider, precision and
+    /// provider options. If `None`, or if no row can be used, `auto` chooses without it.
+    pub measured: Option<Measured>,
 }
 
 impl Options {
@@ -71,6 +75,26 @@ impl Options {
     pub fn library(mut self, library: impl Into<PathBuf>) -> Self {
         self.library = Some(library.into());
         self
+    }
+
+    /// Lets [`Provider::Auto`] choose by what was measured on this machine.
+    #[must_use]
+    pub fn measured(mut self, measured: impl Into<Option<Measured>>) -> Self {
+        self.measured = measured.into();
+        self
+    }
+
+    /// These options with provider, precision and provider options of a measured row.
+    pub(crate) fn of_row(&self, row: &MeasuredRow) -> Result<Self, Error> {
+        let mut options = self.clone().provider(row.provider).precision(row.precision);
+        for text in &row.provider_options {
+            options.provider_options.set(row.provider, text).map_err(|error| Error::ProviderFailed {
+                provider: row.provider,
+                stage: Stage::ImageEncoder,
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(options)
     }
 
     /// The providers that were requested, for all stages and for single ones.
