@@ -14,6 +14,28 @@ pub fn processor_name() -> Option<String> {
     cpuinfo_field(&cpuinfo()?, "model name").map(str::to_owned)
 }
 
+/// The display controllers of the machine's PCI bus, each as `VENDOR:DEVICE` in hexadecimal, such as `10de:2330`, sorted. Empty if
+/// there are none, or if they are not available.
+#[must_use]
+pub fn graphics_devices() -> Vec<String> {
+    let devices = fs::read_dir("/sys/bus/pci/devices").into_iter().flatten().flatten();
+    let mut found: Vec<String> = devices
+        .filter_map(|device| {
+            let read = |name: &str| fs::read_to_string(device.path().join(name)).ok();
+            graphics_device(&read("class")?, &read("vendor")?, &read("device")?)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The name of a device whose class is 0x03, display controller, in the kernel's spelling.
+fn graphics_device(class: &str, vendor: &str, device: &str) -> Option<String> {
+    let number = |text: &str| text.trim().strip_prefix("0x").map(str::to_owned);
+    let is_display = class.trim().starts_with("0x03");
+    is_display.then(|| Some(format!("{}:{}", number(vendor)?, number(device)?)))?
+}
+
 /// The processor's instruction set features, spelled as in Linux's `/proc/cpuinfo`. Empty if they are not available.
 #[must_use]
 pub fn processor_features() -> BTreeSet<String> {
@@ -186,6 +208,13 @@ mod tests {
         assert_eq!(cpuinfo_field(text, "model name"), Some("A: processor"));
         assert_eq!(cpuinfo_field(text, "flags"), Some("fpu avx2"));
         assert_eq!(cpuinfo_field(text, "Features"), None);
+    }
+
+    #[test]
+    fn only_display_controllers_are_graphics_devices() {
+        assert_eq!(graphics_device("0x030200\n", "0x10de\n", "0x2330\n").as_deref(), Some("10de:2330"));
+        assert_eq!(graphics_device("0x020000\n", "0x10de\n", "0x2330\n"), None);
+        assert_eq!(graphics_device("0x030000\n", "", "0x2330\n"), None);
     }
 
     #[test]

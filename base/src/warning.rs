@@ -133,6 +133,8 @@ codes! {
     PrecisionReplaced = "precision_replaced",
     /// Tensors inside the model that no part of it uses were left out.
     TensorUnused = "tensor_unused",
+    /// A stored benchmark is damaged, or of another version, and was not used.
+    BenchUnusable = "bench_unusable",
     /// Measured times are doubtful: they scatter, or other programs were running.
     MeasurementNoisy = "measurement_noisy",
 }

@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{DecimalBytes, ProgressBar};
-use segvol::{Provider, Warning, WarningCode};
+use segvol::{Options, Provider, Volume, Warning, WarningCode};
 use segvol_base::{TemporaryFolder, atomic_file, printable};
 use segvol_measure::library::NamedLibrary;
 use segvol_measure::options::parse_provider_options;
+use segvol_measure::saving::{self, GateScans};
 use segvol_measure::table::{self, Table};
 use segvol_measure::{Benchmark, JobPlan, Plan, plot, random_weights};
 use segvol_onnx::{Precision, Stage};
+use segvol_tuning::Stored;
 use serde_json::json;
 
 use crate::exit::{NotEqual, Usage};
 use crate::log::{self, Level};
+use crate::measured;
 use crate::measuring::{BundleArgument, libraries, print_json, this_program};
 use crate::outputs::Files;
 use crate::prompts::prompts_text;
@@ -31,6 +34,8 @@ Examples:
     segvol bench -m bundle --stage image_encoder --provider cpu,openvino --threads 1,2
   Measure the full-size model without a checkpoint:
     segvol bench --random-weights --runs 20 --format json > bench.json
+  Let `auto` choose what is fastest here; int8 only if its masks are those of float32 on your own scans:
+    segvol bench -m bundle --provider cpu,openvino --precision fp32,int8 --save --gate-scan ct1.nii.gz --gate-scan ct2.nii.gz
   Find out which steps of a segmentation take the time:
     segvol bench -m bundle --prompts objects.json -i ct.nii.gz
 
@@ -99,6 +104,20 @@ pub(crate) struct Bench {
     /// How to print the rows; json contains every sample
     #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
     format: Format,
+    /// Store the rows for this bundle and machine, after every stage of each is compared with float32 on the CPU provider:
+    /// `segvol segment` with provider auto then chooses the fastest that passed. An earlier file is replaced
+    #[arg(long, conflicts_with_all = ["prompts", "random_weights"], help_heading = "Stored benchmark")]
+    save: bool,
+    /// A scan on which the masks of int8, and of provider options, are compared with those of float32 on the CPU provider; may be
+    /// given several times. auto chooses such a row only if the mean Dice of each scan is at least 0.99
+    #[arg(long, value_name = "FILE", requires = "save", help_heading = "Stored benchmark")]
+    gate_scan: Vec<PathBuf>,
+    /// What to segment in these scans; a file as for `segvol segment` [default: the liver by name, and a box in the middle]
+    #[arg(long, value_name = "FILE", requires = "gate_scan", help_heading = "Stored benchmark")]
+    gate_prompts: Option<PathBuf>,
+    /// The folder to store in [default: $SEGVOL_HOME/bench, else segvol/bench in the user's data folder]
+    #[arg(long, value_name = "DIR", requires = "save", help_heading = "Stored benchmark")]
+    bench_results: Option<PathBuf>,
     /// Write a plot of the times: an SVG file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     plot: Option<PathBuf>,
@@ -131,6 +150,7 @@ impl Bench {
         parse_provider_options(&self.provider_option)?;
         self.check_files()?.iter().for_each(|warning| warnings::say("", warning));
         let prompts = self.prompts.as_deref().map(prompts_text).transpose()?;
+        let gate = self.gate()?;
         if let (Some(scan), Some(bundle)) = (&self.input, self.bundle.path()) {
             swapped::check(("-i", scan), ("-m", bundle))?;
         }
@@ -159,7 +179,8 @@ impl Bench {
             return Ok(());
         }
 
-        let benchmark = segvol_measure::bench(&self.plan(bundle)?, &mut observer)?;
+        let plan = self.plan(bundle)?;
+        let benchmark = segvol_measure::bench(&plan, &mut observer)?;
         bar.finish_and_clear();
         print_warnings(&benchmark.warnings);
         if let Some(path) = &self.plot {
@@ -172,6 +193,12 @@ impl Bench {
             _ => self.print(out, &table::of_benchmark(&benchmark), &footer(&benchmark))?,
         }
         out.flush()?;
+        // The rows are printed first: comparing takes a while, and may fail.
+        if let (Some(gate), Some(_)) = (&gate, benchmark.first_measured(Stage::ImageEncoder)) {
+            let stored = saving::stored(&plan, &benchmark, gate, &mut observer)?;
+            bar.finish_and_clear();
+            self.store(out, &plan.bundle, &stored)?;
+        }
         verdict(&benchmark)
     }
 
@@ -184,8 +211,43 @@ impl Bench {
         files.input_if("--prompts", self.prompts.as_ref());
         files.input_if("--input", self.input.as_ref());
         self.library.iter().for_each(|library| files.input("--library", library.file()));
+        self.gate_scan.iter().for_each(|scan| files.input("--gate-scan", scan));
+        files.input_if("--gate-prompts", self.gate_prompts.as_ref());
         files.output_if("--plot", self.plot.as_ref());
+        if let Some(folder) = measured::folder(self.bench_results.as_deref()).filter(|_| self.save) {
+            files.folder("--bench-results", &folder, []);
+        }
         files.check()
+    }
+
+    /// How less exact rows are compared; `None` if nothing is stored.
+    fn gate(&self) -> anyhow::Result<Option<GateScans>> {
+        if !self.save {
+            return Ok(None);
+        }
+        if !self.stage.contains(&Stage::ImageEncoder) || !self.batch.contains(&1) {
+            return Err(
+                Usage("--save: expected the stage image_encoder and a batch of 1 among the rows".to_owned()).into()
+            );
+        }
+        measured::folder_to_save(self.bench_results.as_deref())?;
+        let prompts = self.gate_prompts.as_deref().map(prompts_text).transpose()?;
+        if let Some(text) = &prompts {
+            segvol::parse_prompts(text).map_err(segvol_measure::Error::from)?;
+        }
+        for scan in &self.gate_scan {
+            Volume::open_with(scan, &self.read.options()).map_err(segvol::Error::from)?;
+        }
+        Ok(Some(GateScans { scans: self.gate_scan.clone(), prompts, affine: self.read.affine() }))
+    }
+
+    /// Stores what was measured, and says what `auto` makes of it.
+    fn store(&self, out: &mut impl Write, bundle: &Path, stored: &Stored) -> anyhow::Result<()> {
+        let folder = measured::folder_to_save(self.bench_results.as_deref())?;
+        stored.save(&folder).with_context(|| format!("stored benchmark in `{}`", folder.display()))?;
+        let found = segvol_tuning::look_up(&folder, bundle, &Options::default())?;
+        let lines = found.measured.as_ref().map(measured::lines).unwrap_or_default();
+        lines.iter().try_for_each(|line| self.print_line(out, line))
     }
 
     /// The bundle, and the temporary folder that contains it if it has random weights.
@@ -246,13 +308,13 @@ impl Bench {
         footer.iter().try_for_each(|line| self.print_line(out, line))
     }
 
-    /// Prints a line that belongs to a table. With CSV it goes to standard error, because programs read standard output.
+    /// Prints a line that belongs to a table. With CSV and JSON it goes to standard error, because programs read standard output.
     fn print_line(&self, out: &mut impl Write, line: &str) -> anyhow::Result<()> {
         let line = printable(line);
         match self.format {
-            Format::Csv => log::say(Level::Info, &line, &line, json!({})),
+            Format::Csv | Format::Json => log::say(Level::Info, &line, &line, json!({})),
             Format::Md => writeln!(out, "\n{line}")?,
-            Format::Table | Format::Json => writeln!(out, "{line}")?,
+            Format::Table => writeln!(out, "{line}")?,
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod inspect;
 mod interrupt;
 mod log;
 mod manual;
+mod measured;
 mod measuring;
 mod names;
 mod outputs;

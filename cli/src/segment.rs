@@ -14,6 +14,7 @@ use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
 use crate::exit::Usage;
+use crate::measured::{self, MeasuredArguments};
 use crate::names;
 use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
@@ -103,6 +104,8 @@ pub(crate) struct Segment {
     warnings: WarningArguments,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    measured: MeasuredArguments,
 }
 
 impl Segment {
@@ -119,6 +122,7 @@ impl Segment {
         swapped::check(("-i", &self.input), ("-m", &self.model))?;
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
+        let options = self.measured.apply(&self.model, options, &mut warnings)?;
         let model = Model::open(&self.model, &options)?;
         warnings.print_all(&model.name_warnings(&prompts));
         let study =
@@ -237,6 +241,7 @@ impl Segment {
         files.input_if("--prompts", self.prompts.file());
         files.input_if("--truth", self.truth.as_ref());
         files.input_if("--library", self.settings.library());
+        self.measured.check(self.settings.provider(), &mut files)?;
         files.output_if("--output", self.output.as_ref());
         files.output_if("--logits", self.logits.as_ref());
         files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
@@ -318,5 +323,6 @@ fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     let (encoded, reused) = (statistics.windows_encoded, statistics.windows_reused);
     let (provider, precision) = (report.provider.used, report.provider.precision);
     writeln!(out, "{encoded} windows encoded, {reused} reused, on {provider} at {precision}")?;
+    measured::summarise(out, report.provider.measured.as_ref())?;
     Ok(())
 }

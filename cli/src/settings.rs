@@ -119,6 +119,11 @@ impl Settings {
         self.library.as_ref()
     }
 
+    /// The requested provider.
+    pub(crate) fn provider(&self) -> Provider {
+        self.provider
+    }
+
     /// How the bundle is opened.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let mut options = Options::default().provider(self.provider);

@@ -57,6 +57,13 @@ impl Benchmark {
         self.rows.iter().find(|row| matches!(row.outcome, Outcome::Wrong { .. }))
     }
 
+    /// The first row of a stage that was measured.
+    #[must_use]
+    pub fn first_measured(&self, stage: Stage) -> Option<&Row> {
+        let of_stage = |row: &&Row| row.variant.stage == stage;
+        self.rows.iter().filter(of_stage).find(|row| matches!(row.outcome, Outcome::Measured(_)))
+    }
+
     /// The failure that matters most: the last row whose provider is not available, or else the first one that failed.
     #[must_use]
     pub fn failure(&self) -> Option<Error> {

@@ -71,6 +71,7 @@ impl Comparison {
         Side {
             bundle: self.bundle.clone(),
             provider,
+            provider_options: Vec::new(),
             precision: self.precision,
             threads: self.threads,
             library: self.libraries.of(provider),

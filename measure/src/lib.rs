@@ -5,7 +5,7 @@
 //! each side in the process that it needs.
 //!
 //! Measuring: [`mod@bench`] times stages, and [`jobs`] whole segmentations, against the [`peak`] of the machine and the
-//! operations counted in [`flops`]. [`table`] and [`plot`] show the results.
+//! operations counted in [`flops`]. [`table`] and [`plot`] show the results, and [`saving`] makes what is stored of them.
 //!
 //! [`worker`] is how all of this, and [`probing`], starts the program again in another process.
 
@@ -30,6 +30,7 @@ pub mod random_weights;
 pub mod record;
 pub mod row;
 mod running;
+pub mod saving;
 pub mod scans;
 pub mod side;
 pub mod statistics;

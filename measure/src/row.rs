@@ -1,5 +1,7 @@
 //! One row of a benchmark: what was requested, what was used, and what was measured.
 
+use std::path::PathBuf;
+
 use segvol::{Placement, Provider};
 use segvol_base::ErrorKind;
 use segvol_onnx::{Precision, Stage};
@@ -79,6 +81,25 @@ impl Outcome {
     }
 }
 
+/// The ONNX Runtime library that a worker has loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedLibrary {
+    /// The file, or only its name if the system's loader found it.
+    pub path: PathBuf,
+    /// The version that it states.
+    pub version: String,
+}
+
+impl LoadedLibrary {
+    /// The library of this process; empty if it has not loaded one.
+    pub(crate) fn of_this_process() -> Self {
+        Self {
+            path: segvol::onnxruntime_library().unwrap_or_default(),
+            version: segvol::onnxruntime_version().unwrap_or_default(),
+        }
+    }
+}
+
 /// The measurements of a variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
@@ -88,6 +109,9 @@ pub struct Measured {
     pub nodes: Placement,
     /// Version and build of ONNX Runtime.
     pub onnxruntime: String,
+    /// ONNX Runtime's library.
+    #[serde(default)]
+    pub loaded: LoadedLibrary,
     /// Time to create the session, in milliseconds: reading weights and optimising the graph. With TensorRT and other
     /// compilers, this includes building the engine.
     pub session_ms: f64,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::peak::Peak;
 use crate::plan::Plan;
 use crate::record::Record;
-use crate::row::{Measured, Outcome, Variant};
+use crate::row::{LoadedLibrary, Measured, Outcome, Variant};
 use crate::statistics::Summary;
 use crate::worker::{Reply, Request, Worker};
 use crate::{flops, load, tolerance};
@@ -22,6 +22,7 @@ pub(crate) struct Opened {
     used: Provider,
     nodes: Placement,
     onnxruntime: String,
+    loaded: LoadedLibrary,
     session_ms: f64,
     first_run_ms: f64,
 }
@@ -37,8 +38,8 @@ impl Opened {
             provider_options: plan.provider_options.clone(),
             library: plan.libraries.of(variant.provider),
         };
-        let (used, nodes, onnxruntime, session_ms) = match worker.ask(&request)? {
-            Reply::Opened { used, nodes, onnxruntime, ms } => (used, nodes, onnxruntime, ms),
+        let (used, nodes, onnxruntime, loaded, session_ms) = match worker.ask(&request)? {
+            Reply::Opened { used, nodes, onnxruntime, library, ms } => (used, nodes, onnxruntime, library, ms),
             Reply::Failed { reason, kind } => return Ok(Err(Outcome::failed(reason, kind))),
             other => return Err(other.into_error(variant.label())),
         };
@@ -49,7 +50,7 @@ impl Opened {
             other => return Err(other.into_error(variant.label())),
         };
         let outputs = Record::read(&path)?;
-        Ok(Ok(Self { worker, outputs, used, nodes, onnxruntime, session_ms, first_run_ms }))
+        Ok(Ok(Self { worker, outputs, used, nodes, onnxruntime, loaded, session_ms, first_run_ms }))
     }
 
     /// Compares the outputs with the reference's: the variant can be timed if they are close enough.
@@ -106,11 +107,12 @@ impl Running {
         let seconds = summary_ms.median / 1e3;
         let flops = flops::of_stage(variant.stage, a, load::load(variant.stage, a, variant.batch));
         let gflops = flops / seconds / 1e9;
-        let Opened { used, nodes, onnxruntime, session_ms, first_run_ms, .. } = self.opened;
+        let Opened { used, nodes, onnxruntime, loaded, session_ms, first_run_ms, .. } = self.opened;
         Ok(Measured {
             used,
             nodes,
             onnxruntime,
+            loaded,
             session_ms,
             first_run_ms,
             difference: self.difference,

@@ -7,7 +7,7 @@ use segvol_onnx::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::options::options_on;
+use crate::options::{options_on, parse_provider_options};
 use crate::record::Record;
 use crate::scans::Scans;
 use crate::verify::{self, Verification};
@@ -19,6 +19,9 @@ pub struct Side {
     pub bundle: PathBuf,
     /// The provider.
     pub provider: Provider,
+    /// Provider options, each as `PROVIDER.KEY=VALUE`.
+    #[serde(default)]
+    pub provider_options: Vec<String>,
     /// The precision, which the bundle must contain.
     pub precision: Precision,
     /// Threads per graph. `None`: as many as there are cores.
@@ -39,24 +42,25 @@ impl Side {
     ///
     /// # Errors
     ///
-    /// As for [`verify::dump`]; [`Error::Prompts`].
+    /// As for [`verify::dump`]; [`Error::Prompts`]; [`Error::ProviderOption`].
     pub fn dump(&self) -> Result<Record, Error> {
-        verify::dump(&self.bundle, &self.options(), &self.scans()?)
+        verify::dump(&self.bundle, &self.options()?, &self.scans()?)
     }
 
     /// Runs it, and compares all outputs with `reference`.
     ///
     /// # Errors
     ///
-    /// As for [`verify::verify`]; [`Error::Prompts`].
+    /// As for [`verify::verify`]; [`Error::Prompts`]; [`Error::ProviderOption`].
     pub fn verify(&self, reference: &Record) -> Result<Verification, Error> {
-        verify::verify(&self.bundle, &self.options(), &self.scans()?, reference)
+        verify::verify(&self.bundle, &self.options()?, &self.scans()?, reference)
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> Result<Options, Error> {
         let mut options = options_on(self.provider, self.threads, self.library.clone());
+        options.provider_options = parse_provider_options(&self.provider_options)?;
         options.precision = Some(self.precision);
-        options
+        Ok(options)
     }
 
     fn scans(&self) -> Result<Scans, Error> {

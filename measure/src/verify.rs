@@ -142,7 +142,9 @@ pub fn verify(bundle: &Path, options: &Options, scans: &Scans, reference: &Recor
             Stage::MaskDecoder => Difference::of_logits(&found, &expected),
             _ => Difference::of(&found, &expected),
         };
-        let allowed = tolerance::of_stage(stage, precision);
+        let own = tolerance::of_stage(stage, precision);
+        let lowered = tolerance::of_options(stage, options.provider, &options.provider_options);
+        let allowed = lowered.filter(|lowered| lowered.relative_l2 > own.relative_l2).unwrap_or(own);
         checks.push(Check {
             stage: stage.name().to_owned(),
             output: name.clone(),

@@ -118,6 +118,7 @@
 
 pub mod calibration;
 mod error;
+mod measured;
 mod model;
 mod onnxruntime;
 mod options;
@@ -128,10 +129,11 @@ mod study;
 
 pub use calibration::Calibrator;
 pub use error::Error;
+pub use measured::{Measured, MeasuredRow};
 pub use model::Model;
 pub use onnxruntime::cancellation::Cancellation;
 pub use onnxruntime::graph::{GraphSession, Tensor};
-pub use onnxruntime::library::onnxruntime_version;
+pub use onnxruntime::library::{onnxruntime_library, onnxruntime_version};
 pub use onnxruntime::{OLDEST_MINOR_VERSION, probe};
 pub use options::Options;
 pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};

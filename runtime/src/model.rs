@@ -11,6 +11,7 @@ use segvol_onnx::{BundleFiles, Manifest};
 use segvol_volume::{Orientation, Volume};
 
 use crate::error::Error;
+use crate::measured::Measured;
 use crate::onnxruntime::library;
 use crate::onnxruntime::provider::open_first;
 use crate::options::Options;
@@ -42,6 +43,7 @@ pub struct Model {
     bundle: PathBuf,
     manifest_sha256: String,
     passed_over: Arc<[PassedOver]>,
+    measured: Option<Arc<Measured>>,
     options: Options,
 }
 
@@ -80,15 +82,27 @@ impl Model {
         let manifest_path = bundle.join(MANIFEST_FILE);
         let manifest_sha256 = sha256_file(&manifest_path)
             .map_err(|source| segvol_onnx::BundleError::Io { path: manifest_path, source })?;
-        let open = || {
+        let mut measured = options.measured.clone().filter(|_| options.provider == Provider::Auto);
+        let keep_compiled =
+            options.keep_compiled() || measured.iter().any(|measured| options.rows_keep_compiled(measured));
+        let mut open = || {
             let environment = library::environment(options.library.as_deref(), &options.providers())?;
-            let open = |provider| Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options);
-            match options.provider {
-                Provider::Auto => open_first(open),
-                asked => Ok((open(asked)?, Vec::new())),
+            let open = |provider, options: &Options| {
+                Stages::open(&environment, bundle, &manifest, &manifest_sha256, provider, options)
+            };
+            let by_measurement = measured.as_mut().and_then(|measured| {
+                measured.open(&manifest_sha256, options.precision, |row| open(row.provider, &options.of_row(row)?))
+            });
+            match (by_measurement, &measured, options.provider) {
+                (Some(stages), Some(measured), _) => {
+                    let passed_over = measured.passed_over(stages.provider());
+                    Ok((stages, passed_over))
+                }
+                (_, _, Provider::Auto) => open_first(|provider| open(provider, options)),
+                (_, _, asked) => Ok((open(asked, options)?, Vec::new())),
             }
         };
-        let (stages, passed_over) = if options.keep_compiled() {
+        let (stages, passed_over) = if keep_compiled {
             files.verify_weights()?;
             let opened = open();
             files.check_opened()?;
@@ -106,6 +120,7 @@ impl Model {
             bundle: bundle.to_owned(),
             manifest_sha256,
             passed_over: passed_over.into(),
+            measured: measured.map(Arc::new),
             options: options.clone(),
         })
     }
@@ -191,6 +206,13 @@ impl Model {
     #[must_use]
     pub fn passed_over(&self) -> &[PassedOver] {
         &self.passed_over
+    }
+
+    /// What was measured on this machine, and which row of it the bundle was opened with. `None` if
+    /// [`Options::measured`](Options::measured) was not set, or if a provider was requested by name.
+    #[must_use]
+    pub fn measured(&self) -> Option<&Measured> {
+        self.measured.as_deref()
     }
 
     /// The bundle's folder.

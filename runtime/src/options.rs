@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use segvol_onnx::{Precision, Stage};
 
 use crate::error::Error;
+use crate::measured::{Measured, MeasuredRow};
 use crate::onnxruntime::provider::ProviderOptions;
 use crate::provider::Provider;
 
@@ -28,6 +29,9 @@ pub struct Options {
     /// ONNX Runtime's library, or a folder that has it. If `None`, what the environment variable `ORT_DYLIB_PATH` names, else
     /// the first that is found: see [`probe::places`](crate::probe::places).
     pub library: Option<PathBuf>,
+    /// What was measured on this machine. With [`Provider::Auto`], the first row that can be used decides provider, precision and
+    /// provider options. If `None`, or if no row can be used, `auto` chooses without it.
+    pub measured: Option<Measured>,
 }
 
 impl Options {
@@ -73,6 +77,26 @@ impl Options {
         self
     }
 
+    /// Lets [`Provider::Auto`] choose by what was measured on this machine.
+    #[must_use]
+    pub fn measured(mut self, measured: impl Into<Option<Measured>>) -> Self {
+        self.measured = measured.into();
+        self
+    }
+
+    /// These options with provider, precision and provider options of a measured row.
+    pub(crate) fn of_row(&self, row: &MeasuredRow) -> Result<Self, Error> {
+        let mut options = self.clone().provider(row.provider).precision(row.precision);
+        for text in &row.provider_options {
+            options.provider_options.set(row.provider, text).map_err(|error| Error::ProviderFailed {
+                provider: row.provider,
+                stage: Stage::ImageEncoder,
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(options)
+    }
+
     /// The providers that were requested, for all stages and for single ones.
     pub(crate) fn providers(&self) -> Vec<Provider> {
         std::iter::once(self.provider).chain(self.stage_providers.values().copied()).collect()
@@ -84,6 +108,12 @@ impl Options {
         let kept = |provider: Provider| provider.keeps_compiled(&self.provider_options);
         let auto = self.provider == Provider::Auto && Provider::AUTO.into_iter().any(kept);
         auto || self.providers().into_iter().any(kept)
+    }
+
+    /// As [`Options::keep_compiled`], with one of the measured rows.
+    pub(crate) fn rows_keep_compiled(&self, measured: &Measured) -> bool {
+        // A row whose options are wrong is not opened.
+        measured.rows.iter().any(|row| self.of_row(row).is_ok_and(|options| options.keep_compiled()))
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {

@@ -18,7 +18,7 @@ pub use crate::onnxruntime::provider::{
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
     /// The first of CUDA, ROCm, DirectML, OpenVINO and the CPU that the loaded library offers and that takes nodes of
-    /// every stage.
+    /// every stage, unless [`Options::measured`](crate::Options::measured) has a measured choice.
     #[default]
     Auto,
     /// ONNX Runtime's own kernels on the processor.

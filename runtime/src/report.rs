@@ -11,6 +11,7 @@ use segvol_volume::{Grid, Orientation, Truth};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::measured::Measured;
 use crate::model::Model;
 use crate::onnxruntime::library;
 use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
@@ -97,6 +98,9 @@ pub struct ProviderReport {
     pub stages: BTreeMap<Stage, Provider>,
     /// The providers that `auto` did not choose, each with the reason.
     pub passed_over: Vec<PassedOver>,
+    /// What was measured on this machine, and which row of it was chosen. `None` if nothing was, or if a provider was requested
+    /// by name.
+    pub measured: Option<Measured>,
     /// The requested precision; `None` if it was chosen by the provider.
     pub precision_asked: Option<Precision>,
     /// The precision that the sessions were opened at.
@@ -202,6 +206,7 @@ impl Report {
                 used: stages.provider().name(),
                 stages: stages.providers(),
                 passed_over: model.passed_over().to_vec(),
+                measured: model.measured().cloned(),
                 precision_asked: options.precision,
                 precision: stages.precision(),
                 arithmetic: stages.arithmetic(),

@@ -29,10 +29,23 @@ const CRATES: &[(&str, &[&str])] = &[
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
-    ("measure", &["base", "onnx", "volume", "converter", "runtime"]),
+    ("tuning", &["base", "onnx", "runtime"]),
+    ("measure", &["base", "onnx", "volume", "converter", "runtime", "tuning"]),
     (
         "cli",
-        &["base", "names", "onnx", "volume", "converter", "runtime", "calibration", "overlay", "evaluation", "measure"],
+        &[
+            "base",
+            "names",
+            "onnx",
+            "volume",
+            "converter",
+            "runtime",
+            "calibration",
+            "overlay",
+            "evaluation",
+            "tuning",
+            "measure",
+        ],
     ),
     ("bindings/c", &["base", "onnx", "volume", "runtime"]),
 ];
@@ -145,7 +158,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         inside += usize::from(allowed && used);
     }
     assert!(inside > 3, "the search finds `unsafe` where it is");
-    for name in ["base", "names", "onnx", "volume", "prompt", "checkpoint", "converter"] {
+    for name in ["base", "names", "onnx", "volume", "prompt", "checkpoint", "converter", "tuning"] {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
     }

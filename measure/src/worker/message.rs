@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::job::{Job, JobRun};
 use crate::peak::Peak;
-use crate::row::Variant;
+use crate::row::{LoadedLibrary, Variant};
 use crate::side::Side;
 use crate::verify::Verification;
 
@@ -87,6 +87,8 @@ pub enum Reply {
         nodes: Placement,
         /// Version and build of ONNX Runtime.
         onnxruntime: String,
+        /// The loaded library.
+        library: LoadedLibrary,
         /// How long it took.
         ms: f64,
     },

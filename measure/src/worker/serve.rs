@@ -14,6 +14,7 @@ use super::message::{REPLY, Reply, Request};
 use crate::error::Error;
 use crate::options::{options_on, parse_provider_options};
 use crate::record::Record;
+use crate::row::LoadedLibrary;
 use crate::{load, memory, peak};
 
 /// How long a process may continue after its input has ended: enough for a reply that is almost ready.
@@ -88,7 +89,8 @@ fn answer(open: &mut Option<OpenStage>, request: Request) -> Result<Reply, Error
             let (used, nodes) = (session.provider(), session.placement());
             let onnxruntime = session.onnxruntime();
             *open = Some(OpenStage { session, inputs });
-            Reply::Opened { used, nodes, onnxruntime, ms }
+            let library = LoadedLibrary::of_this_process();
+            Reply::Opened { used, nodes, onnxruntime, library, ms }
         }
         Request::Run => Reply::Ran { ms: open.as_ref().ok_or_else(nothing_open)?.run()?.1 },
         Request::Save { path } => {

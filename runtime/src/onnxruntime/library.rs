@@ -155,6 +155,13 @@ pub fn onnxruntime_version() -> Option<String> {
     foreign::onnxruntime_version(&loaded()?.0).ok()
 }
 
+/// The path of the ONNX Runtime library that this process has loaded, or only its name if the system's loader found it. `None`
+/// before the first model is opened.
+#[must_use]
+pub fn onnxruntime_library() -> Option<PathBuf> {
+    loaded().map(|(path, _)| path)
+}
+
 /// The loaded library's version, such as `1.32.0`; `unknown` if no library is loaded, or it cannot be read.
 pub(crate) fn library_version() -> String {
     onnxruntime_version().unwrap_or_else(|| "unknown".to_owned())

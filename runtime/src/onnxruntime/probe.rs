@@ -23,7 +23,7 @@ use crate::provider::Provider;
 
 pub use super::search::{
     FETCHED_FOLDER, FLAVOURS, HOME_VARIABLE, LIBRARY_NAME, LIBRARY_VARIABLE, LOADER, Place, REQUESTED, chosen,
-    flavour_of, installed_folder, of_flavour, places,
+    flavour_of, installed_folder, of_flavour, places, user_folder,
 };
 
 /// A library file that may be ONNX Runtime.

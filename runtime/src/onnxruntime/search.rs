@@ -215,7 +215,14 @@ fn home() -> Option<(&'static str, PathBuf)> {
 /// The folder in which a library of this flavour is installed for this user; `None` if the user has no home folder.
 #[must_use]
 pub fn installed_folder(flavour: &str) -> Option<PathBuf> {
-    home().map(|(_, home)| home.join(INSTALLED).join(flavour))
+    user_folder(INSTALLED).map(|folder| folder.join(flavour))
+}
+
+/// A folder for what segvol keeps for this user: NAME in the folder of the variable [`HOME_VARIABLE`], else in `segvol` in the user's
+/// data folder. `None` if the user has no home folder.
+#[must_use]
+pub fn user_folder(name: &str) -> Option<PathBuf> {
+    home().map(|(_, home)| home.join(name))
 }
 
 /// The library in a folder: the file with the plain name, else the only one with a version in its name, as in PyPI's wheels.

@@ -176,6 +176,14 @@ fn usage() {
     page.error("Logits of several objects", &format!("{segment} --text a --text b -o m.nii.gz --logits l.nii.gz"));
     page.error("An overlap out of range", &format!("{segment} --text liver --overlap 1 -o mask.nii.gz"));
     page.error("No thread", &format!("{segment} --text liver --threads 0 -o mask.nii.gz"));
+    page.error(
+        "Stored benchmarks for a provider by name",
+        &format!("{segment} --text liver --provider cpu --bench-results . -o mask.nii.gz"),
+    );
+    page.error(
+        "A folder of stored benchmarks that does not exist",
+        &format!("{segment} --text liver --bench-results missing -o mask.nii.gz"),
+    );
     page.error("An unknown precision", &format!("{segment} --text liver --precision fp8 -o mask.nii.gz"));
     page.error("An unknown stage", &format!("{segment} --text liver --stage-provider decoder=cpu -o mask.nii.gz"));
     let strict = "segment -i scan.nii.gz --strict -o mask.nii.gz";
@@ -391,6 +399,9 @@ fn verify_and_bench() {
     page.error("No bundle", "bench");
     page.error("No run", "bench bundle --runs 0");
     page.error("An unknown stage", "bench bundle --stage decoder");
+    page.error("Nothing to store", "bench bundle --save --stage mask_decoder");
+    page.error("Scans for a comparison of masks that is not stored", "bench bundle --gate-scan scan.nii.gz");
+    page.error("A scan for the comparison that does not exist", "bench bundle --save --gate-scan missing.nii.gz");
     page.compare("09-verify-and-bench.txt");
 }
 
