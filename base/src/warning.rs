@@ -133,6 +133,10 @@ codes! {
     PrecisionReplaced = "precision_replaced",
     /// Tensors inside the model that no part of it uses were left out.
     TensorUnused = "tensor_unused",
+    /// A file in the folder of embeddings could not be used, and its window was encoded again.
+    EmbeddingsDamaged = "embeddings_damaged",
+    /// Embeddings could not be stored in their folder, for example because the disk is full.
+    EmbeddingsNotStored = "embeddings_not_stored",
     /// Measured times are doubtful: they scatter, or other programs were running.
     MeasurementNoisy = "measurement_noisy",
 }

@@ -39,7 +39,8 @@
 //! # Settings
 //!
 //! [`Options`] configure how a bundle is opened: provider, precision, threads. [`StudyOptions`] configure how a scan is
-//! segmented: orientation, profile, zoom-in, overlap, cache.
+//! segmented: orientation, profile, zoom-in, overlap, cache, and a folder for embeddings, with which the next process encodes no
+//! window twice.
 //!
 //! ```no_run
 //! use segvol::{Model, Options, Profile, StudyOptions, Volume};

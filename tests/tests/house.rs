@@ -25,7 +25,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("converter", &["base", "names", "onnx", "checkpoint"]),
     ("scan", &["base", "volume"]),
     ("prompt", &["base", "names", "volume", "scan"]),
-    ("runtime", &["base", "names", "onnx", "volume", "scan", "prompt"]),
+    ("store", &["base"]),
+    ("runtime", &["base", "names", "onnx", "volume", "scan", "prompt", "store"]),
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
@@ -145,7 +146,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         inside += usize::from(allowed && used);
     }
     assert!(inside > 3, "the search finds `unsafe` where it is");
-    for name in ["base", "names", "onnx", "volume", "prompt", "checkpoint", "converter"] {
+    for name in ["base", "names", "onnx", "volume", "prompt", "store", "checkpoint", "converter"] {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
     }

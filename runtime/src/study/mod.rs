@@ -12,6 +12,7 @@ mod prompt_in_window;
 pub(crate) mod region;
 mod segmentation;
 pub mod sliding_window;
+mod stored_embeddings;
 mod windows;
 mod zoom_in;
 mod zoom_out;
@@ -86,7 +87,7 @@ impl Study {
             let message = format!("the body fills only {shape:?} voxels (D, H, W) of the scan");
             warnings.push(Warning::new(WarningCode::BodySmall, message));
         }
-        let windows = Windows::new(stages, image, options.cache_bytes, statistics);
+        let windows = Windows::new(stages, image, &options, statistics);
         Ok(Self { files, manifest, options, scan: Arc::new(scan), windows, warnings })
     }
 
@@ -106,6 +107,20 @@ impl Study {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Warnings about the folder of [`StudyOptions::embeddings`] so far: files that could not be used, embeddings that could not be
+    /// stored. Masks do not depend on either.
+    #[must_use]
+    pub fn embedding_warnings(&self) -> Vec<Warning> {
+        self.windows.embedding_warnings()
+    }
+
+    /// Number of windows of this scan, including the zoom-out window, whose embeddings are in the folder of
+    /// [`StudyOptions::embeddings`] at this moment, for this model and these options. They need not be encoded.
+    #[must_use]
+    pub fn stored_windows(&self) -> usize {
+        self.windows.stored_frames().len() + usize::from(self.windows.has_stored_zoom_out())
     }
 
     /// The options that the study was made with. `orientation` is the one that the model sees.

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ndarray::{Array3, Array4, ArrayView3};
-use segvol_base::memory;
+use segvol_base::{Warning, memory};
 use serde::Serialize;
 
 use super::embedding_cache::{EmbeddingCache, WindowKey};
+use super::options::StudyOptions;
 use super::plan::Frame;
+use super::stored_embeddings::StoredEmbeddings;
 use crate::error::Error;
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
 use segvol_scan::resize::{Trilinear, resize_nearest_exact};
@@ -22,6 +24,9 @@ pub struct Statistics {
     pub windows_encoded: usize,
     /// How often an embedding was used for one more object or call, instead of encoding its window again.
     pub windows_reused: usize,
+    /// Number of windows whose embedding was read from the folder of [`StudyOptions::embeddings`](crate::StudyOptions), instead of
+    /// encoding them.
+    pub windows_loaded: usize,
     /// Time per step of the pipeline, in milliseconds. Steps on different threads run at the same time, so the sum may exceed
     /// the time of the calls.
     pub times_ms: BTreeMap<&'static str, f64>,
@@ -33,6 +38,8 @@ pub(crate) struct Windows {
     /// The normalised crop, `[D, H, W]`, in [0, 1].
     image: Array3<f32>,
     upsampling: Trilinear,
+    /// Embeddings from one process to the next.
+    stored: Option<StoredEmbeddings>,
     state: Mutex<State>,
 }
 
@@ -43,13 +50,24 @@ struct State {
 }
 
 impl Windows {
-    pub(crate) fn new(stages: Arc<Stages>, image: Array3<f32>, cache_bytes: usize, statistics: Statistics) -> Self {
+    pub(crate) fn new(
+        stages: Arc<Stages>,
+        image: Array3<f32>,
+        options: &StudyOptions,
+        mut statistics: Statistics,
+    ) -> Self {
+        let start = Instant::now();
+        let stored = StoredEmbeddings::of(options, &stages, &image);
+        if stored.is_some() {
+            statistics.times_ms.insert("hash", start.elapsed().as_secs_f64() * 1e3);
+        }
         let architecture = stages.architecture();
         Self {
             upsampling: Trilinear::new(architecture.low_res_dhw(), architecture.window_dhw),
-            state: Mutex::new(State { cache: EmbeddingCache::new(cache_bytes), statistics }),
+            state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
             stages,
             image,
+            stored,
         }
     }
 
@@ -104,9 +122,25 @@ impl Windows {
         frame.cut(self.image.view(), self.window_dhw())
     }
 
-    /// The image of a window that must be encoded, `[D, H, W]`; `None` if its embedding is in the cache.
+    /// The image of a window that must be encoded, `[D, H, W]`; `None` if its embedding is in the cache or in the folder.
     pub(crate) fn cut(&self, key: &WindowKey) -> Option<Array3<f32>> {
-        if self.state().cache.has(key) { None } else { Some(self.timed("cut", || self.image_of(key))) }
+        let known = self.state().cache.has(key) || self.stored.as_ref().is_some_and(|stored| stored.has(key));
+        if known { None } else { Some(self.timed("cut", || self.image_of(key))) }
+    }
+
+    /// The zoom-in windows that need not be encoded, because their embeddings are in the folder; in raster order.
+    pub(crate) fn stored_frames(&self) -> Vec<Frame> {
+        self.stored.as_ref().map(StoredEmbeddings::frames).unwrap_or_default()
+    }
+
+    /// Whether the embedding of the zoom-out window is in the folder.
+    pub(crate) fn has_stored_zoom_out(&self) -> bool {
+        self.stored.as_ref().is_some_and(|stored| stored.has(&WindowKey::ZoomOut))
+    }
+
+    /// Warnings about the folder of embeddings so far.
+    pub(crate) fn embedding_warnings(&self) -> Vec<Warning> {
+        self.stored.as_ref().map(StoredEmbeddings::warnings).unwrap_or_default()
     }
 
     /// Low-resolution logits of several prompts in one window, `[P, D, H, W]`. `image` is called if the window must be
@@ -122,7 +156,7 @@ impl Windows {
         self.timed("decode", || self.stages.decode_masks(&embedding, prompts))
     }
 
-    /// The embedding of a window, from the cache or encoded now.
+    /// The embedding of a window: from the cache, from the folder, or encoded now.
     fn embed(&self, key: &WindowKey, image: impl FnOnce() -> Array3<f32>) -> Result<Arc<ImageEmbedding>, Error> {
         {
             let mut state = self.state();
@@ -132,15 +166,29 @@ impl Windows {
             }
         }
         self.check_memory(1)?;
-        let image = image();
+        let loaded = self.stored.as_ref().and_then(|stored| self.timed("load", || stored.get(key)));
+        let is_loaded = loaded.is_some();
+        let embedding = Arc::new(match loaded {
+            Some(embedding) => embedding,
+            None => self.encode(key, image())?,
+        });
+        let mut state = self.state();
+        match is_loaded {
+            true => state.statistics.windows_loaded += 1,
+            false => state.statistics.windows_encoded += 1,
+        }
+        state.cache.put(key.clone(), Arc::clone(&embedding));
+        Ok(embedding)
+    }
+
+    fn encode(&self, key: &WindowKey, image: Array3<f32>) -> Result<ImageEmbedding, Error> {
         let embedding = self.timed("encode_image", || match key {
             WindowKey::ZoomOut => self.stages.encode_zoom_out(image.view()),
             WindowKey::ZoomIn(_) => self.stages.encode_image(image.view()),
         })?;
-        let embedding = Arc::new(embedding);
-        let mut state = self.state();
-        state.statistics.windows_encoded += 1;
-        state.cache.put(key.clone(), Arc::clone(&embedding));
+        if let Some(stored) = &self.stored {
+            self.timed("store", || stored.put(key, &embedding));
+        }
         Ok(embedding)
     }
 
