@@ -3,8 +3,8 @@
 //!
 //! - **Bounded.** If the files exceed the limit together, the least recently used ones are deleted first.
 //! - **Safe to delete**, the folder or any file in it, at any time. What is missing is computed again.
-//! - **Safe against corruption.** A file has its whole key and a SHA-256 of everything in it ([`record`](self#format)). A file that
-//!   does not match is not used, and is replaced.
+//! - **Safe against corruption.** A file has its whole key and a SHA-256 of everything in it (see [Format](#format)). A file
+//!   that does not match is not used, and is replaced.
 //! - **Private.** The folder is made for its user alone, and so is every file.
 //!
 //! The folder may contain other files. Only a file with a name *and* a beginning of this crate's is ever deleted, nothing is ever

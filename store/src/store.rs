@@ -28,7 +28,7 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct State {
     /// The size of all files when they were last counted, with those that were written since then, and their number. `None` if they
-    /// were not counted yet.
+    /// could not be counted.
     counted: Option<(u64, usize)>,
     /// Number of files that were not used, and the first of them.
     unused: Option<(usize, String)>,
@@ -37,10 +37,14 @@ struct State {
 }
 
 impl Store {
-    /// The store in `folder`, whose files have at most `limit_bytes` together. The folder is made when the first value is written.
+    /// The store in `folder`, whose files have at most `limit_bytes` together: if they have more, the least recently used ones are
+    /// deleted now. The folder is made when the first value is written.
     #[must_use]
     pub fn new(folder: &Path, limit_bytes: u64) -> Self {
-        Self { folder: folder.to_owned(), limit_bytes, state: Mutex::default() }
+        // A folder that cannot be read or changed is noticed when a value is written.
+        let counted = folder::shrink(folder, limit_bytes).ok().map(|total| (total, 0));
+        let state = Mutex::new(State { counted, ..State::default() });
+        Self { folder: folder.to_owned(), limit_bytes, state }
     }
 
     /// Whether a value is there. It may still be damaged, or vanish.

@@ -137,12 +137,12 @@ fn another_scan_bundle_precision_or_orientation_reuses_nothing() {
         assert!(statistics.windows_loaded == 0 && statistics.windows_encoded > 0, "{what}: {statistics:?}");
     };
     let ras = study(&model, &with).options().orientation;
-    for orientation in ["stored", "lps", "sar"].map(|code| code.parse::<Orientation>().expect("a code")) {
+    for orientation in ["stored", "sar"].map(|code| code.parse::<Orientation>().expect("a code")) {
         assert_ne!(Some(orientation), ras);
         let (_, statistics, _) = segment(&model, &with.clone().orientation(orientation), &["liver"]);
         unused("orientation", &statistics);
     }
-    // One voxel differs, by one unit.
+    // One voxel differs.
     let volume = Volume::open(data(SCAN)).expect("a scan");
     let other = folder.path().join("other.nii");
     let mut bytes = Vec::new();
@@ -152,7 +152,7 @@ fn another_scan_bundle_precision_or_orientation_reuses_nothing() {
     )
     .expect("read");
     let middle = 352 + (bytes.len() - 352) / 4 * 2;
-    bytes[middle] ^= 1;
+    bytes[middle..middle + 2].copy_from_slice(&100_i16.to_le_bytes());
     fs::write(&other, bytes).expect("written");
     let changed = model.study_with(Volume::open(&other).expect("a scan"), &with).expect("a study");
     assert_eq!(changed.grid().shape_xyz(), volume.grid().shape_xyz());
@@ -265,8 +265,8 @@ fn processes_may_share_the_folder_and_be_killed() {
     let plain = objects.map(|objects| command(&bundle, folder.path(), &objects, &[]).1);
     for _ in 0..2 {
         std::thread::scope(|scope| {
-            let run = |objects| scope.spawn(move || command(&bundle, folder.path(), objects, &with));
-            let running = objects.each_ref().map(|objects| run(objects));
+            let (bundle, folder, with) = (&bundle, folder.path(), &with);
+            let running = objects.each_ref().map(|objects| scope.spawn(move || command(bundle, folder, objects, with)));
             for (running, plain) in running.into_iter().zip(&plain) {
                 let (output, mask, _) = running.join().expect("no panic");
                 let message = String::from_utf8_lossy(&output.stderr);

@@ -141,13 +141,14 @@ fn the_least_recently_used_go_first_and_the_limit_is_kept() {
     let items = smaller.items(&group("a scan"));
     assert!(items.len() == 2 && items.contains(&"e".to_owned()), "{items:?}");
     // What other processes write is counted at the latest after some files.
+    let (own, other) = (Store::new(folder.path(), 40 * one), Store::new(folder.path(), 1000 * one));
     for number in 0..3 * RECOUNT {
-        let other = Store::new(folder.path(), 1000 * one);
-        other.put(&key(&format!("other{number:03}")), &value("other", 1000));
-        smaller.put(&key(&format!("own{number:03}")), &value("own", 1000));
-        assert!(smaller.items(&group("a scan")).len() <= RECOUNT + 4);
+        other.put(&key(&format!("other{number:02}")), &value("a", 996));
+        own.put(&key(&format!("{number:06}")), &value("a", 995));
+        let count = own.items(&group("a scan")).len();
+        assert!(count <= 40 + RECOUNT, "{count} files after {number}");
     }
-    assert_eq!(smaller.warnings(), vec![]);
+    assert_eq!((own.warnings(), other.warnings()), (vec![], vec![]));
 
     let tiny = Store::new(folder.path(), one - 1);
     tiny.put(&key("f"), &value("f", 1000));
@@ -160,8 +161,8 @@ fn the_least_recently_used_go_first_and_the_limit_is_kept() {
 fn nothing_of_others_is_read_changed_or_deleted() {
     let (folder, elsewhere) = (folder(), folder());
     let at = |name: &str| folder.path().join(name);
-    let one = record::length(&key("a"), &value("a", 1000));
-    let store = Store::new(folder.path(), one);
+    // Enough for one file, whatever its name.
+    let store = Store::new(folder.path(), record::length(&key("nowhere"), &value("nowhere", 1000)));
     // Other names; a name of ours with other contents; links with our names to one of our files, and to nowhere; a folder.
     for name in ["ct.nii.gz", "a.segvol", ".segvol-abc.part", "notes"] {
         fs::write(at(name), "other").expect("written");
