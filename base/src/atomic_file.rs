@@ -76,6 +76,31 @@ pub fn write(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Res
     }
 }
 
+/// Adds a file that only this user can read to a folder: `fill` writes a hidden temporary file there, `PREFIX*.part`, which then gets
+/// its `name`. Nothing is replaced and no link is followed: if something of that name is there, the result is `false`.
+///
+/// The file is not synced: after a crash of the machine it may be empty, or contain zeros. So this is for caches that check what they
+/// read.
+///
+/// # Errors
+/// The error of `fill`, or another [`io::Error`] if the file cannot be created or renamed. Then there is no new file.
+pub fn add_private(
+    folder: &Path,
+    name: &str,
+    prefix: &str,
+    fill: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<bool> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).suffix(".part"); // Such files are private unless they get other permissions.
+    let (_registered, temporary) = temporaries::create(|| builder.tempfile_in(folder), NamedTempFile::path)?;
+    fill(temporary.as_file())?;
+    match temporaries::commit(|| temporary.persist_noclobber(folder.join(name))) {
+        Ok(_) => Ok(true),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(failed) => Err(failed.error),
+    }
+}
+
 /// Whether a rename was refused because of where its paths are, not because of what they are.
 pub(crate) fn is_unmovable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices)
@@ -275,6 +300,27 @@ mod tests {
         check(&at("loop")).expect_err("a loop");
         write(&at("loop"), |_| Ok(())).expect_err("a loop");
         assert!(at("loop").symlink_metadata().expect("a link").is_symlink());
+    }
+
+    #[test]
+    fn an_added_file_is_private_and_replaces_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let add = |text: &str| add_private(folder.path(), "a", ".new-", |mut file| file.write_all(text.as_bytes()));
+        assert!(add("first").expect("added") && !add("second").expect("refused"));
+        assert_eq!(std::fs::read(at("a")).expect("read"), b"first");
+        add_private(folder.path(), "b", ".new-", |_| Err(io::Error::other("disk full"))).expect_err("a failure");
+        add_private(&at("missing"), "b", ".new-", |_| Ok(())).expect_err("no folder");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(at("a")).expect("a file").permissions().mode() & 0o777, 0o600);
+            std::os::unix::fs::symlink("target", at("link")).expect("linked");
+            assert!(!add_private(folder.path(), "link", ".new-", |_| Ok(())).expect("refused"));
+            assert!(!at("target").exists(), "a link that leads nowhere is not followed");
+            std::fs::remove_file(at("link")).expect("removed");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
     }
 
     #[cfg(unix)]

@@ -135,6 +135,10 @@ codes! {
     TensorUnused = "tensor_unused",
     /// A stored benchmark is damaged, or of another version, and was not used.
     BenchUnusable = "bench_unusable",
+    /// A file in the folder of embeddings could not be used, and its window was encoded again.
+    EmbeddingsDamaged = "embeddings_damaged",
+    /// Embeddings could not be stored in their folder, for example because the disk is full.
+    EmbeddingsNotStored = "embeddings_not_stored",
     /// Measured times are doubtful: they scatter, or other programs were running.
     MeasurementNoisy = "measurement_noisy",
 }

@@ -395,6 +395,7 @@ impl Eval {
             let drawn: BTreeSet<PathBuf> = cases.iter().flat_map(|case| -> Vec<PathBuf> { of_case(case) }).collect();
             files.folder("--overlay", pictures.folder(), drawn);
         }
+        files.cache_if("--embeddings", self.settings.embeddings());
         files.check()
     }
 

@@ -38,6 +38,8 @@ enum Role {
     InFolder,
     /// A folder that is replaced with everything in it.
     Replaced,
+    /// A folder with files that can be computed again; it is made if it does not exist, and need not be writable.
+    Cache,
 }
 
 impl Files {
@@ -92,6 +94,13 @@ impl Files {
     /// A folder that is replaced with everything in it.
     pub(crate) fn replaced(&mut self, option: &str, dir: &Path) {
         self.add(option, dir, Role::Replaced);
+    }
+
+    /// A folder with files that can be computed again, if the option is given. It is no folder of a bundle.
+    pub(crate) fn cache_if(&mut self, option: &str, dir: Option<&PathBuf>) {
+        if let Some(dir) = dir {
+            self.add(option, dir, Role::Cache);
+        }
     }
 
     fn add(&mut self, option: impl Into<String>, path: &Path, role: Role) {
@@ -151,7 +160,15 @@ impl Files {
                     None => Ok(()),
                 }
             }
-            Role::Folder => {
+            Role::Folder | Role::Cache => {
+                let bundles = is_role(Role::Input).filter(|input| input.path.ends_with(MANIFEST_FILE));
+                let inside = |bundle: &&Entry| {
+                    bundle.path.parent().is_some_and(|folder| file_identity::is_within(&entry.path, folder))
+                };
+                if let Some(bundle) = bundles.filter(|_| entry.role == Role::Cache).find(inside) {
+                    let message = "which is read only; choose another folder";
+                    return Err(Usage(format!("{}: is in the folder of {}, {message}", entry.other(), bundle.other())));
+                }
                 let folder = file_identity::resolve(&entry.path).map_err(|error| entry.refused(&error))?;
                 let above = |output: &&Entry| {
                     file_identity::resolve(&output.path).is_ok_and(|output| folder.starts_with(output))
@@ -189,7 +206,8 @@ impl Entry {
                 if self.role == Role::Appended { warning.map(|_| None) } else { warning }
             }
             Role::InFolder if self.path.symlink_metadata().is_ok() => atomic_file::check(&self.path),
-            Role::Folder => check_new_folder(&self.path, |folder| Some(folder)).map(|()| None),
+            Role::Cache if self.path.is_dir() => Ok(None),
+            Role::Folder | Role::Cache => check_new_folder(&self.path, |folder| Some(folder)).map(|()| None),
             // A new bundle is made beside the old one, or in its folder.
             Role::Replaced => segvol_base::check_folder_replaceable(&self.path).and_then(|warning| match warning {
                 None => check_new_folder(&self.path, Path::parent).map(|()| None),
@@ -318,6 +336,37 @@ mod tests {
         let mut files = Files::default();
         files.output("--output", folder.path());
         refused(&files, &["--output", "is a folder"]);
+    }
+
+    #[test]
+    fn a_cache_is_a_folder_of_its_own_outside_of_bundles() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("bundle")).expect("made");
+        fs::write(at("bundle").join(MANIFEST_FILE), "").expect("written");
+        fs::write(at("ct.nii"), "").expect("written");
+        let files = |cache: &str| {
+            let mut files = Files::default();
+            files.input("--input", &at("ct.nii"));
+            files.bundle("--model", &at("bundle"));
+            files.output("--output", &at("liver.nii"));
+            files.folder("--per-object", &at("masks"), [at("masks/liver.nii.gz")]);
+            files.cache_if("--embeddings", Some(&at(cache)));
+            files
+        };
+        for name in ["new", "new/deep", "masks/embeddings", "."] {
+            assert_eq!(files(name).check().expect("allowed"), vec![], "{name}");
+        }
+        assert!(!at("new").exists(), "a check makes nothing");
+        for name in ["bundle", "bundle/", "bundle/new/deep", "./bundle/../bundle/new"] {
+            refused(&files(name), &["--embeddings `", "is in the folder of --model (a file of the bundle)"]);
+        }
+        refused(&files("masks"), &["--embeddings `", "is the same", "--per-object"]);
+        refused(&files("ct.nii"), &["--embeddings `", "is the same file as --input"]);
+        refused(&files("ct.nii/new"), &["--embeddings `"]);
+        refused(&files("liver.nii/new"), &["--embeddings `", "is inside --output"]);
+        fs::write(at("file"), "").expect("written");
+        refused(&files("file"), &["--embeddings `", "expected a folder"]);
     }
 
     #[test]

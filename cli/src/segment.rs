@@ -39,6 +39,9 @@ Examples:
     segvol segment -i ct.nii.gz -m bundle --space lps --box -60,-90,110,10,-20,180 -o spleen.nii.gz
   Several objects from a file, each with its own prompts:
     segvol segment -i ct.nii.gz -m bundle --prompts objects.json --per-object masks/
+  One organ today and another one tomorrow, without encoding the scan twice:
+    segvol segment -i ct.nii.gz -m bundle --text liver -o liver.nii.gz --embeddings embeddings/
+    segvol segment -i ct.nii.gz -m bundle --text spleen -o spleen.nii.gz --embeddings embeddings/
   A picture that compares the result with a known label map, with Dice:
     segvol segment -i ct.nii.gz -m bundle --text liver -o liver.nii.gz --overlay liver.png \\
       --truth labels.nii.gz --truth-label liver=1
@@ -143,6 +146,7 @@ impl Segment {
         let found = report.objects.iter().flat_map(|object| &object.warnings);
         warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
         warnings.print_all(renamed.iter().flatten());
+        warnings.print_all(&study.embedding_warnings());
 
         if let Some(path) = &self.output {
             study.label_map(&segmentations)?.save(path).map_err(segvol::Error::from)?;
@@ -249,6 +253,7 @@ impl Segment {
         if let Some(dir) = &self.per_object {
             files.folder("--per-object", dir, masks.iter().map(|mask| mask.path.clone()));
         }
+        files.cache_if("--embeddings", self.settings.embeddings());
         Ok(files.check()?)
     }
 
@@ -321,8 +326,12 @@ fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
     }
     let statistics = &report.statistics;
     let (encoded, reused) = (statistics.windows_encoded, statistics.windows_reused);
+    let loaded = match statistics.windows_loaded {
+        0 => String::new(),
+        loaded => format!(", {loaded} loaded"),
+    };
     let (provider, precision) = (report.provider.used, report.provider.precision);
-    writeln!(out, "{encoded} windows encoded, {reused} reused, on {provider} at {precision}")?;
+    writeln!(out, "{encoded} windows encoded{loaded}, {reused} reused, on {provider} at {precision}")?;
     measured::summarise(out, report.provider.measured.as_ref())?;
     Ok(())
 }

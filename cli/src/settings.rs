@@ -79,6 +79,13 @@ pub(crate) struct Settings {
     /// [default: 2048; 0 in `segment`, which needs no window twice]
     #[arg(long, alias = "cache-mb", value_name = "MIB", help_heading = "Machine")]
     cache_mib: Option<usize>,
+    /// Folder for image embeddings: the next run with the same scan and bundle reads them, and encodes no window twice. It is made
+    /// if it does not exist, can be deleted at any time, and is as private as the scan
+    #[arg(long, value_name = "DIR", help_heading = "Machine")]
+    embeddings: Option<PathBuf>,
+    /// Size of this folder at most, in MiB: the least recently used embeddings are deleted first [default: 20480]
+    #[arg(long, value_name = "MIB", requires = "embeddings", help_heading = "Machine")]
+    embeddings_mib: Option<u64>,
     /// ONNX Runtime's library, or the folder that has it [default: ORT_DYLIB_PATH, else the first that is found; `segvol
     /// providers` shows where]
     #[arg(long, value_name = "PATH", help_heading = "Machine")]
@@ -122,6 +129,11 @@ impl Settings {
     /// The requested provider.
     pub(crate) fn provider(&self) -> Provider {
         self.provider
+    }
+
+    /// The folder for image embeddings, if there is one.
+    pub(crate) fn embeddings(&self) -> Option<&PathBuf> {
+        self.embeddings.as_ref()
     }
 
     /// How the bundle is opened.
@@ -174,6 +186,10 @@ impl Settings {
         if let Some(mebibytes) = self.cache_mib {
             options.cache_bytes = mebibytes.saturating_mul(1 << 20);
         }
+        options.embeddings = self.embeddings.clone();
+        if let Some(mebibytes) = self.embeddings_mib {
+            options.embeddings_bytes = mebibytes.saturating_mul(1 << 20);
+        }
         options.check()?;
         Ok(options)
     }
@@ -224,6 +240,16 @@ mod tests {
             assert_eq!(options.cache_bytes, 3 << 20, "{name}");
         }
         assert_eq!(settings("").expect("valid").study_options_of_one_call().expect("valid").cache_bytes, 0);
+    }
+
+    #[test]
+    fn the_folder_of_embeddings_has_a_limit_of_its_own() {
+        let options = |line: &str| settings(line).map(|settings| settings.study_options_of_one_call().expect("valid"));
+        let found = options("--embeddings a/b --embeddings-mib 3").expect("valid");
+        assert_eq!((found.embeddings, found.embeddings_bytes), (Some(PathBuf::from("a/b")), 3 << 20));
+        assert_eq!(options("--embeddings a").expect("valid").embeddings_bytes, 20 << 30);
+        assert_eq!(options("").expect("valid").embeddings, None);
+        assert!(options("--embeddings-mib 3").is_err(), "of which folder?");
     }
 
     #[test]

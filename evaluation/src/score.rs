@@ -127,6 +127,7 @@ impl Scorer<'_> {
         if let Some(watcher) = self.watcher {
             watcher.case(case, &volume).map_err(CaseError::Watcher)?;
         }
+        result.warnings.extend(study.embedding_warnings());
         Ok(result)
     }
 
@@ -161,13 +162,14 @@ impl Scorer<'_> {
     /// Compares the sides of a case without a known mask.
     fn sides(&self, case: &Case, study: &Study) -> Result<CaseResult, CaseError> {
         let sides = self.settings.pairs.iter().map(|pair| Sides::of(study, pair, INSIDE));
+        let sides = sides.collect::<Result<_, _>>()?;
         Ok(CaseResult {
             case: case.name.clone(),
             rows: Vec::new(),
             too_small: Vec::new(),
             windows: BTreeMap::new(),
-            sides: sides.collect::<Result<_, _>>()?,
-            warnings: study.warnings().to_vec(),
+            sides,
+            warnings: study.warnings().iter().cloned().chain(study.embedding_warnings()).collect(),
             pictures: BTreeMap::new(),
         })
     }

@@ -14,10 +14,10 @@ use crate::error::Error;
 use crate::onnxruntime::graph::{GraphSession, Tensor};
 use crate::options::Options;
 use crate::provider::Provider;
-use crate::study::frame::frames_of_lattice;
-use crate::study::{Region, StudyOptions};
+use crate::study::StudyOptions;
 use segvol_scan::Scan;
 use segvol_scan::resize::resize_nearest_exact;
+use segvol_windows::{Region, frames_of_lattice};
 
 /// The overlap of the lattice from which the windows are taken, unless the caller sets another one.
 const LATTICE_OVERLAP: f64 = 0.5;

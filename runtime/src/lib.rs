@@ -39,7 +39,8 @@
 //! # Settings
 //!
 //! [`Options`] configure how a bundle is opened: provider, precision, threads. [`StudyOptions`] configure how a scan is
-//! segmented: orientation, profile, zoom-in, overlap, cache.
+//! segmented: orientation, profile, zoom-in, overlap, cache, and a folder for embeddings, with which the next process encodes no
+//! window twice.
 //!
 //! ```no_run
 //! use segvol::{Model, Options, Profile, StudyOptions, Volume};
@@ -150,11 +151,12 @@ pub use segvol_volume::{
     AffineChoice, AxisCodes, BoundingBox, Grid, Marks, Mask, Orientation, PointLabel, ReadOptions, Truth, TruthError,
     Volume, VolumeError, mask, metrics, nifti, orientation, truth,
 };
+#[doc(hidden)]
+pub use segvol_windows::stitched;
+pub use segvol_windows::{Region, sliding_window};
 pub use stages::tokenizer::{Tokenizer, TokenizerError};
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
-#[doc(hidden)]
-pub use study::average::stitched;
 pub use study::{
-    Effort, Follower, Observer, Profile, Progress, Region, RegionOfInterest, Segmentation, Statistics, Study,
-    StudyOptions, VoxelCounts, WindowCounts, sliding_window,
+    Effort, Follower, Observer, Profile, Progress, RegionOfInterest, Segmentation, Statistics, Study, StudyOptions,
+    VoxelCounts, WindowCounts,
 };

@@ -49,7 +49,7 @@ pub struct Report {
     /// Windows and times of the study, since it was made.
     #[serde(flatten)]
     pub statistics: Statistics,
-    /// Warnings about the scan and the precision.
+    /// Warnings about the scan, the precision and the folder of embeddings.
     pub warnings: Vec<Warning>,
     /// Files with all objects. The caller sets them; absent from the JSON if there are none.
     #[serde(skip_serializing_if = "Files::is_empty")]
@@ -235,7 +235,13 @@ impl Report {
                 })
                 .collect(),
             statistics: study.statistics(),
-            warnings: study.warnings().iter().cloned().chain(stages.precision_warning()).collect(),
+            warnings: study
+                .warnings()
+                .iter()
+                .cloned()
+                .chain(stages.precision_warning())
+                .chain(study.embedding_warnings())
+                .collect(),
             files: Files::default(),
         }
     }

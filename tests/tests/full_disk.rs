@@ -223,6 +223,25 @@ fn fill() {
         check(&disk, command, &temporary);
     }
 
+    // Embeddings are worth no failure: the mask is written all the same, and nothing half-written is left.
+    let embeddings = disk.at("embeddings");
+    let stored = [&liver[..], &["-o", &elsewhere, "--embeddings", &embeddings]].concat();
+    for kib in [0, 4, 12] {
+        disk.leave(kib);
+        let output = segvol(&stored, &temporary).output().expect("started");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        let says = message.contains("No space left on device") && message.contains("[embeddings_not_stored]");
+        assert!(output.status.success() && says && message.lines().count() == 1, "{kib} KiB: {message}");
+        let left = if Path::new(&embeddings).exists() { names(Path::new(&embeddings)) } else { Vec::new() };
+        assert!(left.len() <= 1 && left.iter().all(|name| name.ends_with(".segvol")), "{kib} KiB: {left:?}");
+        eprintln!("{:<8} {:<24} {kib:>6} KiB: {}", "segment", "embeddings", message.trim());
+    }
+    fs::remove_file(disk.0.join("ballast")).expect("removed");
+    for _ in 0..2 {
+        let output = segvol(&stored, &temporary).output().expect("started");
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     // The measuring process writes its mask to the temporary folder. Standard output can also be a file.
     let objects = home.path().join("objects.json");
     fs::write(&objects, json!({"schema_version": 1, "objects": [{"text": "liver"}]}).to_string()).expect("written");

@@ -11,7 +11,7 @@ use segvol_tests::imports;
 /// The maximum number of lines of a production file.
 const MAX_FILE: usize = 500;
 /// The maximum number of lines of a crate, including its unit tests.
-const MAX_CRATE: usize = 8_500;
+const MAX_CRATE: usize = 9_000;
 /// The maximum number of files under version control.
 const MAX_TRACKED: usize = 680;
 
@@ -24,8 +24,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("checkpoint", &["base", "onnx"]),
     ("converter", &["base", "names", "onnx", "checkpoint"]),
     ("scan", &["base", "volume"]),
+    ("windows", &["base", "scan"]),
     ("prompt", &["base", "names", "volume", "scan"]),
-    ("runtime", &["base", "names", "onnx", "volume", "scan", "prompt"]),
+    ("store", &["base"]),
+    ("runtime", &["base", "names", "onnx", "volume", "scan", "windows", "prompt", "store"]),
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
@@ -158,7 +160,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         inside += usize::from(allowed && used);
     }
     assert!(inside > 3, "the search finds `unsafe` where it is");
-    for name in ["base", "names", "onnx", "volume", "prompt", "checkpoint", "converter", "tuning"] {
+    for name in ["base", "names", "onnx", "volume", "prompt", "store", "checkpoint", "converter", "tuning"] {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
     }

@@ -608,6 +608,16 @@ typedef struct SegvolOptions {
      * this is set.
      */
     const char *axes;
+    /**
+     * Path of a folder for image embeddings: a later study of the same scan reads them instead of encoding its windows again, also
+     * in another process. The folder is made if it does not exist, and can be deleted at any time. It is as private as the scan.
+     * NULL (the default) for no folder.
+     */
+    const char *embeddings;
+    /**
+     * Maximum size of that folder, in bytes; 20 GiB by default. The least recently used embeddings are deleted first.
+     */
+    uint64_t embeddings_bytes;
 } SegvolOptions;
 
 /**
@@ -843,6 +853,10 @@ typedef struct SegvolStudyStatistics {
      * Number of windows that these calls need. A call that has not finished its first window counts as 0.
      */
     uint64_t windows_total;
+    /**
+     * Number of windows whose embeddings were read from the folder `embeddings` of SegvolOptions, instead of encoding them.
+     */
+    uint64_t windows_loaded;
 } SegvolStudyStatistics;
 
 /**
@@ -1113,7 +1127,7 @@ void segvol_volume_free(struct SegvolVolume *volume);
  *
  * - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
  * - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`, `axes`,
- *   `profile` and `cache_bytes` are used for this study, and the other fields are ignored.
+ *   `profile`, `cache_bytes`, `embeddings` and `embeddings_bytes` are used for this study, and the other fields are ignored.
  * - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
  *
  * Errors: INTENSITY, OPTION, ARGUMENT, MEMORY.

@@ -131,6 +131,11 @@ public:
 
     Options &cache_bytes(std::size_t bytes) { return set(values_.cache_bytes, bytes); }
 
+    // A folder for image embeddings, which a later process reads instead of encoding them again.
+    Options &embeddings(std::string folder) { return set(embeddings_, std::move(folder)); }
+
+    Options &embeddings_bytes(std::uint64_t bytes) { return set(values_.embeddings_bytes, bytes); }
+
     Options &overlap(double share) { return set(values_.overlap, share); }
 
     Options &zoom_in(bool on) { return set(values_.zoom_in, on ? 1 : 0); }
@@ -153,6 +158,7 @@ public:
         values.precision = detail::pointer(precision_);
         values.library = detail::pointer(library_);
         values.axes = detail::pointer(axes_);
+        values.embeddings = detail::pointer(embeddings_);
         values.provider_options = provider_options.data();
         values.provider_options_len = provider_options.size();
         values.stage_providers = stage_providers.data();
@@ -173,6 +179,7 @@ private:
     std::optional<std::string> precision_;
     std::optional<std::string> library_;
     std::optional<std::string> axes_;
+    std::optional<std::string> embeddings_;
     std::vector<std::string> provider_options_;
     std::vector<std::string> stage_providers_;
 };

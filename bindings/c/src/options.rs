@@ -87,6 +87,12 @@ pub struct SegvolOptions {
     /// anterior or posterior, superior or inferior). NULL for those of `orientation`, which must be SEGVOL_ORIENTATION_MODEL if
     /// this is set.
     pub axes: *const c_char,
+    /// Path of a folder for image embeddings: a later study of the same scan reads them instead of encoding its windows again, also
+    /// in another process. The folder is made if it does not exist, and can be deleted at any time. It is as private as the scan.
+    /// NULL (the default) for no folder.
+    pub embeddings: *const c_char,
+    /// Maximum size of that folder, in bytes; 20 GiB by default. The least recently used embeddings are deleted first.
+    pub embeddings_bytes: u64,
 }
 
 // SAFETY: `repr(C)`, the size comes first, all fields are numbers or pointers, no padding at the end.
@@ -110,6 +116,8 @@ unsafe impl Versioned for SegvolOptions {
         profile: SegvolProfile::Default as i32,
         reserved: 0,
         axes: std::ptr::null(),
+        embeddings: std::ptr::null(),
+        embeddings_bytes: 20 << 30,
     };
 }
 
@@ -139,12 +147,13 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
     let given = unsafe { sized::read(pointer, "options") }?;
     let (mut options, mut study) = (Options::default(), StudyOptions::default());
     // SAFETY: the caller of this function promises strings or NULL.
-    let (provider, precision, library, axes) = unsafe {
+    let (provider, precision, library, axes, embeddings) = unsafe {
         (
             optional_text(given.provider, "options.provider")?,
             optional_text(given.precision, "options.precision")?,
             optional_text(given.library, "options.library")?,
             optional_text(given.axes, "options.axes")?,
+            optional_text(given.embeddings, "options.embeddings")?,
         )
     };
     if let Some(name) = provider {
@@ -174,6 +183,8 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
     }
     options.threads = (given.threads != 0).then_some(given.threads);
     study.cache_bytes = given.cache_bytes;
+    study.embeddings = embeddings.map(PathBuf::from);
+    study.embeddings_bytes = given.embeddings_bytes;
     study.overlap = (given.overlap != -1.0).then_some(given.overlap);
     study.zoom_in = match given.zoom_in {
         0 => false,

@@ -123,21 +123,29 @@ pub struct SegvolStudyStatistics {
     pub windows_done: u64,
     /// Number of windows that these calls need. A call that has not finished its first window counts as 0.
     pub windows_total: u64,
+    /// Number of windows whose embeddings were read from the folder `embeddings` of SegvolOptions, instead of encoding them.
+    pub windows_loaded: u64,
 }
 
 // SAFETY: `repr(C)`, the size comes first, all fields are numbers, no padding at the end.
 unsafe impl Versioned for SegvolStudyStatistics {
     const NAME: &'static str = "SegvolStudyStatistics";
     const FIRST_SIZE: usize = std::mem::offset_of!(Self, windows_done);
-    const DEFAULT: Self =
-        Self { size: size_of::<Self>(), windows_encoded: 0, windows_reused: 0, windows_done: 0, windows_total: 0 };
+    const DEFAULT: Self = Self {
+        size: size_of::<Self>(),
+        windows_encoded: 0,
+        windows_reused: 0,
+        windows_done: 0,
+        windows_total: 0,
+        windows_loaded: 0,
+    };
 }
 
 /// Prepares a scan for prompts: turns it to the axes that the model expects, normalises its intensities and crops it to the body.
 ///
 /// - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
 /// - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`, `axes`,
-///   `profile` and `cache_bytes` are used for this study, and the other fields are ignored.
+///   `profile`, `cache_bytes`, `embeddings` and `embeddings_bytes` are used for this study, and the other fields are ignored.
 /// - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
 ///
 /// Errors: INTENSITY, OPTION, ARGUMENT, MEMORY.
@@ -359,6 +367,7 @@ pub unsafe extern "C" fn segvol_study_statistics(
             windows_reused: found.windows_reused as u64,
             windows_done: windows.done as u64,
             windows_total: windows.total as u64,
+            windows_loaded: found.windows_loaded as u64,
             ..SegvolStudyStatistics::DEFAULT
         };
         // SAFETY: not NULL, and initialised.

@@ -76,6 +76,8 @@ static void opening(const char *bundle)
     REFUSED(orientation, 3, SEGVOL_STATUS_ARGUMENT, "options.orientation");
     REFUSED(axes, "RLS", SEGVOL_STATUS_OPTION, "R and L are the same axis");
     REFUSED(axes, "\xff", SEGVOL_STATUS_UTF8, "options.axes");
+    REFUSED(embeddings, "\xff", SEGVOL_STATUS_UTF8, "options.embeddings");
+    REFUSED(embeddings, "/dev/null", SEGVOL_STATUS_OPTION, "embeddings: expected a folder");
     REFUSED(size, offsetof(SegvolOptions, axes) + 1, SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
     REFUSED(profile, 7, SEGVOL_STATUS_ARGUMENT, "options.profile");
     REFUSED(reserved, 1, SEGVOL_STATUS_ARGUMENT, "options.reserved");

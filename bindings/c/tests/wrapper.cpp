@@ -45,7 +45,8 @@ int main(int argc, char **argv)
                                       .provider_option("cpu.spin=off")
                                       .stage_provider("mask_decoder=cpu")
                                       .threads(1)
-                                      .cache_bytes(1 << 28));
+                                      .cache_bytes(1 << 28)
+                                      .embeddings_bytes(1 << 28));
     const segvol::Model model = std::move(opened);
     CHECK(model.provider() == "cpu");
     CHECK(model.manifest().find("schema_version") != std::string::npos);

@@ -80,6 +80,16 @@ impl DeviceTensor {
         Ok(values.to_vec())
     }
 
+    /// Copies float16 values to the host; `None` if they are float32.
+    pub(crate) fn to_f16(&self) -> ort::Result<Option<Vec<f16>>> {
+        if *self.0.data_type() != TensorElementType::Float16 {
+            return Ok(None);
+        }
+        let host = self.0.to(AllocationDevice::CPU, 0)?;
+        let (_, values) = host.try_extract_tensor::<f16>()?;
+        Ok(Some(values.to_vec()))
+    }
+
     /// Size of the values on the device, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let elements = self.0.shape().num_elements();

@@ -46,6 +46,8 @@ pub struct Stages {
     text_encoder: StageSession,
     prompt_encoder: StageSession,
     mask_decoder: StageSession,
+    /// See [`Stages::encoder`].
+    encoder: String,
 }
 
 impl Stages {
@@ -125,6 +127,7 @@ impl Stages {
             text_encoder,
             prompt_encoder,
             mask_decoder,
+            encoder: embedding::encoder(manifest_sha256, encoder_provider, precision, options),
             architecture,
         };
         if let Some(warning) = stages.precision_warning() {
@@ -158,6 +161,11 @@ impl Stages {
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// What the bits of an image embedding depend on, besides the image: equal texts give equal bits.
+    pub(crate) fn encoder(&self) -> &str {
+        &self.encoder
     }
 
     /// The element type of the image encoder's matrix products: `float32`, `float16` or `int8`.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::frame::Frame;
 use crate::stages::ImageEmbedding;
+use segvol_windows::Frame;
 
 /// The window that an embedding belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,24 +1,19 @@
 //! A study: one scan, prepared for prompts (oriented, normalised, cropped), with the image embeddings of its windows.
 
-pub(crate) mod average;
 mod checks;
 mod embedding_cache;
-pub(crate) mod frame;
 mod object;
 mod options;
 mod pipeline;
-mod plan;
 mod progress;
 mod prompt_in_window;
-pub(crate) mod region;
 mod segmentation;
-pub mod sliding_window;
+mod stored_embeddings;
 mod windows;
 mod zoom_in;
 mod zoom_out;
 
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -30,7 +25,6 @@ use segvol_volume::{Grid, Marks, Mask, Volume};
 
 pub use options::{Effort, Profile, StudyOptions};
 pub use progress::{Follower, Observer, Progress};
-pub use region::Region;
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
 pub use windows::Statistics;
 pub use zoom_out::RegionOfInterest;
@@ -39,12 +33,12 @@ use crate::error::Error;
 use crate::onnxruntime::cancellation::Cancellation;
 use crate::stages::Stages;
 use object::Object;
-use plan::Start;
 use progress::Observed;
 use segmentation::{label_counts, label_map};
 use segvol_prompt::{Placer, Prompt, PromptError, name_warnings};
 use segvol_scan::crop::Crop;
 use segvol_scan::{Scan, intensity, unexpected_axes};
+use segvol_windows::Start;
 use windows::Windows;
 use zoom_in::zoom_in;
 use zoom_out::{region_of_interest, zoom_out};
@@ -58,8 +52,8 @@ pub struct Study {
     options: StudyOptions,
     scan: Arc<Scan>,
     windows: Windows,
-    /// The starts of the windows of the calls so far.
-    planned: Mutex<BTreeSet<Start>>,
+    /// The windows of the calls so far, in their order; before them those whose embeddings were in the folder at the start.
+    planned: Mutex<Vec<Start>>,
     warnings: Vec<Warning>,
 }
 
@@ -91,8 +85,9 @@ impl Study {
             let message = format!("the body fills only {shape:?} voxels (D, H, W) of the scan");
             warnings.push(Warning::new(WarningCode::BodySmall, message));
         }
-        let windows = Windows::new(stages, image, options.cache_bytes, statistics);
-        Ok(Self { files, manifest, options, scan: Arc::new(scan), windows, planned: Mutex::default(), warnings })
+        let windows = Windows::new(stages, image, &options, statistics);
+        let planned = Mutex::new(windows.stored_starts());
+        Ok(Self { files, manifest, options, scan: Arc::new(scan), windows, planned, warnings })
     }
 
     /// The normalised crop, `[D, H, W]`, without unit, in [0, 1].
@@ -111,6 +106,20 @@ impl Study {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Warnings about the folder of [`StudyOptions::embeddings`] so far: files that could not be used, embeddings that could not be
+    /// stored. Masks do not depend on either.
+    #[must_use]
+    pub fn embedding_warnings(&self) -> Vec<Warning> {
+        self.windows.embedding_warnings()
+    }
+
+    /// Number of windows of this scan, including the zoom-out window, whose embeddings are in the folder of
+    /// [`StudyOptions::embeddings`] at this moment, for this model and these options. They need not be encoded.
+    #[must_use]
+    pub fn stored_windows(&self) -> usize {
+        self.windows.stored_frames().len() + usize::from(self.windows.has_stored_zoom_out())
     }
 
     /// The options that the study was made with. `orientation` is the one that the model sees.
@@ -243,7 +252,13 @@ impl Study {
         let profile = self.options.profile;
         zoom_in(&self.windows, &scan.tables, profile, &objects, &mut segmentations, users, observer)?;
         // A call that was stopped leaves no trace, so that later ones do not depend on when it was.
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner).extend(starts);
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        starts.into_iter().for_each(|start| {
+            if !planned.contains(&start) {
+                planned.push(start)
+            }
+        });
+        drop(planned);
         for (segmentation, prompt) in segmentations.iter_mut().zip(prompts) {
             let warnings = checks::of_mask(segmentation, prompt, &placer.marks(prompt));
             segmentation.warnings.extend(warnings);

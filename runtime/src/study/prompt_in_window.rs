@@ -7,13 +7,13 @@ use ndarray::Array3;
 use segvol_onnx::PromptLabel;
 use segvol_volume::PointLabel;
 
-use super::frame::Frame;
 use super::options::Profile;
-use super::plan::{Piece, Planner};
-use super::region::{Region, bounding_box, runs};
 use crate::stages::{TextEmbedding, WindowPrompt};
 use segvol_prompt::PlacedPrompt;
 use segvol_scan::resize::IndexTables;
+use segvol_windows::Frame;
+use segvol_windows::{Piece, Planner};
+use segvol_windows::{Region, bounding_box, runs};
 
 /// Number of points per window, as in the released code.
 const POINTS_PER_WINDOW: usize = 5;
@@ -177,7 +177,8 @@ fn intersection(a: Region, b: Region) -> Option<Region> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::frames_over_region;
+    use segvol_windows::frames_over_region;
+
     use super::*;
 
     const WINDOW: [usize; 3] = [4, 4, 4];

@@ -9,10 +9,10 @@ use segvol_base::Warning;
 use segvol_volume::Mask;
 use segvol_volume::mask::Labels;
 
-use super::region::{Region, count};
 use super::zoom_out::RegionOfInterest;
 use crate::error::Error;
 use segvol_scan::Scan;
+use segvol_windows::{Region, count};
 
 /// The segmentation of one object.
 ///

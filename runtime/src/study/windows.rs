@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ndarray::{Array3, Array4, ArrayView3};
-use segvol_base::memory;
+use segvol_base::{Warning, memory};
 use serde::Serialize;
 
 use super::embedding_cache::{EmbeddingCache, WindowKey};
-use super::frame::Frame;
+use super::options::StudyOptions;
+use super::stored_embeddings::StoredEmbeddings;
 use crate::error::Error;
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
 use segvol_scan::resize::{Trilinear, resize_nearest_exact};
+use segvol_windows::{Frame, Start};
 
 /// Counts and times of a study's work since it was made.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -23,6 +25,9 @@ pub struct Statistics {
     pub windows_encoded: usize,
     /// How often an embedding was used for one more object or call, instead of encoding its window again.
     pub windows_reused: usize,
+    /// Number of windows whose embedding was read from the folder of [`StudyOptions::embeddings`](crate::StudyOptions), instead of
+    /// encoding them.
+    pub windows_loaded: usize,
     /// Time per step of the pipeline, in milliseconds. Steps on different threads run at the same time, so the sum may exceed
     /// the time of the calls.
     pub times_ms: BTreeMap<&'static str, f64>,
@@ -34,6 +39,8 @@ pub(crate) struct Windows {
     /// The normalised crop, `[D, H, W]`, in [0, 1].
     image: Array3<f32>,
     upsampling: Trilinear,
+    /// Embeddings from one process to the next.
+    stored: Option<StoredEmbeddings>,
     state: Mutex<State>,
 }
 
@@ -44,13 +51,24 @@ struct State {
 }
 
 impl Windows {
-    pub(crate) fn new(stages: Arc<Stages>, image: Array3<f32>, cache_bytes: usize, statistics: Statistics) -> Self {
+    pub(crate) fn new(
+        stages: Arc<Stages>,
+        image: Array3<f32>,
+        options: &StudyOptions,
+        mut statistics: Statistics,
+    ) -> Self {
+        let start = Instant::now();
+        let stored = StoredEmbeddings::of(options, &stages, &image);
+        if stored.is_some() {
+            statistics.times_ms.insert("hash", start.elapsed().as_secs_f64() * 1e3);
+        }
         let architecture = stages.architecture();
         Self {
             upsampling: Trilinear::new(architecture.low_res_dhw(), architecture.window_dhw),
-            state: Mutex::new(State { cache: EmbeddingCache::new(cache_bytes), statistics }),
+            state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
             stages,
             image,
+            stored,
         }
     }
 
@@ -118,9 +136,32 @@ impl Windows {
         frame.cut(self.image.view(), self.window_dhw())
     }
 
-    /// The image of a window that must be encoded, `[D, H, W]`; `None` if its embedding is in the cache.
+    /// The image of a window that must be encoded, `[D, H, W]`; `None` if its embedding is in the cache or in the folder.
     pub(crate) fn cut(&self, key: &WindowKey) -> Option<Array3<f32>> {
-        if self.state().cache.has(key) { None } else { Some(self.timed("cut", || self.image_of(key))) }
+        let known = self.state().cache.has(key) || self.stored.as_ref().is_some_and(|stored| stored.has(key));
+        if known { None } else { Some(self.timed("cut", || self.image_of(key))) }
+    }
+
+    /// The zoom-in windows that need not be encoded, because their embeddings are in the folder; in raster order.
+    pub(crate) fn stored_frames(&self) -> Vec<Frame> {
+        self.stored.as_ref().map(StoredEmbeddings::frames).unwrap_or_default()
+    }
+
+    /// The starts of those of them that a plan may use: they show all of the scan that is in the window.
+    pub(crate) fn stored_starts(&self) -> Vec<Start> {
+        let crop = <[usize; 3]>::from(self.image.dim());
+        let whole = |frame: &Frame| *frame == Frame::new(frame.start, self.window_dhw(), crop.map(|n| 0..n));
+        self.stored_frames().iter().filter(|frame| whole(frame)).map(|frame| frame.start).collect()
+    }
+
+    /// Whether the embedding of the zoom-out window is in the folder.
+    pub(crate) fn has_stored_zoom_out(&self) -> bool {
+        self.stored.as_ref().is_some_and(|stored| stored.has(&WindowKey::ZoomOut))
+    }
+
+    /// Warnings about the folder of embeddings so far.
+    pub(crate) fn embedding_warnings(&self) -> Vec<Warning> {
+        self.stored.as_ref().map(StoredEmbeddings::warnings).unwrap_or_default()
     }
 
     /// Low-resolution logits of several prompts in one window, `[P, D, H, W]`. `image` is called if the window must be
@@ -176,7 +217,7 @@ impl Windows {
         Ok(embeddings.into_iter().map(|found| found.expect("kept or encoded")).collect())
     }
 
-    /// The embedding of a window, from the cache or encoded now.
+    /// The embedding of a window: from the cache, from the folder, or encoded now.
     fn embed(&self, key: &WindowKey, image: impl FnOnce() -> Array3<f32>) -> Result<Arc<ImageEmbedding>, Error> {
         if let Some(kept) = self.kept(key) {
             return Ok(kept);
@@ -190,17 +231,29 @@ impl Windows {
         Ok(self.keep(key, embedding))
     }
 
-    /// The embedding of a window from the cache.
+    /// The embedding of a window, from the cache or from the folder.
     fn kept(&self, key: &WindowKey) -> Option<Arc<ImageEmbedding>> {
+        {
+            let mut state = self.state();
+            if let Some(kept) = state.cache.get(key) {
+                state.statistics.windows_reused += 1;
+                return Some(kept);
+            }
+        }
+        let stored = self.stored.as_ref()?;
+        let loaded = Arc::new(self.timed("load", || stored.get(key))?);
         let mut state = self.state();
-        let kept = state.cache.get(key)?;
-        state.statistics.windows_reused += 1;
-        Some(kept)
+        state.statistics.windows_loaded += 1;
+        state.cache.put(key.clone(), Arc::clone(&loaded));
+        Some(loaded)
     }
 
-    /// Keeps the embedding of a window that has been encoded.
+    /// Keeps the embedding of a window that has been encoded, in the cache and in the folder.
     fn keep(&self, key: &WindowKey, embedding: ImageEmbedding) -> Arc<ImageEmbedding> {
         let embedding = Arc::new(embedding);
+        if let Some(stored) = &self.stored {
+            self.timed("store", || stored.put(key, &embedding));
+        }
         let mut state = self.state();
         state.statistics.windows_encoded += 1;
         state.cache.put(key.clone(), Arc::clone(&embedding));

@@ -1,34 +1,35 @@
 //! The zoom-in pass: windows at full resolution over the regions of interest. Their mean logits replace those of the
 //! zoom-out pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::average::{Average, Coarse, View};
-use super::frame::{Frame, frames_over_region};
 use super::object::Object;
 use super::options::{Profile, StudyOptions};
 use super::pipeline;
-use super::plan::{Planner, Start};
 use super::progress::{Observer, Progress};
 use super::prompt_in_window::{ZoomInObject, ZoomInScan};
 use super::segmentation::{Segmentation, ZoomedIn};
 use super::windows::Windows;
 use crate::error::Error;
+use segvol_base::OutOfMemory;
 use segvol_scan::resize::{IndexTables, Trilinear};
+use segvol_windows::{Average, Coarse, View};
+use segvol_windows::{Frame, frames_over_region};
+use segvol_windows::{Planner, Start};
 
 /// The windows of a call, in raster order, each with the indices of the objects that need it.
 pub(crate) type Users = BTreeMap<Frame, Vec<usize>>;
 
 /// The windows of the zoom-in pass for the regions of `segmentations`, and of how many of them each object needs. `known`
-/// are the starts of windows that were planned before in the same study.
+/// are the windows of earlier calls, in their order.
 pub(crate) fn plan(
     tables: &IndexTables,
     window: [usize; 3],
     options: &StudyOptions,
     objects: &[Object],
     segmentations: &[Segmentation],
-    known: &BTreeSet<Start>,
+    known: &[Start],
 ) -> Users {
     let mut users = Users::new();
     let mut add = |index: usize, frames: &mut dyn Iterator<Item = Frame>| {
@@ -50,9 +51,8 @@ pub(crate) fn plan(
                 let zoom_out = &segmentations[index].zoom_out;
                 ZoomInObject { region, zoom_out, prompt: &objects[index].prompt, text: None }.pieces(index, &planner)
             });
-            let none = BTreeSet::new();
             let covers: Vec<_> = match options.independent {
-                true => pieces.map(|pieces| planner.cover(pieces, &none)).collect(),
+                true => pieces.map(|pieces| planner.cover(pieces, &[])).collect(),
                 false => vec![planner.cover(pieces.flatten().collect(), known)],
             };
             for cover in covers {
@@ -96,7 +96,7 @@ pub(crate) fn zoom_in(
     report(1)?;
 
     let averages = segmentations.iter().map(|found| found.roi.map(|roi| Average::new(roi.region)).transpose());
-    let averages = averages.collect::<Result<Vec<_>, Error>>()?;
+    let averages = averages.collect::<Result<Vec<_>, OutOfMemory>>()?;
     windows.check_memory(segmentations.len())?;
     let mut skipped = vec![0; segmentations.len()];
     let averages = pipeline::run(windows, &scan, users, objects, segmentations, averages, &mut |done, without| {

@@ -74,11 +74,18 @@ pub(crate) fn options(bytes: &[u8]) {
         profile: recipe.int(),
         reserved: recipe.int(),
         axes: ptr::null(),
+        embeddings: ptr::null(),
+        embeddings_bytes: 0,
     };
     let axes = recipe.text();
-    let given = SegvolOptions { axes: pointer(&axes), ..given };
-    // An older program's struct does not have the field.
-    let axes = axes.filter(|_| said.0 >= size_of::<SegvolOptions>());
+    // The folder never exists, and no scan is prepared that would make it.
+    let embeddings = recipe.text().map(|name| [b"/nonexistent/", name.as_bytes()].concat());
+    let embeddings = embeddings.and_then(|path| CString::new(path).ok());
+    let embeddings_bytes = recipe.number();
+    let given = SegvolOptions { axes: pointer(&axes), embeddings: pointer(&embeddings), embeddings_bytes, ..given };
+    // The structs of older programs do not have all fields.
+    let axes = axes.filter(|_| said.0 >= std::mem::offset_of!(SegvolOptions, embeddings));
+    let embeddings = embeddings.filter(|_| said.0 >= std::mem::offset_of!(SegvolOptions, embeddings_bytes));
 
     let mut problems = Vec::new();
     let mut problem = |status: SegvolStatus, there: bool| {
@@ -91,7 +98,7 @@ pub(crate) fn options(bytes: &[u8]) {
     problem(SegvolStatus::Argument, axes.is_some() && given.orientation != 2);
     problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags || given.reserved != 0);
     problem(SegvolStatus::Option, given.overlap != -1.0 && !(0.0..=0.95).contains(&given.overlap));
-    for text in [&provider, &precision, &library, &axes].into_iter().flatten() {
+    for text in [&provider, &precision, &library, &axes, &embeddings].into_iter().flatten() {
         problem(SegvolStatus::Utf8, text.to_str().is_err());
     }
     let known = |name: &str| name.parse::<Provider>().ok();

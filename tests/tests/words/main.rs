@@ -106,7 +106,8 @@ fn run(line: &str) -> (i32, String, String) {
 
 fn portable(text: String) -> String {
     let text = text.replace(&FOLDER.display().to_string(), "[FOLDER]");
-    let is_sha256 = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // Whole, and the first half in the names of embeddings.
+    let is_sha256 = |word: &str| matches!(word.len(), 32 | 64) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let line = |line: &str| {
         // What is offered depends on the library.
         let line = match line.split_once("which offers: ") {
@@ -175,6 +176,10 @@ fn usage() {
     page.error("A mask on standard output", &format!("{segment} --text liver -o -"));
     page.error("Logits of several objects", &format!("{segment} --text a --text b -o m.nii.gz --logits l.nii.gz"));
     page.error("An overlap out of range", &format!("{segment} --text liver --overlap 1 -o mask.nii.gz"));
+    page.error("Embeddings in a bundle", &format!("{segment} --text liver -o m.nii --embeddings bundle/embeddings"));
+    page.error("Embeddings in a file", &format!("{segment} --text liver -o m.nii --embeddings bundle/manifest.json/a"));
+    page.error("Embeddings over the scan", &format!("{segment} --text liver -o m.nii --embeddings scan.nii.gz"));
+    page.error("A limit of no folder", &format!("{segment} --text liver -o m.nii --embeddings-mib 100"));
     page.error("No thread", &format!("{segment} --text liver --threads 0 -o mask.nii.gz"));
     page.error(
         "Stored benchmarks for a provider by name",
@@ -429,6 +434,14 @@ fn warnings() {
     segment("A slope that is not a number", "-i slope.nii --text liver");
     segment("A point in the air around the patient", "-i body.nii --point 1,1,1");
     segment("A box in the air around the patient", "-i body.nii --box 0,0,0,1,1,0");
+    segment("A limit below one embedding", "-i scan.nii.gz --text liver --embeddings stored --embeddings-mib 0");
+    let store = "segment -i scan.nii.gz --text liver --embeddings stored";
+    let (code, _, errors) = run(&format!("{store} -m bundle --provider cpu --no-zoom -o warned.nii.gz"));
+    assert_eq!(code, 0, "{errors}");
+    for file in fs::read_dir(FOLDER.join("stored")).expect("a folder") {
+        fs::write(file.expect("an entry").path(), "").expect("written");
+    }
+    segment("A damaged embedding", store.trim_start_matches("segment "));
     let mut named = |about: &str, options: &str| {
         page.warnings(
             about,

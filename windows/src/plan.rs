@@ -5,17 +5,18 @@
 //!    the next axis where its own voxels lie. So no window is spent on a part of the region where there is nothing to look at.
 //! 2. Each piece knows all places at which a window holds it **well inside**: with half of the overlap between the piece and the
 //!    window's border, as far as the piece's own window has that much.
-//! 3. Windows that were planned before are taken for the pieces that they hold. For the other pieces new windows are chosen, one
-//!    by one: the piece that can share its window with the fewest others is next, and its window is placed where it holds as
-//!    many other pieces as possible.
+//! 3. Windows are chosen one by one: the piece that can share its window with the fewest others is next, and its window is
+//!    placed where it holds as many other pieces as possible.
+//! 4. Windows of earlier calls are known. If all windows that were chosen are, they stay. Otherwise known windows are taken for
+//!    the pieces that they hold, and new ones are chosen for the others, if that leaves fewer windows to encode.
 //!
 //! The plan depends on nothing but its inputs: not on a clock, on threads or on the size of a cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use super::frame::Frame;
-use super::region::{Region, bounding_box};
+use crate::frame::Frame;
+use crate::region::{Region, bounding_box};
 use segvol_scan::resize::IndexTables;
 
 /// Pieces whose windows are chosen together. More would only take longer: neighbours are next to each other in the list.
@@ -25,21 +26,21 @@ const TOGETHER: usize = 256;
 const NEAR: usize = 64;
 
 /// The first voxel of a window, `(d, h, w)` in voxels of the crop; negative if the window starts with padding.
-pub(crate) type Start = [isize; 3];
+pub type Start = [isize; 3];
 
 /// Plans windows in one crop.
-pub(crate) struct Planner<'a> {
+pub struct Planner<'a> {
     /// For every crop voxel along each axis, the voxel of the zoom-out window that shows it.
-    pub(crate) tables: &'a IndexTables,
+    pub tables: &'a IndexTables,
     /// Voxels of a window, `[D, H, W]`.
-    pub(crate) window: [usize; 3],
+    pub window: [usize; 3],
     /// The least overlap of neighbouring windows of one object, as a fraction of the window per axis.
-    pub(crate) overlap: f64,
+    pub overlap: f64,
 }
 
 /// A part of an object that fits into one window.
 #[derive(Debug, Clone)]
-pub(crate) struct Piece {
+pub struct Piece {
     object: usize,
     /// The voxels to look at, and the margin around them, in the crop.
     region: Region,
@@ -52,6 +53,10 @@ pub(crate) struct Piece {
 impl Piece {
     fn is_held_by(&self, start: &Start) -> bool {
         (0..3).all(|axis| self.starts[axis].contains(&start[axis]))
+    }
+
+    fn is_held_by_any(&self, starts: &[Start]) -> bool {
+        starts.iter().any(|start| self.is_held_by(start))
     }
 
     fn shares_a_window_with(&self, other: &Self) -> bool {
@@ -69,12 +74,7 @@ impl Planner<'_> {
     ///
     /// - `region`: the object's region of interest.
     /// - `look`: whether a voxel of the zoom-out window must be looked at.
-    pub(crate) fn pieces(
-        &self,
-        object: usize,
-        region: &Region,
-        look: impl Fn([usize; 3]) -> bool + Copy,
-    ) -> Vec<Piece> {
+    pub fn pieces(&self, object: usize, region: &Region, look: impl Fn([usize; 3]) -> bool + Copy) -> Vec<Piece> {
         let fits = (0..3).all(|axis| region.shape_dhw()[axis] <= self.window[axis]);
         let mut pieces = Vec::new();
         let cut = Cut { object, centre: fits.then_some(*region), limits: *region, own: [None; 3] };
@@ -139,38 +139,37 @@ impl Planner<'_> {
         Piece { object: cut.object, region, own, starts }
     }
 
-    /// The windows that hold every piece. `known` are windows that were planned before.
-    pub(crate) fn cover(&self, mut pieces: Vec<Piece>, known: &BTreeSet<Start>) -> Cover {
+    /// The windows that hold every piece. `known` are the windows of earlier calls, in their order.
+    pub fn cover(&self, mut pieces: Vec<Piece>, known: &[Start]) -> Cover {
         pieces.sort_by_key(|piece| (piece.own, piece.object));
-        let mut starts = BTreeSet::new();
-        let mut open = Vec::new();
-        for piece in &pieces {
-            let held = known.iter().filter(|start| piece.is_held_by(start));
-            match held.max_by_key(|start| (self.room(piece, start), std::cmp::Reverse(**start))) {
-                Some(start) => _ = starts.insert(*start),
-                None => open.push(piece),
+        let fresh = chosen(&pieces, &[]);
+        let to_encode = |starts: &BTreeSet<Start>| starts.iter().filter(|start| !known.contains(start)).count();
+        let starts = match to_encode(&fresh) {
+            0 => fresh,
+            new => {
+                let again = chosen(&pieces, known);
+                if to_encode(&again) < new { again } else { fresh }
             }
-        }
-        for together in open.chunks(TOGETHER) {
-            let mut together: Vec<&Piece> =
-                together.iter().copied().filter(|piece| !starts.iter().any(|start| piece.is_held_by(start))).collect();
-            while let Some(start) = next_window(&together) {
-                together.retain(|piece| !piece.is_held_by(&start));
-                starts.insert(start);
-            }
-        }
+        };
         Cover { window: self.window, crop: self.crop(), pieces, starts }
     }
+}
 
-    /// The distance between a piece and the border of a window that holds it, in thousandths of the window.
-    fn room(&self, piece: &Piece, start: &Start) -> usize {
-        let along = |axis: usize| {
-            let before = piece.region.min_dhw[axis].saturating_add_signed(-start[axis]);
-            let after = self.window[axis].saturating_sub(before + piece.region.shape_dhw()[axis]);
-            1000 * before.min(after) / self.window[axis]
-        };
-        (0..3).map(along).min().unwrap_or(0)
+/// Windows that hold every piece: those of `known`, earlier ones first, then others. Each holds a piece that no earlier one
+/// holds.
+fn chosen(pieces: &[Piece], known: &[Start]) -> BTreeSet<Start> {
+    let mut starts = known.to_vec();
+    let open: Vec<&Piece> = pieces.iter().filter(|piece| !piece.is_held_by_any(&starts)).collect();
+    for together in open.chunks(TOGETHER) {
+        let mut together: Vec<&Piece> =
+            together.iter().copied().filter(|piece| !piece.is_held_by_any(&starts[known.len()..])).collect();
+        while let Some(start) = next_window(&together) {
+            together.retain(|piece| !piece.is_held_by(&start));
+            starts.push(start);
+        }
     }
+    starts[known.len()..].sort_unstable();
+    pieces.iter().filter_map(|piece| starts.iter().find(|start| piece.is_held_by(start)).copied()).collect()
 }
 
 /// A part of an object that may still be too large for one window.
@@ -235,7 +234,7 @@ fn next_window(pieces: &[&Piece]) -> Option<Start> {
 }
 
 /// The windows of a plan.
-pub(crate) struct Cover {
+pub struct Cover {
     window: [usize; 3],
     crop: [usize; 3],
     pieces: Vec<Piece>,
@@ -244,12 +243,12 @@ pub(crate) struct Cover {
 
 impl Cover {
     /// The objects that have pieces, each once.
-    pub(crate) fn objects(&self) -> BTreeSet<usize> {
+    pub fn objects(&self) -> BTreeSet<usize> {
         self.pieces.iter().map(|piece| piece.object).collect()
     }
 
     /// The windows that show a part of one of the object's pieces, in raster order.
-    pub(crate) fn windows_of(&self, object: usize) -> impl Iterator<Item = Frame> {
+    pub fn windows_of(&self, object: usize) -> impl Iterator<Item = Frame> {
         let shows = move |start: &&Start| {
             self.pieces.iter().filter(|piece| piece.object == object).any(|piece| {
                 (0..3).all(|axis| {

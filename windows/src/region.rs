@@ -23,24 +23,22 @@ impl Region {
     }
 
     /// The smallest region that contains this one and `other`.
-    pub(crate) fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
         Self {
             min_dhw: std::array::from_fn(|axis| self.min_dhw[axis].min(other.min_dhw[axis])),
             max_dhw: std::array::from_fn(|axis| self.max_dhw[axis].max(other.max_dhw[axis])),
         }
     }
 
-    pub(crate) fn range(&self, axis: usize) -> Range<usize> {
+    /// The voxels along an axis.
+    #[must_use]
+    pub fn range(&self, axis: usize) -> Range<usize> {
         self.min_dhw[axis]..self.max_dhw[axis] + 1
     }
 }
 
 /// Number of crop voxels within `ranges` whose zoom-out voxel is `positive`.
-pub(crate) fn count(
-    tables: &IndexTables,
-    ranges: [Range<usize>; 3],
-    positive: impl Fn([usize; 3]) -> bool + Sync,
-) -> u64 {
+pub fn count(tables: &IndexTables, ranges: [Range<usize>; 3], positive: impl Fn([usize; 3]) -> bool + Sync) -> u64 {
     let runs: [Vec<Run>; 3] = std::array::from_fn(|axis| runs(&tables[axis], ranges[axis].clone()));
     let of_slice = |d: &Run| {
         let row = |h: &Run| {
@@ -55,7 +53,7 @@ pub(crate) fn count(
 /// Bounding box, inclusive, of the crop voxels within `ranges` whose zoom-out voxel is `positive`; `None` if there is none.
 ///
 /// Zoom-out voxels that no crop voxel maps to are not used.
-pub(crate) fn bounding_box(
+pub fn bounding_box(
     tables: &IndexTables,
     ranges: [Range<usize>; 3],
     positive: impl Fn([usize; 3]) -> bool,
@@ -79,10 +77,13 @@ pub(crate) fn bounding_box(
 
 /// Neighbouring crop voxels along an axis that map to the same voxel of the zoom-out window.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
-    pub(crate) source: usize,
-    pub(crate) first: usize,
-    pub(crate) last: usize,
+pub struct Run {
+    /// The voxel of the zoom-out window.
+    pub source: usize,
+    /// The first crop voxel that maps to it.
+    pub first: usize,
+    /// The last one, inclusive.
+    pub last: usize,
 }
 
 impl Run {
@@ -92,7 +93,7 @@ impl Run {
 }
 
 /// The runs of `table` within `range`.
-pub(crate) fn runs(table: &[usize], range: Range<usize>) -> Vec<Run> {
+pub fn runs(table: &[usize], range: Range<usize>) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (crop, &source) in table.iter().enumerate().take(range.end).skip(range.start) {
         match runs.last_mut() {

@@ -4,24 +4,24 @@ use std::ops::Range;
 
 use ndarray::{Array3, ArrayView3, s};
 
-use super::region::Region;
-use super::sliding_window::{window_starts, window_step};
+use crate::region::Region;
+use crate::sliding_window::{window_starts, window_step};
 
 /// Why a voxel index can be converted to `isize`.
 const FITS: &str = "an index of an array in memory fits in an isize";
 
 /// The position of one window in the crop.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Frame {
+pub struct Frame {
     /// The window's first voxel in crop coordinates; negative if the window starts with padding.
-    pub(crate) start: [isize; 3],
+    pub start: [isize; 3],
     /// The crop voxels that the window shows, as start and end per axis. The rest of the window is 0.
-    pub(crate) visible: [(usize, usize); 3],
+    pub visible: [(usize, usize); 3],
 }
 
 impl Frame {
     /// A window at `start` that shows the voxels of the crop that are in `shown`.
-    pub(crate) fn new(start: [isize; 3], window: [usize; 3], shown: [Range<usize>; 3]) -> Self {
+    pub fn new(start: [isize; 3], window: [usize; 3], shown: [Range<usize>; 3]) -> Self {
         let visible = std::array::from_fn(|axis| {
             let end = start[axis].saturating_add_unsigned(window[axis]).max(0).unsigned_abs();
             let begin = start[axis].max(0).unsigned_abs();
@@ -31,17 +31,21 @@ impl Frame {
     }
 
     /// The crop voxels along `axis` that the window shows.
-    pub(crate) fn visible(&self, axis: usize) -> Range<usize> {
+    pub fn visible(&self, axis: usize) -> Range<usize> {
         self.visible[axis].0..self.visible[axis].1
     }
 
     /// The position in the window of a crop coordinate that the window shows.
-    pub(crate) fn position(&self, axis: usize, crop: usize) -> usize {
+    ///
+    /// # Panics
+    ///
+    /// If the voxel is before the window's start.
+    pub fn position(&self, axis: usize, crop: usize) -> usize {
         crop.checked_add_signed(-self.start[axis]).expect("a voxel that a window shows is not before its start")
     }
 
     /// Cuts the window's image, `[D, H, W]` of `window`, from the image of the crop.
-    pub(crate) fn cut(&self, crop: ArrayView3<'_, f32>, window: [usize; 3]) -> Array3<f32> {
+    pub fn cut(&self, crop: ArrayView3<'_, f32>, window: [usize; 3]) -> Array3<f32> {
         let mut image = Array3::zeros(window);
         let [d, h, w] = std::array::from_fn(|axis| self.visible(axis));
         let [pd, ph, pw] = std::array::from_fn(|axis| self.position(axis, self.visible[axis].0));
@@ -57,7 +61,8 @@ impl Frame {
 ///
 /// BAAI-DCAI/SegVol@5768c97, `inference_demo.py` (the region is cut out) and `utils/monai_inferers_utils.py`,
 /// `sliding_window_inference`.
-pub(crate) fn frames_over_region(region: &Region, window: [usize; 3], overlap: f64) -> Vec<Frame> {
+#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
+pub fn frames_over_region(region: &Region, window: [usize; 3], overlap: f64) -> Vec<Frame> {
     let shape = region.shape_dhw();
     let starts: [Vec<isize>; 3] = std::array::from_fn(|axis| {
         let pad = window[axis].saturating_sub(shape[axis]) / 2;
@@ -69,7 +74,8 @@ pub(crate) fn frames_over_region(region: &Region, window: [usize; 3], overlap: f
 }
 
 /// The windows of one lattice over the whole crop that overlap `region`.
-pub(crate) fn frames_of_lattice(region: &Region, crop: [usize; 3], window: [usize; 3], overlap: f64) -> Vec<Frame> {
+#[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
+pub fn frames_of_lattice(region: &Region, crop: [usize; 3], window: [usize; 3], overlap: f64) -> Vec<Frame> {
     let starts: [Vec<isize>; 3] = std::array::from_fn(|axis| {
         let pad = window[axis].saturating_sub(crop[axis]) / 2;
         let starts = window_starts(crop[axis].max(window[axis]), window[axis], window_step(window[axis], overlap));

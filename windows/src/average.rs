@@ -5,16 +5,16 @@ use std::ops::Range;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis, Zip, s};
 
-use super::frame::{Frame, frames_of_lattice};
-use super::region::Region;
-use crate::error::Error;
+use crate::frame::{Frame, frames_of_lattice};
+use crate::region::Region;
+use segvol_base::OutOfMemory;
 use segvol_scan::resize::{IndexTables, Trilinear};
 
 /// The mean of window logits over a region.
 ///
 /// It needs four bytes per voxel of the region. The number of windows over each voxel is not stored; it is counted at the
 /// end, from the positions of the windows.
-pub(crate) struct Average {
+pub struct Average {
     region: Region,
     sum: Array3<f32>,
     /// The part of the region that each added window shows, in coordinates of the region.
@@ -24,15 +24,15 @@ pub(crate) struct Average {
 impl Average {
     /// # Errors
     ///
-    /// [`Error::Memory`] if there is not enough memory for the sums of the region.
-    pub(crate) fn new(region: Region) -> Result<Self, Error> {
+    /// [`OutOfMemory`] if there is not enough memory for the sums of the region.
+    pub fn new(region: Region) -> Result<Self, OutOfMemory> {
         let shape = region.shape_dhw();
         segvol_base::memory::check_available::<f32>("the sums of the zoom-in pass", shape.iter().product())?;
         Ok(Self { region, sum: Array3::zeros(shape), added: Vec::new() })
     }
 
     /// The part of the region that a window shows; `None` if it shows nothing of it.
-    pub(crate) fn shown_in(&self, frame: &Frame) -> Option<Shown> {
+    pub fn shown_in(&self, frame: &Frame) -> Option<Shown> {
         let shared: [Range<usize>; 3] = std::array::from_fn(|axis| {
             let visible = frame.visible(axis);
             visible.start.max(self.region.min_dhw[axis])..visible.end.min(self.region.max_dhw[axis] + 1)
@@ -52,7 +52,7 @@ impl Average {
     }
 
     /// Adds the logits of a part of a window, `[D, H, W]` of the part.
-    pub(crate) fn add(&mut self, shown: Shown, logits: &Array3<f32>) {
+    pub fn add(&mut self, shown: Shown, logits: &Array3<f32>) {
         let [d, h, w] = shown.in_region.clone();
         Zip::from(self.sum.slice_mut(s![d, h, w])).and(logits).par_for_each(|sum, &logit| *sum += logit);
         self.added.push(shown.in_region);
@@ -60,7 +60,7 @@ impl Average {
 
     /// The mean logits of the region, `[D, H, W]`, where a window shows it. `coarse`, the logits of the zoom-out pass, are one
     /// more view there if they have a weight, and the only one where there is no window.
-    pub(crate) fn finish(mut self, coarse: &Coarse<'_>) -> Array3<f32> {
+    pub fn finish(mut self, coarse: &Coarse<'_>) -> Array3<f32> {
         let Region { min_dhw: min, .. } = self.region;
         let ranges: [Range<usize>; 3] = std::array::from_fn(|axis| self.region.range(axis));
         let width = self.sum.dim().2;
@@ -91,21 +91,21 @@ impl Average {
 }
 
 /// The part of a region that a window shows.
-pub(crate) struct Shown {
+pub struct Shown {
     /// In voxels of the region.
     in_region: [Range<usize>; 3],
     /// In voxels of the window.
-    pub(crate) in_window: [Range<usize>; 3],
+    pub in_window: [Range<usize>; 3],
 }
 
 /// The logits of the zoom-out pass in the crop.
-pub(crate) struct Coarse<'a> {
+pub struct Coarse<'a> {
     /// `[D, H, W]` of the zoom-out window.
-    pub(crate) logits: &'a Array3<f32>,
+    pub logits: &'a Array3<f32>,
     /// For every crop voxel along each axis, the voxel of the zoom-out window that shows it.
-    pub(crate) tables: &'a IndexTables,
+    pub tables: &'a IndexTables,
     /// How they count beside the zoom-in windows; `None` if they do not.
-    pub(crate) view: Option<View<'a>>,
+    pub view: Option<View<'a>>,
 }
 
 impl Coarse<'_> {
@@ -115,11 +115,11 @@ impl Coarse<'_> {
 }
 
 /// The zoom-out window as one more view of the region.
-pub(crate) struct View<'a> {
+pub struct View<'a> {
     /// From the window to the crop.
-    pub(crate) upsampling: &'a Trilinear,
+    pub upsampling: &'a Trilinear,
     /// Its weight; that of a zoom-in window is 1.
-    pub(crate) weight: f32,
+    pub weight: f32,
 }
 
 /// Stitches the same window logits, `[D, H, W]`, at every window of the lattice over a crop, and returns their mean,
@@ -127,9 +127,9 @@ pub(crate) struct View<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Memory`] if there is not enough memory for the sums of the crop.
+/// [`OutOfMemory`] if there is not enough memory for the sums of the crop.
 #[doc(hidden)]
-pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Result<Array3<f32>, Error> {
+pub fn stitched(crop_dhw: [usize; 3], logits: &Array3<f32>, overlap: f64) -> Result<Array3<f32>, OutOfMemory> {
     let window = [0, 1, 2].map(|axis| logits.shape()[axis]);
     let region = Region { min_dhw: [0; 3], max_dhw: crop_dhw.map(|n| n - 1) };
     let mut average = Average::new(region)?;

@@ -1,0 +1,15 @@
+//! The windows of the zoom-in pass: where they are, which of them a call needs, and how their logits become one. It knows
+//! neither models nor prompts.
+//!
+//! Coordinates are voxels of the crop, `(d, h, w)`, unless another frame is named.
+
+mod average;
+mod frame;
+mod plan;
+mod region;
+pub mod sliding_window;
+
+pub use average::{Average, Coarse, Shown, View, stitched};
+pub use frame::{Frame, frames_of_lattice, frames_over_region};
+pub use plan::{Cover, Piece, Planner, Start};
+pub use region::{Region, Run, bounding_box, count, runs};
