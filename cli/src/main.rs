@@ -19,6 +19,7 @@ mod measuring;
 mod names;
 mod outputs;
 mod picture;
+mod plan;
 mod prompts;
 mod providers;
 mod segment;

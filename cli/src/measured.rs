@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use segvol::{Measured, MeasuredRow, Options, Provider};
+use segvol::{Measured, MeasuredRow, Model, Options, Provider};
 use segvol_base::printable;
 use segvol_onnx::BundleError;
 use segvol_onnx::manifest::MANIFEST_FILE;
+use segvol_tuning::{Expected, Run};
 
 use crate::exit::Usage;
 use crate::outputs::Files;
@@ -37,6 +38,11 @@ impl MeasuredArguments {
             .map_err(|source| segvol::Error::from(BundleError::Io { path, source }))?;
         warnings.print_all(&found.warnings);
         Ok(found.apply(options))
+    }
+
+    /// What was measured about an open model on this machine.
+    pub(crate) fn expected(&self, model: &Model) -> Option<Expected> {
+        segvol_tuning::expected(&self.folder()?, model.manifest_sha256(), &Run::of(model)?)
     }
 
     fn folder(&self) -> Option<PathBuf> {

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use segvol::volume::Format;
-use segvol::{Model, Prompt, Report, Segmentation, Study, Truth, Volume, Warning, WarningCode};
+use segvol::{Cancellation, Grid, Model, Prompt, Report, Segmentation, Study, Truth, Volume, Warning, WarningCode};
 use segvol_base::file_names::{self, Stem};
 use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
@@ -18,6 +17,7 @@ use crate::measured::{self, MeasuredArguments};
 use crate::names;
 use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
+use crate::plan::{self, Watch};
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
 use crate::swapped;
@@ -37,6 +37,8 @@ Examples:
     segvol segment -i ct.nii.gz -m bundle --text 'liver tumor' --point 211,160,47 -o tumour.nii.gz
   A box in DICOM's millimetres (called LPS in 3D Slicer):
     segvol segment -i ct.nii.gz -m bundle --space lps --box -60,-90,110,10,-20,180 -o spleen.nii.gz
+  How long will it take, and how much memory?
+    segvol segment -i ct.nii.gz -m bundle --text liver --plan
   Several objects from a file, each with its own prompts:
     segvol segment -i ct.nii.gz -m bundle --prompts objects.json --per-object masks/
   One organ today and another one tomorrow, without encoding the scan twice:
@@ -93,6 +95,10 @@ pub(crate) struct Segment {
     /// An object's name and its value in --truth; can be repeated
     #[arg(long, value_name = "NAME=LABEL", value_parser = parse_label, requires = "truth", help_heading = "Output")]
     truth_label: Vec<(String, u16)>,
+    /// Print how many windows, seconds and MiB the command would take, and stop: after the zoom-out window if `segvol bench
+    /// --save` has measured this machine, else after one window more. Nothing is written
+    #[arg(long, help_heading = "Output")]
+    plan: bool,
     /// No progress bar and no summary; warnings are still printed
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
@@ -135,13 +141,20 @@ impl Segment {
         warnings.print_all(study.warnings());
         warnings.print_all(&model.stages().precision_warning());
         let bar = self.progress_bar();
-        let segmentations = study.segment_observed(&prompts, &mut |progress| {
-            bar.set_length(progress.total as u64);
-            bar.set_position(progress.done as u64);
-            ControlFlow::Continue(())
-        })?;
+        let mut watch =
+            Watch::new(&bar, self.measured.expected(&model), self.mask_bytes(study.grid(), prompts.len()), self.plan);
+        let found = study.segment_followed(&prompts, &mut watch, &Cancellation::new());
         bar.finish_and_clear();
+        let plan = watch.into_plan();
+        let segmentations = match (found, &plan) {
+            (Ok(_) | Err(segvol::Error::Cancelled), Some(plan)) if self.plan => {
+                plan::print(out, &prompts, plan)?;
+                return Ok(warnings.finish()?);
+            }
+            (found, _) => found?,
+        };
         let mut report = Report::new(&model, &study, &prompts, &segmentations);
+        report.plan = plan;
         report.warnings.extend(in_place);
         let found = report.objects.iter().flat_map(|object| &object.warnings);
         warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
@@ -182,6 +195,12 @@ impl Segment {
         Ok(warnings.finish()?)
     }
 
+    /// Bytes of the masks that are in memory at the same time.
+    fn mask_bytes(&self, grid: &Grid, objects: usize) -> u64 {
+        let label: usize = if objects > usize::from(u8::MAX) { 2 } else { 1 };
+        (grid.voxels() * label) as u64
+    }
+
     /// The file of each object; none without a folder for them.
     fn masks(&self, prompts: &[Prompt]) -> Vec<MaskFile> {
         let Some(dir) = &self.per_object else { return Vec::new() };
@@ -205,7 +224,7 @@ impl Segment {
     /// Reports what cannot work before the work starts, not after it.
     fn check_outputs(&self, prompts: &[Prompt], masks: &[MaskFile]) -> anyhow::Result<Vec<Warning>> {
         let objects = prompts.len();
-        if self.output.is_none() && self.per_object.is_none() {
+        if self.output.is_none() && self.per_object.is_none() && !self.plan {
             return Err(Usage("no output: give --output FILE, --per-object DIR, or both".to_owned()).into());
         }
         if self.logits.is_some() && objects != 1 {

@@ -158,5 +158,5 @@ pub use stages::tokenizer::{Tokenizer, TokenizerError};
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 pub use study::{
     Effort, Follower, Observer, Profile, Progress, RegionOfInterest, Segmentation, Statistics, Study, StudyOptions,
-    VoxelCounts, WindowCounts,
+    VoxelCounts, WindowCounts, WindowPlan,
 };

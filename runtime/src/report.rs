@@ -15,7 +15,7 @@ use crate::measured::Measured;
 use crate::model::Model;
 use crate::onnxruntime::library;
 use crate::provider::{LeftToCpu, PassedOver, Placement, Provider};
-use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, WindowCounts};
+use crate::study::{Profile, Segmentation, Statistics, Study, VoxelCounts, WindowCounts, WindowPlan};
 use segvol_prompt::Prompt;
 
 /// The version of the report's layout.
@@ -46,6 +46,9 @@ pub struct Report {
     pub settings: SettingsReport,
     /// One entry per object, in the order of the prompts. The first object has label 1.
     pub objects: Vec<ObjectReport>,
+    /// What the call was expected to take. The caller sets it; absent from the JSON if there is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanReport>,
     /// Windows and times of the study, since it was made.
     #[serde(flatten)]
     pub statistics: Statistics,
@@ -54,6 +57,20 @@ pub struct Report {
     /// Files with all objects. The caller sets them; absent from the JSON if there are none.
     #[serde(skip_serializing_if = "Files::is_empty")]
     pub files: Files,
+}
+
+/// What a call was expected to take when its zoom-out pass had ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanReport {
+    /// The windows.
+    #[serde(flatten)]
+    pub windows: WindowPlan,
+    /// Seconds from then to the last window; `None` if it was not known.
+    pub expected_s: Option<f64>,
+    /// By what the seconds were estimated: `stored benchmark` or `first window`.
+    pub expected_from: &'static str,
+    /// The most memory that the process would use, masks included, in bytes; `None` where it cannot be known (outside Linux).
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// Files with all objects of a call, as they were named. [`ObjectReport::file`] has those of single objects.
@@ -234,6 +251,7 @@ impl Report {
                     ObjectReport::new(index + 1, labelled, prompt, found, study.grid())
                 })
                 .collect(),
+            plan: None,
             statistics: study.statistics(),
             warnings: study
                 .warnings()

@@ -9,6 +9,7 @@ mod progress;
 mod prompt_in_window;
 mod segmentation;
 mod stored_embeddings;
+mod window_plan;
 mod windows;
 mod zoom_in;
 mod zoom_out;
@@ -26,6 +27,7 @@ use segvol_volume::{Grid, Marks, Mask, Volume};
 pub use options::{Effort, Profile, StudyOptions};
 pub use progress::{Follower, Observer, Progress};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
+pub use window_plan::WindowPlan;
 pub use windows::Statistics;
 pub use zoom_out::RegionOfInterest;
 
@@ -245,20 +247,20 @@ impl Study {
             .collect();
         // To stop here is to stop after the first window.
         let stopped = follower.coarse(&segmentations);
-        let observer = &mut |progress| if stopped.is_break() { stopped } else { follower.progress(progress) };
         let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let users = zoom_in::plan(&scan.tables, window, &self.options, &objects, &segmentations, &known);
         let starts = zoom_in::starts(&users);
+        let plan = WindowPlan::of(&self.windows, &users, &segmentations);
+        let stopped = if stopped.is_break() { stopped } else { follower.planned(&plan) };
+        let observer = &mut |progress| if stopped.is_break() { stopped } else { follower.progress(progress) };
         let profile = self.options.profile;
         zoom_in(&self.windows, &scan.tables, profile, &objects, &mut segmentations, users, observer)?;
         // A call that was stopped leaves no trace, so that later ones do not depend on when it was.
-        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        starts.into_iter().for_each(|start| {
-            if !planned.contains(&start) {
-                planned.push(start)
-            }
-        });
-        drop(planned);
+        {
+            let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+            let new: Vec<Start> = starts.into_iter().filter(|start| !planned.contains(start)).collect();
+            planned.extend(new);
+        }
         for (segmentation, prompt) in segmentations.iter_mut().zip(prompts) {
             let warnings = checks::of_mask(segmentation, prompt, &placer.marks(prompt));
             segmentation.warnings.extend(warnings);

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::segmentation::Segmentation;
+use super::window_plan::WindowPlan;
 
 /// Progress of a call to a study, in windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,12 @@ pub trait Follower {
     /// prompt; those about the mask follow with the result. A clone shares the logits, so it is cheap.
     fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
         let _ = coarse;
+        ControlFlow::Continue(())
+    }
+
+    /// Receives what the zoom-in pass will compute. It is called once in a call, after [`Follower::coarse`].
+    fn planned(&mut self, plan: &WindowPlan) -> ControlFlow<()> {
+        let _ = plan;
         ControlFlow::Continue(())
     }
 

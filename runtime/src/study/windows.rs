@@ -136,10 +136,14 @@ impl Windows {
         frame.cut(self.image.view(), self.window_dhw())
     }
 
+    /// Whether the embedding of a window is in the cache or in the folder.
+    pub(crate) fn has(&self, key: &WindowKey) -> bool {
+        self.state().cache.has(key) || self.stored.as_ref().is_some_and(|stored| stored.has(key))
+    }
+
     /// The image of a window that must be encoded, `[D, H, W]`; `None` if its embedding is in the cache or in the folder.
     pub(crate) fn cut(&self, key: &WindowKey) -> Option<Array3<f32>> {
-        let known = self.state().cache.has(key) || self.stored.as_ref().is_some_and(|stored| stored.has(key));
-        if known { None } else { Some(self.timed("cut", || self.image_of(key))) }
+        if self.has(key) { None } else { Some(self.timed("cut", || self.image_of(key))) }
     }
 
     /// The zoom-in windows that need not be encoded, because their embeddings are in the folder; in raster order.

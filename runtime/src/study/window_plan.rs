@@ -1,0 +1,38 @@
+//! What the zoom-in pass of a call will compute, for a caller who wants to know before it begins.
+
+use serde::Serialize;
+
+use super::embedding_cache::WindowKey;
+use super::segmentation::Segmentation;
+use super::windows::Windows;
+use super::zoom_in::Users;
+
+/// The plan of a call, made after its zoom-out pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WindowPlan {
+    /// Windows of the zoom-in pass, of all objects together.
+    pub windows: usize,
+    /// Those of them whose embedding is neither in the study's cache nor in the folder of embeddings.
+    pub windows_to_encode: usize,
+    /// Masks to decode: for each window, the objects that need it.
+    pub decodes: usize,
+    /// Windows of each object, in the order of the prompts. Windows that objects share count for each of them.
+    pub windows_per_object: Vec<usize>,
+    /// Memory for the logits of all regions, in bytes, in addition to what the study holds already.
+    pub memory_bytes: u64,
+}
+
+impl WindowPlan {
+    pub(crate) fn of(windows: &Windows, users: &Users, segmentations: &[Segmentation]) -> Self {
+        let mut windows_per_object = vec![0; segmentations.len()];
+        users.values().flatten().for_each(|&index| windows_per_object[index] += 1);
+        let voxels = |found: &Segmentation| found.roi.map_or(0, |roi| roi.region.shape_dhw().iter().product::<usize>());
+        Self {
+            windows: users.len(),
+            windows_to_encode: users.keys().filter(|&frame| !windows.has(&WindowKey::ZoomIn(frame.clone()))).count(),
+            decodes: windows_per_object.iter().sum(),
+            windows_per_object,
+            memory_bytes: segmentations.iter().map(|found| (voxels(found) * size_of::<f32>()) as u64).sum(),
+        }
+    }
+}
