@@ -9,6 +9,7 @@ use segvol_base::{atomic_file, printable};
 use serde::Serialize;
 
 use crate::comparison;
+use crate::prompts::Kind;
 use crate::results::{Results, Row};
 use crate::sides_tables;
 use crate::summary::{self, Counts, Group, Means};
@@ -141,6 +142,9 @@ fn summary_markdown(results: &Results) -> String {
         let groups = summary::groups(results);
         let objects = groups.iter().find(|group| group.structure.is_none()).map_or(0, |group| group.objects);
         let _ = writeln!(text, "{scored} of {all} cases scored, {objects} objects");
+        let windows = |kind: &Kind| results.cases.iter().filter_map(|case| case.windows.get(kind)).sum::<usize>();
+        let windows = results.header.settings.prompts.iter().map(|kind| format!("{kind} {}", windows(kind)));
+        let _ = writeln!(text, "windows needed: {}", windows.collect::<Vec<_>>().join(", "));
     } else {
         let _ = writeln!(text, "{scored} of {all} cases compared, without known masks");
     }
@@ -313,6 +317,7 @@ Dice; zoom-out alone in brackets
             "| spleen    | text   | 0       | 0 (0)         | 1      | 1                   |",
             "failed: case \"c\": c.nii: no | such file\n",
             "2 of 3 cases scored, 2 objects\n",
+            "windows needed: text 9\n",
         ] {
             assert!(text.contains(part), "no {part:?} in: {text}");
         }

@@ -71,9 +71,10 @@ fn a_full_size_model_segments_a_full_size_scan() {
     eprintln!("two objects: {:.1} s, {:?}", start.elapsed().as_secs_f64(), study.statistics());
 
     let statistics = study.statistics();
-    let lattice = found.iter().map(|found| found.windows().total).max().unwrap_or(0);
-    assert!(lattice >= 9, "random weights mark voxels everywhere, so every part of the scan has windows: {lattice}");
-    assert!(statistics.windows_encoded <= 1 + lattice, "{statistics:?} for a lattice of {lattice}");
+    let windows: Vec<usize> = found.iter().map(|found| found.windows().total).collect();
+    let most = windows.iter().copied().max().unwrap_or(0);
+    assert!(most >= 4, "random weights mark voxels everywhere, so every part of the scan has windows: {windows:?}");
+    assert!(statistics.windows_encoded < 1 + windows.iter().sum::<usize>(), "{statistics:?}: {windows:?} are shared");
     for found in &found {
         assert!(found.logits().expect("memory").iter().all(|logit| logit.is_finite()), "{}", found.name());
     }

@@ -141,7 +141,8 @@ impl Planner<'_> {
 
     /// The windows that hold every piece. `known` are the windows of earlier calls, in their order.
     pub fn cover(&self, mut pieces: Vec<Piece>, known: &[Start]) -> Cover {
-        pieces.sort_by_key(|piece| (piece.own, piece.object));
+        // By places alone, so that the order of the objects changes nothing.
+        pieces.sort_by_key(|piece| (piece.own, piece.region.min_dhw, piece.region.max_dhw));
         let fresh = chosen(&pieces, &[]);
         let to_encode = |starts: &BTreeSet<Start>| starts.iter().filter(|start| !known.contains(start)).count();
         let starts = match to_encode(&fresh) {
@@ -259,5 +260,161 @@ impl Cover {
             })
         };
         self.starts.iter().filter(shows).map(|start| Frame::new(*start, self.window, self.crop.map(|n| 0..n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WINDOW: [usize; 3] = [8, 8, 8];
+
+    /// A crop that the zoom-out window shows voxel by voxel.
+    fn tables(crop: [usize; 3]) -> IndexTables {
+        crop.map(|n| (0..n).collect())
+    }
+
+    fn region(min_dhw: [usize; 3], max_dhw: [usize; 3]) -> Region {
+        Region { min_dhw, max_dhw }
+    }
+
+    /// The windows of objects that fill their regions.
+    fn starts(crop: [usize; 3], overlap: f64, regions: &[Region], known: &[Start]) -> Vec<Start> {
+        let tables = tables(crop);
+        let planner = Planner { tables: &tables, window: WINDOW, overlap };
+        let pieces = regions.iter().enumerate().flat_map(|(index, region)| planner.pieces(index, region, |_| true));
+        planner.cover(pieces.collect(), known).starts.into_iter().collect()
+    }
+
+    #[test]
+    fn a_region_of_one_window_is_in_its_middle_and_shows_the_scan_around_it() {
+        let inside = region([9, 10, 11], [14, 15, 16]);
+        assert_eq!(starts([30; 3], 0.25, &[inside], &[]), [[8, 9, 10]]);
+        let at_the_border = region([0, 10, 26], [3, 15, 29]);
+        assert_eq!(starts([30; 3], 0.25, &[at_the_border], &[]), [[0, 9, 22]]);
+    }
+
+    #[test]
+    fn a_crop_smaller_than_the_window_is_in_its_middle() {
+        assert_eq!(starts([5, 8, 20], 0.25, &[region([0, 0, 3], [4, 7, 6])], &[]), [[-1, 0, 1]]);
+    }
+
+    #[test]
+    fn windows_are_at_equal_distances_from_end_to_end() {
+        let long = region([2, 11, 11], [2 + 18, 14, 14]);
+        assert_eq!(starts([30; 3], 0.0, &[long], &[]), [[2, 9, 9], [8, 9, 9], [13, 9, 9]]);
+        assert_eq!(starts([30; 3], 0.5, &[long], &[]).len(), 4);
+    }
+
+    #[test]
+    fn no_window_is_spent_where_there_is_nothing_to_look_at() {
+        let (crop, whole) = ([24; 3], region([0; 3], [23; 3]));
+        let tables = tables(crop);
+        let planner = Planner { tables: &tables, window: WINDOW, overlap: 0.0 };
+        // Two small parts at opposite corners of the region.
+        let look = |[d, h, w]: [usize; 3]| d.max(h).max(w) < 3 || d.min(h).min(w) > 20;
+        let cover = planner.cover(planner.pieces(0, &whole, look), &[]);
+        assert_eq!(cover.starts.into_iter().collect::<Vec<_>>(), [[0, 0, 0], [16, 16, 16]]);
+        assert!(planner.pieces(0, &whole, |_| false).is_empty());
+    }
+
+    #[test]
+    fn objects_share_a_window_that_holds_both_well_inside() {
+        let (a, b) = (region([10, 10, 10], [12, 12, 12]), region([10, 10, 13], [12, 12, 14]));
+        assert_eq!(starts([30; 3], 0.25, &[a, b], &[]).len(), 1);
+        let far = region([10, 10, 18], [12, 12, 19]);
+        assert_eq!(starts([30; 3], 0.25, &[a, far], &[]).len(), 2);
+    }
+
+    #[test]
+    fn a_small_object_uses_a_window_of_a_large_one() {
+        let large = region([4, 4, 4], [20, 8, 8]);
+        let alone = starts([30; 3], 0.25, &[large], &[]);
+        let small = region([12, 6, 6], [13, 7, 7]);
+        assert_eq!(starts([30; 3], 0.25, &[large, small], &[]).len(), alone.len());
+    }
+
+    #[test]
+    fn known_windows_are_used_only_if_that_saves_windows() {
+        let crop = [40; 3];
+        let object = region([10, 10, 10], [12, 12, 12]);
+        let own = starts(crop, 0.25, &[object], &[]);
+        let other = [8, 8, 8];
+        assert_ne!(own, [other]);
+        assert_eq!(starts(crop, 0.25, &[object], &[other]), [other], "it holds the object well inside");
+        assert_eq!(starts(crop, 0.25, &[object], &[other, own[0]]), own, "nothing has to be encoded for its own");
+        assert_eq!(starts(crop, 0.25, &[object], &[[5, 5, 5]]), own, "the object is at the border of the known window");
+    }
+
+    fn any_region(crop: usize) -> impl Strategy<Value = Region> {
+        prop::array::uniform6(0..crop).prop_map(|ends| {
+            let end = |axis: usize| (ends[axis].min(ends[axis + 3]), ends[axis].max(ends[axis + 3]));
+            region([end(0).0, end(1).0, end(2).0], [end(0).1, end(1).1, end(2).1])
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_voxel_is_well_inside_a_window_of_its_object(
+            crop in prop::array::uniform3(5_usize..28),
+            regions in prop::collection::vec(any_region(28), 1..6),
+            overlap in prop::sample::select(vec![0.0, 0.25, 0.5, 0.75]),
+            known in prop::collection::vec(prop::array::uniform3(0_isize..20), 0..4),
+        ) {
+            let clipped = |region: Region| Region {
+                min_dhw: std::array::from_fn(|axis| region.min_dhw[axis].min(crop[axis] - 1)),
+                max_dhw: std::array::from_fn(|axis| region.max_dhw[axis].min(crop[axis] - 1)),
+            };
+            let regions: Vec<Region> = regions.into_iter().map(clipped).collect();
+            let fits = |start: &Start| (0..3).all(|axis| start[axis] as usize + WINDOW[axis] <= crop[axis]);
+            let known: Vec<Start> = known.into_iter().filter(fits).collect();
+            let tables = tables(crop);
+            let planner = Planner { tables: &tables, window: WINDOW, overlap };
+            let pieces: Vec<Piece> =
+                regions.iter().enumerate().flat_map(|(index, region)| planner.pieces(index, region, |_| true)).collect();
+            let own: BTreeSet<Start> = pieces.iter().map(|piece| piece.own).collect();
+            for piece in &pieces {
+                prop_assert!(piece.is_held_by(&piece.own), "{piece:?}");
+            }
+            let cover = planner.cover(pieces.clone(), &known);
+            let new = cover.starts.iter().filter(|start| !known.contains(start)).count();
+            prop_assert!(new <= own.len(), "{new} windows where the objects alone have {}", own.len());
+            for (index, region) in regions.iter().enumerate() {
+                let frames: Vec<Frame> = cover.windows_of(index).collect();
+                let (low, high) = (region.min_dhw, region.max_dhw);
+                for voxel in [low, high, [low[0], high[1], (low[2] + high[2]) / 2]] {
+                    let shows = |frame: &Frame| (0..3).all(|axis| frame.visible(axis).contains(&voxel[axis]));
+                    prop_assert!(frames.iter().any(shows), "{voxel:?} of {region:?} in {frames:?}");
+                }
+            }
+            // The same call again, with these windows known, encodes nothing.
+            let all: Vec<Start> = known.iter().copied().chain(cover.starts.iter().copied()).collect();
+            let again = planner.cover(pieces.clone(), &all);
+            prop_assert!(again.starts.iter().all(|start| all.contains(start)));
+            // The order of the objects changes nothing.
+            let reversed: Vec<Piece> = pieces.into_iter().rev().collect();
+            prop_assert_eq!(planner.cover(reversed, &known).starts, cover.starts);
+        }
+
+        #[test]
+        fn neighbours_overlap_by_at_least_what_was_asked(
+            length in 1_usize..300,
+            window in 2_usize..64,
+            overlap in prop::sample::select(vec![0.0, 0.25, 0.5, 0.75, 0.95]),
+        ) {
+            let tables: IndexTables = [(0..length).collect(), vec![0], vec![0]];
+            let planner = Planner { tables: &tables, window: [window, 1, 1], overlap };
+            let pieces = planner.pieces(0, &region([0; 3], [length - 1, 0, 0]), |_| true);
+            let own: BTreeSet<isize> = pieces.iter().map(|piece| piece.own[0]).collect();
+            let least = (window as f64 * overlap) as isize;
+            for (a, b) in own.iter().zip(own.iter().skip(1)) {
+                prop_assert!(a + window as isize - b >= least, "{own:?}");
+            }
+            // As many as the released code has.
+            let step = crate::sliding_window::window_step(window, overlap);
+            prop_assert_eq!(own.len(), crate::sliding_window::window_starts(length, window, step).len());
+        }
     }
 }

@@ -415,6 +415,35 @@ typedef int32_t SegvolProfile;
 #endif // __cplusplus
 
 /**
+ * How much the windows of an object overlap. More overlap is more windows, and nothing else.
+ */
+enum SegvolEffort
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * No overlap.
+     */
+    SEGVOL_EFFORT_FAST = 0,
+    /**
+     * A quarter of a window.
+     */
+    SEGVOL_EFFORT_BALANCED = 1,
+    /**
+     * Half of a window.
+     */
+    SEGVOL_EFFORT_EXACT = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum SegvolEffort SegvolEffort;
+#else
+typedef int32_t SegvolEffort;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The coordinate system of a prompt.
  */
 enum SegvolSpace
@@ -583,7 +612,8 @@ typedef struct SegvolOptions {
      */
     size_t cache_bytes;
     /**
-     * Overlap of neighbouring windows along each axis, as a fraction of the window: 0 to 0.95; 0.5 by default.
+     * The least overlap of neighbouring windows of an object along each axis, as a fraction of the window: 0 to 0.95. -1 (the
+     * default) for that of `effort`, or for 0.5 with the profile of the released code.
      */
     double overlap;
     /**
@@ -618,6 +648,16 @@ typedef struct SegvolOptions {
      * Maximum size of that folder, in bytes; 20 GiB by default. The least recently used embeddings are deleted first.
      */
     uint64_t embeddings_bytes;
+    /**
+     * How much the windows of an object overlap, if `overlap` is -1: a SegvolEffort. SEGVOL_EFFORT_BALANCED by default. The profile
+     * of the released code has no effort.
+     */
+    int32_t effort;
+    /**
+     * 1 to give each object the windows that it would get alone, so that its mask does not depend on other objects and calls; 0
+     * (the default) to let objects share windows.
+     */
+    int32_t independent;
 } SegvolOptions;
 
 /**

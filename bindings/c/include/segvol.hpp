@@ -146,6 +146,8 @@ public:
     Options &axes(std::string codes) { return set(axes_, std::move(codes)); }
 
     Options &profile(SegvolProfile profile) { return set(values_.profile, profile); }
+    Options &effort(SegvolEffort effort) { return set(values_.effort, effort); }
+    Options &independent(bool independent) { return set(values_.independent, independent ? 1 : 0); }
 
     // Calls `use` with the options as a C struct, which is valid until `use` returns.
     template <typename Use>

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::path::PathBuf;
 
-use segvol::{Options, Orientation, Profile, Provider, StudyOptions};
+use segvol::{Effort, Options, Orientation, Profile, Provider, StudyOptions};
 use segvol_onnx::Stage;
 
 use crate::arguments::{handle, optional_text, texts, unknown};
@@ -32,6 +32,18 @@ pub enum SegvolProfile {
     Default = 0,
     /// Exactly as in SegVol's released code.
     Released = 1,
+}
+
+/// How much the windows of an object overlap. More overlap is more windows, and nothing else.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug)]
+pub enum SegvolEffort {
+    /// No overlap.
+    Fast = 0,
+    /// A quarter of a window.
+    Balanced = 1,
+    /// Half of a window.
+    Exact = 2,
 }
 
 /// Options for opening a bundle and for segmenting scans.
@@ -73,7 +85,7 @@ pub struct SegvolOptions {
     /// windows are encoded again; the result is the same.
     pub cache_bytes: usize,
     /// The least overlap of neighbouring windows of an object along each axis, as a fraction of the window: 0 to 0.95. -1 (the
-    /// default) for 0.25, or for 0.5 with the profile of the released code.
+    /// default) for that of `effort`, or for 0.5 with the profile of the released code.
     pub overlap: f64,
     /// 1 (the default) to run the zoom-in pass, 0 for a fast but coarse mask.
     pub zoom_in: i32,
@@ -93,6 +105,12 @@ pub struct SegvolOptions {
     pub embeddings: *const c_char,
     /// Maximum size of that folder, in bytes; 20 GiB by default. The least recently used embeddings are deleted first.
     pub embeddings_bytes: u64,
+    /// How much the windows of an object overlap, if `overlap` is -1: a SegvolEffort. SEGVOL_EFFORT_BALANCED by default. The profile
+    /// of the released code has no effort.
+    pub effort: i32,
+    /// 1 to give each object the windows that it would get alone, so that its mask does not depend on other objects and calls; 0
+    /// (the default) to let objects share windows.
+    pub independent: i32,
 }
 
 // SAFETY: `repr(C)`, the size comes first, all fields are numbers or pointers, no padding at the end.
@@ -118,6 +136,8 @@ unsafe impl Versioned for SegvolOptions {
         axes: std::ptr::null(),
         embeddings: std::ptr::null(),
         embeddings_bytes: 20 << 30,
+        effort: SegvolEffort::Balanced as i32,
+        independent: 0,
     };
 }
 
@@ -186,6 +206,17 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
     study.embeddings = embeddings.map(PathBuf::from);
     study.embeddings_bytes = given.embeddings_bytes;
     study.overlap = (given.overlap != -1.0).then_some(given.overlap);
+    study.effort = match given.effort {
+        0 => Effort::Fast,
+        1 => Effort::Balanced,
+        2 => Effort::Exact,
+        other => return Err(unknown("options.effort", "one of SegvolEffort, 0 to 2", other)),
+    };
+    study.independent = match given.independent {
+        0 => false,
+        1 => true,
+        other => return Err(unknown("options.independent", "0 or 1", other)),
+    };
     study.zoom_in = match given.zoom_in {
         0 => false,
         1 => true,

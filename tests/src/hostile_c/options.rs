@@ -76,13 +76,19 @@ pub(crate) fn options(bytes: &[u8]) {
         axes: ptr::null(),
         embeddings: ptr::null(),
         embeddings_bytes: 0,
+        effort: 1,
+        independent: 0,
     };
     let axes = recipe.text();
     // The folder never exists, and no scan is prepared that would make it.
     let embeddings = recipe.text().map(|name| [b"/nonexistent/", name.as_bytes()].concat());
     let embeddings = embeddings.and_then(|path| CString::new(path).ok());
     let embeddings_bytes = recipe.number();
-    let given = SegvolOptions { axes: pointer(&axes), embeddings: pointer(&embeddings), embeddings_bytes, ..given };
+    let (axes_of, folder) = (pointer(&axes), pointer(&embeddings));
+    let (effort, independent) = (recipe.int(), recipe.int());
+    let given = SegvolOptions { axes: axes_of, embeddings: folder, embeddings_bytes, effort, independent, ..given };
+    let read_effort = said.0 >= std::mem::offset_of!(SegvolOptions, independent);
+    let read_independent = said.0 >= size_of::<SegvolOptions>();
     // The structs of older programs do not have all fields.
     let axes = axes.filter(|_| said.0 >= std::mem::offset_of!(SegvolOptions, embeddings));
     let embeddings = embeddings.filter(|_| said.0 >= std::mem::offset_of!(SegvolOptions, embeddings_bytes));
@@ -94,7 +100,9 @@ pub(crate) fn options(bytes: &[u8]) {
         }
     };
     let flags = [given.zoom_in, given.profile].iter().all(|flag| (0..=1).contains(flag))
-        && (0..=2).contains(&given.orientation);
+        && (0..=2).contains(&given.orientation)
+        && (!read_effort || (0..=2).contains(&given.effort))
+        && (!read_independent || (0..=1).contains(&given.independent));
     problem(SegvolStatus::Argument, axes.is_some() && given.orientation != 2);
     problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags || given.reserved != 0);
     problem(SegvolStatus::Option, given.overlap != -1.0 && !(0.0..=0.95).contains(&given.overlap));
