@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     no_zoom: bool,
     /// How much neighbouring windows of an object overlap: more overlap is more windows and time, and a little more accuracy
     /// [default: balanced]
-    #[arg(long, value_enum, conflicts_with_all = ["overlap", "profile"], help_heading = "Method")]
+    #[arg(long, value_enum, conflicts_with = "overlap", help_heading = "Method")]
     effort: Option<Effort>,
     /// The least overlap of neighbouring windows of an object as a share of the window, per axis: 0 to 0.95 [default: that of
     /// --effort; 0.5 with --profile released]
@@ -176,6 +176,11 @@ impl Settings {
     }
 
     fn study_options_in(&self, orientation: Option<Orientation>) -> anyhow::Result<StudyOptions> {
+        if self.effort.is_some() && matches!(self.profile, Profile::Released) {
+            return Err(
+                Usage("--effort: the windows of --profile released are those of the released code".to_owned()).into()
+            );
+        }
         let mut options = StudyOptions::default()
             .orientation(orientation)
             .profile(self.profile.into())

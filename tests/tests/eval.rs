@@ -99,7 +99,9 @@ fn rows_hold_the_scores_of_the_librarys_masks() {
         assert_eq!((&found[10]["structure"], &found[10]["prompt"]), (&json!("left kidney"), &json!("text")));
         assert_eq!(found[10]["truth_voxels"], 0);
         let truth = truth(name);
-        let study = model.study(Volume::open(scan(name)).expect("a scan")).expect("a study");
+        // Each object by itself, as if nothing else had been segmented.
+        let independent = segvol::StudyOptions::default().independent(true);
+        let study = model.study_with(Volume::open(scan(name)).expect("a scan"), &independent).expect("a study");
         for (value, structure) in [(1, "liver"), (2, "spleen")] {
             let (min, max) = truth.bounding_box_ijk(value).expect("a structure");
             let bounds = [min, max].map(|corner| corner.map(|c| c as f64));

@@ -248,7 +248,7 @@ fn demo_agreement(scans: &[PathBuf]) -> BTreeMap<&'static str, f64> {
 #[test]
 fn masks_of_the_demo_model_agree_with_float32() {
     let phantom = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/phantom.nii.gz");
-    let least = BTreeMap::from([("fp16", 0.999), ("int8", 0.99), ("int8, calibrated", 0.985)]);
+    let least = BTreeMap::from([("fp16", 0.999), ("int8", 0.99), ("int8, calibrated", 0.98)]);
     let found = demo_agreement(&[phantom]);
     assert_eq!(found.len(), least.len());
     for (name, dice) in found {

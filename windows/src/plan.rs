@@ -341,7 +341,7 @@ mod tests {
         let crop = [40; 3];
         let object = region([10, 10, 10], [12, 12, 12]);
         let own = starts(crop, 0.25, &[object], &[]);
-        let other = [8, 8, 8];
+        let other = [7, 7, 7];
         assert_ne!(own, [other]);
         assert_eq!(starts(crop, 0.25, &[object], &[other]), [other], "it holds the object well inside");
         assert_eq!(starts(crop, 0.25, &[object], &[other, own[0]]), own, "nothing has to be encoded for its own");

@@ -257,8 +257,16 @@ static void studies(const SegvolModel *model)
 
     volume = take_scan();
     OK(segvol_options_init(&options, sizeof options));
-    options.overlap = -1.0;
+    options.overlap = -0.5;
     FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_OPTION, "options.overlap: expected");
+    CHECK(study == untouched);
+    OK(segvol_options_init(&options, sizeof options));
+    CHECK(options.overlap == -1.0 && options.effort == SEGVOL_EFFORT_BALANCED && options.independent == 0);
+    options.effort = 3;
+    FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_ARGUMENT, "options.effort: expected");
+    options.effort = SEGVOL_EFFORT_EXACT;
+    options.independent = 2;
+    FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_ARGUMENT, "options.independent: expected");
     CHECK(study == untouched);
     OK(segvol_options_init(&options, sizeof options));
     options.zoom_in = 0;

@@ -55,7 +55,11 @@ int main(int argc, char **argv)
 
     const segvol::Volume volume{argv[2]};
     CHECK(segvol::Volume::open(argv[2]).shape() == volume.shape() && segvol::onnxruntime_version()->front() == '1');
-    const segvol::Study study(model, volume, segvol::Options().zoom_in(true).overlap(0.25));
+    const segvol::Study study(model, volume, segvol::Options()
+                                                     .zoom_in(true)
+                                                     .overlap(0.25)
+                                                     .effort(SEGVOL_EFFORT_EXACT)
+                                                     .independent(true));
     CHECK(study.shape() == volume.shape());
     CHECK(volume.affine()[3] == volume.affine()[3]);
 

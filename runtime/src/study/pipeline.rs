@@ -26,8 +26,7 @@ use super::segmentation::Segmentation;
 use super::windows::Windows;
 use crate::error::Error;
 use crate::stages::WindowPrompt;
-use segvol_windows::Average;
-use segvol_windows::Frame;
+use segvol_windows::{Average, Frame};
 
 /// A window that has been cut from the crop, with the objects that need it.
 struct CutWindow<'a> {

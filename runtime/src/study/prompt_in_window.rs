@@ -11,9 +11,7 @@ use super::options::Profile;
 use crate::stages::{TextEmbedding, WindowPrompt};
 use segvol_prompt::PlacedPrompt;
 use segvol_scan::resize::IndexTables;
-use segvol_windows::Frame;
-use segvol_windows::{Piece, Planner};
-use segvol_windows::{Region, bounding_box, runs};
+use segvol_windows::{Frame, Piece, Planner, Region, bounding_box, runs};
 
 /// Number of points per window, as in the released code.
 const POINTS_PER_WINDOW: usize = 5;

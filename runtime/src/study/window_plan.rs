@@ -1,11 +1,16 @@
 //! What the zoom-in pass of a call will compute, for a caller who wants to know before it begins.
 
+use std::collections::BTreeMap;
+
+use segvol_windows::Frame;
 use serde::Serialize;
 
 use super::embedding_cache::WindowKey;
 use super::segmentation::Segmentation;
 use super::windows::Windows;
-use super::zoom_in::Users;
+
+/// The windows of a call, in raster order, each with the indices of the objects that need it.
+pub(crate) type Users = BTreeMap<Frame, Vec<usize>>;
 
 /// The plan of a call, made after its zoom-out pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,7 +1,6 @@
 //! The zoom-in pass: windows at full resolution over the regions of interest. Their mean logits replace those of the
 //! zoom-out pass.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::object::Object;
@@ -10,16 +9,12 @@ use super::pipeline;
 use super::progress::{Observer, Progress};
 use super::prompt_in_window::{ZoomInObject, ZoomInScan};
 use super::segmentation::{Segmentation, ZoomedIn};
+use super::window_plan::Users;
 use super::windows::Windows;
 use crate::error::Error;
 use segvol_base::OutOfMemory;
 use segvol_scan::resize::{IndexTables, Trilinear};
-use segvol_windows::{Average, Coarse, View};
-use segvol_windows::{Frame, frames_over_region};
-use segvol_windows::{Planner, Start};
-
-/// The windows of a call, in raster order, each with the indices of the objects that need it.
-pub(crate) type Users = BTreeMap<Frame, Vec<usize>>;
+use segvol_windows::{Average, Coarse, Frame, Planner, Start, View, frames_over_region};
 
 /// The windows of the zoom-in pass for the regions of `segmentations`, and of how many of them each object needs. `known`
 /// are the windows of earlier calls, in their order.

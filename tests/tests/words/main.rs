@@ -175,6 +175,10 @@ fn usage() {
     page.error("A folder as report", &format!("{segment} --text liver -o m.nii --report cases"));
     page.error("A mask on standard output", &format!("{segment} --text liver -o -"));
     page.error("Logits of several objects", &format!("{segment} --text a --text b -o m.nii.gz --logits l.nii.gz"));
+    page.error(
+        "An effort for the released windows",
+        &format!("{segment} --text liver --effort fast --profile released -o mask.nii.gz"),
+    );
     page.error("An overlap out of range", &format!("{segment} --text liver --overlap 1 -o mask.nii.gz"));
     page.error("Embeddings in a bundle", &format!("{segment} --text liver -o m.nii --embeddings bundle/embeddings"));
     page.error("Embeddings in a file", &format!("{segment} --text liver -o m.nii --embeddings bundle/manifest.json/a"));
