@@ -381,3 +381,69 @@ fn a_provider_that_is_not_there_is_an_error() {
     }
     assert!(refusals > 0);
 }
+
+/// `--plan` says what the same command then does, and writes nothing; the report has the same numbers.
+#[test]
+fn a_plan_says_what_the_command_will_do_and_writes_nothing() {
+    let folder = segvol_tests::folder!();
+    let (mask, report) = (folder.path().join("mask.nii.gz"), folder.path().join("report.json"));
+    let with_outputs = || {
+        let mut command = segment();
+        command
+            .args(["--text", "liver", "--text", "spleen", "--provider", "cpu", "--no-bench-results", "-o"])
+            .arg(&mask);
+        command.arg("--report").arg(&report);
+        command
+    };
+    let plan = said(with_outputs().arg("--plan").assert());
+    assert!(!mask.exists() && !report.exists(), "nothing is written");
+    said(with_outputs().assert());
+    let report: Value = serde_json::from_slice(&fs::read(&report).expect("read")).expect("JSON");
+    let count = |field: &str| report["plan"][field].as_u64().unwrap_or_else(|| panic!("{field}: {report}"));
+    let windows = count("windows");
+    assert!(windows > 0 && count("windows_to_encode") == windows);
+    assert_eq!(report["windows_encoded"].as_u64(), Some(windows + 1), "the zoom-out window is one more");
+    let line = format!("windows: {windows} after the zoom-out window, {windows} of them to encode");
+    let objects: Vec<String> = report["objects"]
+        .as_array()
+        .expect("objects")
+        .iter()
+        .map(|object| format!("  {}: {}", object["name"].as_str().expect("a name"), object["windows"]["total"]))
+        .collect();
+    let decodes = format!("masks to decode: {}", count("decodes"));
+    for part in [&line, &objects[0], &objects[1], &decodes] {
+        assert!(plan.lines().any(|line| line == part.as_str()), "no {part:?} in: {plan}");
+    }
+    assert!(plan.contains(" s, by the first window") && plan.contains(" MiB at its peak"), "{plan}");
+    assert_eq!(report["plan"]["expected_from"], "first window");
+    assert!(report["plan"]["expected_s"].as_f64().is_some_and(|seconds| seconds > 0.0));
+    // Without an object to look for there is nothing to wait for.
+    let only_coarse = said(segment().args(["--text", "liver", "--plan", "--no-zoom"]).assert());
+    assert!(only_coarse.contains("windows: 0 after") && only_coarse.contains("about 0.0 s"), "{only_coarse}");
+}
+
+#[test]
+fn effort_is_overlap_and_nothing_else() {
+    let folder = segvol_tests::folder!();
+    let mask = |name: &str, options: &[&str]| {
+        let path = folder.path().join(name);
+        let mut command = segment();
+        command.args(["--text", "liver", "--provider", "cpu", "-q", "-o"]).arg(&path).args(options).assert().success();
+        fs::read(path).expect("read")
+    };
+    let mut masks = std::collections::BTreeSet::new();
+    for (effort, overlap) in [("fast", "0"), ("balanced", "0.25"), ("exact", "0.5")] {
+        let found = mask("effort.nii", &["--effort", effort]);
+        assert!(found == mask("overlap.nii", &["--overlap", overlap]), "{effort}");
+        assert!(effort != "balanced" || found == mask("default.nii", &[]), "balanced is the default");
+        masks.insert(found);
+    }
+    assert!(masks.len() > 1, "the scan is too small for a difference, so this test checks nothing");
+    let released = mask("released.nii", &["--profile", "released"]);
+    assert!(released == mask("released_half.nii", &["--profile", "released", "--overlap", "0.5"]));
+    refused(
+        &segment().args(["--text", "liver", "--effort", "fast", "--overlap", "0.3", "-o", "m.nii"]).assert(),
+        USAGE,
+        &["--effort", "--overlap"],
+    );
+}

@@ -79,6 +79,33 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("read")).expect("JSON")
 }
 
+/// Together, all structures of a case share windows; apart, each has the windows that it needs alone.
+#[test]
+fn structures_together_share_windows_and_the_windows_are_counted() {
+    let folder = folder();
+    let rows = folder.path().join("rows.json");
+    let count = |options: &[&str]| {
+        eval(folder.path()).args(["--prompts", "text", "-o"]).arg(&rows).args(options).assert().success();
+        let found = read(&rows);
+        let mut windows = 0;
+        for case in found["cases"].as_array().expect("cases") {
+            let needed = case["windows"]["text"].as_u64().expect("a number");
+            let rows = case["rows"].as_array().expect("rows");
+            let of = |row: &Value| row["windows"]["total"].as_u64().expect("a number");
+            let alone: u64 = rows.iter().map(|row| 1 + of(row)).sum();
+            match options {
+                [] => assert_eq!(needed, alone, "one call for each row"),
+                _ => assert!(needed <= 1 + rows.iter().map(of).sum::<u64>(), "{needed} of {alone}"),
+            }
+            windows += needed;
+        }
+        assert_eq!(found["header"]["settings"]["together"], !options.is_empty());
+        windows
+    };
+    let (apart, together) = (count(&[]), count(&["--together"]));
+    assert!(together < apart, "{together} windows together, {apart} apart");
+}
+
 /// The Dice of each row equals that of the library for the same prompt, for the zoom-out and the zoom-in pass.
 #[test]
 fn rows_hold_the_scores_of_the_librarys_masks() {
