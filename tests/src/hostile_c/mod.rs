@@ -111,9 +111,11 @@ impl Recipe<'_> {
 
 /// Whether the library accepts a struct that claims this size.
 fn may_be<T: 'static>(size: usize) -> bool {
-    // The options of the first version end before `axes`; the other structs have not grown.
-    let older = TypeId::of::<T>() == TypeId::of::<SegvolOptions>() && size == offset_of!(SegvolOptions, axes);
-    older || (size_of::<T>()..=MAX_STRUCT).contains(&size)
+    // The options of the first version end before `axes`, and those of later ones between two fields; the other structs have not
+    // grown.
+    let grown = TypeId::of::<T>() == TypeId::of::<SegvolOptions>() && size >= offset_of!(SegvolOptions, axes);
+    let older = grown && size.is_multiple_of(align_of::<T>());
+    (older && size < size_of::<T>()) || (size_of::<T>()..=MAX_STRUCT).contains(&size)
 }
 
 fn is_good<T: 'static>((size, beyond): (usize, u8)) -> bool {
