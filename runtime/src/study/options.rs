@@ -93,8 +93,9 @@ pub struct StudyOptions {
     /// processes. It is made if it does not exist, and may be deleted at any time. `None` for no folder.
     ///
     /// An embedding is only used for the same image, bundle, provider, precision, processor and version of ONNX Runtime and of this
-    /// crate, so the logits are the same to the bit with and without the folder. Embeddings allow conclusions about the scan:
-    /// the folder is as private as the scan.
+    /// crate, so it has the bits that encoding its window again would give. Which windows an object gets may depend on the folder,
+    /// unless objects are [`independent`](Self::independent). Embeddings allow conclusions about the scan: the folder is as
+    /// private as the scan.
     pub embeddings: Option<PathBuf>,
     /// Largest size of that folder, in bytes. If it is exceeded, the least recently used embeddings are deleted.
     pub embeddings_bytes: u64,
