@@ -102,17 +102,15 @@ impl Model {
                 (_, _, asked) => Ok((open(asked, options)?, Vec::new())),
             }
         };
-        let (stages, passed_over) = if keep_compiled {
+        let (hashes, opened) = if keep_compiled {
             files.verify_weights()?;
-            let opened = open();
-            files.check_opened()?;
-            opened?
+            (Ok(()), open())
         } else {
-            let (hashes, opened) = beside(|| files.verify_weights(), open);
-            hashes?;
-            files.check_opened()?;
-            opened?
+            beside(|| files.verify_weights(), open)
         };
+        hashes?;
+        files.check_opened()?;
+        let (stages, passed_over) = opened?;
         Ok(Self {
             stages: Arc::new(stages),
             files,
