@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times whole segmentations against the released PyTorch code, in your own clone of it, on the CPU.
+"""Times whole segmentations against the released PyTorch code, in your own clone of it, on a processor or a GPU.
 
     git clone https://github.com/BAAI-DCAI/SegVol
     pip install torch torchvision monai==0.9.0 transformers einops scipy matplotlib nibabel
@@ -9,7 +9,7 @@
    organs: the liver has 1.4 litres.
 2. The model has the released sizes and random weights. A few of them are set so that a name gives the structure of that
    name in the zoom-out window: masks are compact, and each of the 12 objects has a region of its own.
-3. `segvol convert` makes a bundle of it, in float32 and int8.
+3. `segvol convert` makes a bundle of it, in float32 and int8; with `--device cuda`, in float32 and float16.
 4. In every round, each program segments the liver, and the 12 objects: the released program in 12 runs, since it takes
    one name, `segvol segment` in one run with 12 names.
 
@@ -52,8 +52,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of every program [3]")
     parser.add_argument("--objects", type=int, default=12, metavar="N", help="the first N names; 1 leaves out the second table [12]")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of every program [one per core]")
+    parser.add_argument("--library", type=Path, metavar="LIBRARY", help="ONNX Runtime of the other rows [where segvol finds one]")
     parser.add_argument("--openvino", type=Path, metavar="LIBRARY", help="ONNX Runtime with OpenVINO: adds int8 with bfloat16 on it")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where both programs run [cpu]")
     parser.add_argument("--bfloat16", action="store_true", help="also time the released program under bfloat16 autocast")
+    parser.add_argument("--float16", action="store_true", help="the same with float16")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     parser.add_argument("rest", nargs="*", help="after `--`: more arguments of every `segvol segment`")
     return parser.parse_args()
@@ -111,13 +114,14 @@ def structures(size: tuple[int, ...]) -> list:
 # The released program
 
 
-def released_code(repo: Path) -> dict:
-    """The functions and classes of the clone. It asks for CUDA throughout; here its tensors stay on the CPU."""
+def released_code(repo: Path, device: str) -> dict:
+    """The functions and classes of the clone. It asks for CUDA throughout; on the CPU its tensors stay where they are."""
     if not (repo / "segment_anything_volumetric").is_dir():
         stop(f"{repo}: expected a clone of BAAI-DCAI/SegVol, found no folder segment_anything_volumetric")
     import torch
 
-    torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_, **__: self
+    if device == "cpu":
+        torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_, **__: self
     sys.path.insert(0, str(repo.resolve()))
     import monai.transforms
     from data_process import demo_data_process
@@ -143,7 +147,7 @@ def new_model(code: dict, repo: Path):
     sam = code["registry"]["vit"](args=sizes)
     parts = dict(image_encoder=sam.image_encoder, mask_decoder=sam.mask_decoder, prompt_encoder=sam.prompt_encoder)
     clip = os.fspath(repo / "config" / "clip")
-    return code["model"](**parts, clip_ckpt=clip, roi_size=WINDOW, patch_size=PATCH, test_mode=True).eval()
+    return code["model"](**parts, clip_ckpt=clip, roi_size=WINDOW, patch_size=PATCH, test_mode=True).eval().cuda()
 
 
 def prepared(code: dict, scan: Path) -> dict:
@@ -174,23 +178,23 @@ def run_released(code: dict, model, scan: Path, name: str):
 
     item, inferers = prepared(code, scan), code["inferers"]
     image, zoom_out = item["image"].unsqueeze(0), item["zoom_out"].unsqueeze(0)
-    logits = model(zoom_out, text=name, boxes=None, points=None).float()
+    logits = model(zoom_out.cuda(), text=name, boxes=None, points=None).cpu().float()
     logits = torch.nn.functional.interpolate(logits, size=image.shape[2:], mode="nearest")[0][0]
     low_d, low_h, low_w, high_d, high_h, high_w = inferers.logits2roi_coor(WINDOW, logits)
     if low_d is not None:
         region = (slice(low_d, high_d + 1), slice(low_h, high_h + 1), slice(low_w, high_w + 1))
         cropped = inferers.sliding_window_inference(
-            image[0, 0][region][None, None], None, WINDOW, 1, model, 0.5, text=name, use_box=False, use_point=False
+            image[0, 0][region][None, None].cuda(), None, WINDOW, 1, model, 0.5, text=name, use_box=False, use_point=False
         )
-        logits[region] = cropped.squeeze().float()
+        logits[region] = cropped.cpu().squeeze().float()
     return torch.sigmoid(logits) > 0.5, item["start"]
 
 
 class Released:
     """The released program, with its model in memory."""
 
-    def __init__(self, code: dict, model, scan: Path, autocast: bool):
-        self.code, self.model, self.scan, self.autocast = code, model, scan, autocast
+    def __init__(self, code: dict, model, scan: Path, device: str, precision: str):
+        self.code, self.model, self.scan, self.device, self.precision = code, model, scan, device, precision
         self.windows = 0
         model.image_encoder.register_forward_hook(lambda *_: self.count())
 
@@ -204,7 +208,7 @@ class Released:
         runs = []
         for name in names:
             self.windows, start = 0, time.perf_counter()
-            cast = torch.autocast("cpu", torch.bfloat16) if self.autocast else contextlib.nullcontext()
+            cast = torch.autocast(self.device, getattr(torch, self.precision), enabled=self.precision != "float32")
             with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), torch.inference_mode(), cast:
                 mask, first = run_released(self.code, self.model, self.scan, name)
             runs.append({"seconds": time.perf_counter() - start, "windows": self.windows, "mask": mask, "start": first})
@@ -254,7 +258,7 @@ def set_weights(model, inside: list) -> None:
         # Logits are 4 inside the organ that the text names, -4 elsewhere, and without a name.
         second.bias[95] = 4.0
         hyper.bias[95] = -1.0
-        texts = torch.cat([model.text_encoder(name) for name in NAMES]).double()
+        texts = torch.cat([model.text_encoder(name) for name in NAMES]).double().cpu()
         wanted = torch.zeros(organs, 96).double()
         wanted[:, :organs] = 2 * torch.eye(organs)
         align.weight.copy_((torch.linalg.pinv(texts) @ wanted).T)
@@ -361,7 +365,7 @@ def compare(asked: argparse.Namespace, programs: dict, ours: Ours) -> None:
     (same,) = ours.run(NAMES[:1], released=True)
     voxels = int(first["mask"].sum())
     print(f"\n{NAMES[0]}: {voxels} voxels in the released mask; Dice with --profile released: {dice_with(same['mask'], first):.5f}")
-    print(f"--profile released, float32: {same['seconds']:.1f} s, {same['windows']} windows")
+    print(f"--profile released, fp32: {same['seconds']:.1f} s, {same['windows']} windows")
     if asked.json:
         asked.json.write_text(json.dumps({"samples": samples, "names": NAMES[: asked.objects]}, indent=2))
 
@@ -370,13 +374,15 @@ def main() -> int:
     asked = arguments()
     segvol = shutil.which(asked.segvol) or stop(f"`{asked.segvol}`: no such program; name it with --segvol")
     size = tuple(int(part) for part in asked.size.split(","))
-    if len(size) != 3 or not 1 <= asked.objects <= len(NAMES) or asked.rounds < 1:
-        stop(f"expected --size I,J,K, at most {len(NAMES)} --objects, and --rounds of at least 1")
+    if len(size) != 3 or any(count < window for count, window in zip(size, reversed(WINDOW))):
+        stop(f"expected --size I,J,K of at least {','.join(str(count) for count in reversed(WINDOW))}, a window")
+    if not 1 <= asked.objects <= len(NAMES) or asked.rounds < 1:
+        stop(f"expected at most {len(NAMES)} --objects, and --rounds of at least 1")
     try:
         import torch
 
         start = time.perf_counter()
-        code = released_code(asked.segvol_repo)
+        code = released_code(asked.segvol_repo, asked.device)
     except ImportError as error:
         stop(f"{error}; see the head of this script for what to install")
     if asked.threads:
@@ -392,20 +398,25 @@ def main() -> int:
         inside = [low_res(mask, item["start"], item["image"].shape[1:]) for mask in structures(size)]
         set_weights(model, inside)
         # As the released checkpoint is stored.
-        torch.save({"model": {f"module.{key}": value for key, value in model.state_dict().items()}, "epoch": 0}, checkpoint)
+        torch.save({"model": {f"module.{key}": value.cpu() for key, value in model.state_dict().items()}, "epoch": 0}, checkpoint)
         tokenizer = os.fspath(asked.segvol_repo / "config" / "clip")
         convert = [segvol, "convert", os.fspath(checkpoint), "-o", os.fspath(bundle), "--tokenizer", tokenizer]
-        subprocess.run([*convert, "--precision", "fp32,int8", "--calibrate", os.fspath(scan)], check=True)
+        if asked.device == "cpu":
+            convert += ["--precision", "fp32,int8", "--calibrate", os.fspath(scan)]
+        else:
+            convert += ["--precision", "fp32,fp16"]
+        subprocess.run(convert, check=True)
     else:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
         model.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
 
-    programs: dict = {"released program, float32": Released(code, model, scan, autocast=False)}
-    if asked.bfloat16:
-        programs["released program, bfloat16 autocast"] = Released(code, model, scan, autocast=True)
-    float32 = Ours(asked, segvol, ["--provider", "cpu", "--precision", "fp32"])
-    best = Ours(asked, segvol, ["--provider", "cpu", "--precision", "int8"])
-    programs |= {"segvol, float32, CPU": float32, "segvol, int8, CPU": best}
+    precisions = ["float32", *(["bfloat16"] if asked.bfloat16 else []), *(["float16"] if asked.float16 else [])]
+    programs: dict = {f"released program, {kind}": Released(code, model, scan, asked.device, kind) for kind in precisions}
+    where = ["--provider", asked.device, *(["--library", os.fspath(asked.library)] if asked.library else [])]
+    float32 = Ours(asked, segvol, [*where, "--precision", "fp32"])
+    lower = "int8" if asked.device == "cpu" else "fp16"
+    best = Ours(asked, segvol, [*where, "--precision", lower])
+    programs |= {f"segvol, fp32, {asked.device}": float32, f"segvol, {lower}, {asked.device}": best}
     if asked.openvino:
         library = ["--library", os.fspath(asked.openvino), "--provider-option", "openvino.precision=bf16"]
         best = Ours(asked, segvol, ["--provider", "openvino", "--precision", "int8", *library])

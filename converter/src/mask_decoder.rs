@@ -46,11 +46,15 @@ pub(crate) fn mask_decoder(
 
     let logits = m.mat_mul(&m.to_f32(&upscaled), &m.transpose(&hyper, &[0, 2, 1])); // [B, 64 N, 2]
     let logits = m.gather(2, &logits, &m.int(0)); // [B, 64 N]
-    let [d, h, w] = a.grid_dhw().map(|n| n as i64);
-    let logits = m.reshape(&logits, &[0, d, h, w, 2, 2, 2, 2, 2, 2]); // [B, Gd, Gh, Gw, 2, 2, 2, 2, 2, 2]
-    let logits = m.transpose(&logits, &[0, 1, 4, 7, 2, 5, 8, 3, 6, 9]); // [B, Gd, 2, 2, Gh, 2, 2, Gw, 2, 2]
+    let [_, gh, gw] = a.grid_dhw().map(|n| n as i64);
+    // In two steps, because ONNX Runtime's CUDA provider and TensorRT know at most eight axes. The first joins the depths of
+    // both doublings with that of the grid, the second heights and widths.
+    let logits = m.reshape(&logits, &[-1, gh * gw, 2, 4, 2, 4]); // [B Gd, Gh Gw, 2, 2 2, 2, 2 2]
+    let logits = m.transpose(&logits, &[0, 2, 4, 1, 3, 5]); // [B Gd, 2, 2, Gh Gw, 2 2, 2 2]
+    let logits = m.reshape(&logits, &[-1, gh, gw, 2, 2, 2, 2]); // [B 4 Gd, Gh, Gw, 2, 2, 2, 2]
+    let logits = m.transpose(&logits, &[0, 1, 3, 5, 2, 4, 6]); // [B 4 Gd, Gh, 2, 2, Gw, 2, 2]
     let [d, h, w] = a.low_res_dhw().map(|n| n as i64);
-    m.reshape(&logits, &[0, d, h, w]) // [B, 4 Gd, 4 Gh, 4 Gw]
+    m.reshape(&logits, &[-1, d, h, w]) // [B, 4 Gd, 4 Gh, 4 Gw]
 }
 
 /// `iou_token` and the mask tokens for each prompt: `text_alignment [B, C/8] -> [B, 5, C]`, f32 to f32.

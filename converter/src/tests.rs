@@ -241,3 +241,34 @@ fn plan(path: &Path) -> Result<(), ConvertError> {
     stages::plan(&checkpoint, &architecture, Wanted::FP32)?;
     Ok(())
 }
+
+/// The most axes that CUDA's provider and TensorRT know.
+const MOST_AXES: usize = 8;
+
+#[test]
+fn no_tensor_has_more_axes_than_gpus_know() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let shapes = model(dir.path());
+    let (checkpoint, architecture) = open(&write(dir.path(), &shapes));
+    let plan = stages::plan(&checkpoint, &architecture, Wanted::FP32).expect("a plan");
+    let mut most = 0;
+    for ((_, stage), planned) in &plan.stages {
+        for model in planned.graphs.values() {
+            let graph = model.graph.clone().expect("a graph");
+            let permuted =
+                graph.node.iter().filter(|node| node.op_type == "Transpose").flat_map(|node| &node.attribute);
+            // The shape that a `Reshape` makes has one number for each axis.
+            let shapes: Vec<&String> =
+                graph.node.iter().filter(|node| node.op_type == "Reshape").map(|node| &node.input[1]).collect();
+            let reshaped = graph.initializer.iter().filter(|tensor| shapes.contains(&&tensor.name));
+            let axes = permuted
+                .map(|order| order.ints.len())
+                .chain(reshaped.map(|tensor| usize::try_from(tensor.dims[0]).expect("a size")))
+                .max()
+                .unwrap_or(0);
+            assert!(axes <= MOST_AXES, "{stage}: {axes} axes");
+            most = most.max(axes);
+        }
+    }
+    assert!(most > 4, "the tensors were found: {most} axes");
+}

@@ -12,10 +12,10 @@ use std::sync::LazyLock;
 use assert_cmd::Command;
 use segvol::provider::{Binding, CpuOptions, OptionInfo};
 use segvol::{
-    Error, Model, Options, PointLabel, Precision, Profile, Prompt, Provider, ProviderOptions, Report, StudyOptions,
-    Volume,
+    Error, GraphSession, Model, Options, PointLabel, Precision, Profile, Prompt, Provider, ProviderOptions, Report,
+    StudyOptions, Tensor, Volume,
 };
-use segvol_onnx::Stage;
+use segvol_onnx::{Manifest, Stage};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use serde_json::Value;
@@ -130,6 +130,26 @@ fn bound_tensors_give_the_same_bits() {
             assert!(logits(binding, batch) == unbound, "{binding:?}, batches of {batch}: other logits");
         }
     }
+}
+
+#[test]
+fn a_graph_with_fixed_addresses_gives_the_same_bits() {
+    let [d, h, w] = models::tiny().window_dhw;
+    let batch = |first: usize, count: usize| {
+        let values = (0..count * d * h * w).map(|n| ((first + n) % 97) as f32 / 97.0).collect();
+        vec![("image".to_owned(), Tensor::float(&[count, 1, d, h, w], values))]
+    };
+    let outputs = |binding| {
+        let cpu = CpuOptions::default().binding(binding);
+        let options = Options::default().provider(Provider::Cpu).provider_options(ProviderOptions::default().cpu(cpu));
+        let manifest = Manifest::read(&TINY).expect("a manifest");
+        let session = GraphSession::open_stage(&TINY, &manifest, Stage::ImageEncoder, &options).expect("a session");
+        // Each size twice, in turns: the second run must not read what the first has left.
+        [(0, 1), (5, 3), (11, 1), (23, 3)].map(|(first, count)| session.run(&batch(first, count)).expect("run"))
+    };
+    let unbound = outputs(Binding::Off);
+    assert_ne!(unbound[0], unbound[2]);
+    assert_eq!(outputs(Binding::Fixed), unbound);
 }
 
 #[test]

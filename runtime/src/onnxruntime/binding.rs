@@ -33,7 +33,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn fixed(self) -> bool {
+    pub(crate) fn fixed(self) -> bool {
         match self {
             Self::Cpu { fixed } | Self::Cuda { fixed, .. } => fixed,
         }
@@ -46,18 +46,6 @@ impl Place {
             Self::Cuda { device, .. } => {
                 let (kind, id) = (AllocationDevice::CUDA, i32::from(device));
                 let memory = MemoryInfo::new(kind, id, AllocatorType::Device, MemoryType::Default)?;
-                Allocator::new(session, memory)
-            }
-        }
-    }
-
-    /// An allocator for the kind of host memory that is fastest to copy to from this memory.
-    fn host(self, session: &Session) -> ort::Result<Allocator> {
-        match self {
-            Self::Cpu { .. } => Ok(Allocator::default()),
-            Self::Cuda { .. } => {
-                let kind = AllocationDevice::CUDA_PINNED;
-                let memory = MemoryInfo::new(kind, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
                 Allocator::new(session, memory)
             }
         }
@@ -208,8 +196,8 @@ impl Bindings {
                 Input::Device(tensor) => self.binding.bind_input(name, &*tensor.0)?,
             }
         }
-        let host = self.place.host(session)?;
-        let mut result = Tensor::<f32>::new(&host, output_shape)?;
+        // Not in pinned memory: ONNX Runtime 1.31 takes that for the GPU's, and then fails to copy a tensor to itself.
+        let mut result = Tensor::<f32>::new(&Allocator::default(), output_shape)?;
         self.binding.bind_output(output, &mut result)?;
         self.run(session, options)?;
         self.binding.clear();

@@ -80,6 +80,8 @@ pub struct GraphSession {
     stage: Stage,
     provider: Provider,
     session: StageSession,
+    /// Whether tensors are bound, at the same addresses in every run.
+    bound: bool,
 }
 
 impl GraphSession {
@@ -123,6 +125,7 @@ impl GraphSession {
             return Err(library::provider_missing(provider));
         }
         let environment = library::environment(options.library.as_deref(), &options.providers())?;
+        let encoder = stage == Stage::ImageEncoder && inputs.len() == 1;
         let settings = Settings {
             stage: Some(stage),
             inputs,
@@ -130,9 +133,11 @@ impl GraphSession {
             bundle: None,
             onnxruntime: &library::library_version(),
             options: &options.provider_options,
+            // A recorded graph must find its tensors where it left them; others are free.
+            place: provider.place(&options.provider_options).filter(|place| place.fixed() && encoder),
         };
-        let session = StageSession::open(&environment, stage, file, provider, &settings, None)?;
-        Ok(Self { stage, provider, session })
+        let session = StageSession::open(&environment, stage, file, provider, &settings)?;
+        Ok(Self { stage, provider, session, bound: encoder && settings.place.is_some() })
     }
 
     /// The provider that the graph was opened on.
@@ -159,6 +164,9 @@ impl GraphSession {
     ///
     /// [`Error::Stage`] if the number of a tensor's values does not match its shape, or if ONNX Runtime fails.
     pub fn run(&self, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
+        if let (true, [(name, Tensor::Float { shape, values })]) = (self.bound, inputs) {
+            return Ok(vec![self.run_bound(name, shape, values)?]);
+        }
         let stage = self.stage;
         let failed = |error: ort::Error| Error::Stage { stage, reason: error.to_string() };
         self.session.with(|session| {
@@ -187,6 +195,27 @@ impl GraphSession {
             let outputs = session.run(values).map_err(failed)?;
             outputs.iter().map(|(name, value)| Ok((name.to_owned(), extract(&value).map_err(failed)?))).collect()
         })
+    }
+
+    /// Runs the image encoder on a batch of windows, `[B, …]`, with bound tensors.
+    fn run_bound(&self, input: &str, shape: &[usize], values: &[f32]) -> Result<(String, Tensor), Error> {
+        let stage = self.stage;
+        let failed = |error: ort::Error| Error::Stage { stage, reason: error.to_string() };
+        let output = self.session.with(|session| {
+            let output = session.outputs().first();
+            let found =
+                output.and_then(|output| Some((output.name().to_owned(), output.dtype().tensor_shape()?.to_vec())));
+            found.ok_or_else(|| Error::Stage { stage, reason: "the graph has no output that is a tensor".to_owned() })
+        })?;
+        // The axis of the batch has no size in the graph.
+        let (name, axes) = output;
+        let mut item_shape: Vec<usize> = axes.iter().map(|&n| usize::try_from(n).unwrap_or(1)).collect();
+        let items = self.session.run_to_device((input, shape, values), (&name, &item_shape))?.unwrap_or_default();
+        let found: Vec<Vec<f32>> = items.iter().map(|item| item.to_f32().map_err(failed)).collect::<Result<_, _>>()?;
+        if let Some(batch) = item_shape.first_mut() {
+            *batch = found.len();
+        }
+        Ok((name, Tensor::Float { shape: item_shape, values: found.concat() }))
     }
 }
 

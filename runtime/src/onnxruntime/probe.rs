@@ -240,6 +240,7 @@ impl Trial {
             bundle: None,
             onnxruntime: "",
             options: &ProviderOptions::default(),
+            place: None,
         };
         let graph = GraphSource::File(self.folder.path().join(Self::FILE));
         let opened = session::open(environment, &graph, provider, &settings);

@@ -8,7 +8,7 @@ use ort::session::{RunOptions, Session, SessionInputValue};
 use ort::value::PrimitiveTensorElementType;
 use segvol_onnx::Stage;
 
-use super::binding::{Bindings, DeviceTensor, Input, Place};
+use super::binding::{Bindings, DeviceTensor, Input};
 use super::cancellation;
 use super::graph_source::{GraphSource, WEIGHTS_FOLDER};
 use super::logger;
@@ -45,7 +45,7 @@ struct Opened {
 }
 
 impl StageSession {
-    /// Opens the graph `file` on `provider`. If there is a `place`, runs bind their tensors there.
+    /// Opens the graph `file` on `provider`. If the settings have a place, runs bind their tensors there.
     ///
     /// # Errors
     ///
@@ -58,7 +58,6 @@ impl StageSession {
         file: &Path,
         provider: Provider,
         settings: &Settings<'_>,
-        place: Option<Place>,
     ) -> Result<Self, Error> {
         let provider_failed = |reason: String| Error::ProviderFailed { provider, stage, reason };
         segvol_base::memory::check_available::<u8>("an ONNX Runtime session", SESSION)?;
@@ -74,7 +73,7 @@ impl StageSession {
                 "it was registered but took no node of the graph; run this stage on another provider".to_owned(),
             ));
         }
-        let bindings = place.map(|place| Bindings::new(&session, place)).transpose();
+        let bindings = settings.place.map(|place| Bindings::new(&session, place)).transpose();
         let bindings = bindings.map_err(|error| provider_failed(error.to_string()))?;
         Ok(Self { stage, provider, session: Mutex::new(Opened { bindings, session }), nodes })
     }

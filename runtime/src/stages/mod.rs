@@ -80,9 +80,9 @@ impl Stages {
                 bundle: Some(manifest_sha256),
                 onnxruntime: &onnxruntime,
                 options: provider_options,
+                place: place.filter(|_| matches!(stage, Stage::ImageEncoder | Stage::MaskDecoder)),
             };
-            let place = place.filter(|_| matches!(stage, Stage::ImageEncoder | Stage::MaskDecoder));
-            StageSession::open(environment, stage, &graph, provider, &settings, place)
+            StageSession::open(environment, stage, &graph, provider, &settings)
         };
         let open = |stage| open_at(stage, precision, &options.provider_options);
         let encoder_provider = provider_of(Stage::ImageEncoder);

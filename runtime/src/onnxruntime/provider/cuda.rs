@@ -2,7 +2,6 @@
 
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProviderDispatch};
-use segvol_onnx::Stage;
 
 use super::option::{ArenaGrowth, option_words, provider_options};
 
@@ -34,17 +33,18 @@ provider_options! {
         cudnn_search: CudnnSearch = CudnnSearch::Heuristic, "cudnn_conv_algo_search (EXHAUSTIVE)";
         /// Whether cuDNN is used. Turn it off if cuDNN is not installed.
         cudnn: bool = true, "enable_cudnn (1)";
-        /// Whether the image encoder's kernel launches are recorded once and replayed; needs `keep_embedding`.
+        /// Whether the image encoder's kernel launches are recorded once and replayed; turns `keep_embedding` on.
         cuda_graph: bool = false, "enable_cuda_graph (0)";
         /// Whether the image embedding stays in the GPU's memory between encoder and decoder. The embeddings that a
         /// study keeps are then in GPU memory.
-        keep_embedding: bool = true, "BindOutput, BindInput";
+        keep_embedding: bool = false, "BindOutput, BindInput";
         /// Most windows that the image encoder encodes in one run; one, after a run of several has failed.
         window_batch: u16 = 4, "the first axis of the input";
     }
 }
 
-pub(super) fn dispatch(options: &CudaOptions, stage: Option<Stage>) -> Vec<ExecutionProviderDispatch> {
+/// `records`: whether the session's kernel launches may be recorded.
+pub(super) fn dispatch(options: &CudaOptions, records: bool) -> Vec<ExecutionProviderDispatch> {
     let mut provider = ep::CUDA::default()
         .with_device_id(i32::from(options.device))
         .with_arena_extend_strategy(options.arena.into())
@@ -54,8 +54,7 @@ pub(super) fn dispatch(options: &CudaOptions, stage: Option<Stage>) -> Vec<Execu
             CudnnSearch::Heuristic => ConvAlgorithmSearch::Heuristic,
             CudnnSearch::Default => ConvAlgorithmSearch::Default,
         })
-        // Only the image encoder has a fixed shape, and its tensors at a fixed address.
-        .with_cuda_graph(options.cuda_graph && options.keep_embedding && stage == Some(Stage::ImageEncoder));
+        .with_cuda_graph(options.cuda_graph && records);
     if let Some(bytes) = options.memory_limit {
         provider = provider.with_arbitrary_config("gpu_mem_limit", bytes);
     }

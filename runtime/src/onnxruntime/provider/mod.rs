@@ -88,7 +88,7 @@ impl Provider {
     /// The memory of tensors that go from one of the provider's sessions to another without a copy to the host. `None` if
     /// tensors are not bound.
     pub(crate) fn place(self, options: &ProviderOptions) -> Option<Place> {
-        let gpu = |device, fixed| options.cuda.keep_embedding.then_some(Place::Cuda { device, fixed });
+        let gpu = |device, fixed| (options.cuda.keep_embedding || fixed).then_some(Place::Cuda { device, fixed });
         match self {
             Self::Cpu => match options.cpu.binding {
                 Binding::Off => None,
@@ -184,6 +184,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) onnxruntime: &'a str,
     /// The providers' options.
     pub(crate) options: &'a ProviderOptions,
+    /// Where tensors are bound; `None` if they are not.
+    pub(crate) place: Option<Place>,
 }
 
 impl Settings<'_> {
@@ -218,14 +220,20 @@ impl Settings<'_> {
         self.threads.unwrap_or_else(machine::usable_cores)
     }
 
+    /// Whether kernel launches may be recorded: a replay reads and writes the addresses of the recording, and ONNX Runtime does not
+    /// check that a run has them. Only the image encoder has a fixed shape.
+    fn records(&self) -> bool {
+        self.stage == Some(Stage::ImageEncoder) && self.place.is_some_and(Place::fixed)
+    }
+
     fn dispatch(&self, provider: Provider) -> Result<Vec<ExecutionProviderDispatch>, String> {
         let options = self.options;
         Ok(match provider {
             Provider::Auto | Provider::Cpu => cpu::dispatch(&options.cpu),
-            Provider::Cuda => cuda::dispatch(&options.cuda, self.stage),
+            Provider::Cuda => cuda::dispatch(&options.cuda, self.records()),
             Provider::TensorRt => {
-                let Self { stage, inputs, bundle, onnxruntime, .. } = *self;
-                let graph = tensorrt::EngineGraph { stage, inputs, bundle, onnxruntime };
+                let Self { inputs, bundle, onnxruntime, .. } = *self;
+                let graph = tensorrt::EngineGraph { inputs, bundle, onnxruntime, records: self.records() };
                 tensorrt::dispatch(&options.tensorrt, &options.cuda, &graph)?
             }
             Provider::OpenVino => openvino::dispatch(&options.openvino, self.thread_count(), self.stage),
@@ -258,9 +266,12 @@ mod tests {
     fn tensors_are_bound_where_the_provider_keeps_them() {
         let options = ProviderOptions::default();
         assert_eq!(Provider::Cpu.place(&options), None);
-        assert_eq!(Provider::Cuda.place(&options), Some(Place::Cuda { device: 0, fixed: false }));
-        let options = options.cuda(CudaOptions::default().keep_embedding(false));
         assert_eq!(Provider::Cuda.place(&options), None);
+        let options = options.cuda(CudaOptions::default().keep_embedding(true));
+        assert_eq!(Provider::Cuda.place(&options), Some(Place::Cuda { device: 0, fixed: false }));
+        // A recorded graph needs its tensors where they were.
+        let options = options.cuda(CudaOptions::default().cuda_graph(true));
+        assert_eq!(Provider::Cuda.place(&options), Some(Place::Cuda { device: 0, fixed: true }));
         let options = options.tensorrt(TensorRtOptions::default().max_batch(4_u16));
         assert_eq!(Provider::TensorRt.batch_limit(&options), 4);
     }

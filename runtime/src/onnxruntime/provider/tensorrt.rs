@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ort::ep::{self, ExecutionProviderDispatch};
-use segvol_onnx::{Dim, Stage, TensorSpec};
+use segvol_onnx::{Dim, TensorSpec};
 
 use super::cuda;
 use super::option::provider_options;
@@ -38,7 +38,7 @@ provider_options! {
         max_prompt: u16 = 64, "trt_profile_max_shapes";
         /// Largest memory in bytes that the builder may use for one kernel.
         workspace: Option<u64> = None, "trt_max_workspace_size (the GPU's memory)";
-        /// Whether the image encoder's kernel launches are recorded once and replayed; needs CUDA's `keep_embedding`.
+        /// Whether the image encoder's kernel launches are recorded once and replayed; turns CUDA's `keep_embedding` on.
         cuda_graph: bool = false, "trt_cuda_graph_enable (0)";
         /// Whether the builder writes a detailed log, at log level debug.
         detailed_log: bool = false, "trt_detailed_build_log (0)";
@@ -55,14 +55,13 @@ pub(super) fn dispatch(
     cuda: &cuda::CudaOptions,
     graph: &EngineGraph<'_>,
 ) -> Result<Vec<ExecutionProviderDispatch>, String> {
-    let encoder = graph.stage == Some(Stage::ImageEncoder);
     let mut provider = ep::TensorRT::default()
         .with_device_id(i32::from(options.device))
         .with_fp16(options.fp16)
         .with_layer_norm_fp32_fallback(options.layer_norm_fp32)
         .with_builder_optimization_level(options.builder_level.min(5))
         .with_detailed_build_log(options.detailed_log)
-        .with_cuda_graph(options.cuda_graph && cuda.keep_embedding && encoder);
+        .with_cuda_graph(options.cuda_graph && graph.records);
     if let Some(bytes) = options.workspace {
         provider = provider.with_max_workspace_size(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
@@ -82,21 +81,21 @@ pub(super) fn dispatch(
     }
     let cuda = cuda::CudaOptions { device: options.device, cuda_graph: false, ..cuda.clone() };
     let mut providers = vec![provider.build().error_on_failure()];
-    providers.extend(cuda::dispatch(&cuda, graph.stage));
+    providers.extend(cuda::dispatch(&cuda, graph.records));
     Ok(providers)
 }
 
 /// The graph that engines are built for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EngineGraph<'a> {
-    /// The stage; `None` for a test of the provider.
-    pub(super) stage: Option<Stage>,
     /// The inputs of the graph.
     pub(super) inputs: &'a [TensorSpec],
     /// SHA-256 of the bundle's manifest, which names the folder of cached engines. If `None`, nothing is cached.
     pub(super) bundle: Option<&'a str>,
     /// The loaded library's version.
     pub(super) onnxruntime: &'a str,
+    /// Whether the session's kernel launches may be recorded.
+    pub(super) records: bool,
 }
 
 /// The smallest, best and largest size of every named axis.
