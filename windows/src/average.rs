@@ -10,6 +10,9 @@ use crate::region::Region;
 use segvol_base::OutOfMemory;
 use segvol_scan::resize::{IndexTables, Trilinear};
 
+/// Slices of a region that are finished together. The coarse logits around them are interpolated along the other axes once.
+const SLICES: usize = 8;
+
 /// The mean of window logits over a region.
 ///
 /// It needs four bytes per voxel of the region. The number of windows over each voxel is not stored; it is counted at the
@@ -60,29 +63,42 @@ impl Average {
 
     /// The mean logits of the region, `[D, H, W]`, where a window shows it. `coarse`, the logits of the zoom-out pass, are one
     /// more view there if they have a weight, and the only one where there is no window.
+    #[expect(clippy::missing_panics_doc, reason = "never: see the expectations")]
     pub fn finish(mut self, coarse: &Coarse<'_>) -> Array3<f32> {
-        let Region { min_dhw: min, .. } = self.region;
-        let ranges: [Range<usize>; 3] = std::array::from_fn(|axis| self.region.range(axis));
+        let [first_d, first_h, first_w] = self.region.min_dhw;
         let width = self.sum.dim().2;
         let added = &self.added;
-        self.sum.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
-            let here: Vec<_> = added.iter().filter(|shown| shown[0].contains(&d)).collect();
+        let region = self.region;
+        self.sum.axis_chunks_iter_mut(Axis(0), SLICES).into_par_iter().enumerate().for_each(|(chunk, mut slices)| {
+            let from = chunk * SLICES;
             let view = coarse.view.as_ref().map(|view| {
-                let [_, h, w] = ranges.clone();
-                (view.weight, view.upsampling.part(coarse.logits.view(), [min[0] + d..min[0] + d + 1, h, w]))
+                let depths = first_d + from..first_d + from + slices.dim().0;
+                let ranges = [depths, region.range(1), region.range(2)];
+                (view.weight, view.upsampling.part(coarse.logits.view(), ranges))
             });
-            let mut counts = vec![0_u32; width];
-            for (h, mut row) in slice.axis_iter_mut(Axis(0)).enumerate() {
-                counts.fill(0);
-                for [_, _, w] in here.iter().filter(|shown| shown[1].contains(&h)) {
-                    counts[w.clone()].iter_mut().for_each(|count| *count += 1);
-                }
-                for (w, (sum, &count)) in row.iter_mut().zip(&counts).enumerate() {
-                    *sum = match (count, &view) {
-                        (0, _) => coarse.nearest([min[0] + d, min[1] + h, min[2] + w]),
-                        (count, None) => *sum / count as f32,
-                        (count, Some((weight, view))) => (*sum + weight * view[[0, h, w]]) / (count as f32 + weight),
-                    };
+            let mut counts = vec![0.0_f32; width];
+            for (d, mut slice) in slices.axis_iter_mut(Axis(0)).enumerate() {
+                let here: Vec<_> = added.iter().filter(|shown| shown[0].contains(&(from + d))).collect();
+                for (h, row) in slice.axis_iter_mut(Axis(0)).enumerate() {
+                    let row = row.into_slice().expect("the sums of a row are one after the other");
+                    counts.fill(0.0);
+                    for [_, _, w] in here.iter().filter(|shown| shown[1].contains(&h)) {
+                        counts[w.clone()].iter_mut().for_each(|count| *count += 1.0);
+                    }
+                    match &view {
+                        None => row.iter_mut().zip(&counts).for_each(|(sum, count)| *sum /= count.max(1.0)),
+                        Some((weight, view)) => {
+                            let view = view.slice(s![d, h, ..]).to_slice().expect("as are those of the view");
+                            for ((sum, count), view) in row.iter_mut().zip(&counts).zip(view) {
+                                *sum = (*sum + weight * view) / (count + weight);
+                            }
+                        }
+                    }
+                    for (w, (sum, count)) in row.iter_mut().zip(&counts).enumerate() {
+                        if *count == 0.0 {
+                            *sum = coarse.nearest([first_d + from + d, first_h + h, first_w + w]);
+                        }
+                    }
                 }
             }
         });

@@ -4,12 +4,15 @@
 //! Coordinates are voxels of the crop, `(d, h, w)`, unless another frame is named.
 
 mod average;
+mod cover;
 mod frame;
+mod known;
 mod plan;
 mod region;
 pub mod sliding_window;
 
 pub use average::{Average, Coarse, Shown, View, stitched};
+pub use cover::{Cover, Start};
 pub use frame::{Frame, frames_of_lattice, frames_over_region};
-pub use plan::{Cover, Piece, Planner, Start};
+pub use plan::{Looked, Planner};
 pub use region::{Region, Run, bounding_box, count, runs};

@@ -1,32 +1,22 @@
 //! The plan of the zoom-in pass: the fewest windows in which everything can be seen that must be looked at.
 //!
 //! 1. Each object is divided into **pieces**, each small enough for one window. An object that fits into one window is one
-//!    piece. A larger one is cut along the axis that needs the most windows, at the same distances, and each part is cut along
+//!    piece. A larger one is cut along the axis that needs the most windows, at equal distances, and each part is cut along
 //!    the next axis where its own voxels lie. So no window is spent on a part of the region where there is nothing to look at.
-//! 2. Each piece knows all places at which a window holds it **well inside**: with half of the overlap between the piece and the
-//!    window's border, as far as the piece's own window has that much.
-//! 3. Windows are chosen one by one: the piece that can share its window with the fewest others is next, and its window is
-//!    placed where it holds as many other pieces as possible.
-//! 4. Windows of earlier calls are known. If all windows that were chosen are, they stay. Otherwise known windows are taken for
-//!    the pieces that they hold, and new ones are chosen for the others, if that leaves fewer windows to encode.
+//! 2. Several objects that are too large for one window are cut one by one, and all at the same places. Neighbours share more
+//!    windows if they are cut at the same places; the way that leaves fewer windows is taken.
+//! 3. Windows that hold the pieces are chosen as in `cover.rs`.
+//! 4. Windows of earlier calls are known. A chosen window is left out if known ones show all voxels of its pieces as well as it does
+//!    (`known.rs`), if that leaves fewer windows to encode.
 //!
 //! The plan depends on nothing but its inputs: not on a clock, on threads or on the size of a cache.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::collections::BTreeSet;
 
-use crate::frame::Frame;
+use crate::cover::{Cover, Piece, Start};
+use crate::known::{self, Sizes};
 use crate::region::{Region, bounding_box};
 use segvol_scan::resize::IndexTables;
-
-/// Pieces whose windows are chosen together. More would only take longer: neighbours are next to each other in the list.
-const TOGETHER: usize = 256;
-
-/// Pieces that are considered for one new window.
-const NEAR: usize = 64;
-
-/// The first voxel of a window, `(d, h, w)` in voxels of the crop; negative if the window starts with padding.
-pub type Start = [isize; 3];
 
 /// Plans windows in one crop.
 pub struct Planner<'a> {
@@ -38,30 +28,25 @@ pub struct Planner<'a> {
     pub overlap: f64,
 }
 
-/// A part of an object that fits into one window.
-#[derive(Debug, Clone)]
-pub struct Piece {
-    object: usize,
-    /// The voxels to look at, and the margin around them, in the crop.
-    region: Region,
-    /// The window that the piece would have by itself.
-    own: Start,
-    /// The starts of all windows that hold the region; `own` is one of them.
-    starts: [RangeInclusive<isize>; 3],
+/// An object, and where its windows must look.
+#[derive(Clone, Copy)]
+pub struct Looked<'a> {
+    /// The number that its windows are asked for by.
+    pub index: usize,
+    /// The region of interest, in the crop.
+    pub region: Region,
+    /// Whether a voxel of the zoom-out window must be looked at.
+    pub look: &'a dyn Fn([usize; 3]) -> bool,
 }
 
-impl Piece {
-    fn is_held_by(&self, start: &Start) -> bool {
-        (0..3).all(|axis| self.starts[axis].contains(&start[axis]))
-    }
-
-    fn is_held_by_any(&self, starts: &[Start]) -> bool {
-        starts.iter().any(|start| self.is_held_by(start))
-    }
-
-    fn shares_a_window_with(&self, other: &Self) -> bool {
-        let meet = |a: &RangeInclusive<isize>, b: &RangeInclusive<isize>| a.start() <= b.end() && b.start() <= a.end();
-        (0..3).all(|axis| meet(&self.starts[axis], &other.starts[axis]))
+impl Looked<'_> {
+    /// The smallest box around the voxels to look at within `limits`.
+    fn seen_in(&self, tables: &IndexTables, limits: &Region) -> Option<Region> {
+        let within = std::array::from_fn(|axis| {
+            let (own, limits) = (self.region.range(axis), limits.range(axis));
+            own.start.max(limits.start)..own.end.min(limits.end)
+        });
+        bounding_box(tables, within, self.look)
     }
 }
 
@@ -71,46 +56,69 @@ impl Planner<'_> {
     }
 
     /// Divides an object into pieces. Their order is that of their places.
-    ///
-    /// - `region`: the object's region of interest.
-    /// - `look`: whether a voxel of the zoom-out window must be looked at.
-    pub fn pieces(&self, object: usize, region: &Region, look: impl Fn([usize; 3]) -> bool + Copy) -> Vec<Piece> {
-        let fits = (0..3).all(|axis| region.shape_dhw()[axis] <= self.window[axis]);
-        let mut pieces = Vec::new();
-        let cut = Cut { object, centre: fits.then_some(*region), limits: *region, own: [None; 3] };
-        self.divide(cut, look, &mut pieces);
-        pieces
+    fn pieces(&self, object: &Looked<'_>) -> Vec<Piece> {
+        let Looked { region, look, .. } = object;
+        if !self.fits(region) {
+            return self.divide(*region, [None; 3], &[object]);
+        }
+        // In the middle of its window, whatever of the region there is to look at.
+        let seen = bounding_box(self.tables, std::array::from_fn(|axis| region.range(axis)), look);
+        seen.map(|seen| self.piece(object.index, region, [None; 3], &seen)).into_iter().collect()
     }
 
-    fn divide(&self, cut: Cut, look: impl Fn([usize; 3]) -> bool + Copy, pieces: &mut Vec<Piece>) {
-        let Some(seen) = bounding_box(self.tables, std::array::from_fn(|axis| cut.limits.range(axis)), look) else {
-            return;
-        };
-        let shape = seen.shape_dhw();
+    fn fits(&self, region: &Region) -> bool {
+        (0..3).all(|axis| region.shape_dhw()[axis] <= self.window[axis])
+    }
+
+    /// Cuts the part `limits` of objects into pieces, all at the same places. `own` are the starts of the windows along the axes
+    /// that were cut.
+    fn divide(&self, limits: Region, own: [Option<isize>; 3], objects: &[&Looked<'_>]) -> Vec<Piece> {
+        let seen: Vec<(&Looked<'_>, Region)> =
+            objects.iter().filter_map(|object| Some((*object, object.seen_in(self.tables, &limits)?))).collect();
+        let Some(all) = seen.iter().map(|(_, region)| *region).reduce(Region::and) else { return Vec::new() };
+        let shape = all.shape_dhw();
         let count = |axis: usize| windows_along(shape[axis], self.window[axis], self.overlap);
-        // The first of equals.
-        let longest = (0..3).rev().filter(|&axis| cut.own[axis].is_none()).max_by_key(|&axis| count(axis));
-        let Some(axis) = longest.filter(|&axis| count(axis) > 1) else {
-            pieces.push(self.piece(&cut, &seen));
-            return;
-        };
-        let (count, first, last) = (count(axis), seen.min_dhw[axis], seen.max_dhw[axis]);
+        let cuts = (0..3).filter(|&axis| own[axis].is_none() && count(axis) > 1);
+        let most = cuts.clone().map(count).max();
+        // The axis that needs the most windows. Which of the last two is first is tried: it decides how much of the other is left.
+        let first = own.iter().all(Option::is_none);
+        let tried = cuts.filter(|&axis| !first || Some(count(axis)) == most).take(if first { 1 } else { 2 });
+        let objects: Vec<&Looked<'_>> = seen.iter().map(|(object, _)| *object).collect();
+        let ways = tried.map(|axis| self.cut(axis, count(axis), all, own, &objects));
+        let windows = |pieces: &Vec<Piece>| pieces.iter().map(|piece| piece.own).collect::<BTreeSet<_>>().len();
+        let fewest = ways.min_by_key(windows);
+        fewest.unwrap_or_else(|| seen.iter().map(|(object, seen)| self.piece(object.index, &all, own, seen)).collect())
+    }
+
+    /// Cuts the part `all` of objects along an axis for `count` windows, and what remains along the others.
+    fn cut(
+        &self,
+        axis: usize,
+        count: usize,
+        all: Region,
+        own: [Option<isize>; 3],
+        objects: &[&Looked<'_>],
+    ) -> Vec<Piece> {
+        let (first, last, window) = (all.min_dhw[axis], all.max_dhw[axis], self.window[axis]);
         // Windows at equal distances: the first starts with the voxels to look at, and the last ends with them.
-        let start = |n: usize| first + (n * (shape[axis] - self.window[axis]) + (count - 1) / 2) / (count - 1);
+        let start = |n: usize| first + (n * (last + 1 - first - window) + (count - 1) / 2) / (count - 1);
+        let mut pieces = Vec::new();
         let mut from = first;
         for n in 0..count {
             // A voxel belongs to the window whose centre is nearest.
-            let to = if n + 1 == count { last } else { (start(n) + start(n + 1) + self.window[axis]) / 2 - 1 };
-            let mut part = cut;
-            part.limits = seen;
-            (part.limits.min_dhw[axis], part.limits.max_dhw[axis]) = (from, to);
-            part.own[axis] = Some(start(n).cast_signed());
-            self.divide(part, look, pieces);
+            let to = if n + 1 == count { last } else { (start(n) + start(n + 1) + window) / 2 - 1 };
+            let (mut part, mut own) = (all, own);
+            (part.min_dhw[axis], part.max_dhw[axis]) = (from, to);
+            own[axis] = Some(start(n).cast_signed());
+            pieces.extend(self.divide(part, own, objects));
             from = to + 1;
         }
+        pieces
     }
 
-    fn piece(&self, cut: &Cut, seen: &Region) -> Piece {
+    /// The piece of an object that has the voxels `seen` to look at. Its window is in the middle of `centre` along the axes that were
+    /// not cut.
+    fn piece(&self, object: usize, centre: &Region, cut: [Option<isize>; 3], seen: &Region) -> Piece {
         let crop = self.crop();
         let (mut region, mut own, mut starts) = (*seen, [0; 3], [const { 0..=0 }; 3]);
         for axis in 0..3 {
@@ -123,65 +131,54 @@ impl Planner<'_> {
                     -padding..=-padding
                 }
             };
-            let centre = cut.centre.unwrap_or(*seen);
             let padding = window.saturating_sub(centre.shape_dhw()[axis]) / 2;
             let centred = centre.min_dhw[axis].cast_signed() - padding.cast_signed();
-            own[axis] = cut.own[axis].unwrap_or(centred).clamp(*allowed.start(), *allowed.end());
+            own[axis] = cut[axis].unwrap_or(centred).clamp(*allowed.start(), *allowed.end());
             let (shown_from, shown_to) =
                 (own[axis].max(0).cast_unsigned(), own[axis].saturating_add_unsigned(window).cast_unsigned());
-            let margin = (self.overlap / 2.0 * window as f64) as usize;
+            let margin = self.margin(axis);
             region.min_dhw[axis] = seen.min_dhw[axis].saturating_sub(margin).max(shown_from);
             region.max_dhw[axis] = (seen.max_dhw[axis] + margin).min(shown_to - 1).min(crop[axis] - 1);
             let first = (region.max_dhw[axis] + 1).cast_signed() - window.cast_signed();
             let last = region.min_dhw[axis].cast_signed();
             starts[axis] = first.max(*allowed.start())..=last.min(*allowed.end());
         }
-        Piece { object: cut.object, region, own, starts }
+        Piece { object, seen: *seen, region, own, starts }
     }
 
-    /// The windows that hold every piece. `known` are the windows of earlier calls, in their order.
-    pub fn cover(&self, mut pieces: Vec<Piece>, known: &[Start]) -> Cover {
-        // By places alone, so that the order of the objects changes nothing.
-        pieces.sort_by_key(|piece| (piece.own, piece.region.min_dhw, piece.region.max_dhw));
-        let fresh = chosen(&pieces, &[]);
-        let to_encode = |starts: &BTreeSet<Start>| starts.iter().filter(|start| !known.contains(start)).count();
-        let starts = match to_encode(&fresh) {
-            0 => fresh,
-            new => {
-                let again = chosen(&pieces, known);
-                if to_encode(&again) < new { again } else { fresh }
-            }
-        };
-        Cover { window: self.window, crop: self.crop(), pieces, starts }
-    }
-}
-
-/// Windows that hold every piece: those of `known`, earlier ones first, then others. Each holds a piece that no earlier one
-/// holds.
-fn chosen(pieces: &[Piece], known: &[Start]) -> BTreeSet<Start> {
-    let mut starts = known.to_vec();
-    let open: Vec<&Piece> = pieces.iter().filter(|piece| !piece.is_held_by_any(&starts)).collect();
-    for together in open.chunks(TOGETHER) {
-        let mut together: Vec<&Piece> =
-            together.iter().copied().filter(|piece| !piece.is_held_by_any(&starts[known.len()..])).collect();
-        while let Some(start) = next_window(&together) {
-            together.retain(|piece| !piece.is_held_by(&start));
-            starts.push(start);
+    /// Windows that show all of every object. `known` are the windows of earlier calls, in their order.
+    pub fn cover(&self, objects: &[Looked<'_>], known: &[Start]) -> Cover {
+        let fresh = self.fresh(objects);
+        let new = fresh.to_encode(known);
+        if new == 0 || known.is_empty() {
+            return fresh;
         }
+        let sizes = Sizes { tables: self.tables, window: self.window, margin: [0, 1, 2].map(|axis| self.margin(axis)) };
+        let look = |index: usize| objects.iter().find(|object| object.index == index).map(|object| object.look);
+        let shown = |piece: &Piece| known::shown(piece, look(piece.object)?, known, sizes);
+        let reused = fresh.reusing(shown);
+        if reused.to_encode(known) < new { reused } else { fresh }
     }
-    starts[known.len()..].sort_unstable();
-    pieces.iter().filter_map(|piece| starts.iter().find(|start| piece.is_held_by(start)).copied()).collect()
-}
 
-/// A part of an object that may still be too large for one window.
-#[derive(Clone, Copy)]
-struct Cut {
-    object: usize,
-    /// The region on which the window is centred, for an object that fits into one; otherwise on the voxels to look at.
-    centre: Option<Region>,
-    limits: Region,
-    /// The window's start along the axes that were cut.
-    own: [Option<isize>; 3],
+    /// Voxels between a piece and the border of its window, half of the overlap.
+    fn margin(&self, axis: usize) -> usize {
+        (self.overlap / 2.0 * self.window[axis] as f64) as usize
+    }
+
+    /// Windows that show all of every object, without a look at known ones.
+    fn fresh(&self, objects: &[Looked<'_>]) -> Cover {
+        let of = |pieces| Cover::of(pieces, self.window, self.crop());
+        let alone = of(objects.iter().flat_map(|object| self.pieces(object)).collect());
+        let (small, large): (Vec<&Looked<'_>>, Vec<&Looked<'_>>) =
+            objects.iter().partition(|object| self.fits(&object.region));
+        let Some(all) = large.iter().map(|object| object.region).reduce(Region::and).filter(|_| large.len() > 1) else {
+            return alone;
+        };
+        let mut together = self.divide(all, [None; 3], &large);
+        together.extend(small.into_iter().flat_map(|object| self.pieces(object)));
+        let together = of(together);
+        if together.to_encode(&[]) < alone.to_encode(&[]) { together } else { alone }
+    }
 }
 
 /// Number of windows over `length` voxels of which neighbours overlap by at least the fraction `overlap` of a window.
@@ -193,81 +190,12 @@ fn windows_along(length: usize, window: usize, overlap: f64) -> usize {
     1 + (length - window).div_ceil(step)
 }
 
-/// A window for the piece that can share it with the fewest others, where it also holds as many of these as possible; `None`
-/// if there are no pieces.
-fn next_window(pieces: &[&Piece]) -> Option<Start> {
-    let partners = |piece: &Piece| pieces.iter().filter(|other| piece.shares_a_window_with(other)).count();
-    let next = pieces.iter().min_by_key(|piece| partners(piece))?;
-    let distance = |piece: &Piece| (0..3).map(|axis| piece.own[axis].abs_diff(next.own[axis])).sum::<usize>();
-    let mut near: Vec<&Piece> = pieces.iter().copied().filter(|piece| next.shares_a_window_with(piece)).collect();
-    near.sort_by_key(|piece| distance(piece));
-    near.truncate(NEAR);
-    // If a window holds some pieces, it can be moved back until it starts at the first place that one of them allows.
-    let places: [BTreeMap<isize, u64>; 3] = std::array::from_fn(|axis| {
-        let starts = near.iter().map(|piece| *piece.starts[axis].start()).filter(|at| next.starts[axis].contains(at));
-        let held = |at: isize| {
-            let bits = near.iter().enumerate().filter(|(_, piece)| piece.starts[axis].contains(&at));
-            bits.fold(0, |bits, (bit, _)| bits | 1 << bit)
-        };
-        starts.map(|at| (at, held(at))).collect()
-    });
-    let mut best: u64 = 0;
-    for d in places[0].values() {
-        for dh in places[1].values().map(|h| d & h) {
-            if dh.count_ones() > best.count_ones() {
-                for dhw in places[2].values().map(|w| dh & w) {
-                    if dhw.count_ones() > best.count_ones() {
-                        best = dhw;
-                    }
-                }
-            }
-        }
-    }
-    let held: Vec<&Piece> =
-        near.iter().enumerate().filter(|(bit, _)| best & (1 << bit) != 0).map(|(_, piece)| *piece).collect();
-    Some(std::array::from_fn(|axis| {
-        // All of these ranges meet; the window is as near to the pieces' own as they allow.
-        let first = held.iter().map(|piece| *piece.starts[axis].start()).max().unwrap_or(next.own[axis]);
-        let last = held.iter().map(|piece| *piece.starts[axis].end()).min().unwrap_or(next.own[axis]);
-        let sum: isize = held.iter().map(|piece| piece.own[axis]).sum();
-        (sum / held.len().max(1).cast_signed()).clamp(first, last)
-    }))
-}
-
-/// The windows of a plan.
-pub struct Cover {
-    window: [usize; 3],
-    crop: [usize; 3],
-    pieces: Vec<Piece>,
-    starts: BTreeSet<Start>,
-}
-
-impl Cover {
-    /// The objects that have pieces, each once.
-    pub fn objects(&self) -> BTreeSet<usize> {
-        self.pieces.iter().map(|piece| piece.object).collect()
-    }
-
-    /// The windows that show a part of one of the object's pieces, in raster order.
-    pub fn windows_of(&self, object: usize) -> impl Iterator<Item = Frame> {
-        let shows = move |start: &&Start| {
-            self.pieces.iter().filter(|piece| piece.object == object).any(|piece| {
-                (0..3).all(|axis| {
-                    let end = start[axis].saturating_add_unsigned(self.window[axis]);
-                    start[axis] <= piece.region.max_dhw[axis].cast_signed()
-                        && piece.region.min_dhw[axis].cast_signed() < end
-                })
-            })
-        };
-        self.starts.iter().filter(shows).map(|start| Frame::new(*start, self.window, self.crop.map(|n| 0..n)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::frame::Frame;
 
     const WINDOW: [usize; 3] = [8, 8, 8];
 
@@ -280,12 +208,16 @@ mod tests {
         Region { min_dhw, max_dhw }
     }
 
+    /// Objects that fill their regions.
+    fn filled(regions: &[Region]) -> Vec<Looked<'static>> {
+        regions.iter().enumerate().map(|(index, region)| Looked { index, region: *region, look: &|_| true }).collect()
+    }
+
     /// The windows of objects that fill their regions.
     fn starts(crop: [usize; 3], overlap: f64, regions: &[Region], known: &[Start]) -> Vec<Start> {
         let tables = tables(crop);
         let planner = Planner { tables: &tables, window: WINDOW, overlap };
-        let pieces = regions.iter().enumerate().flat_map(|(index, region)| planner.pieces(index, region, |_| true));
-        planner.cover(pieces.collect(), known).starts.into_iter().collect()
+        planner.cover(&filled(regions), known).starts.into_iter().collect()
     }
 
     #[test]
@@ -315,9 +247,9 @@ mod tests {
         let planner = Planner { tables: &tables, window: WINDOW, overlap: 0.0 };
         // Two small parts at opposite corners of the region.
         let look = |[d, h, w]: [usize; 3]| d.max(h).max(w) < 3 || d.min(h).min(w) > 20;
-        let cover = planner.cover(planner.pieces(0, &whole, look), &[]);
+        let cover = planner.cover(&[Looked { index: 0, region: whole, look: &look }], &[]);
         assert_eq!(cover.starts.into_iter().collect::<Vec<_>>(), [[0, 0, 0], [16, 16, 16]]);
-        assert!(planner.pieces(0, &whole, |_| false).is_empty());
+        assert!(planner.pieces(&Looked { index: 0, region: whole, look: &|_| false }).is_empty());
     }
 
     #[test]
@@ -334,6 +266,57 @@ mod tests {
         let alone = starts([30; 3], 0.25, &[large], &[]);
         let small = region([12, 6, 6], [13, 7, 7]);
         assert_eq!(starts([30; 3], 0.25, &[large, small], &[]).len(), alone.len());
+    }
+
+    #[test]
+    fn large_objects_are_cut_at_the_same_places_if_that_saves_windows() {
+        let (crop, overlap) = ([60; 3], 0.25);
+        // Two rods beside each other, one a little further along.
+        let rods = [region([2, 10, 10], [44, 12, 12]), region([5, 13, 10], [51, 15, 12])];
+        let [first, second] = rods.map(|rod| starts(crop, overlap, &[rod], &[]).len());
+        let together = starts(crop, overlap, &rods, &[]);
+        assert_eq!((first, second, together.len()), (7, 8, 8));
+        assert_eq!(starts(crop, overlap, &rods, &together), together, "the same call again has the same windows");
+        let one_more = starts(crop, overlap, &[rods[0]], &together);
+        assert!(
+            one_more.iter().all(|start| together.contains(start)),
+            "a part of the call encodes nothing: {one_more:?}"
+        );
+    }
+
+    #[test]
+    fn a_mask_that_grew_a_little_is_looked_at_in_the_windows_of_before() {
+        // Windows at equal distances: with two voxels more, all but the first are elsewhere.
+        let (before, grown) = (region([2, 10, 10], [44, 12, 12]), region([2, 10, 10], [46, 12, 12]));
+        let known = starts([60; 3], 0.25, &[before], &[]);
+        let new = |starts: &[Start]| starts.iter().filter(|start| !known.contains(start)).count();
+        assert_eq!(new(&starts([60; 3], 0.25, &[grown], &[])), 7);
+        assert_eq!(new(&starts([60; 3], 0.25, &[grown], &known)), 1, "the end");
+        assert_eq!(new(&starts([60; 3], 0.25, &[region([5, 10, 10], [43, 12, 12])], &known)), 0);
+    }
+
+    #[test]
+    fn the_second_axis_is_the_one_that_leaves_fewer_windows() {
+        // Two plates that make a T: cut along h first, its foot needs one window and its bar two.
+        let bar = |[_, h, w]: [usize; 3]| h < 3 || (9..12).contains(&w);
+        let look = |voxel: [usize; 3]| bar(voxel);
+        let (crop, whole) = ([8, 16, 22], region([0; 3], [7, 15, 21]));
+        let tables = tables(crop);
+        let planner = Planner { tables: &tables, window: WINDOW, overlap: 0.0 };
+        let cover = planner.cover(&[Looked { index: 0, region: whole, look: &look }], &[]);
+        assert_eq!(cover.starts.len(), 4, "{:?}", cover.starts);
+    }
+
+    #[test]
+    fn a_window_that_shows_a_sliver_of_an_object_is_not_used_for_it() {
+        let large = region([4, 4, 4], [30, 11, 11]);
+        let planner_tables = tables([40; 3]);
+        let planner = Planner { tables: &planner_tables, window: WINDOW, overlap: 0.0 };
+        let beside = region([10, 11, 4], [17, 18, 11]);
+        let cover = planner.cover(&filled(&[large, beside]), &[]);
+        let all = cover.starts.len();
+        assert_eq!(cover.windows_of(1).count(), 1, "one of {all} holds it; others show a row of it");
+        assert!(all > 4);
     }
 
     #[test]
@@ -372,13 +355,13 @@ mod tests {
             let known: Vec<Start> = known.into_iter().filter(fits).collect();
             let tables = tables(crop);
             let planner = Planner { tables: &tables, window: WINDOW, overlap };
-            let pieces: Vec<Piece> =
-                regions.iter().enumerate().flat_map(|(index, region)| planner.pieces(index, region, |_| true)).collect();
+            let objects = filled(&regions);
+            let pieces: Vec<Piece> = objects.iter().flat_map(|object| planner.pieces(object)).collect();
             let own: BTreeSet<Start> = pieces.iter().map(|piece| piece.own).collect();
             for piece in &pieces {
                 prop_assert!(piece.is_held_by(&piece.own), "{piece:?}");
             }
-            let cover = planner.cover(pieces.clone(), &known);
+            let cover = planner.cover(&objects, &known);
             let new = cover.starts.iter().filter(|start| !known.contains(start)).count();
             prop_assert!(new <= own.len(), "{new} windows where the objects alone have {}", own.len());
             for (index, region) in regions.iter().enumerate() {
@@ -391,11 +374,11 @@ mod tests {
             }
             // The same call again, with these windows known, encodes nothing.
             let all: Vec<Start> = known.iter().copied().chain(cover.starts.iter().copied()).collect();
-            let again = planner.cover(pieces.clone(), &all);
+            let again = planner.cover(&objects, &all);
             prop_assert!(again.starts.iter().all(|start| all.contains(start)));
             // The order of the objects changes nothing.
-            let reversed: Vec<Piece> = pieces.into_iter().rev().collect();
-            prop_assert_eq!(planner.cover(reversed, &known).starts, cover.starts);
+            let reversed: Vec<Looked<'_>> = objects.into_iter().rev().collect();
+            prop_assert_eq!(planner.cover(&reversed, &known).starts, cover.starts);
         }
 
         #[test]
@@ -406,7 +389,7 @@ mod tests {
         ) {
             let tables: IndexTables = [(0..length).collect(), vec![0], vec![0]];
             let planner = Planner { tables: &tables, window: [window, 1, 1], overlap };
-            let pieces = planner.pieces(0, &region([0; 3], [length - 1, 0, 0]), |_| true);
+            let pieces = planner.pieces(&filled(&[region([0; 3], [length - 1, 0, 0])])[0]);
             let own: BTreeSet<isize> = pieces.iter().map(|piece| piece.own[0]).collect();
             let least = (window as f64 * overlap) as isize;
             for (a, b) in own.iter().zip(own.iter().skip(1)) {

@@ -11,7 +11,7 @@ use super::options::Profile;
 use crate::stages::{TextEmbedding, WindowPrompt};
 use segvol_prompt::PlacedPrompt;
 use segvol_scan::resize::IndexTables;
-use segvol_windows::{Frame, Piece, Planner, Region, bounding_box, runs};
+use segvol_windows::{Frame, Region, bounding_box, runs};
 
 /// Number of points per window, as in the released code.
 const POINTS_PER_WINDOW: usize = 5;
@@ -37,25 +37,26 @@ pub(crate) struct ZoomInScan<'a> {
     pub(crate) window: [usize; 3],
 }
 
-impl ZoomInObject<'_> {
-    /// The parts of the object that the plan of the default profile must cover: the voxels of the zoom-out mask, inside the
-    /// user's box if there is one, and the user's points inside the object. If the box and the mask do not meet, all of the
-    /// mask.
-    pub(crate) fn pieces(&self, index: usize, planner: &Planner<'_>) -> Vec<Piece> {
-        let foreground =
-            |(point, label): &([usize; 3], PointLabel)| (*label == PointLabel::Foreground).then_some(*point);
-        let points: BTreeSet<[usize; 3]> = self.prompt.points.iter().filter_map(foreground).collect();
-        let in_box = |voxel: [usize; 3]| {
-            let inside =
-                |[low, high]: [[usize; 3]; 2]| (0..3).all(|axis| (low[axis]..=high[axis]).contains(&voxel[axis]));
-            self.prompt.bounding_box.is_none_or(inside)
-        };
-        let in_mask = |voxel: [usize; 3]| self.zoom_out[voxel] > 0.0;
-        let pieces = planner.pieces(index, &self.region, |voxel| {
-            (in_mask(voxel) && in_box(voxel)) || (!points.is_empty() && points.contains(&voxel))
-        });
-        if pieces.is_empty() { planner.pieces(index, &self.region, in_mask) } else { pieces }
-    }
+/// Whether the plan of the default profile must look at a voxel of the zoom-out window: those of the zoom-out mask, inside the
+/// user's box if there is one, and the user's points inside the object. If the box and the mask do not meet, all of the mask.
+pub(crate) fn look<'a>(
+    region: &Region,
+    zoom_out: &'a Array3<f32>,
+    prompt: &PlacedPrompt,
+    tables: &IndexTables,
+) -> impl Fn([usize; 3]) -> bool + use<'a> {
+    let foreground = |(point, label): &([usize; 3], PointLabel)| (*label == PointLabel::Foreground).then_some(*point);
+    let points: BTreeSet<[usize; 3]> = prompt.points.iter().filter_map(foreground).collect();
+    let user_box = prompt.bounding_box;
+    let in_box = move |voxel: [usize; 3]| {
+        let inside = |[low, high]: [[usize; 3]; 2]| (0..3).all(|axis| (low[axis]..=high[axis]).contains(&voxel[axis]));
+        user_box.is_none_or(inside)
+    };
+    let in_mask = move |voxel: [usize; 3]| zoom_out[voxel] > 0.0;
+    let asked =
+        move |voxel: [usize; 3]| (in_mask(voxel) && in_box(voxel)) || (!points.is_empty() && points.contains(&voxel));
+    let meet = bounding_box(tables, [0, 1, 2].map(|axis| region.range(axis)), &asked).is_some();
+    move |voxel| if meet { asked(voxel) } else { in_mask(voxel) }
 }
 
 impl ZoomInScan<'_> {

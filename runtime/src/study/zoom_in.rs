@@ -7,14 +7,14 @@ use super::object::Object;
 use super::options::{Profile, StudyOptions};
 use super::pipeline;
 use super::progress::{Observer, Progress};
-use super::prompt_in_window::{ZoomInObject, ZoomInScan};
+use super::prompt_in_window::{ZoomInScan, look};
 use super::segmentation::{Segmentation, ZoomedIn};
 use super::window_plan::Users;
 use super::windows::Windows;
 use crate::error::Error;
 use segvol_base::OutOfMemory;
 use segvol_scan::resize::{IndexTables, Trilinear};
-use segvol_windows::{Average, Coarse, Frame, Planner, Start, View, frames_over_region};
+use segvol_windows::{Average, Coarse, Frame, Looked, Planner, Start, View, frames_over_region};
 
 /// The windows of the zoom-in pass for the regions of `segmentations`, and of how many of them each object needs. `known`
 /// are the windows of earlier calls, in their order.
@@ -42,13 +42,16 @@ pub(crate) fn plan(
         }
         Profile::Default => {
             let planner = Planner { tables, window, overlap };
-            let pieces = regions.map(|(index, region)| {
-                let zoom_out = &segmentations[index].zoom_out;
-                ZoomInObject { region, zoom_out, prompt: &objects[index].prompt, text: None }.pieces(index, &planner)
-            });
+            let looks: Vec<_> = regions
+                .map(|(index, region)| {
+                    (index, region, look(&region, &segmentations[index].zoom_out, &objects[index].prompt, tables))
+                })
+                .collect();
+            let looked: Vec<Looked<'_>> =
+                looks.iter().map(|(index, region, look)| Looked { index: *index, region: *region, look }).collect();
             let covers: Vec<_> = match options.independent {
-                true => pieces.map(|pieces| planner.cover(pieces, &[])).collect(),
-                false => vec![planner.cover(pieces.flatten().collect(), known)],
+                true => looked.chunks(1).map(|object| planner.cover(object, &[])).collect(),
+                false => vec![planner.cover(&looked, known)],
             };
             for cover in covers {
                 for index in cover.objects() {
