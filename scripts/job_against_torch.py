@@ -32,7 +32,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+
+from verify_against_torch import stop
 
 WINDOW = (32, 256, 256)
 PATCH = (4, 16, 16)
@@ -60,11 +61,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     parser.add_argument("rest", nargs="*", help="after `--`: more arguments of every `segvol segment`")
     return parser.parse_args()
-
-
-def stop(reason: str) -> NoReturn:
-    print(f"job_against_torch: {reason}", file=sys.stderr)
-    sys.exit(5)
 
 
 # The scan

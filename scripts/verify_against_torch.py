@@ -39,7 +39,8 @@ def arguments() -> argparse.Namespace:
 
 
 def stop(reason: str) -> NoReturn:
-    print(f"verify_against_torch: {reason}", file=sys.stderr)
+    """Ends this script, or one that imports it."""
+    print(f"{Path(sys.argv[0]).stem}: {reason}", file=sys.stderr)
     sys.exit(5)
 
 
