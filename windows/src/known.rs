@@ -3,13 +3,16 @@
 //! A known window is used for a voxel of a piece if it shows the voxel as well as the piece's own window does: with half of
 //! the overlap between the voxel and the window's border, as far as the piece's region has it. So every voxel that a new window
 //! shows well enough can be looked at in it later, and the same call again encodes nothing.
+//!
+//! An object that needs several windows may also end near the border: windows that were cut for it together with others end
+//! where the last of them does. So a call for some of the objects of an earlier one encodes nothing.
 
 use std::ops::Range;
 
 use ndarray::{Array3, s};
 
 use crate::cover::{Piece, Start};
-use crate::region::{Region, Run, runs};
+use crate::region::Region;
 use segvol_scan::resize::IndexTables;
 
 const ROW: &str = "the voxels of a row are one after the other";
@@ -26,46 +29,54 @@ pub(crate) struct Sizes<'a> {
 }
 
 /// Divides a piece into parts that windows of `known` show, each with its window. Windows that show the most come first. `None` if
-/// they do not show all of it.
+/// they do not show all of it. `large` is the region of the object, if it needs several windows.
 pub(crate) fn shown(
     piece: &Piece,
     look: &dyn Fn([usize; 3]) -> bool,
+    large: Option<&Region>,
     known: &[Start],
     sizes: Sizes<'_>,
 ) -> Option<Vec<Piece>> {
-    let runs: [Vec<Run>; 3] = [0, 1, 2].map(|axis| runs(&sizes.tables[axis], piece.seen.range(axis)));
-    let looked = |[d, h, w]: [usize; 3]| look([runs[0][d].source, runs[1][h].source, runs[2][w].source]);
-    let mut left = Array3::from_shape_fn([0, 1, 2].map(|axis| runs[axis].len()), |(d, h, w)| looked([d, h, w]));
-    let boxes = known.iter().map(|start| (*start, [0, 1, 2].map(|axis| seen_along(axis, piece, start, &runs, sizes))));
-    let mut boxes: Vec<_> = boxes.filter(|(_, places)| places.iter().all(|range| !range.is_empty())).collect();
+    let Region { min_dhw: min, .. } = piece.seen;
+    // By voxels of the crop: a voxel of the zoom-out window may be partly in one window and partly in another.
+    let source = |at: [usize; 3]| [0, 1, 2].map(|axis| sizes.tables[axis][min[axis] + at[axis]]);
+    let mut left = Array3::from_shape_fn(piece.seen.shape_dhw(), |(d, h, w)| look(source([d, h, w])));
+    let views =
+        known.iter().map(|start| (*start, [0, 1, 2].map(|axis| Along::of(axis, piece, start[axis], large, sizes))));
+    let mut views: Vec<_> = views.filter(|(_, axes)| axes.iter().all(|along| !along.places.is_empty())).collect();
     let count = |row: &[bool]| row.iter().filter(|&&looked| looked).count();
     // The order of equals is that of the known windows.
-    boxes.sort_by_cached_key(|(_, places)| {
-        let rows = left.slice(s![places[0].clone(), places[1].clone(), places[2].clone()]);
+    views.sort_by_cached_key(|(_, [d, h, w])| {
+        let rows = left.slice(s![d.places.clone(), h.places.clone(), w.places.clone()]);
         std::cmp::Reverse(rows.rows().into_iter().map(|row| count(row.to_slice().expect(ROW))).sum::<usize>())
     });
-    let mut open = left.iter().filter(|&&left| left).count();
+    let mut open = count(left.as_slice().expect(ROW));
     let mut parts = Vec::new();
-    for (start, [d, h, w]) in boxes {
+    for (start, axes) in views {
         if open == 0 {
             break;
         }
+        let continues = |at: [usize; 3]| {
+            (0..3).any(|axis| {
+                axes[axis].beyond(at[axis]).any(|beyond| {
+                    let mut voxel = source(at);
+                    voxel[axis] = beyond;
+                    look(voxel)
+                })
+            })
+        };
         let mut around: Option<Region> = None;
-        for (d, h) in d.flat_map(|d| h.clone().map(move |h| (d, h))) {
-            let mut row = left.slice_mut(s![d, h, w.clone()]);
-            let row = row.as_slice_mut().expect(ROW);
-            let (Some(first), Some(last)) = (row.iter().position(|&left| left), row.iter().rposition(|&left| left))
-            else {
-                continue;
-            };
-            open -= count(row);
-            row.fill(false);
-            let along = &runs[2][w.start..];
-            let own = Region {
-                min_dhw: [runs[0][d].first, runs[1][h].first, along[first].first],
-                max_dhw: [runs[0][d].last, runs[1][h].last, along[last].last],
-            };
-            around = Some(around.map_or(own, |around| around.and(own)));
+        for (d, h) in axes[0].places.clone().flat_map(|d| axes[1].places.clone().map(move |h| (d, h))) {
+            let mut row = left.slice_mut(s![d, h, ..]);
+            for w in axes[2].places.clone() {
+                if row[w] && !continues([d, h, w]) {
+                    row[w] = false;
+                    open -= 1;
+                    let voxel = [min[0] + d, min[1] + h, min[2] + w];
+                    let own = Region { min_dhw: voxel, max_dhw: voxel };
+                    around = Some(around.map_or(own, |around| around.and(own)));
+                }
+            }
         }
         let part =
             around.map(|region| Piece { region, seen: region, own: start, starts: start.map(|at| at..=at), ..*piece });
@@ -74,16 +85,46 @@ pub(crate) fn shown(
     (open == 0).then_some(parts)
 }
 
-/// The places of the runs that a window shows well enough along an axis.
-fn seen_along(axis: usize, piece: &Piece, start: &Start, runs: &[Vec<Run>; 3], sizes: Sizes<'_>) -> Range<usize> {
-    let (region, margin) = (&piece.region, sizes.margin[axis]);
-    let end = start[axis].saturating_add_unsigned(sizes.window[axis]);
-    let seen = |run: &Run| {
-        let first = run.first.saturating_sub(margin).max(region.min_dhw[axis]).cast_signed();
-        let last = (run.last + margin).min(region.max_dhw[axis]).cast_signed();
-        start[axis] <= first && last < end
-    };
-    let first = runs[axis].iter().position(seen).unwrap_or(0);
-    let count = runs[axis][first..].iter().take_while(|run| seen(run)).count();
-    first..first + count
+/// What a window shows of a piece along one axis.
+struct Along {
+    /// The places in the piece that it may show well enough.
+    places: Range<usize>,
+    /// For each of these, the voxels of the zoom-out window beyond a border that is near, where the object must have ended.
+    near: Vec<[Range<usize>; 2]>,
+}
+
+impl Along {
+    fn of(axis: usize, piece: &Piece, start: isize, large: Option<&Region>, sizes: Sizes<'_>) -> Self {
+        let (region, margin, table) = (&piece.region, sizes.margin[axis], &sizes.tables[axis]);
+        let from = start.max(0).cast_unsigned();
+        let to = start.saturating_add_unsigned(sizes.window[axis]).max(0).cast_unsigned();
+        // As well as the piece's own window.
+        let as_well = |at: usize| {
+            from <= at.saturating_sub(margin).max(region.min_dhw[axis]) && (at + margin).min(region.max_dhw[axis]) < to
+        };
+        let object = large.map_or(0..0, |region| region.range(axis));
+        let seen = |at: usize| as_well(at) || (!object.is_empty() && (from..to).contains(&at));
+        let all = piece.seen.range(axis);
+        let first = all.clone().find(|&at| seen(at)).unwrap_or(all.end);
+        let end = (first..all.end).find(|&at| !seen(at)).unwrap_or(all.end);
+        let sources = |from: usize, to: usize| match table.get(from.max(object.start)..to.min(object.end)) {
+            Some([first, .., last]) => *first..last + 1,
+            Some([one]) => *one..one + 1,
+            _ => 0..0,
+        };
+        let near = (first..end).map(|at| {
+            if as_well(at) {
+                return [0..0, 0..0];
+            }
+            let before = if at < from + margin { sources(from.saturating_sub(margin), from) } else { 0..0 };
+            let after = if at + margin >= to { sources(to, to + margin) } else { 0..0 };
+            [before, after]
+        });
+        let near = near.collect();
+        Self { places: first - all.start..end - all.start, near }
+    }
+
+    fn beyond(&self, place: usize) -> impl Iterator<Item = usize> {
+        self.near[place - self.places.start].iter().flat_map(Range::clone)
+    }
 }

@@ -14,5 +14,5 @@ pub mod sliding_window;
 pub use average::{Average, Coarse, Shown, View, stitched};
 pub use cover::{Cover, Start};
 pub use frame::{Frame, frames_of_lattice, frames_over_region};
-pub use plan::{Looked, Planner};
+pub use plan::{Planner, Target};
 pub use region::{Region, Run, bounding_box, count, runs};

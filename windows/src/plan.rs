@@ -30,7 +30,7 @@ pub struct Planner<'a> {
 
 /// An object, and where its windows must look.
 #[derive(Clone, Copy)]
-pub struct Looked<'a> {
+pub struct Target<'a> {
     /// The number that its windows are asked for by.
     pub index: usize,
     /// The region of interest, in the crop.
@@ -39,7 +39,7 @@ pub struct Looked<'a> {
     pub look: &'a dyn Fn([usize; 3]) -> bool,
 }
 
-impl Looked<'_> {
+impl Target<'_> {
     /// The smallest box around the voxels to look at within `limits`.
     fn seen_in(&self, tables: &IndexTables, limits: &Region) -> Option<Region> {
         let within = std::array::from_fn(|axis| {
@@ -56,8 +56,8 @@ impl Planner<'_> {
     }
 
     /// Divides an object into pieces. Their order is that of their places.
-    fn pieces(&self, object: &Looked<'_>) -> Vec<Piece> {
-        let Looked { region, look, .. } = object;
+    fn pieces(&self, object: &Target<'_>) -> Vec<Piece> {
+        let Target { region, look, .. } = object;
         if !self.fits(region) {
             return self.divide(*region, [None; 3], &[object]);
         }
@@ -72,8 +72,8 @@ impl Planner<'_> {
 
     /// Cuts the part `limits` of objects into pieces, all at the same places. `own` are the starts of the windows along the axes
     /// that were cut.
-    fn divide(&self, limits: Region, own: [Option<isize>; 3], objects: &[&Looked<'_>]) -> Vec<Piece> {
-        let seen: Vec<(&Looked<'_>, Region)> =
+    fn divide(&self, limits: Region, own: [Option<isize>; 3], objects: &[&Target<'_>]) -> Vec<Piece> {
+        let seen: Vec<(&Target<'_>, Region)> =
             objects.iter().filter_map(|object| Some((*object, object.seen_in(self.tables, &limits)?))).collect();
         let Some(all) = seen.iter().map(|(_, region)| *region).reduce(Region::and) else { return Vec::new() };
         let shape = all.shape_dhw();
@@ -83,7 +83,7 @@ impl Planner<'_> {
         // The axis that needs the most windows. Which of the last two is first is tried: it decides how much of the other is left.
         let first = own.iter().all(Option::is_none);
         let tried = cuts.filter(|&axis| !first || Some(count(axis)) == most).take(if first { 1 } else { 2 });
-        let objects: Vec<&Looked<'_>> = seen.iter().map(|(object, _)| *object).collect();
+        let objects: Vec<&Target<'_>> = seen.iter().map(|(object, _)| *object).collect();
         let ways = tried.map(|axis| self.cut(axis, count(axis), all, own, &objects));
         let windows = |pieces: &Vec<Piece>| pieces.iter().map(|piece| piece.own).collect::<BTreeSet<_>>().len();
         let fewest = ways.min_by_key(windows);
@@ -97,7 +97,7 @@ impl Planner<'_> {
         count: usize,
         all: Region,
         own: [Option<isize>; 3],
-        objects: &[&Looked<'_>],
+        objects: &[&Target<'_>],
     ) -> Vec<Piece> {
         let (first, last, window) = (all.min_dhw[axis], all.max_dhw[axis], self.window[axis]);
         // Windows at equal distances: the first starts with the voxels to look at, and the last ends with them.
@@ -147,15 +147,18 @@ impl Planner<'_> {
     }
 
     /// Windows that show all of every object. `known` are the windows of earlier calls, in their order.
-    pub fn cover(&self, objects: &[Looked<'_>], known: &[Start]) -> Cover {
+    pub fn cover(&self, objects: &[Target<'_>], known: &[Start]) -> Cover {
         let fresh = self.fresh(objects);
         let new = fresh.to_encode(known);
         if new == 0 || known.is_empty() {
             return fresh;
         }
         let sizes = Sizes { tables: self.tables, window: self.window, margin: [0, 1, 2].map(|axis| self.margin(axis)) };
-        let look = |index: usize| objects.iter().find(|object| object.index == index).map(|object| object.look);
-        let shown = |piece: &Piece| known::shown(piece, look(piece.object)?, known, sizes);
+        let shown = |piece: &Piece| {
+            let object = objects.iter().find(|object| object.index == piece.object)?;
+            let large = Some(&object.region).filter(|region| !self.fits(region));
+            known::shown(piece, object.look, large, known, sizes)
+        };
         let reused = fresh.reusing(shown);
         if reused.to_encode(known) < new { reused } else { fresh }
     }
@@ -166,10 +169,10 @@ impl Planner<'_> {
     }
 
     /// Windows that show all of every object, without a look at known ones.
-    fn fresh(&self, objects: &[Looked<'_>]) -> Cover {
+    fn fresh(&self, objects: &[Target<'_>]) -> Cover {
         let of = |pieces| Cover::of(pieces, self.window, self.crop());
         let alone = of(objects.iter().flat_map(|object| self.pieces(object)).collect());
-        let (small, large): (Vec<&Looked<'_>>, Vec<&Looked<'_>>) =
+        let (small, large): (Vec<&Target<'_>>, Vec<&Target<'_>>) =
             objects.iter().partition(|object| self.fits(&object.region));
         let Some(all) = large.iter().map(|object| object.region).reduce(Region::and).filter(|_| large.len() > 1) else {
             return alone;
@@ -209,8 +212,8 @@ mod tests {
     }
 
     /// Objects that fill their regions.
-    fn filled(regions: &[Region]) -> Vec<Looked<'static>> {
-        regions.iter().enumerate().map(|(index, region)| Looked { index, region: *region, look: &|_| true }).collect()
+    fn filled(regions: &[Region]) -> Vec<Target<'static>> {
+        regions.iter().enumerate().map(|(index, region)| Target { index, region: *region, look: &|_| true }).collect()
     }
 
     /// The windows of objects that fill their regions.
@@ -247,9 +250,9 @@ mod tests {
         let planner = Planner { tables: &tables, window: WINDOW, overlap: 0.0 };
         // Two small parts at opposite corners of the region.
         let look = |[d, h, w]: [usize; 3]| d.max(h).max(w) < 3 || d.min(h).min(w) > 20;
-        let cover = planner.cover(&[Looked { index: 0, region: whole, look: &look }], &[]);
+        let cover = planner.cover(&[Target { index: 0, region: whole, look: &look }], &[]);
         assert_eq!(cover.starts.into_iter().collect::<Vec<_>>(), [[0, 0, 0], [16, 16, 16]]);
-        assert!(planner.pieces(&Looked { index: 0, region: whole, look: &|_| false }).is_empty());
+        assert!(planner.pieces(&Target { index: 0, region: whole, look: &|_| false }).is_empty());
     }
 
     #[test]
@@ -297,13 +300,12 @@ mod tests {
 
     #[test]
     fn the_second_axis_is_the_one_that_leaves_fewer_windows() {
-        // Two plates that make a T: cut along h first, its foot needs one window and its bar two.
-        let bar = |[_, h, w]: [usize; 3]| h < 3 || (9..12).contains(&w);
-        let look = |voxel: [usize; 3]| bar(voxel);
+        // Two plates that make a T: cut along h first, its foot needs one window and its bar three.
+        let look = |[_, h, w]: [usize; 3]| h < 3 || (9..12).contains(&w);
         let (crop, whole) = ([8, 16, 22], region([0; 3], [7, 15, 21]));
         let tables = tables(crop);
         let planner = Planner { tables: &tables, window: WINDOW, overlap: 0.0 };
-        let cover = planner.cover(&[Looked { index: 0, region: whole, look: &look }], &[]);
+        let cover = planner.cover(&[Target { index: 0, region: whole, look: &look }], &[]);
         assert_eq!(cover.starts.len(), 4, "{:?}", cover.starts);
     }
 
@@ -376,8 +378,13 @@ mod tests {
             let all: Vec<Start> = known.iter().copied().chain(cover.starts.iter().copied()).collect();
             let again = planner.cover(&objects, &all);
             prop_assert!(again.starts.iter().all(|start| all.contains(start)));
+            // So does a call for one of the objects.
+            for object in &objects {
+                let one = planner.cover(&[*object], &all);
+                prop_assert!(one.starts.iter().all(|start| all.contains(start)), "{:?} in {all:?}", object.region);
+            }
             // The order of the objects changes nothing.
-            let reversed: Vec<Looked<'_>> = objects.into_iter().rev().collect();
+            let reversed: Vec<Target<'_>> = objects.into_iter().rev().collect();
             prop_assert_eq!(planner.cover(&reversed, &known).starts, cover.starts);
         }
 

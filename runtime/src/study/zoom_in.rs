@@ -14,7 +14,7 @@ use super::windows::Windows;
 use crate::error::Error;
 use segvol_base::OutOfMemory;
 use segvol_scan::resize::{IndexTables, Trilinear};
-use segvol_windows::{Average, Coarse, Frame, Looked, Planner, Start, View, frames_over_region};
+use segvol_windows::{Average, Coarse, Frame, Planner, Start, Target, View, frames_over_region};
 
 /// The windows of the zoom-in pass for the regions of `segmentations`, and of how many of them each object needs. `known`
 /// are the windows of earlier calls, in their order.
@@ -47,11 +47,11 @@ pub(crate) fn plan(
                     (index, region, look(&region, &segmentations[index].zoom_out, &objects[index].prompt, tables))
                 })
                 .collect();
-            let looked: Vec<Looked<'_>> =
-                looks.iter().map(|(index, region, look)| Looked { index: *index, region: *region, look }).collect();
+            let targets: Vec<Target<'_>> =
+                looks.iter().map(|(index, region, look)| Target { index: *index, region: *region, look }).collect();
             let covers: Vec<_> = match options.independent {
-                true => looked.chunks(1).map(|object| planner.cover(object, &[])).collect(),
-                false => vec![planner.cover(&looked, known)],
+                true => targets.chunks(1).map(|target| planner.cover(target, &[])).collect(),
+                false => vec![planner.cover(&targets, known)],
             };
             for cover in covers {
                 for index in cover.objects() {
