@@ -100,7 +100,7 @@ impl Cover {
         self.pieces.iter().map(|piece| piece.object).collect()
     }
 
-    /// The windows that show at least [`LEAST_PART`] of one of the object's pieces, in raster order.
+    /// The windows that show at least a quarter of one of the object's pieces, in raster order.
     pub fn windows_of(&self, object: usize) -> impl Iterator<Item = Frame> {
         let shows = move |start: &&Start| {
             self.pieces.iter().filter(|piece| piece.object == object).any(|piece| {
