@@ -30,7 +30,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from verify_against_torch import released_modules, stop, weights
+from verify_against_torch import add_sides, released_modules, stop, weights
 
 STAGES = ["image_encoder", "text_encoder", "prompt_encoder", "mask_decoder"]
 WARM_UP = 3
@@ -38,10 +38,7 @@ WARM_UP = 3
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--segvol-repo", type=Path, required=True, metavar="DIR", help="clone of BAAI-DCAI/SegVol")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="what the bundle was made from")
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="what `segvol convert` made of it")
-    parser.add_argument("--segvol", default="segvol", metavar="PROGRAM", help="the command [segvol]")
+    add_sides(parser)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where PyTorch runs [cpu]")
     parser.add_argument("--stage", default=",".join(STAGES), metavar="LIST", help="stages [all four]")
     parser.add_argument("--batch", default="1", metavar="LIST", help="windows in a run of the image encoder [1]")

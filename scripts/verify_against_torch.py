@@ -28,14 +28,19 @@ MIXES = ["text", "box", "points", "text_box", "text_points", "points_box", "all"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--segvol-repo", type=Path, required=True, metavar="DIR", help="clone of BAAI-DCAI/SegVol")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="what the bundle was made from")
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="what `segvol convert` made of it")
-    parser.add_argument("--segvol", default="segvol", metavar="PROGRAM", help="the command [segvol]")
+    add_sides(parser)
     parser.add_argument("--scan", type=Path, action="append", default=[], metavar="FILE", help="CT whose windows are compared too")
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder for the files in between [a temporary one]")
     parser.add_argument("rest", nargs="*", help="after `--`: more arguments of the last `segvol verify`")
     return parser.parse_args()
+
+
+def add_sides(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name the two sides."""
+    parser.add_argument("--segvol-repo", type=Path, required=True, metavar="DIR", help="clone of BAAI-DCAI/SegVol")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="what the bundle was made from")
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="what `segvol convert` made of it")
+    parser.add_argument("--segvol", default="segvol", metavar="PROGRAM", help="the command [segvol]")
 
 
 def stop(reason: str) -> NoReturn:

@@ -137,7 +137,7 @@ impl GraphSession {
             place: provider.place(&options.provider_options).filter(|place| place.fixed() && encoder),
         };
         let session = StageSession::open(&environment, stage, file, provider, &settings)?;
-        Ok(Self { stage, provider, session, bound: encoder && settings.place.is_some() })
+        Ok(Self { stage, provider, session, bound: settings.place.is_some() })
     }
 
     /// The provider that the graph was opened on.
@@ -210,7 +210,8 @@ impl GraphSession {
         // The axis of the batch has no size in the graph.
         let (name, axes) = output;
         let mut item_shape: Vec<usize> = axes.iter().map(|&n| usize::try_from(n).unwrap_or(1)).collect();
-        let items = self.session.run_to_device((input, shape, values), (&name, &item_shape))?.unwrap_or_default();
+        let items = self.session.run_to_device((input, shape, values), (&name, &item_shape))?;
+        let items = items.ok_or_else(|| Error::Stage { stage, reason: "no tensors are bound".to_owned() })?;
         let found: Vec<Vec<f32>> = items.iter().map(|item| item.to_f32().map_err(failed)).collect::<Result<_, _>>()?;
         if let Some(batch) = item_shape.first_mut() {
             *batch = found.len();
