@@ -117,6 +117,8 @@ codes! {
     SidesSwapped = "sides_swapped",
     /// A point or box outside the body was moved to its border.
     PromptMoved = "prompt_moved",
+    /// The program whose masks are wanted does not see the box.
+    PromptLost = "prompt_lost",
     /// A point or box is in air.
     PromptInAir = "prompt_in_air",
     /// There are points outside the object but nothing says what the object is.

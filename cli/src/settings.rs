@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, conflicts_with = "overlap", help_heading = "Method")]
     effort: Option<Effort>,
     /// The least overlap of neighbouring windows of an object as a share of the window, per axis: 0 to 0.95 [default: that of
-    /// --effort; 0.5 with --profile released]
+    /// --effort; 0.5 with the other profiles]
     #[arg(long, value_name = "SHARE", help_heading = "Method")]
     overlap: Option<f64>,
     /// Give each object the windows that it would get alone, so that its mask does not depend on the other objects of the call.
@@ -49,11 +49,11 @@ pub(crate) struct Settings {
     independent: bool,
     /// Axes in which the model sees the scan: `stored` for those of the file, like the released demo, or three letters that say
     /// where each axis goes, such as ras (the patient's right, front and head) or lps. The mask of a patient does not depend
-    /// on how the file stores the scan, unless it is `stored`. `eval` compares several, a list with commas [default: the axes
-    /// that the bundle names, else ras]
+    /// on how the file stores the scan, unless it is `stored`. `eval` compares several, a list with commas [default: `stored`
+    /// with the profiles huggingface, huggingface-nearest and segfm; else the axes that the bundle names, else ras]
     #[arg(long, value_name = "AXES", value_delimiter = ',', help_heading = "Method")]
     orientation: Vec<Orientation>,
-    /// How the zoom-in pass chooses windows and prompts
+    /// Whose masks you want: this toolkit's, or exactly those of a released program, with its quirks
     #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
     profile: Profile,
 
@@ -116,8 +116,14 @@ impl From<Effort> for segvol::Effort {
 enum Profile {
     /// The fewest windows, which objects share
     Default,
-    /// Exactly as the released code
+    /// Exactly as GitHub's demo; with --orientation stored this is also what Hugging Face's file computes, to the bit
     Released,
+    /// Hugging Face's model_segvol_single.py: `released` with the axes as stored
+    Huggingface,
+    /// The same after its pull request 4, as in ModelScope's copy: the zoom-out image is resized by `nearest`
+    HuggingfaceNearest,
+    /// The entry for the CVPR 2025 challenge: one box for each object, no text and no points
+    Segfm,
 }
 
 impl Settings {
@@ -176,14 +182,14 @@ impl Settings {
     }
 
     fn study_options_in(&self, orientation: Option<Orientation>) -> anyhow::Result<StudyOptions> {
-        if self.effort.is_some() && matches!(self.profile, Profile::Released) {
-            return Err(
-                Usage("--effort: the windows of --profile released are those of the released code".to_owned()).into()
-            );
+        let profile = segvol::Profile::from(self.profile);
+        if self.effort.is_some() && profile.is_released() {
+            let message = format!("--effort: the windows of --profile {profile} are those of the released program");
+            return Err(Usage(message).into());
         }
         let mut options = StudyOptions::default()
             .orientation(orientation)
-            .profile(self.profile.into())
+            .profile(profile)
             .zoom_in(!self.no_zoom)
             .effort(self.effort.map(Into::into).unwrap_or_default())
             .overlap(self.overlap)
@@ -217,6 +223,9 @@ impl From<Profile> for segvol::Profile {
         match profile {
             Profile::Default => Self::Default,
             Profile::Released => Self::Released,
+            Profile::Huggingface => Self::Huggingface,
+            Profile::HuggingfaceNearest => Self::HuggingfaceNearest,
+            Profile::Segfm => Self::Segfm,
         }
     }
 }

@@ -4,11 +4,13 @@
 
 #![forbid(unsafe_code)]
 
+mod exact;
 pub mod file;
 mod names;
 mod place;
 mod prompt;
 
+pub use exact::{BoxDhw, ExactBox};
 pub use file::{PromptFileError, parse_prompts};
 pub use names::name_warnings;
 pub use place::{PlacedPrompt, Placer};

@@ -9,7 +9,7 @@ use segvol_scan::crop::Crop;
 use segvol_scan::resize::{nearest_exact_index, nearest_index};
 
 /// A prompt's points and box in voxels of the zoom-out window, `(d, h, w)`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PlacedPrompt {
     /// Points, and whether they are inside the object.
     pub points: Vec<([usize; 3], PointLabel)>,
@@ -88,22 +88,12 @@ impl<'a> Placer<'a> {
         given: BoundingBox,
         warnings: &mut Vec<Warning>,
     ) -> Result<[[usize; 3]; 2], PromptError> {
-        let what = format!("box {} to {}", tuple(&given.min), tuple(&given.max));
-        self.check_inside(prompt, given.min, &what)?;
-        self.check_inside(prompt, given.max, &what)?;
-        if (0..3).any(|axis| given.min[axis] > given.max[axis]) {
-            return Err(PromptError::Inverted { object: prompt.name().to_owned(), what });
-        }
+        let what = described(&given);
         if prompt.space == Space::Window {
+            self.check_box(prompt, &given)?;
             return Ok([given.min.map(nearest_voxel), given.max.map(nearest_voxel)]);
         }
-        // The axes of the space and of the scan may differ by any rotation, so all eight corners are needed.
-        let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-        for corner in corners(given.min, given.max) {
-            let voxel = self.scan_voxel_dhw(prompt.space, corner);
-            low = std::array::from_fn(|axis| low[axis].min(voxel[axis]));
-            high = std::array::from_fn(|axis| high[axis].max(voxel[axis]));
-        }
+        let [low, high] = self.box_in_scan(prompt, given)?;
         let crop_shape = self.crop.shape_dhw();
         let start = self.crop.start_dhw;
         let into_crop = |voxel: [usize; 3]| -> [usize; 3] {
@@ -122,6 +112,29 @@ impl<'a> Placer<'a> {
             window_span(crop_low[axis], crop_high[axis], crop_shape[axis], self.window_dhw[axis])
         });
         Ok([spans.map(|span| span[0]), spans.map(|span| span[1])])
+    }
+
+    /// The smallest and the largest voxel of the oriented scan that a box contains, both inclusive. Its space is not the window.
+    pub(crate) fn box_in_scan(&self, prompt: &Prompt, given: BoundingBox) -> Result<[[usize; 3]; 2], PromptError> {
+        self.check_box(prompt, &given)?;
+        // The axes of the space and of the scan may differ by any rotation, so all eight corners are needed.
+        let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
+        for corner in corners(given.min, given.max) {
+            let voxel = self.scan_voxel_dhw(prompt.space, corner);
+            low = std::array::from_fn(|axis| low[axis].min(voxel[axis]));
+            high = std::array::from_fn(|axis| high[axis].max(voxel[axis]));
+        }
+        Ok([low, high])
+    }
+
+    fn check_box(&self, prompt: &Prompt, given: &BoundingBox) -> Result<(), PromptError> {
+        let what = described(given);
+        self.check_inside(prompt, given.min, &what)?;
+        self.check_inside(prompt, given.max, &what)?;
+        if (0..3).any(|axis| given.min[axis] > given.max[axis]) {
+            return Err(PromptError::Inverted { object: prompt.name().to_owned(), what });
+        }
+        Ok(())
     }
 
     /// The scan's voxel that contains a coordinate, in the model's axes. Coordinates outside the scan are moved to its border.
@@ -228,6 +241,10 @@ fn window_span(low: usize, high: usize, crop: usize, window: usize) -> [usize; 2
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn nearest_voxel(c: f64) -> usize {
     (c + 0.5).floor().max(0.0) as usize
+}
+
+fn described(given: &BoundingBox) -> String {
+    format!("box {} to {}", tuple(&given.min), tuple(&given.max))
 }
 
 fn tuple(values: &[f64]) -> String {

@@ -104,6 +104,18 @@ pub enum PromptError {
         /// The box, as given.
         what: String,
     },
+    /// The program whose masks are wanted does not take such a prompt.
+    #[error("object {object:?}: the program of the profile `{profile}` takes {expected}; found {found}")]
+    Profile {
+        /// The object's name.
+        object: String,
+        /// The profile's name.
+        profile: &'static str,
+        /// What the program takes.
+        expected: &'static str,
+        /// What the prompt has.
+        found: &'static str,
+    },
 }
 
 impl PromptError {
@@ -116,7 +128,8 @@ impl PromptError {
             | Self::Empty { .. }
             | Self::NotFinite { .. }
             | Self::OutsideScan { .. }
-            | Self::Inverted { .. } => ErrorKind::Input,
+            | Self::Inverted { .. }
+            | Self::Profile { .. } => ErrorKind::Input,
         }
     }
 }

@@ -38,6 +38,7 @@ mod hostile_c;
 pub mod hostile_nifti;
 pub mod imports;
 pub mod models;
+pub mod programs;
 pub mod stage_errors;
 
 pub use segvol_converter::seeded;

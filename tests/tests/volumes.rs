@@ -9,26 +9,10 @@
 use std::collections::BTreeMap;
 
 use segvol::resize::resize_nearest_exact;
-use segvol::{Model, Orientation, PointLabel, Prompt, Space, Study, Volume};
+use segvol::{Model, Orientation, Study, Volume};
 use segvol_tests::compare::{INTENSITY, LOGITS, max_error, relative_l2, wrong_signs};
 use segvol_tests::golden::{Goldens, Run, data, volume_record};
 use segvol_tests::{bundle, models};
-
-fn prompt(run: &Run) -> Prompt {
-    let mut prompt = Prompt::new().space(Space::Window);
-    if let Some(text) = &run.text {
-        prompt = prompt.with_text(text);
-    }
-    if let Some(corners) = run.bounding_box {
-        let [d0, h0, w0, d1, h1, w1] = corners.map(|c| c as f64);
-        prompt = prompt.bounding_box([d0, h0, w0], [d1, h1, w1]);
-    }
-    for &[d, h, w, label] in &run.points {
-        let label = if label == 1 { PointLabel::Foreground } else { PointLabel::Background };
-        prompt = prompt.point([d as f64, h as f64, w as f64], label);
-    }
-    prompt
-}
 
 fn study(model: &Model, volume: &str, orientation: Orientation, zoom_in: bool) -> Study {
     let volume = Volume::open(data(&format!("tiny/volumes/{volume}.nii.gz"))).expect("a volume");
@@ -61,7 +45,7 @@ fn check_image(volume: &str, model: &Model, orientation: Orientation, name: &str
 
 /// Checks the run of one prompt.
 fn check_run(study: &Study, run: &Run, name: &str, goldens: &Goldens) {
-    let found = study.segment(&prompt(run)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let found = study.segment(&run.prompt()).unwrap_or_else(|error| panic!("{name}: {error}"));
 
     let roi = found.region_of_interest().map(|roi| {
         let ([d0, h0, w0], [d1, h1, w1]) = (roi.region.min_dhw, roi.max_before_cut_dhw);

@@ -9,6 +9,7 @@ mod frame;
 mod known;
 mod plan;
 mod region;
+mod slab;
 pub mod sliding_window;
 
 pub use average::{Average, Coarse, Shown, View, stitched};
@@ -16,3 +17,4 @@ pub use cover::{Cover, Start};
 pub use frame::{Frame, frames_of_lattice, frames_over_region};
 pub use plan::{Planner, Target};
 pub use region::{Region, Run, bounding_box, count, runs};
+pub use slab::slab_box;

@@ -87,7 +87,9 @@ pub struct Run {
 }
 
 impl Run {
-    fn voxels(&self) -> u64 {
+    /// Number of crop voxels.
+    #[must_use]
+    pub fn voxels(&self) -> u64 {
         (self.last - self.first + 1) as u64
     }
 }

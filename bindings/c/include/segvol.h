@@ -390,7 +390,8 @@ typedef int32_t SegvolOrientation;
 #endif // __cplusplus
 
 /**
- * How the windows and prompts of the zoom-in pass are chosen.
+ * Whose masks are wanted: this toolkit's, or exactly those of a released program. All but DEFAULT and RELEASED see the axes as they
+ * are stored: the orientation must be SEGVOL_ORIENTATION_MODEL or SEGVOL_ORIENTATION_STORED.
  */
 enum SegvolProfile
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -402,9 +403,21 @@ enum SegvolProfile
      */
     SEGVOL_PROFILE_DEFAULT = 0,
     /**
-     * Exactly as in SegVol's released code.
+     * Exactly as in SegVol's released demo. The demo sees the axes as they are stored; set the orientation for that.
      */
     SEGVOL_PROFILE_RELEASED = 1,
+    /**
+     * Exactly as in Hugging Face's file, that is as RELEASED with the axes as they are stored.
+     */
+    SEGVOL_PROFILE_HUGGINGFACE = 2,
+    /**
+     * As HUGGINGFACE, but the zoom-out image is resized by "nearest", as in the file's pull request 4 and in ModelScope's copy.
+     */
+    SEGVOL_PROFILE_HUGGINGFACE_NEAREST = 3,
+    /**
+     * Exactly as in the entry for the CVPR 2025 challenge (SegFM): one box for each object, neither texts nor points.
+     */
+    SEGVOL_PROFILE_SEGFM = 4,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -613,7 +626,7 @@ typedef struct SegvolOptions {
     size_t cache_bytes;
     /**
      * The least overlap of neighbouring windows of an object along each axis, as a fraction of the window: 0 to 0.95. -1 (the
-     * default) for that of `effort`, or for 0.5 with the profile of the released code.
+     * default) for that of `effort`, or for 0.5 with the profile of a released program.
      */
     double overlap;
     /**
@@ -649,8 +662,8 @@ typedef struct SegvolOptions {
      */
     uint64_t embeddings_bytes;
     /**
-     * How much the windows of an object overlap, if `overlap` is -1: a SegvolEffort. SEGVOL_EFFORT_BALANCED by default. The profile
-     * of the released code has no effort.
+     * How much the windows of an object overlap, if `overlap` is -1: a SegvolEffort. SEGVOL_EFFORT_BALANCED by default. The profiles
+     * of released programs have no effort.
      */
     int32_t effort;
     /**

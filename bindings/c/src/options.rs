@@ -24,14 +24,21 @@ pub enum SegvolOrientation {
     Model = 2,
 }
 
-/// How the windows and prompts of the zoom-in pass are chosen.
+/// Whose masks are wanted: this toolkit's, or exactly those of a released program. All but DEFAULT and RELEASED see the axes as they
+/// are stored: the orientation must be SEGVOL_ORIENTATION_MODEL or SEGVOL_ORIENTATION_STORED.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug)]
 pub enum SegvolProfile {
     /// The toolkit's own choice, in which objects share windows.
     Default = 0,
-    /// Exactly as in SegVol's released code.
+    /// Exactly as in SegVol's released demo. The demo sees the axes as they are stored; set the orientation for that.
     Released = 1,
+    /// Exactly as in Hugging Face's file, that is as RELEASED with the axes as they are stored.
+    Huggingface = 2,
+    /// As HUGGINGFACE, but the zoom-out image is resized by "nearest", as in the file's pull request 4 and in ModelScope's copy.
+    HuggingfaceNearest = 3,
+    /// Exactly as in the entry for the CVPR 2025 challenge (SegFM): one box for each object, neither texts nor points.
+    Segfm = 4,
 }
 
 /// How much the windows of an object overlap. More overlap is more windows, and nothing else.
@@ -85,7 +92,7 @@ pub struct SegvolOptions {
     /// windows are encoded again; the result is the same.
     pub cache_bytes: usize,
     /// The least overlap of neighbouring windows of an object along each axis, as a fraction of the window: 0 to 0.95. -1 (the
-    /// default) for that of `effort`, or for 0.5 with the profile of the released code.
+    /// default) for that of `effort`, or for 0.5 with the profile of a released program.
     pub overlap: f64,
     /// 1 (the default) to run the zoom-in pass, 0 for a fast but coarse mask.
     pub zoom_in: i32,
@@ -105,8 +112,8 @@ pub struct SegvolOptions {
     pub embeddings: *const c_char,
     /// Maximum size of that folder, in bytes; 20 GiB by default. The least recently used embeddings are deleted first.
     pub embeddings_bytes: u64,
-    /// How much the windows of an object overlap, if `overlap` is -1: a SegvolEffort. SEGVOL_EFFORT_BALANCED by default. The profile
-    /// of the released code has no effort.
+    /// How much the windows of an object overlap, if `overlap` is -1: a SegvolEffort. SEGVOL_EFFORT_BALANCED by default. The profiles
+    /// of released programs have no effort.
     pub effort: i32,
     /// 1 to give each object the windows that it would get alone, so that its mask does not depend on other objects and calls; 0
     /// (the default) to let objects share windows.
@@ -239,7 +246,10 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
     study.profile = match given.profile {
         0 => Profile::Default,
         1 => Profile::Released,
-        other => return Err(unknown("options.profile", "one of SegvolProfile, 0 or 1", other)),
+        2 => Profile::Huggingface,
+        3 => Profile::HuggingfaceNearest,
+        4 => Profile::Segfm,
+        other => return Err(unknown("options.profile", "one of SegvolProfile, 0 to 4", other)),
     };
     if given.reserved != 0 {
         return Err(unknown("options.reserved", "0", given.reserved));

@@ -5,6 +5,7 @@ mod embedding_cache;
 mod object;
 mod options;
 mod pipeline;
+mod profile;
 mod progress;
 mod prompt_in_window;
 mod segmentation;
@@ -24,7 +25,8 @@ use segvol_base::{Warning, WarningCode};
 use segvol_onnx::{BundleFiles, Manifest};
 use segvol_volume::{Grid, Marks, Mask, Volume};
 
-pub use options::{Effort, Profile, StudyOptions};
+pub use options::{Effort, StudyOptions};
+pub use profile::Profile;
 pub use progress::{Follower, Observer, Progress};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
 pub use window_plan::WindowPlan;
@@ -37,7 +39,7 @@ use crate::stages::Stages;
 use object::Object;
 use progress::Observed;
 use segmentation::{label_counts, label_map};
-use segvol_prompt::{Placer, Prompt, PromptError, name_warnings};
+use segvol_prompt::{PlacedPrompt, Placer, Prompt, PromptError, name_warnings};
 use segvol_scan::crop::Crop;
 use segvol_scan::{Scan, intensity, unexpected_axes};
 use segvol_windows::Start;
@@ -222,10 +224,16 @@ impl Study {
         self.files.check()?;
         let placer = self.placer();
         let mut objects = Vec::with_capacity(prompts.len());
+        let profile = self.options.profile;
+        prompts.iter().try_for_each(|prompt| profile.check(prompt))?;
         for (prompt, mut warnings) in prompts.iter().zip(name_warnings(self.manifest.names.as_ref(), prompts)) {
-            let placed = placer.place(prompt, &mut warnings)?;
+            let (placed, exact_box) = if profile == Profile::Segfm {
+                (PlacedPrompt::default(), Some(placer.place_exactly(prompt, &mut warnings)?))
+            } else {
+                (placer.place(prompt, &mut warnings)?, None)
+            };
             warnings.extend(checks::of_prompt(prompt, &placer.marks(prompt), &self.scan));
-            objects.push(Object { prompt: placed, text: None, warnings });
+            objects.push(Object { prompt: placed, exact_box, text: None, warnings });
         }
         self.encode_texts(prompts, &mut objects)?;
 
@@ -238,13 +246,17 @@ impl Study {
             .map(|((prompt, object), zoom_out)| Segmentation {
                 name: prompt.name().to_owned(),
                 scan: Arc::clone(scan),
-                roi: region_of_interest(&zoom_out, &scan.tables, window).filter(|_| self.options.zoom_in),
+                roi: region_of_interest(&zoom_out, object.in_crop(), &scan.tables, window)
+                    .filter(|_| self.options.zoom_in),
                 zoom_out: Arc::new(zoom_out),
                 zoom_in: None,
                 windows: WindowCounts::default(),
                 warnings: object.warnings.clone(),
             })
             .collect();
+        for (prompt, found) in prompts.iter().zip(&segmentations) {
+            profile.check_zoom_in(prompt, found.roi.is_some())?;
+        }
         // To stop here is to stop after the first window.
         let stopped = follower.coarse(&segmentations);
         let known = self.planned.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -253,7 +265,6 @@ impl Study {
         let plan = WindowPlan::of(&self.windows, &users, &segmentations);
         let stopped = if stopped.is_break() { stopped } else { follower.planned(&plan) };
         let observer = &mut |progress| if stopped.is_break() { stopped } else { follower.progress(progress) };
-        let profile = self.options.profile;
         zoom_in(&self.windows, &scan.tables, profile, &objects, &mut segmentations, users, observer)?;
         // A call that was stopped leaves no trace, so that later ones do not depend on when it was.
         {

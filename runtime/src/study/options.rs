@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use segvol_volume::Orientation;
 use serde::{Deserialize, Serialize};
 
+use super::profile::Profile;
 use crate::error::Error;
 
 /// The largest overlap. With it, a voxel is in up to 64,000 windows (40 along each axis); with 0.5, in at most 27. A larger
@@ -13,25 +14,6 @@ pub(crate) const MAX_OVERLAP: f64 = 0.95;
 
 /// The overlap of the released code.
 const RELEASED_OVERLAP: f64 = 0.5;
-
-/// How the windows and prompts of the zoom-in pass are chosen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// As the released code, with these differences:
-    /// - a region larger than one window gets the fewest windows that show what must be looked at, and objects share windows;
-    ///   windows show the scan, not zeros, outside the region;
-    /// - the logits of the zoom-out pass are one more view of the region, which counts as much as its resolution: the number
-    ///   of its voxels for each voxel of the scan;
-    /// - the user's box and points keep their positions if the window is padded;
-    /// - with several windows, a box prompt is the zoom-out mask's box clipped to the user's box;
-    /// - a window without voxels of the zoom-out mask, the user's points and the user's box keeps its zoom-out logits;
-    /// - voxels that no body has, padding below -1024 HU and metal above 3000 HU, do not count for the normalisation.
-    #[default]
-    Default,
-    /// Exactly as the released code, including its quirks.
-    Released,
-}
 
 /// How much the windows of one object overlap at least, in the profile [`Profile::Default`]. More overlap is more windows, and
 /// nothing else: `docs/performance.md` compares them.
@@ -71,8 +53,8 @@ impl Effort {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StudyOptions {
-    /// The order and direction of the axes that the model sees. `None` for those that it was trained with, or RAS if its bundle
-    /// does not say.
+    /// The order and direction of the axes that the model sees. `None` for those that the profile has, else those that the model was
+    /// trained with, or RAS if its bundle does not say.
     pub orientation: Option<Orientation>,
     /// How the windows and prompts of the zoom-in pass are chosen.
     pub profile: Profile,
@@ -81,11 +63,11 @@ pub struct StudyOptions {
     /// The overlap of neighbouring windows, in the profile [`Profile::Default`].
     pub effort: Effort,
     /// The least overlap of neighbouring windows of an object, as a fraction of the window per axis: 0 to 0.95. `None` for that
-    /// of the effort; with [`Profile::Released`], for 0.5.
+    /// of the effort; with the profile of a released program, for 0.5.
     pub overlap: Option<f64>,
     /// Whether each object gets the windows that it would get alone, in a new study. Otherwise the objects of a call share
     /// windows, and calls use windows of earlier calls again: fewer are encoded, and an object's mask depends a little on the
-    /// others. [`Profile::Released`] is always independent.
+    /// others. The profiles of released programs are always independent.
     pub independent: bool,
     /// Largest size of the image embeddings that a study keeps, in bytes.
     pub cache_bytes: usize,
@@ -129,7 +111,7 @@ impl StudyOptions {
 
     /// The axes that a model sees which was trained with `expected` axes.
     pub(crate) fn orientation_for(&self, expected: Option<Orientation>) -> Orientation {
-        self.orientation.or(expected).unwrap_or_default()
+        self.orientation.or(self.profile.orientation()).or(expected).unwrap_or_default()
     }
 
     /// Sets how the windows and prompts of the zoom-in pass are chosen.
@@ -164,10 +146,7 @@ impl StudyOptions {
     /// The least overlap of neighbouring windows that these options give.
     #[must_use]
     pub fn least_overlap(&self) -> f64 {
-        self.overlap.unwrap_or(match self.profile {
-            Profile::Default => self.effort.overlap(),
-            Profile::Released => RELEASED_OVERLAP,
-        })
+        self.overlap.unwrap_or(if self.profile.is_released() { RELEASED_OVERLAP } else { self.effort.overlap() })
     }
 
     /// Sets whether each object gets the windows that it would get alone.
@@ -198,12 +177,19 @@ impl StudyOptions {
         self
     }
 
-    /// Checks that every setting is in its range, and that the folder for embeddings is nothing else.
+    /// Checks that every setting is in its range, that the profile has the orientation, and that the folder for embeddings is
+    /// nothing else.
     ///
     /// # Errors
     ///
     /// [`Error::Setting`] with the setting that is out of range.
     pub fn check(&self) -> Result<(), Error> {
+        if let (Some(given), Some(fixed)) = (self.orientation, self.profile.orientation())
+            && given != fixed
+        {
+            let expected = "`stored`, which is what the program of this profile sees";
+            return Err(Error::Setting { name: "orientation", expected, found: format!("`{given}`") });
+        }
         if let Some(path) = &self.embeddings
             && (path.as_os_str().is_empty() || path.symlink_metadata().is_ok() && !path.is_dir())
         {

@@ -99,6 +99,7 @@ fn cut_windows<'a>(
                 region: roi.region,
                 zoom_out: &segmentation.zoom_out,
                 prompt: &objects[index].prompt,
+                exact_box: objects[index].exact_box,
                 text: objects[index].text.as_ref(),
             };
             match scan.prompt_in(&object, &window.frame, segmentation.windows.total == 1) {

@@ -7,19 +7,15 @@ use ndarray::Array3;
 use segvol_onnx::PromptLabel;
 use segvol_volume::PointLabel;
 
-use super::options::Profile;
+use super::object::EMPTY_BOX;
+use super::profile::Profile;
 use crate::stages::{TextEmbedding, WindowPrompt};
-use segvol_prompt::PlacedPrompt;
+use segvol_prompt::{ExactBox, PlacedPrompt};
 use segvol_scan::resize::IndexTables;
-use segvol_windows::{Frame, Region, bounding_box, runs};
+use segvol_windows::{Frame, Region, bounding_box, runs, slab_box};
 
 /// Number of points per window, as in the released code.
 const POINTS_PER_WINDOW: usize = 5;
-
-/// # Quirk
-///
-/// A window without any voxel of the mask still gets a box. Its six coordinates are -1 and are embedded like any others.
-const EMPTY_BOX: [f32; 6] = [-1.0; 6];
 
 /// What the zoom-in pass needs to know about one object.
 pub(crate) struct ZoomInObject<'a> {
@@ -27,6 +23,8 @@ pub(crate) struct ZoomInObject<'a> {
     /// Logits of the zoom-out pass, `[D, H, W]` of the window.
     pub(crate) zoom_out: &'a Array3<f32>,
     pub(crate) prompt: &'a PlacedPrompt,
+    /// The only prompt in the profile [`Profile::Segfm`].
+    pub(crate) exact_box: Option<ExactBox>,
     pub(crate) text: Option<&'a TextEmbedding>,
 }
 
@@ -74,6 +72,10 @@ impl ZoomInScan<'_> {
         frame: &Frame,
         single: bool,
     ) -> Option<WindowPrompt<'t>> {
+        if let Some(exact) = object.exact_box {
+            let bounding_box = Some(self.slab_in(object.zoom_out, exact, frame, single));
+            return Some(WindowPrompt { points: Vec::new(), bounding_box, text: None });
+        }
         let ranges: [Range<usize>; 3] = std::array::from_fn(|axis| frame.visible(axis));
         let mask = bounding_box(self.tables, ranges.clone(), |voxel| object.zoom_out[voxel] > 0.0);
         let user_box = object.prompt.bounding_box.map(|[low, high]| {
@@ -104,6 +106,22 @@ impl ZoomInScan<'_> {
         Some(WindowPrompt { points, bounding_box, text: object.text })
     }
 
+    /// The box of a window in the profile [`Profile::Segfm`]: in the only window of an object the user's box, else the slab box of
+    /// the mask in the window, where the user's box plays no part.
+    ///
+    /// # Source
+    ///
+    /// Yuxin-Du-Lab/SegVol-for-SegFM@7708634, `segvol/model_segvol_single.py`, `sliding_window_inference`.
+    fn slab_in(&self, zoom_out: &Array3<f32>, exact: ExactBox, frame: &Frame, single: bool) -> [f32; 6] {
+        let ranges: [Range<usize>; 3] = std::array::from_fn(|axis| frame.visible(axis));
+        let found = match exact.in_crop {
+            // The region contains the box, and the only window contains the region.
+            in_crop if single => in_crop.map(|[min_dhw, max_dhw]| Region { min_dhw, max_dhw }),
+            _ => slab_box(self.tables, ranges, |voxel| zoom_out[voxel] > 0.0),
+        };
+        found.map_or(EMPTY_BOX, |found| corners(frame, found, [0; 3]))
+    }
+
     /// The offset in voxels between the map of the user's prompt and the image, per axis.
     ///
     /// # Quirk
@@ -112,8 +130,8 @@ impl ZoomInScan<'_> {
     /// the user's prompt. So positions in that map lack the leading padding.
     fn map_shift(&self, region: &Region) -> [usize; 3] {
         match self.profile {
-            Profile::Default => [0; 3],
-            Profile::Released => {
+            Profile::Default | Profile::Segfm => [0; 3],
+            Profile::Released | Profile::Huggingface | Profile::HuggingfaceNearest => {
                 let shape = region.shape_dhw();
                 std::array::from_fn(|axis| self.window[axis].saturating_sub(shape[axis]) / 2)
             }
@@ -216,7 +234,7 @@ mod tests {
         let prompt =
             PlacedPrompt { points: vec![([1, 1, 1], PointLabel::Foreground)], bounding_box: Some([[1, 1, 1]; 2]) };
         let region = Region { min_dhw: [2, 0, 0], max_dhw: [3, 3, 3] };
-        let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, text: None };
+        let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, exact_box: None, text: None };
         let find = |profile| {
             let scan = scan(profile, &tables);
             let frames = frames_over_region(&region, WINDOW, 0.5);
@@ -236,7 +254,7 @@ mod tests {
         let zoom_out = logits(&[[0, 0, 0], [3, 3, 3]]);
         let prompt = PlacedPrompt { points: Vec::new(), bounding_box: Some([[0, 0, 0], [0, 1, 1]]) };
         let region = Region { min_dhw: [0; 3], max_dhw: [7; 3] };
-        let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, text: None };
+        let object = ZoomInObject { region, zoom_out: &zoom_out, prompt: &prompt, exact_box: None, text: None };
         let scan = scan(Profile::Default, &tables);
         let frames = frames_over_region(&region, WINDOW, 0.5);
         assert_eq!(frames.len(), 27);

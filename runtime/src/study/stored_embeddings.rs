@@ -12,8 +12,10 @@ use segvol_windows::Frame;
 
 /// Changes whenever the image of a window is made in another way from the same crop; so does the version of this crate.
 const CUT: u32 = 1;
-/// The item of the zoom-out window.
+/// The item of the zoom-out window, whose image is resized by `nearest-exact`.
 const ZOOM_OUT: &str = "out";
+/// The same, resized by `nearest`.
+const ZOOM_OUT_NEAREST: &str = "out_nearest";
 /// The first word of the item of a zoom-in window; nine numbers follow.
 const ZOOM_IN: &str = "in";
 
@@ -35,6 +37,8 @@ pub(crate) struct StoredEmbeddings {
     elements: usize,
     crop: [usize; 3],
     window: [usize; 3],
+    /// The item of this study's zoom-out window.
+    zoom_out: &'static str,
 }
 
 impl StoredEmbeddings {
@@ -52,12 +56,13 @@ impl StoredEmbeddings {
             elements: architecture.image_tokens() * architecture.channels,
             crop,
             window: architecture.window_dhw,
+            zoom_out: if options.profile.resizes_by_nearest() { ZOOM_OUT_NEAREST } else { ZOOM_OUT },
         })
     }
 
     fn key(&self, window: &WindowKey) -> Key {
         match window {
-            WindowKey::ZoomOut => Key::new(self.group, ZOOM_OUT),
+            WindowKey::ZoomOut => Key::new(self.group, self.zoom_out),
             WindowKey::ZoomIn(frame) => Key::new(self.group, &item(frame)),
         }
     }
@@ -139,7 +144,7 @@ mod tests {
     fn only_windows_of_the_crop_are_read_from_names() {
         let (crop, window) = ([30, 41, 17], [8, 16, 32]);
         let store = Store::new(std::path::Path::new("nowhere"), 0);
-        let stored = StoredEmbeddings { store, group: [0; 32], elements: 1, crop, window };
+        let stored = StoredEmbeddings { store, group: [0; 32], elements: 1, crop, window, zoom_out: ZOOM_OUT };
         let region = Region { min_dhw: [3, 0, 0], max_dhw: [20, 40, 16] };
         let frames = frames_over_region(&region, window, 0.5);
         assert!(frames.len() > 10 && frames.iter().any(|frame| frame.start[2] < 0));
@@ -148,6 +153,7 @@ mod tests {
         }
         for text in [
             "out",
+            "out_nearest",
             "in",
             "in_0_0_0_0_0_0_8_16",
             "in_0_0_0_0_0_0_8_16_17_0",

@@ -15,7 +15,7 @@ use super::options::StudyOptions;
 use super::stored_embeddings::StoredEmbeddings;
 use crate::error::Error;
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
-use segvol_scan::resize::{Trilinear, resize_nearest_exact};
+use segvol_scan::resize::{Trilinear, resize_nearest, resize_nearest_exact};
 use segvol_windows::{Frame, Start};
 
 /// Counts and times of a study's work since it was made.
@@ -39,6 +39,8 @@ pub(crate) struct Windows {
     /// The normalised crop, `[D, H, W]`, in [0, 1].
     image: Array3<f32>,
     upsampling: Trilinear,
+    /// How the profile resizes the zoom-out image.
+    by_nearest: bool,
     /// Embeddings from one process to the next.
     stored: Option<StoredEmbeddings>,
     state: Mutex<State>,
@@ -65,6 +67,7 @@ impl Windows {
         let architecture = stages.architecture();
         Self {
             upsampling: Trilinear::new(architecture.low_res_dhw(), architecture.window_dhw),
+            by_nearest: options.profile.resizes_by_nearest(),
             state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
             stages,
             image,
@@ -127,6 +130,7 @@ impl Windows {
     /// The image of a window, `[D, H, W]`.
     pub(crate) fn image_of(&self, key: &WindowKey) -> Array3<f32> {
         match key {
+            WindowKey::ZoomOut if self.by_nearest => resize_nearest(self.image.view(), self.window_dhw()),
             WindowKey::ZoomOut => resize_nearest_exact(self.image.view(), self.window_dhw()),
             WindowKey::ZoomIn(frame) => self.image_in(frame),
         }

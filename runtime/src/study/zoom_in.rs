@@ -4,8 +4,9 @@
 use std::ops::ControlFlow;
 
 use super::object::Object;
-use super::options::{Profile, StudyOptions};
+use super::options::StudyOptions;
 use super::pipeline;
+use super::profile::Profile;
 use super::progress::{Observer, Progress};
 use super::prompt_in_window::{ZoomInScan, look};
 use super::segmentation::{Segmentation, ZoomedIn};
@@ -35,7 +36,7 @@ pub(crate) fn plan(
     let regions = segmentations.iter().enumerate().filter_map(|(index, found)| Some((index, found.roi?.region)));
     let overlap = options.least_overlap();
     match options.profile {
-        Profile::Released => {
+        Profile::Released | Profile::Huggingface | Profile::HuggingfaceNearest | Profile::Segfm => {
             for (index, region) in regions {
                 add(index, &mut frames_over_region(&region, window, overlap).into_iter());
             }

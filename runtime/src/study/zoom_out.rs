@@ -8,6 +8,7 @@ use super::object::Object;
 use super::windows::Windows;
 use crate::error::Error;
 use crate::stages::WindowPrompt;
+use segvol_prompt::BoxDhw;
 use segvol_scan::resize::IndexTables;
 use segvol_windows::{Region, bounding_box};
 
@@ -38,18 +39,22 @@ pub struct RegionOfInterest {
 /// The region around all voxels with a positive logit, enlarged to at least one window if the crop is large enough.
 /// `None` if no voxel is positive.
 ///
-/// `tables` map a crop voxel to the voxel of `logits`, `[D, H, W]` of the zoom-out window, that shows it.
+/// `tables` map a crop voxel to the voxel of `logits`, `[D, H, W]` of the zoom-out window, that shows it. `map` is the user's box
+/// in voxels of the crop, if the region contains it too, as in Yuxin-Du-Lab/SegVol-for-SegFM@7708634.
 ///
 /// # Source
 ///
 /// BAAI-DCAI/SegVol@5768c97, `utils/monai_inferers_utils.py`, `logits2roi_coor`.
 pub(crate) fn region_of_interest(
     logits: &Array3<f32>,
+    map: Option<BoxDhw>,
     tables: &IndexTables,
     window: [usize; 3],
 ) -> Option<RegionOfInterest> {
     let crop: [usize; 3] = std::array::from_fn(|axis| tables[axis].len());
-    let mask = bounding_box(tables, crop.map(|n| 0..n), |voxel| logits[voxel] > 0.0)?;
+    let mask = bounding_box(tables, crop.map(|n| 0..n), |voxel| logits[voxel] > 0.0);
+    let map = map.map(|[min_dhw, max_dhw]| Region { min_dhw, max_dhw });
+    let mask = mask.into_iter().chain(map).reduce(Region::and)?;
     let extent = mask.shape_dhw();
     let half: [usize; 3] = std::array::from_fn(|axis| window[axis].saturating_sub(extent[axis]) / 2);
     let min_dhw = std::array::from_fn(|axis| mask.min_dhw[axis].saturating_sub(half[axis]));
@@ -73,7 +78,7 @@ mod tests {
         for voxel in [[9, 2, 1], [10, 17, 18]] {
             logits[voxel] = 1.0;
         }
-        let found = region_of_interest(&logits, &tables, [8, 8, 8]).expect("two voxels are positive");
+        let found = region_of_interest(&logits, None, &tables, [8, 8, 8]).expect("two voxels are positive");
         assert_eq!(found.region, Region { min_dhw: [6, 2, 1], max_dhw: [13, 17, 18] });
         assert_eq!(found.max_before_cut_dhw, [13, 17, 18]);
     }
@@ -83,7 +88,7 @@ mod tests {
         let tables = [identity(6), identity(6), identity(6)];
         let mut logits = Array3::from_elem([6, 6, 6], -1.0);
         logits[[5, 5, 5]] = 1.0;
-        let found = region_of_interest(&logits, &tables, [8, 8, 8]).expect("one voxel is positive");
+        let found = region_of_interest(&logits, None, &tables, [8, 8, 8]).expect("one voxel is positive");
         assert_eq!(found.max_before_cut_dhw, [6, 6, 6]);
         assert_eq!(found.region, Region { min_dhw: [2, 2, 2], max_dhw: [5, 5, 5] });
     }
@@ -91,6 +96,14 @@ mod tests {
     #[test]
     fn no_positive_voxel_is_no_region() {
         let tables = [identity(4), identity(4), identity(4)];
-        assert_eq!(region_of_interest(&Array3::zeros([4, 4, 4]), &tables, [8, 8, 8]), None);
+        let nothing = Array3::zeros([4, 4, 4]);
+        assert_eq!(region_of_interest(&nothing, None, &tables, [2, 2, 2]), None);
+        let map = Some([[1, 0, 2], [1, 3, 2]]);
+        let found = region_of_interest(&nothing, map, &tables, [2, 2, 2]).expect("the map is enough");
+        assert_eq!(found.region, Region { min_dhw: [1, 0, 2], max_dhw: [1, 3, 2] });
+        let mut logits = nothing;
+        logits[[0, 1, 3]] = 1.0;
+        let found = region_of_interest(&logits, map, &tables, [2, 2, 2]).expect("both");
+        assert_eq!(found.region, Region { min_dhw: [0, 0, 2], max_dhw: [1, 3, 3] });
     }
 }

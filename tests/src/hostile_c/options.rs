@@ -99,12 +99,15 @@ pub(crate) fn options(bytes: &[u8]) {
             problems.push(status);
         }
     };
-    let flags = [given.zoom_in, given.profile].iter().all(|flag| (0..=1).contains(flag))
+    let flags = (0..=1).contains(&given.zoom_in)
+        && (0..=4).contains(&given.profile)
         && (0..=2).contains(&given.orientation)
         && (!read_effort || (0..=2).contains(&given.effort))
         && (!read_independent || (0..=1).contains(&given.independent));
     problem(SegvolStatus::Argument, axes.is_some() && given.orientation != 2);
     problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags || given.reserved != 0);
+    let stored_only = (2..=4).contains(&given.profile);
+    problem(SegvolStatus::Option, stored_only && (given.orientation == 0 || axes.is_some()));
     problem(SegvolStatus::Option, given.overlap != -1.0 && !(0.0..=0.95).contains(&given.overlap));
     for text in [&provider, &precision, &library, &axes, &embeddings].into_iter().flatten() {
         problem(SegvolStatus::Utf8, text.to_str().is_err());
