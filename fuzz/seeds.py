@@ -222,6 +222,23 @@ def evaluations() -> None:
     write("work_file", "another_header", b'{"kind":"segvol eval","schema_version":1,"tool":"segvol 0"}\n' + line)
 
 
+def segfm_cases() -> None:
+    keys = ["z_min", "z_max", "z_mid", "z_mid_x_min", "z_mid_y_min", "z_mid_x_max", "z_mid_y_max"]
+    box = dict(zip(keys, [0, 1, 0, 1, 0, 3, 2]))
+    scalars = {key: numpy.int64(value) for key, value in box.items()}
+
+    def case(save: object, **arrays: object) -> bytes:
+        file = io.BytesIO()
+        save(file, **arrays)
+        return file.getvalue()
+
+    image = numpy.arange(24).reshape(2, 3, 4)
+    write("segfm", "stored", case(numpy.savez, imgs=image.astype("u1"), boxes=[box, box]))
+    write("segfm", "compressed", case(numpy.savez_compressed, imgs=image.astype(">i2"), boxes=[scalars]))
+    write("segfm", "fortran", case(numpy.savez, imgs=numpy.asfortranarray(image.astype("f2")), boxes=[box], spacing=[1.0, 2, 3]))
+    write("segfm", "no_boxes", case(numpy.savez, imgs=image, boxes=numpy.zeros((1, 6))))
+
+
 def configs() -> None:
     # The sizes of tests' smallest model.
     sizes = {"spatial_size": [8, 32, 48], "patch_size": [4, 16, 16], "hidden": 32, "mlp": 64, "layers": 2, "heads": 4, "dec_heads": 8,
@@ -261,5 +278,6 @@ volumes()
 texts()
 c_structs()
 evaluations()
+segfm_cases()
 configs()
 records()

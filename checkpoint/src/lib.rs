@@ -14,9 +14,7 @@ pub mod keys;
 mod layout;
 mod location;
 mod numpy;
-mod pickle;
 mod rebuild;
-mod region;
 mod safetensors;
 mod shards;
 mod state;
@@ -26,7 +24,6 @@ mod tensor;
 mod torch;
 mod tree;
 mod unread;
-mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -36,6 +33,8 @@ pub use error::{CheckpointError, TensorFault, TensorFaults};
 pub use location::Location;
 pub use tensor::Tensor;
 pub use tree::POSITION_EMBEDDINGS;
+
+use segvol_archive::{pickle, region, zip};
 
 use layout::Place;
 use stored::Stored;

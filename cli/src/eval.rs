@@ -168,7 +168,7 @@ impl Eval {
         }
         let cases = self.read_cases()?;
         let draw = self.draw(&cases)?;
-        let (options, orientations) = (self.settings.options()?, self.settings.study_options_of_all()?);
+        let (options, orientations) = (self.settings.machine().options()?, self.settings.study_options_of_all()?);
         // With several, each has a work file and pictures of its own.
         let part = |study_options: &StudyOptions| study_options.orientation.filter(|_| orientations.len() > 1);
         let parts: Vec<Option<Orientation>> = orientations.iter().map(part).collect();
@@ -378,7 +378,7 @@ impl Eval {
         }
         files.input_if("--cases", self.cases.as_ref());
         files.input_if("--names", self.names.as_ref());
-        files.input_if("--library", self.settings.library());
+        files.input_if("--library", self.settings.machine().library());
         let [scans, maps] = if self.cases.is_some() { ["--cases"; 2] } else { ["--images", "--truth"] };
         for Case { name, image, labels, .. } in cases {
             files.input(format!("{scans} (scan of case {name:?})"), image);
@@ -395,7 +395,7 @@ impl Eval {
             let drawn: BTreeSet<PathBuf> = cases.iter().flat_map(|case| -> Vec<PathBuf> { of_case(case) }).collect();
             files.folder("--overlay", pictures.folder(), drawn);
         }
-        files.cache_if("--embeddings", self.settings.embeddings());
+        files.cache_if("--embeddings", self.settings.machine().embeddings());
         files.check()
     }
 

@@ -9,6 +9,7 @@ use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError};
 use segvol_onnx::BundleError;
 use segvol_overlay::OverlayError;
+use segvol_segfm::SegfmError;
 use serde_json::json;
 
 use crate::log::Level;
@@ -19,7 +20,7 @@ use crate::{hints, log};
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    success
-  1    failed while running; for `eval`: some cases have no scores
+  1    failed while running; for `eval` and `segfm`: some cases failed
   2    wrong usage
   3    a comparison failed: too far from the reference (`verify`, `bench`), or below the threshold
        (`eval --against --min-dice`)
@@ -154,6 +155,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         .or_else(|| of(error, segvol_names::NamesError::kind))
         .or_else(|| of(error, CalibrationError::kind))
         .or_else(|| of(error, OverlayError::kind))
+        .or_else(|| of(error, SegfmError::kind))
         .or_else(|| of(error, segvol_measure::Error::kind))
         .or_else(|| of(error, segvol_measure::RecordError::kind))
         .unwrap_or(ErrorKind::Runtime)

@@ -13,6 +13,7 @@ mod hints;
 mod inspect;
 mod interrupt;
 mod log;
+mod machine;
 mod manual;
 mod measured;
 mod measuring;
@@ -22,6 +23,7 @@ mod picture;
 mod plan;
 mod prompts;
 mod providers;
+mod segfm;
 mod segment;
 mod settings;
 mod setup;
@@ -60,6 +62,7 @@ enum Command {
     Setup(setup::Setup),
     Segment(Box<segment::Segment>),
     Eval(Box<eval::Eval>),
+    Segfm(segfm::Segfm),
     Verify(Box<verify::Verify>),
     Bench(Box<bench::Bench>),
     Completions(completions::Completions),
@@ -139,6 +142,7 @@ fn main() -> ExitCode {
         Command::Setup(setup) => setup.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
+        Command::Segfm(segfm) => segfm.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),
         Command::Completions(completions) => completions.run(Arguments::command(), &mut out),

@@ -127,7 +127,7 @@ impl Segment {
         if self.strict {
             names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
         }
-        let (options, study_options) = (self.settings.options()?, self.settings.study_options_of_one_call()?);
+        let (options, study_options) = (self.settings.machine().options()?, self.settings.study_options_of_one_call()?);
         swapped::check(("-i", &self.input), ("-m", &self.model))?;
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
@@ -263,8 +263,8 @@ impl Segment {
         files.bundle("--model", &self.model);
         files.input_if("--prompts", self.prompts.file());
         files.input_if("--truth", self.truth.as_ref());
-        files.input_if("--library", self.settings.library());
-        self.measured.check(self.settings.provider(), &mut files)?;
+        files.input_if("--library", self.settings.machine().library());
+        self.measured.check(self.settings.machine().provider(), &mut files)?;
         files.output_if("--output", self.output.as_ref());
         files.output_if("--logits", self.logits.as_ref());
         files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
@@ -272,7 +272,7 @@ impl Segment {
         if let Some(dir) = &self.per_object {
             files.folder("--per-object", dir, masks.iter().map(|mask| mask.path.clone()));
         }
-        files.cache_if("--embeddings", self.settings.embeddings());
+        files.cache_if("--embeddings", self.settings.machine().embeddings());
         Ok(files.check()?)
     }
 

@@ -1,12 +1,10 @@
 //! Options of the commands that run a bundle on scans.
 
-use std::path::PathBuf;
-
 use clap::ValueEnum;
-use segvol::{AffineChoice, Options, Orientation, Precision, Provider, ReadOptions, StudyOptions};
-use segvol_onnx::Stage;
+use segvol::{AffineChoice, Orientation, ReadOptions, StudyOptions};
 
 use crate::exit::Usage;
+use crate::machine::MachineArguments;
 
 /// How scans are read.
 #[derive(Debug, clap::Args)]
@@ -57,39 +55,8 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
     profile: Profile,
 
-    /// Where the graphs run: auto, cpu, cuda, tensorrt, openvino, coreml, directml, rocm, migraphx, xnnpack or webgpu. `auto`
-    /// chooses; any other provider that is not available is an error. `segvol providers` shows which are available
-    #[arg(long, default_value_t = Provider::Auto, help_heading = "Machine")]
-    provider: Provider,
-    /// Another provider for one stage, for example mask_decoder=cpu; can be repeated, or a list with commas
-    #[arg(long, value_name = "STAGE=PROVIDER", value_delimiter = ',', value_parser = parse_stage_provider, help_heading = "Machine")]
-    stage_provider: Vec<(Stage, Provider)>,
-    /// An option of the provider, for example precision=bf16, or of a named one, for example cuda.device=1; can be
-    /// repeated. The error for an unknown key lists the known ones
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "Machine")]
-    provider_option: Vec<String>,
-    /// Which of the bundle's precisions to run: fp32, fp16 or int8 [default: fp16 on CUDA and TensorRT, else fp32; another
-    /// if the bundle does not have it]
-    #[arg(long, value_name = "PRECISION", help_heading = "Machine")]
-    precision: Option<Precision>,
-    /// Threads per graph [default: the cores that this process may use, by affinity, cpuset and quota]
-    #[arg(long, value_name = "N", help_heading = "Machine")]
-    threads: Option<usize>,
-    /// Memory for image embeddings, in MiB. With less memory some windows are encoded again; the result is the same
-    /// [default: 2048; 0 in `segment`, which needs no window twice]
-    #[arg(long, alias = "cache-mb", value_name = "MIB", help_heading = "Machine")]
-    cache_mib: Option<usize>,
-    /// Folder for image embeddings: the next run with the same scan and bundle reads them, and encodes no window twice. It is made
-    /// if it does not exist, can be deleted at any time, and is as private as the scan
-    #[arg(long, value_name = "DIR", help_heading = "Machine")]
-    embeddings: Option<PathBuf>,
-    /// Size of this folder at most, in MiB: the least recently used embeddings are deleted first [default: 20480]
-    #[arg(long, value_name = "MIB", requires = "embeddings", help_heading = "Machine")]
-    embeddings_mib: Option<u64>,
-    /// ONNX Runtime's library, or the folder that has it [default: ORT_DYLIB_PATH, else the first that is found; `segvol
-    /// providers` shows where]
-    #[arg(long, value_name = "PATH", help_heading = "Machine")]
-    library: Option<PathBuf>,
+    #[command(flatten)]
+    machine: MachineArguments,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -127,32 +94,9 @@ enum Profile {
 }
 
 impl Settings {
-    /// ONNX Runtime's library, if it is named.
-    pub(crate) fn library(&self) -> Option<&PathBuf> {
-        self.library.as_ref()
-    }
-
-    /// The requested provider.
-    pub(crate) fn provider(&self) -> Provider {
-        self.provider
-    }
-
-    /// The folder for image embeddings, if there is one.
-    pub(crate) fn embeddings(&self) -> Option<&PathBuf> {
-        self.embeddings.as_ref()
-    }
-
-    /// How the bundle is opened.
-    pub(crate) fn options(&self) -> anyhow::Result<Options> {
-        let mut options = Options::default().provider(self.provider);
-        options.precision = self.precision;
-        options.threads = self.threads;
-        options.library = self.library.clone();
-        options.stage_providers = self.stage_provider.iter().copied().collect();
-        for text in &self.provider_option {
-            options.provider_options.set(self.provider, text)?;
-        }
-        Ok(options)
+    /// Where and with what the graphs run.
+    pub(crate) fn machine(&self) -> &MachineArguments {
+        &self.machine
     }
 
     /// How scans are read.
@@ -187,20 +131,14 @@ impl Settings {
             let message = format!("--effort: the windows of --profile {profile} are those of the released program");
             return Err(Usage(message).into());
         }
-        let mut options = StudyOptions::default()
+        let options = StudyOptions::default()
             .orientation(orientation)
             .profile(profile)
             .zoom_in(!self.no_zoom)
             .effort(self.effort.map(Into::into).unwrap_or_default())
             .overlap(self.overlap)
             .independent(self.independent);
-        if let Some(mebibytes) = self.cache_mib {
-            options.cache_bytes = mebibytes.saturating_mul(1 << 20);
-        }
-        options.embeddings = self.embeddings.clone();
-        if let Some(mebibytes) = self.embeddings_mib {
-            options.embeddings_bytes = mebibytes.saturating_mul(1 << 20);
-        }
+        let options = self.machine.apply(options);
         options.check()?;
         Ok(options)
     }
@@ -208,14 +146,8 @@ impl Settings {
     /// As [`Settings::study_options`], for a study of one call: it keeps no embeddings unless the user asks for a cache.
     pub(crate) fn study_options_of_one_call(&self) -> anyhow::Result<StudyOptions> {
         let options = self.study_options()?;
-        Ok(if self.cache_mib.is_some() { options } else { options.cache_bytes(0) })
+        Ok(if self.machine.has_cache() { options } else { options.cache_bytes(0) })
     }
-}
-
-fn parse_stage_provider(text: &str) -> Result<(Stage, Provider), String> {
-    let (stage, provider) = text.split_once('=').unwrap_or((text, ""));
-    let named = |error: String| format!("expected STAGE=PROVIDER; {error}");
-    Ok((stage.parse().map_err(named)?, provider.parse().map_err(named)?))
 }
 
 impl From<Profile> for segvol::Profile {
@@ -232,6 +164,8 @@ impl From<Profile> for segvol::Profile {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use clap::Parser;
 
     use super::*;
@@ -278,20 +212,5 @@ mod tests {
         let error = settings("--orientation rls").err().expect("no such axes").to_string();
         assert!(error.contains("r and l are the same axis"), "{error}");
         assert_eq!(settings("").expect("valid").study_options().expect("valid").orientation, None);
-    }
-
-    #[test]
-    fn stages_take_both_spellings_in_lists_and_repeats() {
-        let line = "--stage-provider image-encoder=cpu,mask_decoder=cuda --stage-provider text_encoder=openvino";
-        let options = settings(line).expect("valid").options().expect("valid");
-        let expected = [
-            (Stage::ImageEncoder, Provider::Cpu),
-            (Stage::TextEncoder, Provider::OpenVino),
-            (Stage::MaskDecoder, Provider::Cuda),
-        ];
-        assert_eq!(options.stage_providers, expected.into_iter().collect());
-        for wrong in ["decoder=cpu", "image_encoder=gpu", "image_encoder"] {
-            assert!(settings(&format!("--stage-provider {wrong}")).is_err(), "{wrong}");
-        }
     }
 }

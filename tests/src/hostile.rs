@@ -57,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "config", run: config, memory: FILE, memory_per_byte: 256 },
     Target { name: "cases", run: case_lists, memory: FILE, memory_per_byte: 128 },
     Target { name: "work_file", run: work_file, memory: FILE, memory_per_byte: 256 },
+    Target { name: "segfm", run: segfm_case, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
     Target { name: "records", run: records, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
 ];
 
@@ -229,6 +230,21 @@ fn config(bytes: &[u8]) {
         (sizes.mask_decoder.heads, sizes.channels / 2),
     ] {
         assert!(heads > 0 && width % heads == 0, "{heads} heads of {width} channels");
+    }
+}
+
+/// A case file of the SegFM challenge. What is read fits together.
+fn segfm_case(bytes: &[u8]) {
+    if let Ok(case) = segvol_segfm::Case::read(&file("case.npz", &[bytes])) {
+        let shape = case.shape_dhw();
+        assert_eq!(case.volume.voxels().len(), shape.iter().product::<usize>());
+        assert!(!case.boxes.is_empty() && case.boxes.len() <= case.element.largest_label() as usize);
+        for (index, bounds) in case.boxes.iter().enumerate() {
+            assert!(
+                (0..3).all(|axis| bounds.min_dhw[axis] <= bounds.max_dhw[axis] && bounds.max_dhw[axis] < shape[axis])
+            );
+            assert_eq!(bounds.prompt(index + 1).name(), format!("box {}", index + 1));
+        }
     }
 }
 

@@ -18,10 +18,11 @@ const MAX_TRACKED: usize = 800;
 /// All crates that are shipped, with the crates of this workspace that they may use.
 const CRATES: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("archive", &["base"]),
     ("names", &["base"]),
     ("onnx", &["base", "names"]),
     ("volume", &["base"]),
-    ("checkpoint", &["base", "onnx"]),
+    ("checkpoint", &["base", "archive", "onnx"]),
     ("converter", &["base", "names", "onnx", "checkpoint"]),
     ("scan", &["base", "volume"]),
     ("windows", &["base", "scan"]),
@@ -31,6 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
+    ("segfm", &["base", "archive", "runtime"]),
     ("tuning", &["base", "onnx", "runtime"]),
     ("measure", &["base", "onnx", "volume", "converter", "runtime", "tuning"]),
     (
@@ -45,6 +47,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "calibration",
             "overlay",
             "evaluation",
+            "segfm",
             "tuning",
             "measure",
         ],

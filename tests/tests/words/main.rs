@@ -29,11 +29,23 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 11] =
-    ["convert", "inspect", "names", "providers", "setup", "segment", "eval", "verify", "bench", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "convert",
+    "inspect",
+    "names",
+    "providers",
+    "setup",
+    "segment",
+    "eval",
+    "segfm",
+    "verify",
+    "bench",
+    "completions",
+    "man",
+];
 
 /// The pages of errors and warnings.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "01-usage.txt",
     "02-scans.txt",
     "03-prompts.txt",
@@ -45,6 +57,7 @@ const PAGES: [&str; 11] = [
     "09-verify-and-bench.txt",
     "10-warnings.txt",
     "11-libraries.txt",
+    "12-programs.txt",
 ];
 
 fn words() -> PathBuf {
@@ -258,6 +271,28 @@ fn prompts() {
     segment("Single quotes in an objects file", "--prompts quotes.json");
     segment("An objects file in UTF-16", "--prompts utf16.json");
     page.compare("03-prompts.txt");
+}
+
+/// What the released programs do not take.
+#[test]
+fn programs() {
+    let mut page = Page::default();
+    let mut segment = |about: &str, options: &str| {
+        page.error(about, &format!("segment -i scan.nii.gz -m bundle --provider cpu -o mask.nii.gz {options}"));
+    };
+    segment("An unknown profile", "--text liver --profile hf");
+    segment("Axes that the program does not see", "--text liver --profile huggingface --orientation ras");
+    segment("A text for SegFM", "--text liver --profile segfm");
+    segment("A point for SegFM", "--point 20,15,10 --profile segfm");
+    segment("A box for SegFM in voxels of the window", "--space window --box 1,8,14,5,36,44 --profile segfm");
+    let both = "--space window --box 1,8,14,5,36,44 --point 4,20,30";
+    segment("A box and points for the demo", &format!("{both} --profile released"));
+    segment("A box and points for Hugging Face's file", &format!("{both} --profile huggingface-nearest"));
+    page.error("A case that does not exist", "segfm -m bundle -i missing.npz -o new");
+    page.error("A folder without cases", "segfm -m bundle -i cases -o new");
+    page.error("A case that is another file", "segfm -m bundle --provider cpu -i text.nii.gz -o new");
+    page.error("Bundle and case swapped", "segfm -m text.nii.gz -i bundle -o new");
+    page.compare("12-programs.txt");
 }
 
 #[test]

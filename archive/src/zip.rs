@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use segvol_base::printable;
 
-use super::region::{Region, Storage};
+use crate::region::{Region, Storage};
 
 /// The end of the directory, and the longest comment after it.
 const END_BYTES: u64 = 22;
@@ -22,7 +22,7 @@ const MAX_DIRECTORY: u64 = 64 << 20;
 
 /// An archive's directory.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub struct Archive {
     region: Region,
     entries: BTreeMap<String, Entry>,
 }
@@ -44,7 +44,7 @@ impl Archive {
     /// # Errors
     ///
     /// A sentence if it is missing or damaged.
-    pub(super) fn read(region: Region) -> Result<Self, String> {
+    pub fn read(region: Region) -> Result<Self, String> {
         let io = |error: std::io::Error| error.to_string();
         let bytes = region.length();
         let tail_bytes = bytes.min(END_BYTES + MAX_COMMENT);
@@ -94,7 +94,7 @@ impl Archive {
     }
 
     /// The names of all entries, sorted.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.entries.keys().map(String::as_str)
     }
 
@@ -103,7 +103,7 @@ impl Archive {
     /// # Errors
     ///
     /// A sentence if there is no such entry, or it cannot be read.
-    pub(super) fn storage(&self, name: &str) -> Result<Storage, String> {
+    pub fn storage(&self, name: &str) -> Result<Storage, String> {
         let shown = printable(name);
         let entry = self.entries.get(name).ok_or_else(|| format!("the zip archive has no entry `{shown}`"))?;
         if entry.is_encrypted {

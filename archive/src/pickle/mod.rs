@@ -20,9 +20,9 @@ mod objects;
 use std::collections::HashMap;
 
 use input::Input;
-pub(super) use objects::{Call, Global, MAX_RANK, Node, Objects, Value};
+pub use objects::{Call, Global, MAX_RANK, Node, Objects, Value};
 
-use super::region::Region;
+use crate::region::Region;
 
 /// Most values of a pickle. The full model with an optimiser's state has 60,000.
 const MAX_VALUES: usize = 1 << 22;
@@ -32,7 +32,7 @@ const MAX_VALUES: usize = 1 << 22;
 /// # Errors
 ///
 /// A sentence if it is damaged, or has an instruction that needs what is not in the file.
-pub(super) fn read(region: &Region) -> Result<Objects, String> {
+pub fn read(region: &Region) -> Result<Objects, String> {
     let machine = Machine {
         input: Input::new(region),
         nodes: Vec::new(),

@@ -16,7 +16,7 @@ const MAX_LINE: u64 = 64 << 10;
 /// The bytes of a pickle, from front to back.
 pub(super) struct Input {
     reader: BufReader<RegionReader>,
-    pub at: u64,
+    pub(super) at: u64,
     region: Region,
 }
 

@@ -10,7 +10,7 @@ use segvol_base::memory::check_available_if_large;
 
 /// A run of bytes. Copies of it share the file or the memory.
 #[derive(Debug, Clone)]
-pub(super) struct Region {
+pub struct Region {
     bytes: Bytes,
     offset: u64,
     length: u64,
@@ -24,36 +24,44 @@ enum Bytes {
 
 impl Region {
     /// A whole file.
-    pub(super) fn of_file(mut file: File) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn of_file(mut file: File) -> io::Result<Self> {
         let length = file.seek(SeekFrom::End(0))?;
         Ok(Self { bytes: Bytes::File(Arc::new(Mutex::new(file))), offset: 0, length })
     }
 
     /// Bytes that are in memory already.
-    pub(super) fn of_memory(bytes: impl Into<Arc<[u8]>>) -> Self {
+    pub fn of_memory(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
         let length = bytes.len() as u64;
         Self { bytes: Bytes::Memory(bytes), offset: 0, length }
     }
 
     /// Number of bytes.
-    pub(super) fn length(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.length
     }
 
     /// A part of it; `None` if it ends before the part does.
-    pub(super) fn part(&self, offset: u64, length: u64) -> Option<Self> {
+    pub fn part(&self, offset: u64, length: u64) -> Option<Self> {
         offset.checked_add(length).filter(|end| *end <= self.length)?;
         Some(Self { bytes: self.bytes.clone(), offset: self.offset + offset, length })
     }
 
     /// A reader of the bytes from the start.
-    pub(super) fn reader(&self) -> RegionReader {
+    pub fn reader(&self) -> RegionReader {
         RegionReader { region: self.clone(), at: 0 }
     }
 
     /// Exactly `length` bytes from `offset` on.
-    pub(super) fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says, or that there are not so many bytes.
+    pub fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let part = self.part(offset, length as u64).ok_or_else(|| damaged("its bytes end early"))?;
         let mut bytes = vec![0; length];
         part.reader().read_exact(&mut bytes).map_err(|error| match error.kind() {
@@ -66,14 +74,14 @@ impl Region {
 
 /// Reads a region from front to back.
 #[derive(Debug)]
-pub(super) struct RegionReader {
+pub struct RegionReader {
     region: Region,
     at: u64,
 }
 
 impl RegionReader {
     /// Passes over bytes; at most to the end.
-    pub(super) fn skip(&mut self, count: u64) {
+    pub fn skip(&mut self, count: u64) {
         self.at = self.at.saturating_add(count).min(self.region.length);
     }
 }
@@ -107,18 +115,30 @@ fn damaged(reason: &str) -> io::Error {
 
 /// The numbers of one or more tensors, as they are stored.
 #[derive(Debug)]
-pub(super) enum Storage {
+pub enum Storage {
     /// The bytes themselves. A checksum covers all of them.
-    Raw { region: Region, crc32: Option<u32> },
+    Raw {
+        /// The bytes.
+        region: Region,
+        /// Their checksum; `None` if there is none.
+        crc32: Option<u32>,
+    },
     /// Compressed with deflate; `length` bytes without compression.
-    Deflated { region: Region, length: u64, crc32: Option<u32> },
+    Deflated {
+        /// The compressed bytes.
+        region: Region,
+        /// Number of bytes without compression.
+        length: u64,
+        /// Their checksum; `None` if there is none.
+        crc32: Option<u32>,
+    },
     /// A text whose characters are the bytes: pickle's protocol 2 has no other way to write bytes.
     Latin1(Region),
 }
 
 impl Storage {
     /// Number of bytes; for a text, the most that there may be.
-    pub(super) fn length(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         match self {
             Self::Raw { region, .. } | Self::Latin1(region) => region.length(),
             Self::Deflated { length, .. } => *length,
@@ -126,7 +146,11 @@ impl Storage {
     }
 
     /// Exactly `length` bytes from `offset` on. A checksum is compared if these are all bytes.
-    pub(super) fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says, or what is wrong with the bytes.
+    pub fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let whole = offset == 0 && length as u64 == self.length();
         let (bytes, crc32) = match self {
             Self::Raw { region, crc32 } => (region.read(offset, length)?, crc32),
@@ -171,7 +195,7 @@ fn latin1(region: &Region, offset: u64, length: usize) -> io::Result<Vec<u8>> {
 
 /// A tensor: some elements of a storage.
 #[derive(Debug, Clone)]
-pub(super) struct View {
+pub struct View {
     storage: Arc<Storage>,
     /// The first element's place in the storage, in bytes.
     start: u64,
@@ -191,7 +215,7 @@ impl View {
     /// # Errors
     ///
     /// If an element is beyond the storage's first `reachable` bytes, as the end of a sentence.
-    pub(super) fn new(
+    pub fn new(
         storage: Arc<Storage>,
         reachable: u64,
         size: usize,
@@ -222,23 +246,31 @@ impl View {
     }
 
     /// A view of row-major elements that fill the start of a storage.
-    pub(super) fn row_major(storage: Arc<Storage>, size: usize, shape: &[usize]) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// As for [`View::new`].
+    pub fn row_major(storage: Arc<Storage>, size: usize, shape: &[usize]) -> Result<Self, String> {
         let reachable = storage.length();
         Self::new(storage, reachable, size, 0, shape, &row_major(shape))
     }
 
     /// Sizes, outermost axis first.
-    pub(super) fn shape(&self) -> &[usize] {
+    pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// The same view of numbers whose most significant byte comes first.
-    pub(super) fn big_endian(self, big_endian: bool) -> Self {
+    pub fn big_endian(self, big_endian: bool) -> Self {
         Self { big_endian, ..self }
     }
 
     /// The elements, row-major and little-endian.
-    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says, what is wrong with the bytes, or that there is not enough memory.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
         let length = self.extent * self.size;
         // A view may use a few elements of a large storage, and a compressed one is larger than the file.
         check_available_if_large::<u8>("a tensor's storage", length).map_err(io::Error::other)?;
@@ -277,7 +309,7 @@ impl View {
 }
 
 /// The strides of elements without gaps, the last axis fastest.
-pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {
+pub fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1_usize; shape.len()];
     for axis in (1..shape.len()).rev() {
         strides[axis - 1] = strides[axis].saturating_mul(shape[axis].max(1));
@@ -286,7 +318,7 @@ pub(super) fn row_major(shape: &[usize]) -> Vec<usize> {
 }
 
 /// The strides of elements without gaps, the first axis fastest.
-pub(super) fn column_major(shape: &[usize]) -> Vec<usize> {
+pub fn column_major(shape: &[usize]) -> Vec<usize> {
     let reversed: Vec<usize> = shape.iter().rev().copied().collect();
     row_major(&reversed).into_iter().rev().collect()
 }

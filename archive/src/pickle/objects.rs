@@ -6,21 +6,25 @@ use crate::region::Region;
 
 /// A value: small ones, or the number of an object.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// Python's None.
     None,
+    /// True or False.
     Bool(bool),
+    /// An integer of at most 64 bits.
     Int(i64),
     /// A number that no tensor's description has: a fraction, or an integer beyond 64 bits.
     Number,
+    /// An object, by its number.
     Object(u32),
 }
 
 /// Most axes of a tensor, as in PyTorch.
-pub(crate) const MAX_RANK: usize = 64;
+pub const MAX_RANK: usize = 64;
 
 impl Value {
     /// A number that is no less than zero.
-    pub(crate) fn size(self) -> Option<usize> {
+    pub fn size(self) -> Option<usize> {
         match self {
             Self::Int(number) => usize::try_from(number).ok(),
             Self::None | Self::Bool(_) | Self::Number | Self::Object(_) => None,
@@ -30,13 +34,16 @@ impl Value {
 
 /// An object.
 #[derive(Debug)]
-pub(crate) enum Node {
+pub enum Node {
+    /// A short text.
     Text(Arc<str>),
+    /// A short byte string.
     Bytes(Arc<[u8]>),
     /// A long text or byte string, unread.
     Long(Box<Long>),
     /// A tuple, list or set.
     List(Vec<Value>),
+    /// A dictionary: its keys and values, as they were set.
     Dict(Vec<(Value, Value)>),
     /// A class or function.
     Global(Box<Global>),
@@ -48,32 +55,42 @@ pub(crate) enum Node {
 
 /// A text or byte string, and its place.
 #[derive(Debug)]
-pub(crate) struct Long {
+pub struct Long {
+    /// Where it is.
     pub region: Region,
+    /// Whether it is a text.
     pub is_text: bool,
 }
 
 /// The name of a class or function.
 #[derive(Debug)]
-pub(crate) struct Global {
+pub struct Global {
+    /// The module that has it.
     pub module: String,
+    /// Its name there.
     pub name: String,
 }
 
 /// A call, and what is set on its result.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
+    /// The class or function.
     pub callable: Value,
+    /// Its arguments.
     pub args: Value,
+    /// What is appended to the result.
     pub items: Vec<Value>,
+    /// What is set as its items.
     pub pairs: Vec<(Value, Value)>,
+    /// What is set as its state.
     pub state: Value,
 }
 
 /// The objects of a pickle.
 #[derive(Debug)]
-pub(crate) struct Objects {
+pub struct Objects {
     nodes: Vec<Node>,
+    /// The pickle's own value.
     pub root: Value,
     /// The pickle's length in bytes: another may follow.
     pub length: u64,
@@ -85,7 +102,7 @@ impl Objects {
     }
 
     /// An object.
-    pub(crate) fn get(&self, value: Value) -> Option<&Node> {
+    pub fn get(&self, value: Value) -> Option<&Node> {
         match value {
             Value::Object(number) => self.nodes.get(number as usize),
             Value::None | Value::Bool(_) | Value::Int(_) | Value::Number => None,
@@ -93,12 +110,12 @@ impl Objects {
     }
 
     /// All objects, in the order in which the pickle makes them.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Node> {
+    pub fn all(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter()
     }
 
     /// A short text. Python 2 writes one as bytes.
-    pub(crate) fn text(&self, value: Value) -> Option<&str> {
+    pub fn text(&self, value: Value) -> Option<&str> {
         match self.get(value)? {
             Node::Text(text) => Some(text),
             Node::Bytes(bytes) => str::from_utf8(bytes).ok(),
@@ -107,7 +124,7 @@ impl Objects {
     }
 
     /// A key, which may be a text or a number.
-    pub(crate) fn key(&self, value: Value) -> Option<String> {
+    pub fn key(&self, value: Value) -> Option<String> {
         match value {
             Value::Int(number) => Some(number.to_string()),
             value => self.text(value).map(str::to_owned),
@@ -115,7 +132,7 @@ impl Objects {
     }
 
     /// A shape or strides.
-    pub(crate) fn sizes(&self, value: Value) -> Option<Vec<usize>> {
+    pub fn sizes(&self, value: Value) -> Option<Vec<usize>> {
         let list = match self.get(value)? {
             // torch.Size
             Node::Call(call) => self.list(*self.list(call.args)?.first()?)?,
@@ -128,7 +145,7 @@ impl Objects {
     }
 
     /// The items of a tuple or list.
-    pub(crate) fn list(&self, value: Value) -> Option<&[Value]> {
+    pub fn list(&self, value: Value) -> Option<&[Value]> {
         match self.get(value)? {
             Node::List(items) => Some(items),
             _ => None,
@@ -136,7 +153,7 @@ impl Objects {
     }
 
     /// The keys and values of a dictionary, as they were set: a later one replaces an earlier one.
-    pub(crate) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+    pub fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
         match self.get(value)? {
             Node::Dict(pairs) => Some(pairs),
             _ => None,
@@ -144,7 +161,7 @@ impl Objects {
     }
 
     /// A class or function.
-    pub(crate) fn global(&self, value: Value) -> Option<&Global> {
+    pub fn global(&self, value: Value) -> Option<&Global> {
         match self.get(value)? {
             Node::Global(global) => Some(global),
             _ => None,
@@ -152,7 +169,7 @@ impl Objects {
     }
 
     /// What a call would return.
-    pub(crate) fn call(&self, value: Value) -> Option<&Call> {
+    pub fn call(&self, value: Value) -> Option<&Call> {
         match self.get(value)? {
             Node::Call(call) => Some(call),
             _ => None,
