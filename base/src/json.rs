@@ -137,6 +137,18 @@ impl<'a> At<'a> {
         }
     }
 
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    ///
+    /// As [`At::text`].
+    pub fn boolean(&self, expected: &str) -> Result<bool, JsonError> {
+        match self.node.value {
+            Value::Bool(value) => Ok(value),
+            _ => Err(self.refuse(expected)),
+        }
+    }
+
     /// A whole number in a range.
     ///
     /// # Errors

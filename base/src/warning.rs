@@ -123,6 +123,10 @@ codes! {
     PromptInAir = "prompt_in_air",
     /// There are points outside the object but nothing says what the object is.
     PromptNegativeOnly = "prompt_negative_only",
+    /// Postprocessing could not choose components by the prompt, which has no point inside the object and no box.
+    PromptWithoutPlace = "prompt_without_place",
+    /// Postprocessing found no component of the mask at the prompt's points or box, and kept the nearest one.
+    PromptOutsideMask = "prompt_outside_mask",
     /// The mask leaves out a point that is inside the object, or contains one that is outside.
     MaskContradictsPoint = "mask_contradicts_point",
     /// The mask is empty.

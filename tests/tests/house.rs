@@ -26,9 +26,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("converter", &["base", "names", "onnx", "checkpoint"]),
     ("scan", &["base", "volume"]),
     ("windows", &["base", "scan"]),
-    ("prompt", &["base", "names", "volume", "scan"]),
+    ("postprocess", &["base", "volume"]),
+    ("prompt", &["base", "names", "volume", "scan", "postprocess"]),
     ("store", &["base"]),
-    ("runtime", &["base", "names", "onnx", "volume", "scan", "windows", "prompt", "store"]),
+    ("runtime", &["base", "names", "onnx", "volume", "scan", "windows", "postprocess", "prompt", "store"]),
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
@@ -163,7 +164,9 @@ fn unsafe_code_stays_where_it_is_needed() {
         inside += usize::from(allowed && used);
     }
     assert!(inside > 3, "the search finds `unsafe` where it is");
-    for name in ["base", "names", "onnx", "volume", "prompt", "store", "checkpoint", "converter", "tuning"] {
+    for name in
+        ["base", "names", "onnx", "volume", "postprocess", "prompt", "store", "checkpoint", "converter", "tuning"]
+    {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
     }
