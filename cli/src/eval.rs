@@ -22,6 +22,7 @@ use crate::log::{self, Level};
 use crate::names;
 use crate::outputs::{Files, is_standard_output};
 use crate::picture::ViewArguments;
+use crate::postprocessing::PostprocessingArguments;
 use crate::settings::Settings;
 use crate::swapped;
 use crate::warnings::{Printer, WarningArguments};
@@ -124,6 +125,9 @@ pub(crate) struct Eval {
     overlay: Option<PathBuf>,
     #[command(flatten)]
     view: ViewArguments,
+
+    #[command(flatten)]
+    postprocessing: PostprocessingArguments,
 
     /// A bundle (another one, or the same) whose masks are compared with these
     #[arg(long, value_name = "DIR", help_heading = "Comparison")]
@@ -271,6 +275,9 @@ impl Eval {
             min_voxels: self.min_voxels,
             together: self.together,
             pairs: if without_truth { self.pairs(cases)? } else { Vec::new() },
+            postprocessing: self
+                .postprocessing
+                .of_evaluation(!without_truth && self.prompts.iter().any(|&kind| kind != Kind::Text))?,
         })
     }
 

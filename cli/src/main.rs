@@ -21,6 +21,7 @@ mod names;
 mod outputs;
 mod picture;
 mod plan;
+mod postprocessing;
 mod prompts;
 mod providers;
 mod segfm;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use segvol::volume::Format;
-use segvol::{Cancellation, Grid, Model, Prompt, Report, Segmentation, Study, Truth, Volume, Warning, WarningCode};
+use segvol::{Cancellation, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning, WarningCode};
 use segvol_base::file_names::{self, Stem};
 use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
@@ -18,6 +18,7 @@ use crate::names;
 use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
 use crate::plan::{self, Watch};
+use crate::postprocessing::{self, Masks, PostprocessingArguments};
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
 use crate::swapped;
@@ -110,6 +111,9 @@ pub(crate) struct Segment {
     view: ViewArguments,
 
     #[command(flatten)]
+    postprocessing: PostprocessingArguments,
+
+    #[command(flatten)]
     warnings: WarningArguments,
     #[command(flatten)]
     settings: Settings,
@@ -121,6 +125,7 @@ impl Segment {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let prompts = self.prompts.read()?;
         let masks = self.masks(&prompts);
+        let postprocessing = self.postprocessing.of_prompts(&prompts)?;
         let mut warnings = self.warnings.printer();
         let in_place = self.check_outputs(&prompts, &masks)?;
         warnings.print_all(&in_place);
@@ -154,6 +159,8 @@ impl Segment {
             (found, _) => found?,
         };
         let mut report = Report::new(&model, &study, &prompts, &segmentations);
+        let finished = Masks::new(&study, &prompts, &segmentations, &postprocessing)?;
+        finished.amend(&mut report)?;
         report.plan = plan;
         report.warnings.extend(in_place);
         let found = report.objects.iter().flat_map(|object| &object.warnings);
@@ -162,23 +169,23 @@ impl Segment {
         warnings.print_all(&study.embedding_warnings());
 
         if let Some(path) = &self.output {
-            study.label_map(&segmentations)?.save(path).map_err(segvol::Error::from)?;
+            finished.label_map()?.save(path).map_err(segvol::Error::from)?;
         }
         if let Some(dir) = &self.per_object {
             segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
-            for (mask, segmentation) in masks.iter().zip(&segmentations) {
-                segmentation.mask()?.save(&mask.path).map_err(segvol::Error::from)?;
+            for (mask, (_, found)) in masks.iter().zip(finished.each()) {
+                found?.save(&mask.path).map_err(segvol::Error::from)?;
             }
         }
         if let (Some(path), [segmentation]) = (&self.logits, &segmentations[..]) {
             segvol::mask::save_logits(path, &segmentation.logit_map()?, study.grid()).map_err(segvol::Error::from)?;
         }
         if let Some(path) = &self.overlay {
-            self.montage(&study, &prompts, &segmentations, truth.as_ref())?.save(path)?;
+            self.montage(&study, &prompts, &finished, truth.as_ref())?.save(path)?;
         }
         if self.report.is_some() || !self.quiet {
             if let Some(truth) = &truth {
-                report.compare(truth, &segmentations)?;
+                finished.compare(&mut report, truth)?;
             }
             self.name_files(&mut report, &masks, &renamed);
             match &self.report {
@@ -291,12 +298,12 @@ impl Segment {
         &self,
         study: &Study,
         prompts: &[Prompt],
-        segmentations: &[Segmentation],
+        masks: &Masks<'_>,
         truth: Option<&Truth>,
     ) -> anyhow::Result<segvol_overlay::Picture> {
         let mut montage = Montage::new(study.grid(), self.view.view());
-        for (prompt, segmentation) in prompts.iter().zip(segmentations) {
-            let (name, mask, marks) = (segmentation.name(), segmentation.mask()?, study.marks(prompt));
+        for (prompt, (name, mask)) in prompts.iter().zip(masks.each()) {
+            let (mask, marks) = (mask?, study.marks(prompt));
             let dice = truth.and_then(|truth| truth.dice(name, &mask));
             let note = dice.map_or_else(String::new, |dice| format!("Dice {dice:.3}"));
             let truth = truth.and_then(|truth| truth.of(name));
@@ -342,6 +349,9 @@ fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {
         let dice = object.dice.map_or_else(String::new, |dice| format!("  Dice {dice:.3}"));
         let name = printable(name);
         writeln!(out, "{label}  {name}  {voxels} voxels  {:.2} mL{dice}", object.volume_ml)?;
+        if let Some(record) = &object.postprocessing {
+            postprocessing::summarise(out, record)?;
+        }
     }
     let statistics = &report.statistics;
     let (encoded, reused) = (statistics.windows_encoded, statistics.windows_reused);

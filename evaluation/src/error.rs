@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use segvol::intensity::IntensityError;
 use segvol::mask::MaskError;
+use segvol::postprocess::PostprocessError;
 use segvol::{TruthError, VolumeError};
 use segvol_base::ErrorKind;
 
@@ -32,6 +33,9 @@ pub enum CaseError {
     /// Masks could not be compared.
     #[error(transparent)]
     Mask(#[from] MaskError),
+    /// A mask could not be postprocessed.
+    #[error(transparent)]
+    Postprocess(#[from] PostprocessError),
     /// The watcher, which draws pictures for example, failed.
     #[error("{0}")]
     Watcher(String),
@@ -47,6 +51,7 @@ impl CaseError {
             Self::Truth(error) => error.kind(),
             Self::Segvol(error) => error.kind(),
             Self::Mask(error) => error.kind(),
+            Self::Postprocess(error) => error.kind(),
             Self::Watcher(_) => ErrorKind::Runtime,
         }
     }

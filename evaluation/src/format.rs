@@ -148,6 +148,10 @@ fn summary_markdown(results: &Results) -> String {
     } else {
         let _ = writeln!(text, "{scored} of {all} cases compared, without known masks");
     }
+    let postprocessing = &results.header.settings.postprocessing;
+    if !postprocessing.is_off() {
+        let _ = writeln!(text, "masks after postprocessing: {postprocessing}");
+    }
     text
 }
 
@@ -268,7 +272,15 @@ fn row_table(results: &Results) -> Lines {
 fn row_names(against: bool) -> Vec<String> {
     let mut names: Vec<String> = ["case", "structure", "value", "prompt", "truth_voxels"].map(str::to_owned).to_vec();
     for pass in ["zoom_out", "zoom_in"] {
-        let figures = ["voxels", "dice", "surface_dice", "hausdorff95_mm", "volume_error_ml", "volume_error_relative"];
+        let figures = [
+            "voxels",
+            "dice",
+            "surface_dice",
+            "hausdorff95_mm",
+            "hausdorff_mm",
+            "volume_error_ml",
+            "volume_error_relative",
+        ];
         names.extend(figures.map(|figure| format!("{pass}_{figure}")));
     }
     if against {
@@ -281,10 +293,11 @@ fn row_cells(case: &str, row: &Row, against: bool) -> Vec<String> {
     let mut line = vec![case.to_owned(), row.structure.clone(), row.value.to_string(), row.prompt.to_string()];
     line.push(row.truth_voxels.to_string());
     for scores in [&row.zoom_out, &row.zoom_in] {
-        let Scores { voxels, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative } = *scores;
+        let Scores { voxels, dice, surface_dice, hausdorff95_mm, hausdorff_mm, volume_error_ml, volume_error_relative } =
+            *scores;
         line.push(voxels.to_string());
-        let figures = [Some(dice), Some(surface_dice), hausdorff95_mm, Some(volume_error_ml), volume_error_relative];
-        line.extend(figures.map(plain));
+        line.extend([Some(dice), Some(surface_dice), hausdorff95_mm, hausdorff_mm].map(plain));
+        line.extend([Some(volume_error_ml), volume_error_relative].map(plain));
     }
     if against {
         let of = row.against;
@@ -329,8 +342,8 @@ Dice; zoom-out alone in brackets
         let text = rows(&[results()], Format::Csv);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("case,structure,value,prompt,truth_voxels,zoom_out_voxels,zoom_out_dice,"));
-        assert_eq!(lines[1], "a,liver,2,text,10,3,0.25,0.125,4,-1.5,-0.75,9,0.5,0.25,6,-1.5,-0.5");
-        assert_eq!(lines[2], "\"b, \"\"late\"\"\",spleen,1,text,0,3,0.25,0.125,4,-1.5,-0.75,7,0,0,,-1.5,");
+        assert_eq!(lines[1], "a,liver,2,text,10,3,0.25,0.125,4,8,-1.5,-0.75,9,0.5,0.25,6,12,-1.5,-0.5");
+        assert_eq!(lines[2], "\"b, \"\"late\"\"\",spleen,1,text,0,3,0.25,0.125,4,8,-1.5,-0.75,7,0,0,,,-1.5,");
         assert_eq!(lines.len(), 4);
         let text = summary(&[results()], Format::Csv);
         assert_eq!(text.lines().nth(1), Some("spleen,text,0,1,1,0,,,,,,0,,,,,"), "{text}");

@@ -13,6 +13,7 @@ mod error;
 pub mod format;
 mod memory;
 mod pictures;
+mod postprocessing;
 pub mod prompts;
 mod results;
 mod run;

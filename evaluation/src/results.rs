@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use segvol::metrics::Scores;
+use segvol::postprocess::{PostprocessError, Postprocessing};
 use segvol::{AffineChoice, Orientation, Precision, Profile, Warning, WindowCounts};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,10 @@ pub struct Settings {
     /// The left and right organs that are compared in cases without a known mask; empty if the cases have one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<Pair>,
+    /// What is done to every mask before it is scored or drawn, that of the zoom-out pass included; absent from the JSON if nothing
+    /// is. A prompt without a point or box chooses no components.
+    #[serde(skip_serializing_if = "Postprocessing::is_off")]
+    pub postprocessing: Postprocessing,
 }
 
 impl Default for Settings {
@@ -41,6 +46,7 @@ impl Default for Settings {
             min_voxels: 1,
             together: false,
             pairs: Vec::new(),
+            postprocessing: Postprocessing::default(),
         }
     }
 }
@@ -57,7 +63,14 @@ impl Settings {
         if self.prompts.is_empty() {
             return out("prompts", "at least one kind", "none".to_owned());
         }
-        Ok(())
+        self.postprocessing.check().map_err(|error| match error {
+            PostprocessError::Setting { name, expected, found } => EvaluationError::Setting { name, expected, found },
+            other => EvaluationError::Setting {
+                name: "postprocessing",
+                expected: "valid settings",
+                found: other.to_string(),
+            },
+        })
     }
 }
 

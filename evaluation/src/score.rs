@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use segvol::mask::{Mask, MaskError};
 use segvol::metrics::{Scores, dice};
+use segvol::postprocess::Postprocessing;
 use segvol::{
     Error, Marks, Model, Prompt, ReadOptions, Segmentation, Study, StudyOptions, Volume, Warning, WindowCounts,
 };
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
+use crate::postprocessing::postprocessed;
 use crate::prompts::{self, Draw, Kind, Target};
 use crate::results::{Agreement, CaseResult, Row, Settings};
 use crate::sides::Sides;
@@ -107,17 +109,18 @@ impl Scorer<'_> {
                 let others = other.as_ref().map(|study| segmented(study, &prompts)).transpose()?;
                 let others = others.iter().flat_map(|(found, _)| found).map(Some).chain(std::iter::repeat(None));
                 for ((asked, found), other) in call.iter().zip(&found).zip(others) {
-                    let found = Masks::of(found)?;
+                    let marks = study.marks(&asked.prompt);
+                    let found = Masks::of(found, &marks, &self.settings.postprocessing)?;
                     if let Some(watcher) = self.watcher {
                         let Masks { zoom_out, zoom_in, .. } = &found;
-                        let (volume, truth, marks) = (&volume, &truth, study.marks(&asked.prompt));
+                        let (volume, truth, marks) = (&volume, &truth, marks.clone());
                         let structure = asked.structure;
                         watcher
                             .object(&Found { case, volume, truth, structure, kind, marks, zoom_out, zoom_in })
                             .map_err(CaseError::Watcher)?;
                     }
                     let voxels = truth.voxels_of(asked.structure.value)?;
-                    result.rows.push(self.row(asked, &voxels, &found, other)?);
+                    result.rows.push(self.row(asked, &voxels, &found, other.map(|other| (other, &marks)))?);
                 }
             }
             result.windows.insert(kind, windows);
@@ -161,7 +164,7 @@ impl Scorer<'_> {
 
     /// Compares the sides of a case without a known mask.
     fn sides(&self, case: &Case, study: &Study) -> Result<CaseResult, CaseError> {
-        let sides = self.settings.pairs.iter().map(|pair| Sides::of(study, pair, INSIDE));
+        let sides = self.settings.pairs.iter().map(|pair| Sides::of(study, pair, &self.settings.postprocessing));
         let sides = sides.collect::<Result<_, _>>()?;
         Ok(CaseResult {
             case: case.name.clone(),
@@ -179,7 +182,7 @@ impl Scorer<'_> {
         asked: &Asked<'_>,
         truth: &[bool],
         found: &Masks,
-        other: Option<&Segmentation>,
+        other: Option<(&Segmentation, &Marks)>,
     ) -> Result<Row, CaseError> {
         let tolerance_mm = self.settings.tolerance_mm;
         let scores = |mask: &Mask| Scores::new(&mask.voxels_of(INSIDE)?, truth, mask.grid(), tolerance_mm);
@@ -187,8 +190,8 @@ impl Scorer<'_> {
         let zoom_in = if found.zoomed_in { scores(&found.zoom_in)? } else { zoom_out };
         let against = match other {
             None => None,
-            Some(other) => {
-                let other = Masks::of(other)?;
+            Some((other, marks)) => {
+                let other = Masks::of(other, marks, &self.settings.postprocessing)?;
                 let between = |a: &Mask, b: &Mask| -> Result<f64, MaskError> {
                     Ok(overlap(&a.voxels_of(INSIDE)?, &b.voxels_of(INSIDE)?))
                 };
@@ -245,13 +248,16 @@ struct Masks {
 }
 
 impl Masks {
-    fn of(found: &Segmentation) -> Result<Self, Error> {
+    /// The masks of a segmentation after postprocessing. `marks` are the points and the box of its prompt.
+    fn of(found: &Segmentation, marks: &Marks, postprocessing: &Postprocessing) -> Result<Self, CaseError> {
+        let (zoom_out, _) = postprocessed(found.name(), found.zoom_out_mask()?, marks, postprocessing)?;
+        let (zoom_in, warnings) = postprocessed(found.name(), found.mask()?, marks, postprocessing)?;
         Ok(Self {
-            zoom_out: found.zoom_out_mask()?,
-            zoom_in: found.mask()?,
+            zoom_out,
+            zoom_in,
             zoomed_in: found.region_of_interest().is_some(),
             windows: found.windows(),
-            warnings: found.warnings().to_vec(),
+            warnings: found.warnings().iter().cloned().chain(warnings).collect(),
         })
     }
 }

@@ -7,10 +7,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use segvol::mask::Mask;
-use segvol::{Prompt, Study, Warning, WarningCode};
+use segvol::postprocess::{INSIDE, Postprocessing};
+use segvol::{Marks, Prompt, Study, Warning, WarningCode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CaseError;
+use crate::postprocessing::postprocessed;
 
 /// Two centres that are closer than this along the patient's left–right axis say nothing about sides, in millimetres: the
 /// model has then found one organ for both names, or both near the middle. The kidneys' centres are about 120 mm apart,
@@ -166,13 +168,15 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Segments both organs by name and compares their centres. `inside` is the label of an object in its own mask.
-    pub(crate) fn of(study: &Study, pair: &Pair, inside: u16) -> Result<Self, CaseError> {
+    /// Segments both organs by name and compares the centres of their masks after postprocessing.
+    pub(crate) fn of(study: &Study, pair: &Pair, postprocessing: &Postprocessing) -> Result<Self, CaseError> {
         let mut warnings = Vec::new();
         let mut side = |name: &str| -> Result<Side, CaseError> {
             let found = study.segment(&Prompt::text(name))?;
             warnings.extend_from_slice(found.warnings());
-            Side::of(&found.mask()?, inside)
+            let (mask, new) = postprocessed(name, found.mask()?, &Marks::default(), postprocessing)?;
+            warnings.extend(new);
+            Side::of(&mask, INSIDE)
         };
         let (left, right) = (side(&pair.left)?, side(&pair.right)?);
         let x = |side: &Side| side.centre_ras_mm.map(|[x, ..]| x);

@@ -199,7 +199,15 @@ pub(crate) mod tests {
 
     fn scores(voxels: u64, dice: f64, hausdorff95_mm: Option<f64>) -> Scores {
         let volume_error_relative = Some(dice - 1.0);
-        Scores { voxels, dice, surface_dice: dice / 2.0, hausdorff95_mm, volume_error_ml: -1.5, volume_error_relative }
+        Scores {
+            voxels,
+            dice,
+            surface_dice: dice / 2.0,
+            hausdorff95_mm,
+            hausdorff_mm: hausdorff95_mm.map(|mm| 2.0 * mm),
+            volume_error_ml: -1.5,
+            volume_error_relative,
+        }
     }
 
     fn row(structure: &str, value: u16, truth_voxels: u64, zoom_in: Scores) -> Row {

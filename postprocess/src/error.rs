@@ -13,7 +13,7 @@ pub enum PostprocessError {
         /// The setting.
         name: &'static str,
         /// Which values are allowed.
-        expected: String,
+        expected: &'static str,
         /// Its value.
         found: String,
     },

@@ -127,14 +127,34 @@ impl Postprocessing {
     /// # Errors
     /// [`PostprocessError::Setting`] for one that is out of range.
     pub fn check(&self) -> Result<(), PostprocessError> {
-        let wrong = |name, expected: String, found: f64| {
-            Err(PostprocessError::Setting { name, expected, found: found.to_string() })
-        };
-        match (self.smooth_mm, self.min_volume_ml) {
-            (Some(mm), _) if !is_length(mm) => wrong("smooth", length(), mm),
-            (_, Some(ml)) if !is_volume(ml) => wrong("min_volume", volume(), ml),
-            _ => Ok(()),
+        let numbers = [
+            ("smooth", self.smooth_mm, checked_smooth_mm as Checked),
+            ("min_volume", self.min_volume_ml, checked_min_volume_ml),
+        ];
+        for (name, number, checked) in numbers {
+            if let Some(found) = number
+                && let Err(expected) = checked(found)
+            {
+                return Err(PostprocessError::Setting { name, expected, found: found.to_string() });
+            }
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Postprocessing {
+    /// The steps that run, with their numbers: `smooth 1.5 mm, largest_component, 26 neighbours`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = |runs: bool, name: &str| runs.then(|| name.to_owned());
+        let steps = [
+            step(self.keep_with_prompt, "keep_with_prompt"),
+            self.smooth_mm.map(|mm| format!("smooth {mm} mm")),
+            step(self.fill_holes, "fill_holes"),
+            self.min_volume_ml.map(|ml| format!("min_volume {ml} mL")),
+            step(self.largest_component, "largest_component"),
+        ];
+        steps.into_iter().flatten().try_for_each(|step| write!(f, "{step}, "))?;
+        write!(f, "{} neighbours", self.neighbours)
     }
 }
 
@@ -170,34 +190,21 @@ impl Overrides {
     }
 }
 
-fn is_length(mm: f64) -> bool {
-    (0.0..=MAX_SMOOTH_MM).contains(&mm)
-}
-
-fn is_volume(ml: f64) -> bool {
-    ml.is_finite() && ml >= 0.0
-}
-
-fn length() -> String {
-    format!("a number of millimetres from 0 (off) to {MAX_SMOOTH_MM}")
-}
-
-fn volume() -> String {
-    "a number of millilitres, 0 (off) or more".to_owned()
-}
+/// A check of a number: the number, or what was expected.
+type Checked = fn(f64) -> Result<f64, &'static str>;
 
 /// Checks a number of [`Postprocessing::smooth_mm`] that a user wrote.
 ///
 /// # Errors
 /// What was expected.
-pub fn checked_smooth_mm(mm: f64) -> Result<f64, String> {
-    if is_length(mm) { Ok(mm) } else { Err(length()) }
+pub fn checked_smooth_mm(mm: f64) -> Result<f64, &'static str> {
+    if (0.0..=MAX_SMOOTH_MM).contains(&mm) { Ok(mm) } else { Err("a number of millimetres from 0 (off) to 50") }
 }
 
 /// Checks a number of [`Postprocessing::min_volume_ml`] that a user wrote.
 ///
 /// # Errors
 /// What was expected.
-pub fn checked_min_volume_ml(ml: f64) -> Result<f64, String> {
-    if is_volume(ml) { Ok(ml) } else { Err(volume()) }
+pub fn checked_min_volume_ml(ml: f64) -> Result<f64, &'static str> {
+    if ml.is_finite() && ml >= 0.0 { Ok(ml) } else { Err("a number of millilitres, 0 (off) or more") }
 }

@@ -9,7 +9,10 @@ use segvol_volume::{Affine, BoundingBox, Grid, Marks, Mask, MaskError, PointLabe
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{INSIDE, Neighbours, Object, Operation, Overrides, Postprocessed, Postprocessing, Record, Runs, label_map};
+use crate::{
+    INSIDE, MAX_SMOOTH_MM, Neighbours, Object, Operation, Overrides, Postprocessed, Postprocessing, Record, Runs,
+    label_map,
+};
 
 /// What SciPy found, and SimpleITK too: see `make.py` beside the file.
 const GOLDEN: &str = include_str!("../../tests/data/postprocess/golden.json");
@@ -426,6 +429,8 @@ fn the_steps_have_one_order_and_the_record_says_what_they_did() {
         record.steps.iter().fold(record.voxels_before, |voxels, step| voxels + step.voxels_added - step.voxels_removed)
     };
     assert_eq!(balance(&found.record), found.record.voxels_after);
+    let said = "keep_with_prompt, smooth 0.5 mm, fill_holes, min_volume 0.001 mL, largest_component, 6 neighbours";
+    assert_eq!(all.to_string(), said);
     assert!(OFF.is_off() && !all.is_off());
     assert_eq!(apply(&mask, OFF).mask, mask);
 }
@@ -458,6 +463,8 @@ fn settings_override_each_other_field_by_field_and_are_checked() {
         assert!(error.to_string().contains(part), "{error}");
         assert_eq!(error.kind(), segvol_base::ErrorKind::Usage);
     }
+    let limit = MAX_SMOOTH_MM.to_string();
+    assert!(crate::checked_smooth_mm(-1.0).is_err_and(|expected| expected.ends_with(&limit)));
     for (text, expected) in
         [("6", Some(Neighbours::Six)), (" 26 ", Some(Neighbours::TwentySix)), ("8", None), ("", None)]
     {

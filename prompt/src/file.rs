@@ -17,10 +17,14 @@
 //! - An object MUST have a `text`, a `box` or at least one point.
 //! - A point is `[i, j, k]` or `[i, j, k, label]`. The label is 1 inside the object (the default) and 0 outside it.
 //! - A box is `[i0, j0, k0, i1, j1, k1]`, both corners inclusive.
+//! - `postprocess` MAY be set at the top level for the masks of all objects, and in an object for its own, whose fields take precedence:
+//!   `{"keep_with_prompt": true, "smooth_mm": 1.5, "fill_holes": true, "min_volume_ml": 0.5, "largest_component": true,
+//!   "neighbours": 26}`, or some of these. A length or volume of 0 is off. Readers that do not write masks ignore it.
 //! - Unknown fields are errors, so that a misspelt field is not ignored.
 
 use segvol_base::ErrorKind;
 use segvol_base::json::{At, Document, JsonError};
+use segvol_postprocess::{Neighbours, Overrides, checked_min_volume_ml, checked_smooth_mm};
 use segvol_volume::PointLabel;
 
 use crate::prompt::{Prompt, Space};
@@ -32,6 +36,7 @@ const FILE: &str = r#"an object with `schema_version` and `objects`, for example
 const OBJECTS: &str = r#"a list of at least one object, for example [{"text": "liver"}]"#;
 const OBJECT: &str = r#"an object, for example {"text": "liver"}"#;
 const POINT: &str = "[i, j, k] or [i, j, k, 1|0], for example [211, 160, 47, 1]";
+const POSTPROCESS: &str = r#"an object, for example {"largest_component": true, "min_volume_ml": 0.5}"#;
 const BOX: &str = "[i0, j0, k0, i1, j1, k1], for example [300, 220, 30, 380, 300, 60]";
 
 /// Why a prompts file could not be read: what was expected and what was found, with the object, the field and the line.
@@ -57,20 +62,24 @@ impl PromptFileError {
 pub fn parse_prompts(text: &str) -> Result<Vec<Prompt>, PromptFileError> {
     let document = Document::parse(text)?;
     let root = document.root();
-    let fields = root.fields(FILE, &["schema_version", "space", "objects"], |_| false)?;
+    let fields = root.fields(FILE, &["schema_version", "space", "postprocess", "objects"], |_| false)?;
     fields.check_version(SCHEMA_VERSION)?;
     let space = fields.get("space").map(|at| space(&at)).transpose()?.unwrap_or_default();
+    let of_all = fields.get("postprocess").map(|at| overrides(&at)).transpose()?.unwrap_or_default();
     let list = fields.require("objects", r#""objects": [{"text": "liver"}]"#)?;
     let objects = list.list(OBJECTS)?;
     if objects.len() == 0 {
         return Err(list.refuse(OBJECTS).into());
     }
-    objects.map(|object| Ok(prompt(&object, space)?)).collect()
+    objects.map(|object| Ok(prompt(&object, space, of_all)?)).collect()
 }
 
-fn prompt(object: &At<'_>, of_all: Space) -> Result<Prompt, JsonError> {
-    let fields = object.fields(OBJECT, &["name", "text", "points", "box", "space"], |_| false)?;
-    let mut prompt = Prompt::new().space(fields.get("space").map(|at| space(&at)).transpose()?.unwrap_or(of_all));
+fn prompt(object: &At<'_>, space_of_all: Space, postprocess_of_all: Overrides) -> Result<Prompt, JsonError> {
+    let fields = object.fields(OBJECT, &["name", "text", "points", "box", "space", "postprocess"], |_| false)?;
+    let own_space = fields.get("space").map(|at| space(&at)).transpose()?;
+    let mut prompt = Prompt::new().space(own_space.unwrap_or(space_of_all));
+    let own = fields.get("postprocess").map(|at| overrides(&at)).transpose()?.unwrap_or_default();
+    prompt.postprocess = own.over(postprocess_of_all);
     if let Some(name) = fields.get("name") {
         prompt = prompt.named(name.text("a name, for example \"lesion\"")?);
     }
@@ -99,6 +108,28 @@ fn prompt(object: &At<'_>, of_all: Space) -> Result<Prompt, JsonError> {
         }
     }
     Ok(prompt)
+}
+
+fn overrides(at: &At<'_>) -> Result<Overrides, JsonError> {
+    let known = ["keep_with_prompt", "smooth_mm", "fill_holes", "min_volume_ml", "largest_component", "neighbours"];
+    let fields = at.fields(POSTPROCESS, &known, |_| false)?;
+    let flag = |name: &str| fields.get(name).map(|at| at.boolean("true or false")).transpose();
+    let number = |name: &str, unit: &str, checked: fn(f64) -> Result<f64, &'static str>| {
+        let read = |at: At<'_>| checked(at.number(unit)?).map_err(|expected| at.refuse(expected));
+        fields.get(name).map(read).transpose()
+    };
+    let neighbours = |at: At<'_>| {
+        let expected = "6, 18 or 26";
+        Neighbours::of_count(at.whole(6..=26, expected)?).ok_or_else(|| at.refuse(expected))
+    };
+    Ok(Overrides {
+        keep_with_prompt: flag("keep_with_prompt")?,
+        smooth_mm: number("smooth_mm", "a number of millimetres, for example 1.5", checked_smooth_mm)?,
+        fill_holes: flag("fill_holes")?,
+        min_volume_ml: number("min_volume_ml", "a number of millilitres, for example 0.5", checked_min_volume_ml)?,
+        largest_component: flag("largest_component")?,
+        neighbours: fields.get("neighbours").map(neighbours).transpose()?,
+    })
 }
 
 fn space(at: &At<'_>) -> Result<Space, JsonError> {
@@ -132,6 +163,22 @@ mod tests {
             Prompt::text("spleen").bounding_box([0.0, 1.0, 2.0], [3.0, 4.0, 5.0]).space(Space::Ras),
         ];
         assert_eq!(parse_prompts(text).expect("a good file"), expected);
+    }
+
+    #[test]
+    fn postprocessing_of_an_object_takes_precedence_over_that_of_all() {
+        let text = r#"{"schema_version": 1, "postprocess": {"largest_component": true, "min_volume_ml": 0.5, "neighbours": 6},
+            "objects": [{"text": "liver"}, {"text": "lungs", "postprocess": {"largest_component": false, "smooth_mm": 0}}]}"#;
+        let of_all = Overrides {
+            largest_component: Some(true),
+            min_volume_ml: Some(0.5),
+            neighbours: Some(Neighbours::Six),
+            ..Overrides::default()
+        };
+        let own = Overrides { largest_component: Some(false), smooth_mm: Some(0.0), ..of_all };
+        let found: Vec<Overrides> =
+            parse_prompts(text).expect("a good file").iter().map(|prompt| prompt.postprocess).collect();
+        assert_eq!(found, [of_all, own]);
     }
 
     #[test]
@@ -169,6 +216,34 @@ mod tests {
             (
                 file(r#"{"text": "a", "space": "mm"}"#),
                 "expected \"voxel\", \"ras\", \"lps\" or \"window\"; found the text \"mm\"",
+            ),
+            (
+                file(r#"{"text": "a", "postprocess": true}"#),
+                "`objects[0].postprocess`: expected an object, for example {\"largest_component\": true",
+            ),
+            (
+                file(r#"{"text": "a", "postprocess": {"largest_components": true}}"#),
+                "found the field `largest_components` (did you mean `largest_component`?)",
+            ),
+            (
+                file(r#"{"text": "a", "postprocess": {"fill_holes": 1}}"#),
+                "`objects[0].postprocess.fill_holes`: expected true or false; found the number 1",
+            ),
+            (
+                file(r#"{"text": "a", "postprocess": {"smooth_mm": true}}"#),
+                "expected a number of millimetres, for example 1.5; found true",
+            ),
+            (
+                file(r#"{"text": "a", "postprocess": {"smooth_mm": 51}}"#),
+                "expected a number of millimetres from 0 (off) to 50; found the number 51",
+            ),
+            (
+                file(r#"{"text": "a", "postprocess": {"min_volume_ml": -1}}"#),
+                "expected a number of millilitres, 0 (off) or more; found the number -1",
+            ),
+            (
+                file(r#"{"text": "a", "postprocess": {"neighbours": 8}}"#),
+                "`objects[0].postprocess.neighbours`: expected 6, 18 or 26; found the number 8",
             ),
             (file(r#"{"text": "liver",}"#), "remove the comma"),
             (file(r#"{"points": [[1, 2, NaN]]}"#), "JSON has no such number"),

@@ -1,6 +1,7 @@
 //! A prompt for one object: a text, points and a box.
 
 use segvol_base::ErrorKind;
+use segvol_postprocess::Overrides;
 use segvol_volume::{BoundingBox, PointLabel};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,10 @@ pub struct Prompt {
     pub bounding_box: Option<BoundingBox>,
     /// What the numbers of points and box mean.
     pub space: Space,
+    /// What a file of objects says about the postprocessing of this object's mask, for whoever writes the mask. It is no part of what
+    /// the model is asked.
+    #[serde(skip)]
+    pub postprocess: Overrides,
 }
 
 /// Why a prompt does not fit the scan.

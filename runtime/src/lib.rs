@@ -142,6 +142,8 @@ pub use report::{ObjectReport, Report};
 pub use segvol_base::{ErrorKind, Warning, WarningCode};
 pub use segvol_names::{NameAdvice, Names};
 pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabel, Stage};
+#[doc(no_inline)]
+pub use segvol_postprocess as postprocess;
 pub use segvol_prompt::file::SCHEMA_VERSION as PROMPTS_SCHEMA_VERSION;
 pub use segvol_prompt::{Prompt, PromptError, PromptFileError, Space, parse_prompts};
 pub use segvol_scan::{crop, intensity, resize};

@@ -7,7 +7,8 @@ use std::path::Path;
 use segvol_base::{Warning, WarningCode, atomic_file};
 use segvol_onnx::manifest::Source;
 use segvol_onnx::{Precision, Stage};
-use segvol_volume::{Grid, Orientation, Truth};
+use segvol_postprocess::{INSIDE, Record};
+use segvol_volume::{Grid, Mask, Orientation, Truth};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -197,6 +198,10 @@ pub struct ObjectReport {
     /// ground truth for the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dice: Option<f64>,
+    /// What was done to the object's mask after the model; `None`, and absent from the JSON, if nothing was. Voxels, volume, box and
+    /// Dice are those of the mask after it; `voxels.zoom_out`, and what warnings say about the passes, are from before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postprocessing: Option<Record>,
     /// Warnings about the object.
     pub warnings: Vec<Warning>,
 }
@@ -302,17 +307,7 @@ impl Report {
 impl ObjectReport {
     fn new(label: usize, labelled: u64, prompt: &Prompt, found: &Segmentation, grid: &Grid) -> Self {
         let voxels = found.voxels();
-        let mut warnings = found.warnings().to_vec();
-        let lost = voxels.zoom_in - labelled;
-        if lost as f64 > MAX_LOST * voxels.zoom_in as f64 {
-            let message = format!(
-                "object {:?}: {lost} of {} voxels carry another object's label in the label map; a mask per object keeps them",
-                found.name(),
-                voxels.zoom_in
-            );
-            warnings.push(Warning::new(WarningCode::MaskOverlap, message));
-        }
-        Self {
+        let mut report = Self {
             name: found.name().to_owned(),
             label,
             file: None,
@@ -324,7 +319,34 @@ impl ObjectReport {
             region_dhw: found.region_of_interest().map(|roi| [roi.region.min_dhw, roi.region.max_dhw]),
             windows: found.windows(),
             dice: None,
-            warnings,
+            postprocessing: None,
+            warnings: found.warnings().to_vec(),
+        };
+        report.relabelled(labelled);
+        report
+    }
+
+    /// Replaces what the report says about the object's mask by what holds after postprocessing: `mask` is the new mask.
+    /// [`ObjectReport::relabelled`] is for the label map.
+    pub fn postprocessed(&mut self, mask: &Mask, record: Record) {
+        self.voxels.zoom_in = record.voxels_after;
+        self.volume_ml = mask.grid().volume_ml(record.voxels_after);
+        self.bounding_box_ijk = mask.bounding_box_ijk(INSIDE).map(|(min, max)| [min, max]);
+        self.postprocessing = Some(record);
+    }
+
+    /// Sets the number of voxels that carry the object's label in the label map of all objects, and warns if the object loses much of
+    /// its mask to others there.
+    pub fn relabelled(&mut self, labelled: u64) {
+        self.voxels_in_label_map = labelled;
+        self.warnings.retain(|warning| warning.code != WarningCode::MaskOverlap);
+        let (name, voxels) = (&self.name, self.voxels.zoom_in);
+        let lost = voxels.saturating_sub(labelled);
+        if lost as f64 > MAX_LOST * voxels as f64 {
+            let message = format!(
+                "object {name:?}: {lost} of {voxels} voxels carry another object's label in the label map; a mask per object keeps them"
+            );
+            self.warnings.push(Warning::new(WarningCode::MaskOverlap, message));
         }
     }
 }

@@ -28,6 +28,10 @@ pub struct Scores {
     /// The 95 % Hausdorff distance in millimetres: see [`SurfaceDistances::hausdorff_mm`]. `None` if only one mask is
     /// empty.
     pub hausdorff95_mm: Option<f64>,
+    /// The Hausdorff distance in millimetres, the greatest distance of a surface voxel from the other surface. `None` if only one mask
+    /// is empty, and in rows that an older version stored.
+    #[serde(default)]
+    pub hausdorff_mm: Option<f64>,
     /// The found volume minus the true volume, in millilitres.
     pub volume_error_ml: f64,
     /// The volume error as a fraction of the true volume. `None` if the true mask is empty.
@@ -52,10 +56,13 @@ impl Scores {
         let count = |mask: &[bool]| mask.iter().filter(|&&inside| inside).count() as u64;
         let (voxels, true_voxels) = (count(found), count(truth));
         let both_empty = voxels == 0 && true_voxels == 0;
-        let (surface_dice, hausdorff95_mm) = match &distances {
-            Some(distances) => (distances.surface_dice(tolerance_mm), Some(distances.hausdorff_mm(95.0))),
-            None if both_empty => (1.0, Some(0.0)),
-            None => (0.0, None),
+        let (surface_dice, hausdorff95_mm, hausdorff_mm) = match &distances {
+            Some(distances) => {
+                let [most, all] = [95.0, 100.0].map(|percentile| distances.hausdorff_mm(percentile));
+                (distances.surface_dice(tolerance_mm), Some(most), Some(all))
+            }
+            None if both_empty => (1.0, Some(0.0), Some(0.0)),
+            None => (0.0, None, None),
         };
         let true_ml = volume_ml(true_voxels, grid);
         let volume_error_ml = volume_ml(voxels, grid) - true_ml;
@@ -64,6 +71,7 @@ impl Scores {
             dice: dice(found, truth, |&inside| inside, |&inside| inside),
             surface_dice,
             hausdorff95_mm,
+            hausdorff_mm,
             volume_error_ml,
             volume_error_relative: (true_voxels > 0).then(|| volume_error_ml / true_ml),
         })
@@ -85,8 +93,10 @@ mod tests {
         let grid = grid(Affine::from_spacing([10.0, 10.0, 10.0]));
         let (none, some) = ([false; 8], [true, true, false, false, false, false, false, false]);
         let scores = |found: &[bool], truth: &[bool]| {
-            let Scores { voxels, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative } =
-                Scores::new(found, truth, &grid, 1.0).expect("scores");
+            let scores = Scores::new(found, truth, &grid, 1.0).expect("scores");
+            assert_eq!(scores.hausdorff_mm, scores.hausdorff95_mm);
+            let Scores { voxels, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative, .. } =
+                scores;
             (voxels, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative)
         };
         assert_eq!(scores(&none, &none), (0, 1.0, 1.0, Some(0.0), 0.0, None));
@@ -112,6 +122,7 @@ mod tests {
             let found = Scores::new(&first, &second, &grid(affine), 1.25).expect("scores");
             let distance = found.hausdorff95_mm.expect("a distance");
             assert!((distance - expected).abs() < 1e-6, "voxel {voxel}: {distance}");
+            assert_eq!(found.hausdorff_mm, Some(distance));
             assert_eq!(found.surface_dice, if expected <= 1.25 { 1.0 } else { 0.0 }, "voxel {voxel}");
         }
     }
