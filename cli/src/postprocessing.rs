@@ -1,5 +1,6 @@
 //! Postprocessing of masks: the options, and the masks of a run after it.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use segvol::postprocess::{
@@ -128,7 +129,11 @@ impl<'a> Masks<'a> {
             } else {
                 let (mask, marks) = (segmentation.mask()?, study.marks(prompt));
                 let found = settings.apply(&Object { name: segmentation.name(), mask: &mask, marks: &marks })?;
-                Some(Done { runs: Runs::of(&found.mask), record: found.record, warnings: found.warnings })
+                Some(Done {
+                    runs: Runs::of(&found.mask).map_err(Error::from)?,
+                    record: found.record,
+                    warnings: found.warnings,
+                })
             };
             masks.done.push(done);
         }
@@ -154,11 +159,11 @@ impl<'a> Masks<'a> {
     }
 
     /// The label map of all objects.
-    pub(crate) fn label_map(&self) -> Result<Mask, Error> {
+    pub(crate) fn label_map(&self) -> Result<Cow<'_, Mask>, Error> {
         match (&self.label_map, &self.done[..]) {
-            (Some(map), _) => Ok(map.clone()),
-            (None, [Some(_)]) => self.mask(0),
-            (None, _) => self.study.label_map(self.segmentations),
+            (Some(map), _) => Ok(Cow::Borrowed(map)),
+            (None, [Some(_)]) => self.mask(0).map(Cow::Owned),
+            (None, _) => self.study.label_map(self.segmentations).map(Cow::Owned),
         }
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use ndarray::Array3;
 use ndarray_ndimage::{Kernel3d, label};
 use segvol_base::OutOfMemory;
-use segvol_base::memory::check_available;
+use segvol_base::memory::{check_available, check_available_if_large};
 use segvol_volume::grid::Grid;
 use segvol_volume::{BoundingBox, Marks, PointLabel};
 
@@ -41,6 +41,8 @@ impl Components {
             Neighbours::TwentySix => Kernel3d::Full,
         };
         let (labels, count) = label::<u32>(inside, &kernel.generate());
+        // A size, and whether the component stays.
+        check_available_if_large::<[u64; 2]>("the sizes of the components", count)?;
         let mut sizes = vec![0; count];
         for &label in labels.iter().filter(|&&label| label > 0) {
             sizes[label as usize - 1] += 1;

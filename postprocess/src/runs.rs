@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use segvol_base::memory::check_available;
+use segvol_base::OutOfMemory;
+use segvol_base::memory::{check_available, reserve};
 use segvol_volume::mask::Labels;
 use segvol_volume::{Grid, Mask, MaskError};
 
@@ -18,26 +19,22 @@ pub struct Runs {
 
 impl Runs {
     /// The voxels of a mask that have the label [`INSIDE`].
-    #[must_use]
-    pub fn of(mask: &Mask) -> Self {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if there is not enough memory for the runs.
+    pub fn of(mask: &Mask) -> Result<Self, OutOfMemory> {
+        let (mut count, mut last) = (0, None);
+        visit(mask, |index| {
+            count += usize::from(last.is_none_or(|last| last + 1 != index));
+            last = Some(index);
+        });
         let mut runs: Vec<[u32; 2]> = Vec::new();
-        let mut visit = |index: usize| {
-            // A grid has fewer voxels than 2^32.
-            let index = index as u32;
-            match runs.last_mut() {
-                Some([_, end]) if *end == index => *end += 1,
-                _ => runs.push([index, index + 1]),
-            }
-        };
-        match mask.labels() {
-            Labels::U8(labels) => {
-                labels.iter().enumerate().filter(|&(_, &label)| u16::from(label) == INSIDE).for_each(|(i, _)| visit(i));
-            }
-            Labels::U16(labels) => {
-                labels.iter().enumerate().filter(|&(_, &label)| label == INSIDE).for_each(|(i, _)| visit(i));
-            }
-        }
-        Self { runs }
+        reserve("the runs of a mask", &mut runs, count)?;
+        visit(mask, |index| match runs.last_mut() {
+            Some([_, end]) if *end == index => *end += 1,
+            _ => runs.push([index, index + 1]),
+        });
+        Ok(Self { runs })
     }
 
     /// The mask: [`INSIDE`] inside, 0 elsewhere.
@@ -55,5 +52,22 @@ impl Runs {
         let mut labels = vec![0_u8; voxels];
         self.runs.iter().for_each(|&[start, end]| labels[start as usize..end as usize].fill(1));
         Mask::from_labels(labels, Arc::clone(grid))
+    }
+}
+
+/// Calls `each` with every voxel inside, in order. A grid has fewer voxels than 2^32.
+fn visit(mask: &Mask, mut each: impl FnMut(u32)) {
+    let inside = |label: u16| label == INSIDE;
+    match mask.labels() {
+        Labels::U8(labels) => {
+            labels
+                .iter()
+                .enumerate()
+                .filter(|&(_, &label)| inside(label.into()))
+                .for_each(|(index, _)| each(index as u32));
+        }
+        Labels::U16(labels) => {
+            labels.iter().enumerate().filter(|&(_, &label)| inside(label)).for_each(|(index, _)| each(index as u32));
+        }
     }
 }

@@ -128,8 +128,8 @@ impl Postprocessing {
     /// [`PostprocessError::Setting`] for one that is out of range.
     pub fn check(&self) -> Result<(), PostprocessError> {
         let numbers = [
-            ("smooth", self.smooth_mm, checked_smooth_mm as Checked),
-            ("min_volume", self.min_volume_ml, checked_min_volume_ml),
+            ("smooth_mm", self.smooth_mm, checked_smooth_mm as Checked),
+            ("min_volume_ml", self.min_volume_ml, checked_min_volume_ml),
         ];
         for (name, number, checked) in numbers {
             if let Some(found) = number

@@ -448,13 +448,13 @@ fn settings_override_each_other_field_by_field_and_are_checked() {
     for (settings, part) in [
         (
             Postprocessing { smooth_mm: Some(-1.0), ..OFF },
-            "smooth: expected a number of millimetres from 0 (off) to 50, found -1",
+            "smooth_mm: expected a number of millimetres from 0 (off) to 50, found -1",
         ),
         (Postprocessing { smooth_mm: Some(50.1), ..OFF }, "found 50.1"),
         (Postprocessing { smooth_mm: Some(f64::NAN), ..OFF }, "found NaN"),
         (
             Postprocessing { min_volume_ml: Some(-0.5), ..OFF },
-            "min_volume: expected a number of millilitres, 0 (off) or more, found -0.5",
+            "min_volume_ml: expected a number of millilitres, 0 (off) or more, found -0.5",
         ),
         (Postprocessing { min_volume_ml: Some(f64::INFINITY), ..OFF }, "found inf"),
     ] {
@@ -505,9 +505,12 @@ fn a_mask_with_other_labels_has_only_its_own() {
     let wide = Mask::from_labels(vec![1_u16, 2, 1, 256], Arc::clone(&grid)).expect("a mask");
     let found = apply(&wide, Postprocessing { largest_component: true, ..OFF });
     assert_eq!(found.mask.labels(), &Labels::U8(vec![1, 0, 0, 0]));
-    assert_eq!(Runs::of(&wide).mask(&grid).expect("a mask").labels(), &Labels::U8(vec![1, 0, 1, 0]));
+    assert_eq!(Runs::of(&wide).expect("memory").mask(&grid).expect("a mask").labels(), &Labels::U8(vec![1, 0, 1, 0]));
     let small = Arc::new(Grid::new([2, 1, 1], Affine::from_spacing([1.0; 3])).expect("a grid"));
-    assert!(matches!(Runs::of(&wide).mask(&small), Err(MaskError::Length { expected: 2, found: 3, .. })));
+    assert!(matches!(
+        Runs::of(&wide).expect("memory").mask(&small),
+        Err(MaskError::Length { expected: 2, found: 3, .. })
+    ));
 }
 
 /// The same voxels in a file that stores an axis the other way round.
@@ -548,7 +551,7 @@ proptest! {
         // Without smoothing, a second time changes nothing: no hole is left, nothing small, one component.
         let again = apply(&found.mask, Postprocessing { smooth_mm: None, ..settings });
         prop_assert_eq!(&again.mask, &found.mask);
-        prop_assert_eq!(Runs::of(&found.mask).mask(mask.grid()).expect("a mask"), found.mask);
+        prop_assert_eq!(Runs::of(&found.mask).expect("memory").mask(mask.grid()).expect("a mask"), found.mask);
     }
 
     #[test]

@@ -164,6 +164,12 @@ fn segment_gives_a_mask_or_a_named_error_at_every_height() {
         text(&truth),
         "--truth-label",
         "object=1",
+        "--smooth",
+        "1",
+        "--fill-holes",
+        "--min-volume",
+        "0.001",
+        "--largest-component",
     ];
     sweep(&arguments, home.path(), || [&mask, &logits, &picture].iter().all(|path| path.is_file()));
 }

@@ -52,13 +52,14 @@ fn reports_and_manifests_follow_their_schemas() {
     assert_valid(&schema("manifest").1, &manifest);
 
     let objects = json!({"schema_version": 1, "objects": [
-        {"text": "liver", "points": [[40, 45, 30], [1, 1, 1, 0]]},
+        {"text": "liver", "points": [[40, 45, 30], [1, 1, 1, 0]], "postprocess": {"smooth_mm": 1.5, "neighbours": 6}},
         {"name": "spleen", "box": [90, 50, 20, 110, 70, 45]},
         {"name": "air", "points": [[2, 2, 2, 0]]},
     ]});
     assert_valid(&schema("prompts").1, &objects);
     fs::write(at("objects.json"), objects.to_string()).expect("written");
-    for options in ["", "--no-zoom --precision int8", "--precision fp16 --profile released"] {
+    let all_steps = "--keep-with-prompt --fill-holes --min-volume 0.1 --largest-component";
+    for options in ["", "--no-zoom --precision int8", "--precision fp16 --profile released", all_steps] {
         let mut command = Command::new(&*SEGVOL);
         command.arg("segment").arg("-m").arg(at("bundle")).arg("-i").arg(root("demo/phantom.nii.gz"));
         command.arg("--prompts").arg(at("objects.json")).arg("-o").arg(at("map.nii.gz"));
@@ -91,6 +92,8 @@ fn prompts_and_cases_are_read_as_their_schemas_say() {
         json!({"schema_version": 1, "objects": [{"text": "liver"}]}),
         json!({"schema_version": 1, "space": "lps", "objects": [{"name": "a", "points": [[1, 2.5, -3], [1, 2, 3, 0]]}]}),
         json!({"schema_version": 1, "objects": [{"box": [0, 0, 0, 1, 1, 1], "space": "ras"}]}),
+        json!({"schema_version": 1, "postprocess": {"fill_holes": true}, "objects": [{"text": "liver", "postprocess": {
+            "keep_with_prompt": true, "smooth_mm": 50, "fill_holes": false, "min_volume_ml": 0, "largest_component": true, "neighbours": 18}}]}),
     ];
     let bad = [
         json!([]),
@@ -103,6 +106,12 @@ fn prompts_and_cases_are_read_as_their_schemas_say() {
         json!({"schema_version": 1, "objects": [{"points": [[1, 2, 3, 2]]}]}),
         json!({"schema_version": 1, "objects": [{"box": [[0, 0, 0], [1, 1, 1]]}]}),
         json!({"schema_version": 1, "objects": [{"text": "liver"}], "space": "mni"}),
+        json!({"schema_version": 1, "objects": [{"text": "liver"}], "postprocess": true}),
+        json!({"schema_version": 1, "objects": [{"text": "liver"}], "postprocess": {"largest": true}}),
+        json!({"schema_version": 1, "objects": [{"text": "liver", "postprocess": {"fill_holes": 1}}]}),
+        json!({"schema_version": 1, "objects": [{"text": "liver", "postprocess": {"neighbours": 8}}]}),
+        json!({"schema_version": 1, "objects": [{"text": "liver", "postprocess": {"smooth_mm": 51}}]}),
+        json!({"schema_version": 1, "objects": [{"text": "liver", "postprocess": {"min_volume_ml": -1}}]}),
     ];
     for (documents, valid) in [(&good[..], true), (&bad[..], false)] {
         for document in documents {

@@ -913,6 +913,44 @@ typedef struct SegvolStudyStatistics {
 } SegvolStudyStatistics;
 
 /**
+ * What is done to a mask after the model. The steps run in the order of the fields.
+ *
+ * Initialise it with segvol_postprocessing_init(), which turns all steps off.
+ */
+typedef struct SegvolPostprocessing {
+    /**
+     * Set by segvol_postprocessing_init().
+     */
+    size_t size;
+    /**
+     * Smooths the mask with a Gaussian of this standard deviation in millimetres, at most 50: a voxel is inside if more than half
+     * of its surroundings are. 0 (the default) turns it off. It runs after `keep_with_prompt`.
+     */
+    double smooth_mm;
+    /**
+     * Removes components of less than this many millilitres. 0 (the default) turns it off. It runs after `fill_holes`.
+     */
+    double min_volume_ml;
+    /**
+     * 1 to keep the components that hold a point inside the object or, without such a point, that touch the box; 0 (the default) to
+     * keep all.
+     */
+    int32_t keep_with_prompt;
+    /**
+     * 1 to fill holes: background that is not connected to the border of the scan, in three dimensions. 0 by default.
+     */
+    int32_t fill_holes;
+    /**
+     * 1 to keep the largest component. 0 by default.
+     */
+    int32_t largest_component;
+    /**
+     * What connects the voxels of a component: 6 for common faces, 18 also for edges, 26 (the default) also for corners.
+     */
+    int32_t neighbours;
+} SegvolPostprocessing;
+
+/**
  * Measurements of one label of a mask.
  *
  * Initialise it with segvol_mask_statistics_init().
@@ -1422,6 +1460,52 @@ SegvolStatus segvol_result_report(const struct SegvolResult *result, char **json
  * Any thread, but not while another thread uses this handle.
  */
 void segvol_result_free(struct SegvolResult *result);
+
+/**
+ * Turns all steps off.
+ *
+ * - `size`: sizeof(SegvolPostprocessing).
+ *
+ * Errors: ARGUMENT if `size` is too small or too large. On failure the struct is unchanged.
+ * Any thread.
+ */
+SegvolStatus segvol_postprocessing_init(struct SegvolPostprocessing *postprocessing, size_t size);
+
+/**
+ * Makes the mask of one object as segvol_result_mask() does, and postprocesses it. The steps always run in this order: the choice
+ * of components by the prompt, smoothing, holes, small components, the largest component.
+ *
+ * - `index`: the object, counted from 0, in the order of the prompts.
+ * - `postprocessing`: initialised with segvol_postprocessing_init().
+ * - `mask`: receives the mask. The caller owns it and frees it with segvol_mask_free(). Unchanged on failure.
+ * - `json`: receives what was done: an object with `record`, which has what each step did, and `warnings`, a list of objects with
+ *   `code` and `message`, for example that the mask became empty. The caller owns it and frees it with segvol_string_free().
+ *   Unchanged on failure. May be NULL.
+ *
+ * Errors: INDEX, MEMORY, and ARGUMENT for a field of `postprocessing`.
+ * Any thread.
+ */
+SegvolStatus segvol_result_mask_with(const struct SegvolResult *result,
+                                     size_t index,
+                                     const struct SegvolPostprocessing *postprocessing,
+                                     struct SegvolMask **mask,
+                                     char **json);
+
+/**
+ * Makes one mask of all objects as segvol_result_label_map() does, of masks that are postprocessed one by one.
+ *
+ * Where the new masks overlap, a voxel gets the label of the object for which the model is more confident. So an object never loses
+ * a voxel of the model's own mask to one that was filled or smoothed into it.
+ *
+ * - `postprocessing`: for every object; initialised with segvol_postprocessing_init().
+ * - `mask`: receives the mask. The caller owns it and frees it with segvol_mask_free(). Unchanged on failure.
+ *
+ * Errors: MEMORY, and ARGUMENT for a field of `postprocessing`.
+ * Any thread.
+ */
+SegvolStatus segvol_result_label_map_with(const struct SegvolResult *result,
+                                          const struct SegvolPostprocessing *postprocessing,
+                                          struct SegvolMask **mask);
 
 /*
  * Masks

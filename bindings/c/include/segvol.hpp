@@ -400,6 +400,14 @@ private:
     detail::Handle<SegvolMask, segvol_mask_free> handle_;
 };
 
+// Returns settings of the postprocessing in which all steps are off.
+[[nodiscard]] inline SegvolPostprocessing postprocessing()
+{
+    SegvolPostprocessing steps{};
+    detail::check(segvol_postprocessing_init(&steps, sizeof steps));
+    return steps;
+}
+
 namespace detail {
 
 // What can be asked about the objects of a call; `Self::get()` returns the handle.
@@ -420,6 +428,22 @@ public:
     {
         SegvolMask *mask = nullptr;
         detail::check(segvol_result_label_map(handle(), &mask));
+        return Mask(mask);
+    }
+
+    // Returns the mask of one object after postprocessing; `postprocessing()` makes the settings.
+    [[nodiscard]] Mask mask(std::size_t index, const SegvolPostprocessing &steps) const
+    {
+        SegvolMask *mask = nullptr;
+        detail::check(segvol_result_mask_with(handle(), index, &steps, &mask, nullptr));
+        return Mask(mask);
+    }
+
+    // Returns one mask of all objects, whose masks are postprocessed one by one.
+    [[nodiscard]] Mask label_map(const SegvolPostprocessing &steps) const
+    {
+        SegvolMask *mask = nullptr;
+        detail::check(segvol_result_label_map_with(handle(), &steps, &mask));
         return Mask(mask);
     }
 

@@ -44,6 +44,8 @@ pub mod callbacks;
 
 pub mod result;
 
+pub mod postprocessing;
+
 pub mod mask;
 
 pub mod options;

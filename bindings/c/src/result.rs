@@ -202,7 +202,7 @@ pub unsafe extern "C" fn segvol_result_warnings(
 }
 
 /// The failure for an index that is too large.
-fn beyond(result: &SegvolResult, index: usize) -> Failure {
+pub(crate) fn beyond(result: &SegvolResult, index: usize) -> Failure {
     let message = format!("index: expected less than {}, found {index}", result.segmentations.len());
     Failure::new(SegvolStatus::Index, message)
 }

@@ -15,6 +15,7 @@ int main(int argc, char **argv)
     SegvolPrompt prompt;
     SegvolBuffer buffer;
     SegvolReadOptions read_options;
+    SegvolPostprocessing postprocessing;
     SegvolCallbacks callbacks;
     SegvolMaskStatistics mask_statistics;
     SegvolStudyStatistics study_statistics;
@@ -125,6 +126,14 @@ int main(int argc, char **argv)
     NULL_IS(segvol_result_probabilities(result, 0, NULL, 1), "values");
     NULL_IS(segvol_result_label_map(NULL, &mask), "result");
     NULL_IS(segvol_result_label_map(result, NULL), "mask");
+    NULL_IS(segvol_postprocessing_init(NULL, sizeof postprocessing), "postprocessing");
+    OK(segvol_postprocessing_init(&postprocessing, sizeof postprocessing));
+    NULL_IS(segvol_result_mask_with(NULL, 0, &postprocessing, &mask, NULL), "result");
+    NULL_IS(segvol_result_mask_with(result, 0, NULL, &mask, NULL), "postprocessing");
+    NULL_IS(segvol_result_mask_with(result, 0, &postprocessing, NULL, &text), "mask");
+    NULL_IS(segvol_result_label_map_with(NULL, &postprocessing, &mask), "result");
+    NULL_IS(segvol_result_label_map_with(result, NULL, &mask), "postprocessing");
+    NULL_IS(segvol_result_label_map_with(result, &postprocessing, NULL), "mask");
     NULL_IS(segvol_result_warnings(NULL, 0, &text), "result");
     NULL_IS(segvol_result_warnings(result, 0, NULL), "json");
     NULL_IS(segvol_result_report(NULL, &text), "result");

@@ -64,6 +64,82 @@ static void orders(const SegvolModel *model)
     free(again);
 }
 
+static size_t count_inside(const SegvolMask *mask)
+{
+    SegvolMaskStatistics statistics;
+
+    OK(segvol_mask_statistics_init(&statistics, sizeof statistics));
+    OK(segvol_mask_statistics(mask, 1, &statistics));
+    return statistics.voxels;
+}
+
+/* The masks and the label map of a result of two objects, after postprocessing. */
+static void postprocessed(const SegvolResult *result)
+{
+    size_t count = (size_t)NI * NJ * NK, n;
+    SegvolPostprocessing steps;
+    SegvolMask *const untouched = (SegvolMask *)(void *)&steps;
+    SegvolMask *raw = NULL, *mask = untouched, *map = NULL, *same = NULL;
+    const uint8_t *before = NULL, *after = NULL;
+    char *json = NULL;
+
+    FAILS(segvol_postprocessing_init(&steps, 0), SEGVOL_STATUS_ARGUMENT, "postprocessing: expected `size`");
+    OK(segvol_postprocessing_init(&steps, sizeof steps));
+    FAILS(segvol_result_mask_with(result, 2, &steps, &mask, NULL), SEGVOL_STATUS_INDEX, "index: expected less than 2");
+    steps.smooth_mm = 51.0;
+    FAILS(segvol_result_mask_with(result, 0, &steps, &mask, NULL), SEGVOL_STATUS_ARGUMENT,
+          "postprocessing.smooth_mm: expected a number of millimetres");
+    steps.smooth_mm = 0.0;
+    steps.neighbours = 8;
+    FAILS(segvol_result_mask_with(result, 0, &steps, &mask, &json), SEGVOL_STATUS_ARGUMENT,
+          "postprocessing.neighbours: expected 6, 18 or 26, found 8");
+    steps.neighbours = 6;
+    steps.fill_holes = 2;
+    FAILS(segvol_result_label_map_with(result, &steps, &mask), SEGVOL_STATUS_ARGUMENT,
+          "postprocessing.fill_holes: expected 0 or 1");
+    CHECK(mask == untouched && json == NULL);
+
+    /* Without a step, the masks are those of the model. */
+    steps.fill_holes = 0;
+    OK(segvol_result_mask(result, 0, &raw));
+    OK(segvol_result_mask_with(result, 0, &steps, &mask, NULL));
+    OK(segvol_mask_voxels(raw, &before));
+    OK(segvol_mask_voxels(mask, &after));
+    CHECK(memcmp(before, after, count) == 0);
+    segvol_mask_free(mask);
+    OK(segvol_result_label_map(result, &map));
+    OK(segvol_result_label_map_with(result, &steps, &same));
+    OK(segvol_mask_voxels(map, &before));
+    OK(segvol_mask_voxels(same, &after));
+    CHECK(memcmp(before, after, count) == 0);
+    segvol_mask_free(same);
+    segvol_mask_free(map);
+
+    /* The largest component is a part of the mask, and the record says what is gone. */
+    steps.largest_component = 1;
+    OK(segvol_result_mask_with(result, 0, &steps, &mask, &json));
+    CHECK(strstr(json, "\"largest_component\"") != NULL && strstr(json, "\"warnings\"") != NULL);
+    segvol_string_free(json);
+    OK(segvol_mask_voxels(raw, &before));
+    OK(segvol_mask_voxels(mask, &after));
+    for (n = 0; n < count; n++) {
+        CHECK(after[n] <= before[n]);
+    }
+    CHECK(count_inside(mask) > 0 && count_inside(mask) < count_inside(raw));
+    OK(segvol_result_label_map_with(result, &steps, &map));
+    CHECK(count_inside(map) > 0 && count_inside(map) <= count_inside(mask));
+    segvol_mask_free(map);
+    segvol_mask_free(mask);
+    segvol_mask_free(raw);
+
+    /* Nothing is this large. */
+    steps.min_volume_ml = 1e6;
+    OK(segvol_result_mask_with(result, 1, &steps, &mask, &json));
+    CHECK(count_inside(mask) == 0 && strstr(json, "mask_empty") != NULL);
+    segvol_string_free(json);
+    segvol_mask_free(mask);
+}
+
 static void masks(const SegvolModel *model, const char *folder)
 {
     size_t count = (size_t)NI * NJ * NK, shape[3], n, inside = 0;
@@ -100,6 +176,7 @@ static void masks(const SegvolModel *model, const char *folder)
     CHECK(mask == untouched);
     OK(segvol_result_mask(result, 0, &mask));
     OK(segvol_result_label_map(result, &map));
+    postprocessed(result);
     OK(segvol_result_report(result, &report));
     CHECK(strstr(report, "\"the second\"") != NULL && strstr(report, "windows_encoded") != NULL);
     segvol_string_free(report);

@@ -204,6 +204,8 @@ fn objects(folder: &Path) {
         ("short_point.json", 1, json!([{"points": [[1, 2]]}])),
         ("flat_point.json", 1, json!([{"text": "spleen"}, {"points": [20, 20, 12]}])),
         ("quoted_numbers.json", 1, json!([{"points": [["20", "20", "12"]]}])),
+        ("wrong_smoothing.json", 1, json!([{"text": "liver", "postprocess": {"smooth_mm": "2 mm"}}])),
+        ("unknown_step.json", 1, json!([{"text": "liver", "postprocess": {"largest": true}}])),
         ("nested_box.json", 1, json!([{"box": [[1, 2, 3], [30, 30, 20]]}])),
     ] {
         write(folder.join(name), json!({"schema_version": version, "objects": objects}).to_string());

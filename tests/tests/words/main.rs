@@ -198,6 +198,11 @@ fn usage() {
     page.error("Embeddings over the scan", &format!("{segment} --text liver -o m.nii --embeddings scan.nii.gz"));
     page.error("A limit of no folder", &format!("{segment} --text liver -o m.nii --embeddings-mib 100"));
     page.error("No thread", &format!("{segment} --text liver --threads 0 -o mask.nii.gz"));
+    page.error("A smoothing out of range", &format!("{segment} --text liver --smooth 60 -o mask.nii.gz"));
+    page.error("A volume below 0", &format!("{segment} --text liver --min-volume=-1 -o mask.nii.gz"));
+    page.error("Unknown neighbours", &format!("{segment} --text liver --fill-holes --neighbours 8 -o mask.nii.gz"));
+    page.error("Neighbours without a step", &format!("{segment} --text liver --neighbours 6 -o mask.nii.gz"));
+    page.error("No place to choose by", &format!("{segment} --text liver --keep-with-prompt -o mask.nii.gz"));
     page.error(
         "Stored benchmarks for a provider by name",
         &format!("{segment} --text liver --provider cpu --bench-results . -o mask.nii.gz"),
@@ -266,6 +271,8 @@ fn prompts() {
     segment("Numbers instead of points in an objects file", "--prompts flat_point.json");
     segment("Numbers in quotes in an objects file", "--prompts quoted_numbers.json");
     segment("Two corners instead of six numbers in an objects file", "--prompts nested_box.json");
+    segment("A wrong value in the postprocessing of an objects file", "--prompts wrong_smoothing.json");
+    segment("An unknown field in the postprocessing of an objects file", "--prompts unknown_step.json");
     segment("A list instead of an objects file", "--prompts list.json");
     segment("A comma after the last object", "--prompts comma.json");
     segment("Single quotes in an objects file", "--prompts quotes.json");
@@ -362,6 +369,10 @@ fn eval() {
     page.error("Rows over the case list", "eval -m bundle --cases cases/good.json -o cases/good.json");
     page.error("Rows in an unknown format", "eval -m bundle --cases cases/good.json -o rows.txt");
     page.error("An unknown kind of prompt", "eval -m bundle --cases cases/good.json --prompts click");
+    page.error(
+        "No place to choose components by",
+        "eval -m bundle --cases cases/good.json --prompts text --keep-with-prompt",
+    );
     page.error("A threshold out of range", "eval -m bundle --cases cases/good.json --against bundle --min-dice 2");
     page.error("A tolerance below 0", "eval -m bundle --cases cases/good.json --tolerance=-1");
     page.error("No point", "eval -m bundle --cases cases/good.json --points 0");
@@ -473,6 +484,9 @@ fn warnings() {
     segment("A slope that is not a number", "-i slope.nii --text liver");
     segment("A point in the air around the patient", "-i body.nii --point 1,1,1");
     segment("A box in the air around the patient", "-i body.nii --box 0,0,0,1,1,0");
+    segment("Nothing is as large as asked for", "-i scan.nii.gz --text liver --min-volume 1e6");
+    segment("A point outside of the mask", "-i scan.nii.gz --point 1,1,1 --keep-with-prompt");
+    segment("A mask that loses its point", "-i scan.nii.gz --point 20,20,12 --smooth 40");
     segment("A limit below one embedding", "-i scan.nii.gz --text liver --embeddings stored --embeddings-mib 0");
     let store = "segment -i scan.nii.gz --text liver --embeddings stored";
     let (code, _, errors) = run(&format!("{store} -m bundle --provider cpu --no-zoom -o warned.nii.gz"));
