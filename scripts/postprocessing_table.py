@@ -17,8 +17,8 @@ from statistics import mean
 STEPS: dict[str, list[str]] = {
     "model": [],
     "keep-with-prompt": ["--keep-with-prompt"],
-    "smooth 1 mm": ["--smooth", "1"],
-    "smooth 3 mm": ["--smooth", "3"],
+    "smooth 2 mm": ["--smooth", "2"],
+    "smooth 4 mm": ["--smooth", "4"],
     "fill-holes": ["--fill-holes"],
     "min-volume 1 mL": ["--min-volume", "1"],
     "largest": ["--largest-component"],
