@@ -47,6 +47,10 @@ pub(crate) struct Settings {
     /// More windows are encoded
     #[arg(long, help_heading = "Method")]
     independent: bool,
+    /// The probability above which a voxel is in a mask: more than 0, less than 1. Lower makes masks larger. Windows stay the
+    /// same: the region to look at is found with the released 0.5 [default: 0.5]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, help_heading = "Method")]
+    threshold: Option<f64>,
     /// Axes in which the model sees the scan: `stored` for those of the file, like the released demo, or three letters that say
     /// where each axis goes, such as ras (the patient's right, front and head) or lps. The mask of a patient does not depend
     /// on how the file stores the scan, unless it is `stored`. `eval` compares several, a list with commas [default: `stored`
@@ -194,6 +198,9 @@ impl Settings {
             .effort(self.effort.map(Into::into).unwrap_or_default())
             .overlap(self.overlap)
             .independent(self.independent);
+        if let Some(threshold) = self.threshold {
+            options.threshold = threshold;
+        }
         if let Some(mebibytes) = self.cache_mib {
             options.cache_bytes = mebibytes.saturating_mul(1 << 20);
         }

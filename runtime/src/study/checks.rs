@@ -69,11 +69,7 @@ pub(crate) fn of_mask(found: &Segmentation, prompt: &Prompt, marks: &Marks) -> V
         let inside = label == PointLabel::Foreground;
         let mut wrong = Vec::new();
         for (given, mark) in prompt.points.iter().zip(&marks.points).filter(|(given, _)| given.1 == label) {
-            let in_mask = found
-                .scan
-                .oriented_voxel(mark.0)
-                .and_then(|voxel| found.logit_at(voxel))
-                .is_some_and(|logit| logit > 0.0);
+            let in_mask = found.scan.oriented_voxel(mark.0).is_some_and(|voxel| found.contains(voxel));
             if in_mask != inside {
                 wrong.push(place(prompt.space, given.0));
             }

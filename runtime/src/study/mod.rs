@@ -10,6 +10,7 @@ mod progress;
 mod prompt_in_window;
 mod segmentation;
 mod stored_embeddings;
+mod threshold;
 mod window_plan;
 mod windows;
 mod zoom_in;
@@ -250,6 +251,7 @@ impl Study {
                     .filter(|_| self.options.zoom_in),
                 zoom_out: Arc::new(zoom_out),
                 zoom_in: None,
+                threshold: self.options.cut(),
                 windows: WindowCounts::default(),
                 warnings: object.warnings.clone(),
             })

@@ -175,6 +175,13 @@ fn usage() {
     page.error("A folder as report", &format!("{segment} --text liver -o m.nii --report cases"));
     page.error("A mask on standard output", &format!("{segment} --text liver -o -"));
     page.error("Logits of several objects", &format!("{segment} --text a --text b -o m.nii.gz --logits l.nii.gz"));
+    page.error("Probabilities in a file of another format", &format!("{segment} --text a --probabilities p.npy"));
+    page.error("Two kinds of maps in one folder", &format!("{segment} --text a --probabilities maps --logits maps"));
+    page.error("A type of nothing", &format!("{segment} --text a -o m.nii.gz --dtype float16"));
+    page.error("A type that is none of two", &format!("{segment} --text a --logits maps --dtype fp16"));
+    page.error("A threshold in percent", &format!("{segment} --text a -o m.nii.gz --threshold 50"));
+    page.error("A threshold of 1", &format!("{segment} --text a -o m.nii.gz --threshold 1"));
+    page.error("A threshold that is no number", &format!("{segment} --text a -o m.nii.gz --threshold half"));
     page.error(
         "An effort for the released windows",
         &format!("{segment} --text liver --effort fast --profile released -o mask.nii.gz"),
