@@ -6,6 +6,7 @@ mod bench;
 mod calibration;
 mod completions;
 mod convert;
+mod embed;
 mod eval;
 mod eval_warnings;
 mod exit;
@@ -22,6 +23,7 @@ mod object_files;
 mod outputs;
 mod picture;
 mod plan;
+mod progress;
 mod prompts;
 mod providers;
 mod segment;
@@ -61,6 +63,7 @@ enum Command {
     Providers(providers::Providers),
     Setup(setup::Setup),
     Segment(Box<segment::Segment>),
+    Embed(Box<embed::Embed>),
     Eval(Box<eval::Eval>),
     Verify(Box<verify::Verify>),
     Bench(Box<bench::Bench>),
@@ -140,6 +143,7 @@ fn main() -> ExitCode {
         Command::Providers(providers) => providers.run(&mut out),
         Command::Setup(setup) => setup.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
+        Command::Embed(embed) => embed.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),

@@ -43,7 +43,7 @@ pub(crate) struct MapArguments {
     #[arg(long, value_name = "FILE|DIR", help_heading = "Output")]
     logits: Option<PathBuf>,
     /// How --probabilities and --logits are rounded: float32 (not at all) or float16. NIfTI has no float16, so these are numbers
-    /// of float16 in a float32 file, which gzip makes about half as large [default: float32]
+    /// of float16 in a float32 file, which gzip makes smaller [default: float32]
     #[arg(long, value_name = "TYPE", help_heading = "Output")]
     dtype: Option<FloatType>,
 }

@@ -1,11 +1,10 @@
 //! `segvol segment`
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use segvol::volume::Format;
 use segvol::{Cancellation, Grid, Model, Prompt, Report, Segmentation, Study, Truth, Volume, Warning};
 use segvol_base::{printable, printable_json};
@@ -19,6 +18,7 @@ use crate::object_files::ObjectFile;
 use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
 use crate::plan::{self, Watch};
+use crate::progress;
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
 use crate::swapped;
@@ -142,7 +142,7 @@ impl Segment {
             named.iter().zip(&prompts).map(|(file, prompt)| file.warning(prompt)).collect();
         warnings.print_all(study.warnings());
         warnings.print_all(&model.stages().precision_warning());
-        let bar = self.progress_bar();
+        let bar = progress::of_windows(self.quiet);
         let mut watch =
             Watch::new(&bar, self.measured.expected(&model), mask_bytes(study.grid(), prompts.len(), &maps), self.plan);
         let found = study.segment_followed(&prompts, &mut watch, &Cancellation::new());
@@ -295,14 +295,6 @@ impl Segment {
         // The scan is read again: the study keeps no Hounsfield units, and a second copy would double the memory.
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         Ok(montage.draw(&volume)?)
-    }
-
-    fn progress_bar(&self) -> ProgressBar {
-        if self.quiet || !std::io::stderr().is_terminal() {
-            return ProgressBar::hidden();
-        }
-        let style = ProgressStyle::with_template("{bar:40} window {pos} of {len}, {elapsed}, about {eta} left");
-        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
 }
 

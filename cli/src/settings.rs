@@ -146,6 +146,18 @@ impl Settings {
         self.embeddings.as_ref()
     }
 
+    /// The options about masks and windows that are given, for a command that has no use for some of them.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        let given = [
+            ("--no-zoom", self.no_zoom),
+            ("--effort", self.effort.is_some()),
+            ("--overlap", self.overlap.is_some()),
+            ("--independent", self.independent),
+            ("--threshold", self.threshold.is_some()),
+        ];
+        given.into_iter().filter_map(|(option, is_given)| is_given.then_some(option)).collect()
+    }
+
     /// How the bundle is opened.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let mut options = Options::default().provider(self.provider);

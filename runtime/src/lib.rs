@@ -153,10 +153,10 @@ pub use segvol_volume::{
 };
 #[doc(hidden)]
 pub use segvol_windows::stitched;
-pub use segvol_windows::{Region, sliding_window};
+pub use segvol_windows::{Frame, Region, WindowKey, sliding_window};
 pub use stages::tokenizer::{Tokenizer, TokenizerError};
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 pub use study::{
-    Effort, Follower, Observer, Profile, Progress, RegionOfInterest, Segmentation, Statistics, Study,
+    Effort, EmbeddingTaker, Follower, Observer, Profile, Progress, RegionOfInterest, Segmentation, Statistics, Study,
     StudyOptions, VoxelCounts, WindowCounts, WindowPlan,
 };

@@ -30,6 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("runtime", &["base", "names", "onnx", "volume", "scan", "windows", "prompt", "store"]),
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
+    ("embed", &["base", "onnx", "windows", "runtime"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
     ("tuning", &["base", "onnx", "runtime"]),
     ("measure", &["base", "onnx", "volume", "converter", "runtime", "tuning"]),
@@ -44,6 +45,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "runtime",
             "calibration",
             "overlay",
+            "embed",
             "evaluation",
             "tuning",
             "measure",
@@ -160,7 +162,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         inside += usize::from(allowed && used);
     }
     assert!(inside > 3, "the search finds `unsafe` where it is");
-    for name in ["base", "names", "onnx", "volume", "prompt", "store", "checkpoint", "converter", "tuning"] {
+    for name in ["base", "names", "onnx", "volume", "prompt", "store", "checkpoint", "converter", "embed", "tuning"] {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
     }

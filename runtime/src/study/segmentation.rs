@@ -9,11 +9,10 @@ use segvol_base::Warning;
 use segvol_volume::Mask;
 use segvol_volume::mask::Labels;
 
-use super::threshold::Threshold;
 use super::zoom_out::RegionOfInterest;
 use crate::error::Error;
 use segvol_scan::Scan;
-use segvol_windows::{Region, count};
+use segvol_windows::{Region, Threshold, count};
 
 /// The segmentation of one object.
 ///

@@ -29,8 +29,20 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 11] =
-    ["convert", "inspect", "names", "providers", "setup", "segment", "eval", "verify", "bench", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "convert",
+    "inspect",
+    "names",
+    "providers",
+    "setup",
+    "segment",
+    "embed",
+    "eval",
+    "verify",
+    "bench",
+    "completions",
+    "man",
+];
 
 /// The pages of errors and warnings.
 const PAGES: [&str; 11] = [
@@ -182,6 +194,12 @@ fn usage() {
     page.error("A threshold in percent", &format!("{segment} --text a -o m.nii.gz --threshold 50"));
     page.error("A threshold of 1", &format!("{segment} --text a -o m.nii.gz --threshold 1"));
     page.error("A threshold that is no number", &format!("{segment} --text a -o m.nii.gz --threshold half"));
+    let embed = "embed -i scan.nii.gz -m bundle";
+    page.error("Embeddings of an unknown format", &format!("{embed} -o e.npz"));
+    page.error("Embeddings of objects without a plan", &format!("{embed} -o e.npy --text liver"));
+    page.error("A plan without objects", &format!("{embed} -o e.npy --windows plan"));
+    page.error("A threshold for embeddings", &format!("{embed} -o e.npy --threshold 0.3"));
+    page.error("Embeddings over a bundle's file", &format!("{embed} -o bundle/e.npy --library bundle/e.json"));
     page.error(
         "An effort for the released windows",
         &format!("{segment} --text liver --effort fast --profile released -o mask.nii.gz"),

@@ -1,28 +1,31 @@
 //! The probability at which logits become a mask: the one place that knows it.
 
 /// The threshold of the released code: a voxel is in the mask if its probability is above one half, where its logit is positive.
-pub(crate) const RELEASED_THRESHOLD: f64 = 0.5;
+pub const RELEASED_THRESHOLD: f64 = 0.5;
 
 /// A threshold of probabilities, kept as a logit. It cuts the masks that a study hands out. The region of interest and the prompts
 /// in windows are not its concern: there a logit counts if it is positive, as in the released code.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Threshold(f32);
+pub struct Threshold(f32);
 
 impl Threshold {
     /// The threshold of a probability between 0 and 1, both excluded. That of one half is exactly the logit 0.
+    #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "logits are float32")]
-    pub(crate) fn of(probability: f64) -> Self {
+    pub fn of(probability: f64) -> Self {
         Self((probability / (1.0 - probability)).ln() as f32)
     }
 
     /// Whether a voxel with this logit is in the mask. NaN, which is outside the crop, is not.
-    pub(crate) fn is_inside(self, logit: f32) -> bool {
+    #[must_use]
+    pub fn is_inside(self, logit: f32) -> bool {
         logit > self.0
     }
 }
 
 /// Whether a probability can be a threshold.
-pub(crate) fn is_threshold(probability: f64) -> bool {
+#[must_use]
+pub fn is_threshold(probability: f64) -> bool {
     probability > 0.0 && probability < 1.0
 }
 
