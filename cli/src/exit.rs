@@ -150,6 +150,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         .or_else(|| of(error, EvaluationError::kind))
         .or_else(|| of(error, segvol::Error::kind))
         .or_else(|| of(error, segvol::postprocess::PostprocessError::kind))
+        .or_else(|| of(error, segvol_embed::EmbedError::kind))
         .or_else(|| of(error, segvol::ProviderOptionError::kind))
         .or_else(|| of(error, BundleError::kind))
         .or_else(|| of(error, ConvertError::kind))

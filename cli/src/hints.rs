@@ -37,6 +37,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         }
         Some(_) | None => {}
     }
+    if let Some(segvol_embed::EmbedError::Segvol(error)) = error.downcast_ref() {
+        return of_run(error);
+    }
     if let Some(EvaluationError::OtherRun { .. } | EvaluationError::Busy { .. }) = error.downcast_ref() {
         return Some("--work names another work file".to_owned());
     }

@@ -6,6 +6,7 @@ mod bench;
 mod calibration;
 mod completions;
 mod convert;
+mod embed;
 mod eval;
 mod eval_warnings;
 mod exit;
@@ -15,13 +16,16 @@ mod interrupt;
 mod log;
 mod machine;
 mod manual;
+mod maps;
 mod measured;
 mod measuring;
 mod names;
+mod object_files;
 mod outputs;
 mod picture;
 mod plan;
 mod postprocessing;
+mod progress;
 mod prompts;
 mod providers;
 mod segfm;
@@ -62,6 +66,7 @@ enum Command {
     Providers(providers::Providers),
     Setup(setup::Setup),
     Segment(Box<segment::Segment>),
+    Embed(Box<embed::Embed>),
     Eval(Box<eval::Eval>),
     Segfm(segfm::Segfm),
     Verify(Box<verify::Verify>),
@@ -142,6 +147,7 @@ fn main() -> ExitCode {
         Command::Providers(providers) => providers.run(&mut out),
         Command::Setup(setup) => setup.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
+        Command::Embed(embed) => embed.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
         Command::Segfm(segfm) => segfm.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),

@@ -46,6 +46,17 @@ impl PromptArguments {
         self.prompts.as_ref()
     }
 
+    /// The first of these options that is given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--text", !self.text.is_empty()),
+            ("--point", !self.point.is_empty()),
+            ("--box", self.bounding_box.is_some()),
+            ("--prompts", self.prompts.is_some()),
+        ];
+        given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
+    }
+
     /// The objects to segment.
     pub(crate) fn read(&self) -> anyhow::Result<Vec<Prompt>> {
         if let Some(path) = &self.prompts {

@@ -1,32 +1,30 @@
 //! `segvol segment`
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use segvol::volume::Format;
-use segvol::{Cancellation, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning, WarningCode};
-use segvol_base::file_names::{self, Stem};
+use segvol::{Cancellation, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning};
 use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
 use crate::exit::Usage;
+use crate::maps::{MapArguments, Maps};
 use crate::measured::{self, MeasuredArguments};
 use crate::names;
+use crate::object_files::ObjectFile;
 use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
 use crate::plan::{self, Watch};
 use crate::postprocessing::{self, Masks, PostprocessingArguments};
+use crate::progress;
 use crate::prompts::PromptArguments;
 use crate::settings::Settings;
 use crate::swapped;
 use crate::text::parse_label;
 use crate::warnings::WarningArguments;
-
-/// The extension of an object's own mask.
-const MASK_EXTENSION: &str = ".nii.gz";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +43,9 @@ Examples:
   One organ today and another one tomorrow, without encoding the scan twice:
     segvol segment -i ct.nii.gz -m bundle --text liver -o liver.nii.gz --embeddings embeddings/
     segvol segment -i ct.nii.gz -m bundle --text spleen -o spleen.nii.gz --embeddings embeddings/
+  Probabilities of every object instead of masks, and a mask of what has a probability above 0.3:
+    segvol segment -i ct.nii.gz -m bundle --text liver --text spleen --probabilities probabilities/
+    segvol segment -i ct.nii.gz -m bundle --text 'liver tumor' --point 211,160,47 --threshold 0.3 -o tumour.nii.gz
   A picture that compares the result with a known label map, with Dice:
     segvol segment -i ct.nii.gz -m bundle --text liver -o liver.nii.gz --overlay liver.png \\
       --truth labels.nii.gz --truth-label liver=1
@@ -82,9 +83,8 @@ pub(crate) struct Segment {
     /// Folder for one mask per object, DIR/NAME.nii.gz; these masks may overlap
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     per_object: Option<PathBuf>,
-    /// Logits of a single object, float32, on the scan's grid; NaN outside the region that the model sees
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    logits: Option<PathBuf>,
+    #[command(flatten)]
+    maps: MapArguments,
     /// Report of the run, JSON: volumes, boxes, windows, times, provider, warnings, files. `-` prints it on standard output
     /// instead of the summary
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -127,7 +127,8 @@ impl Segment {
         let masks = self.masks(&prompts);
         let postprocessing = self.postprocessing.of_prompts(&prompts)?;
         let mut warnings = self.warnings.printer();
-        let in_place = self.check_outputs(&prompts, &masks)?;
+        let maps = self.maps.files(&prompts)?;
+        let in_place = self.check_outputs(&prompts, &masks, &maps)?;
         warnings.print_all(&in_place);
         if self.strict {
             names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
@@ -141,13 +142,14 @@ impl Segment {
         warnings.print_all(&model.name_warnings(&prompts));
         let study =
             model.study_with(volume, &study_options).with_context(|| format!("scan `{}`", self.input.display()))?;
+        let named = if masks.is_empty() { maps.in_folder() } else { &masks };
         let renamed: Vec<Option<Warning>> =
-            masks.iter().zip(&prompts).map(|(mask, prompt)| mask.warning(prompt)).collect();
+            named.iter().zip(&prompts).map(|(file, prompt)| file.warning(prompt)).collect();
         warnings.print_all(study.warnings());
         warnings.print_all(&model.stages().precision_warning());
-        let bar = self.progress_bar();
+        let bar = progress::of_windows(self.quiet);
         let mut watch =
-            Watch::new(&bar, self.measured.expected(&model), self.mask_bytes(study.grid(), prompts.len()), self.plan);
+            Watch::new(&bar, self.measured.expected(&model), mask_bytes(study.grid(), prompts.len(), &maps), self.plan);
         let found = study.segment_followed(&prompts, &mut watch, &Cancellation::new());
         bar.finish_and_clear();
         let plan = watch.into_plan();
@@ -177,9 +179,7 @@ impl Segment {
                 found?.save(&mask.path).map_err(segvol::Error::from)?;
             }
         }
-        if let (Some(path), [segmentation]) = (&self.logits, &segmentations[..]) {
-            segvol::mask::save_logits(path, &segmentation.logit_map()?, study.grid()).map_err(segvol::Error::from)?;
-        }
+        maps.save(&study, &segmentations)?;
         if let Some(path) = &self.overlay {
             self.montage(&study, &prompts, &finished, truth.as_ref())?.save(path)?;
         }
@@ -188,6 +188,7 @@ impl Segment {
                 finished.compare(&mut report, truth)?;
             }
             self.name_files(&mut report, &masks, &renamed);
+            maps.name_in(&mut report);
             match &self.report {
                 Some(path) if is_standard_output(path) => {
                     out.write_all(printable_json(&report.to_json()?).as_bytes())?;
@@ -202,50 +203,39 @@ impl Segment {
         Ok(warnings.finish()?)
     }
 
-    /// Bytes of the masks that are in memory at the same time.
-    fn mask_bytes(&self, grid: &Grid, objects: usize) -> u64 {
-        let label: usize = if objects > usize::from(u8::MAX) { 2 } else { 1 };
-        (grid.voxels() * label) as u64
-    }
-
     /// The file of each object; none without a folder for them.
-    fn masks(&self, prompts: &[Prompt]) -> Vec<MaskFile> {
-        let Some(dir) = &self.per_object else { return Vec::new() };
-        let stems = file_names::unique_stems(prompts.iter().map(Prompt::name), MASK_EXTENSION);
-        let mask = |Stem { text, is_unexpected }| MaskFile { path: dir.join(text + MASK_EXTENSION), is_unexpected };
-        stems.into_iter().map(mask).collect()
+    fn masks(&self, prompts: &[Prompt]) -> Vec<ObjectFile> {
+        self.per_object.as_ref().map(|dir| ObjectFile::all(dir, prompts)).unwrap_or_default()
     }
 
     /// Says in the report which file has what.
-    fn name_files(&self, report: &mut Report, masks: &[MaskFile], renamed: &[Option<Warning>]) {
+    fn name_files(&self, report: &mut Report, masks: &[ObjectFile], renamed: &[Option<Warning>]) {
         let name = |path: &PathBuf| path.display().to_string();
-        let files = [&self.output, &self.logits, &self.overlay].map(|path| path.as_ref().map(name));
-        let [output, logits, overlay] = files;
-        report.files = segvol::report::Files { output, logits, overlay };
-        for ((object, mask), warning) in report.objects.iter_mut().zip(masks).zip(renamed) {
+        let [output, overlay] = [&self.output, &self.overlay].map(|path| path.as_ref().map(name));
+        report.files = segvol::report::Files { output, overlay, ..Default::default() };
+        for (object, mask) in report.objects.iter_mut().zip(masks) {
             object.file = Some(name(&mask.path));
+        }
+        for (object, warning) in report.objects.iter_mut().zip(renamed) {
             object.warnings.extend(warning.clone());
         }
     }
 
     /// Reports what cannot work before the work starts, not after it.
-    fn check_outputs(&self, prompts: &[Prompt], masks: &[MaskFile]) -> anyhow::Result<Vec<Warning>> {
+    fn check_outputs(&self, prompts: &[Prompt], masks: &[ObjectFile], maps: &Maps) -> anyhow::Result<Vec<Warning>> {
         let objects = prompts.len();
-        if self.output.is_none() && self.per_object.is_none() && !self.plan {
-            return Err(Usage("no output: give --output FILE, --per-object DIR, or both".to_owned()).into());
+        if self.output.is_none() && self.per_object.is_none() && maps.are_absent() && !self.plan {
+            let message =
+                "no output: give --output FILE, --per-object DIR, --probabilities, --logits, or several of them";
+            return Err(Usage(message.to_owned()).into());
         }
-        if self.logits.is_some() && objects != 1 {
-            return Err(Usage(format!("--logits: expected one object, found {objects}")).into());
-        }
-        let named = [("--output", &self.output), ("--logits", &self.logits), ("--overlay", &self.overlay)];
+        let named = [("--output", &self.output), ("--overlay", &self.overlay)];
         for (option, path) in named.iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
             not_standard_output(option, path)?;
         }
-        for path in [&self.output, &self.logits].into_iter().flatten() {
-            if Format::of_name(path).is_none() {
-                let name = path.display();
-                return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
-            }
+        if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none()) {
+            let name = path.display();
+            return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
         }
         if let Some(path) = &self.overlay {
             if !segvol_overlay::is_png_name(path) {
@@ -273,12 +263,12 @@ impl Segment {
         files.input_if("--library", self.settings.machine().library());
         self.measured.check(self.settings.machine().provider(), &mut files)?;
         files.output_if("--output", self.output.as_ref());
-        files.output_if("--logits", self.logits.as_ref());
         files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
         files.output_if("--overlay", self.overlay.as_ref());
         if let Some(dir) = &self.per_object {
             files.folder("--per-object", dir, masks.iter().map(|mask| mask.path.clone()));
         }
+        maps.add_to(&mut files);
         files.cache_if("--embeddings", self.settings.machine().embeddings());
         Ok(files.check()?)
     }
@@ -313,34 +303,13 @@ impl Segment {
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         Ok(montage.draw(&volume)?)
     }
-
-    fn progress_bar(&self) -> ProgressBar {
-        if self.quiet || !std::io::stderr().is_terminal() {
-            return ProgressBar::hidden();
-        }
-        let style = ProgressStyle::with_template("{bar:40} window {pos} of {len}, {elapsed}, about {eta} left");
-        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-    }
 }
 
-/// The file of one object's mask.
-struct MaskFile {
-    path: PathBuf,
-    /// Whether nobody could guess its name from the object's.
-    is_unexpected: bool,
-}
-
-impl MaskFile {
-    fn warning(&self, prompt: &Prompt) -> Option<Warning> {
-        let message = || {
-            format!(
-                "object {:?}: its file is `{}`, because its own name is taken or too long",
-                prompt.name(),
-                self.path.display()
-            )
-        };
-        self.is_unexpected.then(|| Warning::new(WarningCode::FileRenamed, message()))
-    }
+/// Bytes of the masks and maps that are in memory at the same time.
+fn mask_bytes(grid: &Grid, objects: usize, maps: &Maps) -> u64 {
+    let label = if objects > usize::from(u8::MAX) { size_of::<u16>() } else { size_of::<u8>() };
+    let value = if maps.are_absent() { label } else { size_of::<f32>() };
+    (grid.voxels() * label.max(value)) as u64
 }
 
 fn summarise(out: &mut impl Write, report: &Report) -> anyhow::Result<()> {

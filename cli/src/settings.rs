@@ -45,6 +45,10 @@ pub(crate) struct Settings {
     /// More windows are encoded
     #[arg(long, help_heading = "Method")]
     independent: bool,
+    /// The probability above which a voxel is in a mask: more than 0, less than 1. Lower makes masks larger. Windows stay the
+    /// same: the region to look at is found with the released 0.5 [default: 0.5]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, help_heading = "Method")]
+    threshold: Option<f64>,
     /// Axes in which the model sees the scan: `stored` for those of the file, like the released demo, or three letters that say
     /// where each axis goes, such as ras (the patient's right, front and head) or lps. The mask of a patient does not depend
     /// on how the file stores the scan, unless it is `stored`. `eval` compares several, a list with commas [default: `stored`
@@ -99,6 +103,18 @@ impl Settings {
         &self.machine
     }
 
+    /// The options about masks and windows that are given, for a command that has no use for some of them.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        let given = [
+            ("--no-zoom", self.no_zoom),
+            ("--effort", self.effort.is_some()),
+            ("--overlap", self.overlap.is_some()),
+            ("--independent", self.independent),
+            ("--threshold", self.threshold.is_some()),
+        ];
+        given.into_iter().filter_map(|(option, is_given)| is_given.then_some(option)).collect()
+    }
+
     /// How scans are read.
     pub(crate) fn read_options(&self) -> ReadOptions {
         self.read.options()
@@ -138,7 +154,10 @@ impl Settings {
             .effort(self.effort.map(Into::into).unwrap_or_default())
             .overlap(self.overlap)
             .independent(self.independent);
-        let options = self.machine.apply(options);
+        let mut options = self.machine.apply(options);
+        if let Some(threshold) = self.threshold {
+            options.threshold = threshold;
+        }
         options.check()?;
         Ok(options)
     }

@@ -94,6 +94,9 @@ pub struct Header {
     pub zoom_in: bool,
     /// Share of a window that the next one of the same object covers too, at least.
     pub overlap: f64,
+    /// The probability above which a voxel is in a mask; `None`, and absent from the JSON, if it is that of the released code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// Prompts and figures.
     pub settings: Settings,
 }

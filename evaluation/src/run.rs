@@ -105,6 +105,7 @@ impl<'a> Evaluation<'a> {
             profile: self.options.profile,
             zoom_in: self.options.zoom_in,
             overlap: self.options.least_overlap(),
+            threshold: self.options.own_threshold(),
             settings: self.settings.clone(),
         }
     }

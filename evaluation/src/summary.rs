@@ -251,6 +251,7 @@ pub(crate) mod tests {
                 profile: Profile::Default,
                 zoom_in: true,
                 overlap: 0.5,
+                threshold: None,
                 settings: Settings { prompts: vec![Kind::Text], ..Settings::default() },
             },
             cases: vec![

@@ -4,12 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+mod checks;
 mod exact;
 pub mod file;
 mod names;
 mod place;
 mod prompt;
 
+pub use checks::{position, prompt_warnings};
 pub use exact::{BoxDhw, ExactBox};
 pub use file::{PromptFileError, parse_prompts};
 pub use names::name_warnings;

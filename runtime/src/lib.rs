@@ -39,8 +39,8 @@
 //! # Settings
 //!
 //! [`Options`] configure how a bundle is opened: provider, precision, threads. [`StudyOptions`] configure how a scan is
-//! segmented: orientation, profile, zoom-in, overlap, cache, and a folder for embeddings, with which the next process encodes no
-//! window twice.
+//! segmented: orientation, profile, zoom-in, overlap, threshold, cache, and a folder for embeddings, with which the next process
+//! encodes no window twice.
 //!
 //! ```no_run
 //! use segvol::{Model, Options, Profile, StudyOptions, Volume};
@@ -150,15 +150,15 @@ pub use segvol_scan::{crop, intensity, resize};
 #[doc(no_inline)]
 pub use segvol_volume as volume;
 pub use segvol_volume::{
-    AffineChoice, AxisCodes, BoundingBox, Grid, Marks, Mask, Orientation, PointLabel, ReadOptions, Truth, TruthError,
-    Volume, VolumeError, mask, metrics, nifti, orientation, truth,
+    AffineChoice, AxisCodes, BoundingBox, FloatType, Grid, Marks, Mask, Orientation, PointLabel, ReadOptions, Truth,
+    TruthError, Volume, VolumeError, mask, metrics, nifti, orientation, save_map, truth,
 };
 #[doc(hidden)]
 pub use segvol_windows::stitched;
-pub use segvol_windows::{Region, sliding_window};
+pub use segvol_windows::{Frame, Region, WindowKey, sliding_window};
 pub use stages::tokenizer::{Tokenizer, TokenizerError};
 pub use stages::{ImageEmbedding, Stages, TextEmbedding, WindowPrompt};
 pub use study::{
-    Effort, Follower, Observer, Profile, Progress, RegionOfInterest, Segmentation, Statistics, Study, StudyOptions,
-    VoxelCounts, WindowCounts, WindowPlan,
+    Effort, EmbeddingTaker, Follower, Observer, Profile, Progress, RegionOfInterest, Segmentation, Statistics, Study,
+    StudyOptions, VoxelCounts, WindowCounts, WindowPlan,
 };

@@ -8,7 +8,7 @@ use segvol_base::{Warning, WarningCode, atomic_file};
 use segvol_onnx::manifest::Source;
 use segvol_onnx::{Precision, Stage};
 use segvol_postprocess::{INSIDE, Record};
-use segvol_volume::{Grid, Mask, Orientation, Truth};
+use segvol_volume::{FloatType, Grid, Mask, Orientation, Truth};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -80,9 +80,16 @@ pub struct Files {
     /// The label map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-    /// The logits.
+    /// The logits of the only object, if they are in a file that was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logits: Option<String>,
+    /// The probabilities of the only object, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<String>,
+    /// How logits and probabilities are rounded, here and in the files of single objects; `None`, and absent from the JSON, if they
+    /// are not, or if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<FloatType>,
     /// The picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlay: Option<String>,
@@ -164,6 +171,9 @@ pub struct SettingsReport {
     pub overlap: f64,
     /// Whether each object had the windows that it would have had alone.
     pub independent: bool,
+    /// The probability above which a voxel is in a mask; `None`, and absent from the JSON, if it is that of the released code, 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
 }
 
 /// One object.
@@ -177,6 +187,12 @@ pub struct ObjectReport {
     /// no such file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The file with the object's logits in a folder of them, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logits: Option<String>,
+    /// The file with the object's probabilities in a folder of them, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<String>,
     /// The object's prompt, as given.
     pub prompt: Prompt,
     /// Number of voxels in the object's own mask, which may overlap with other objects' masks.
@@ -250,6 +266,7 @@ impl Report {
                 zoom_in: settings.zoom_in,
                 overlap: settings.least_overlap(),
                 independent: settings.independent,
+                threshold: settings.own_threshold(),
             },
             objects: objects
                 .map(|(index, ((prompt, found), labelled))| {
@@ -311,6 +328,8 @@ impl ObjectReport {
             name: found.name().to_owned(),
             label,
             file: None,
+            logits: None,
+            probabilities: None,
             prompt: prompt.clone(),
             voxels,
             voxels_in_label_map: labelled,

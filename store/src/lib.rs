@@ -1,4 +1,4 @@
-//! A folder of values by key, which several processes may use at the same time: the image embeddings of scans, so that no process
+//! Values by key: in memory ([`Cache`]), and in a folder ([`Store`]), which several processes may use at the same time: the image embeddings of scans, so that no process
 //! computes what another one has computed.
 //!
 //! - **Bounded.** If the files exceed the limit together, the least recently used ones are deleted first.
@@ -30,9 +30,11 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod folder;
 mod record;
 mod store;
 
+pub use cache::Cache;
 pub use record::{Key, digest};
 pub use store::Store;

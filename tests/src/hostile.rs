@@ -314,6 +314,7 @@ fn work_header() -> segvol_evaluation::Header {
         profile: Profile::default(),
         zoom_in: true,
         overlap: 0.5,
+        threshold: None,
         settings: Settings::default(),
     }
 }

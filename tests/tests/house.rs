@@ -32,6 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("runtime", &["base", "names", "onnx", "volume", "scan", "windows", "postprocess", "prompt", "store"]),
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
+    ("embed", &["base", "onnx", "windows", "runtime"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
     ("segfm", &["base", "archive", "runtime"]),
     ("tuning", &["base", "onnx", "runtime"]),
@@ -47,6 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "runtime",
             "calibration",
             "overlay",
+            "embed",
             "evaluation",
             "segfm",
             "tuning",
@@ -164,9 +166,21 @@ fn unsafe_code_stays_where_it_is_needed() {
         inside += usize::from(allowed && used);
     }
     assert!(inside > 3, "the search finds `unsafe` where it is");
-    for name in
-        ["base", "names", "onnx", "volume", "postprocess", "prompt", "store", "checkpoint", "converter", "tuning"]
-    {
+    for name in [
+        "base",
+        "archive",
+        "names",
+        "onnx",
+        "volume",
+        "postprocess",
+        "prompt",
+        "store",
+        "checkpoint",
+        "converter",
+        "embed",
+        "segfm",
+        "tuning",
+    ] {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");
     }

@@ -59,13 +59,19 @@ fn reports_and_manifests_follow_their_schemas() {
     assert_valid(&schema("prompts").1, &objects);
     fs::write(at("objects.json"), objects.to_string()).expect("written");
     let all_steps = "--keep-with-prompt --fill-holes --min-volume 0.1 --largest-component";
-    for options in ["", "--no-zoom --precision int8", "--precision fp16 --profile released", all_steps] {
+    for options in [
+        "",
+        "--no-zoom --precision int8 --threshold 0.3",
+        "--precision fp16 --profile released --probabilities maps --dtype float16",
+        "--no-zoom --logits maps",
+        all_steps,
+    ] {
         let mut command = Command::new(&*SEGVOL);
         command.arg("segment").arg("-m").arg(at("bundle")).arg("-i").arg(root("demo/phantom.nii.gz"));
         command.arg("--prompts").arg(at("objects.json")).arg("-o").arg(at("map.nii.gz"));
         command.arg("--per-object").arg(at("masks")).arg("--report").arg(at("report.json"));
         command.arg("--truth").arg(root("demo/phantom_labels.nii.gz")).args(["--truth-label", "liver=1"]);
-        said(command.args(options.split_whitespace()).assert());
+        said(command.args(options.split_whitespace()).current_dir(folder.path()).assert());
         let report: Value = serde_json::from_slice(&fs::read(at("report.json")).expect("read")).expect("JSON");
         assert_valid(&schema("report").1, &report);
         assert!(report["objects"][2]["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty()), "{report}");

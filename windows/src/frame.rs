@@ -30,6 +30,17 @@ impl Frame {
         Self { start, visible }
     }
 
+    /// Whether a window of this size can be there, and shows voxels of a crop of this shape.
+    #[must_use]
+    pub fn fits(&self, crop: [usize; 3], window: [usize; 3]) -> bool {
+        (0..3).all(|axis| {
+            let (start, (begin, end)) = (self.start[axis], self.visible[axis]);
+            let is_after = |index: usize| isize::try_from(index).is_ok_and(|index| start <= index);
+            let last = start.checked_add_unsigned(window[axis]);
+            begin < end && end <= crop[axis] && is_after(begin) && last.is_some_and(|last| end.cast_signed() <= last)
+        })
+    }
+
     /// The crop voxels along `axis` that the window shows.
     pub fn visible(&self, axis: usize) -> Range<usize> {
         self.visible[axis].0..self.visible[axis].1

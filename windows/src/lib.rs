@@ -11,6 +11,8 @@ mod plan;
 mod region;
 mod slab;
 pub mod sliding_window;
+mod threshold;
+mod window_key;
 
 pub use average::{Average, Coarse, Shown, View, stitched};
 pub use cover::{Cover, Start};
@@ -18,3 +20,5 @@ pub use frame::{Frame, frames_of_lattice, frames_over_region};
 pub use plan::{Planner, Target};
 pub use region::{Region, Run, bounding_box, count, runs};
 pub use slab::slab_box;
+pub use threshold::{RELEASED_THRESHOLD, Threshold, is_threshold};
+pub use window_key::WindowKey;

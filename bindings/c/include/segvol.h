@@ -457,6 +457,31 @@ typedef int32_t SegvolEffort;
 #endif // __cplusplus
 
 /**
+ * The floating-point type to which the numbers of a file are rounded.
+ */
+enum SegvolFloatType
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing is rounded.
+     */
+    SEGVOL_FLOAT_TYPE_FLOAT32 = 0,
+    /**
+     * The numbers are those of float16, in a float32 file, because NIfTI has no float16.
+     */
+    SEGVOL_FLOAT_TYPE_FLOAT16 = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum SegvolFloatType SegvolFloatType;
+#else
+typedef int32_t SegvolFloatType;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The coordinate system of a prompt.
  */
 enum SegvolSpace
@@ -671,6 +696,10 @@ typedef struct SegvolOptions {
      * (the default) to let objects share windows.
      */
     int32_t independent;
+    /**
+     * The probability above which a voxel is in a mask: more than 0 and less than 1, 0.5 by default. It changes no logit.
+     */
+    double threshold;
 } SegvolOptions;
 
 /**
@@ -1218,7 +1247,8 @@ void segvol_volume_free(struct SegvolVolume *volume);
  *
  * - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
  * - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`, `axes`,
- *   `profile`, `cache_bytes`, `embeddings` and `embeddings_bytes` are used for this study, and the other fields are ignored.
+ *   `profile`, `threshold`, `effort`, `independent`, `cache_bytes`, `embeddings` and `embeddings_bytes` are used for this study,
+ *   and the other fields are ignored.
  * - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
  *
  * Errors: INTENSITY, OPTION, ARGUMENT, MEMORY.
@@ -1374,7 +1404,8 @@ SegvolStatus segvol_result_shape(const struct SegvolResult *result, size_t shape
  * Copies the logits of one object: one float per voxel of the scan, without gaps, i fastest, then j, then k, as in
  * segvol_mask_voxels(). The affine is that of the scan.
  *
- * A voxel is in the mask if its logit is positive. Logits are NaN outside the body's box, which the model does not see.
+ * A voxel is in the mask if its logit is above 0, or above that of `threshold` of SegvolOptions. Logits are NaN outside the body's
+ * box, which the model does not see.
  *
  * - `index`: the object, counted from 0, in the order of the prompts.
  * - `values`: receives the logits.
@@ -1383,14 +1414,17 @@ SegvolStatus segvol_result_shape(const struct SegvolResult *result, size_t shape
  * Errors: INDEX, BUFFER if `len` is too small, MEMORY. On failure nothing is written.
  * Any thread.
  */
-SegvolStatus segvol_result_logits(const struct SegvolResult *result, size_t index, float *values, size_t len);
+SegvolStatus segvol_result_logits(const struct SegvolResult *result,
+                                  size_t index,
+                                  float *values,
+                                  size_t len);
 
 /**
  * Copies the probabilities of one object, from 0 to 1: the logistic function of the logits, in the same order as
  * segvol_result_logits(). They are 0 outside the body's box, which is background.
  *
- * A voxel is in the mask if its logit is positive. Its probability is then above one half, or is rounded to one half if the logit
- * is nearly 0.
+ * A voxel is in the mask if its probability is above `threshold` of SegvolOptions, one half by default. Logits decide: a
+ * probability that is nearly the threshold may be rounded to it.
  *
  * - `index`: the object, counted from 0, in the order of the prompts.
  * - `values`: receives the probabilities.
@@ -1403,6 +1437,40 @@ SegvolStatus segvol_result_probabilities(const struct SegvolResult *result,
                                          size_t index,
                                          float *values,
                                          size_t len);
+
+/**
+ * Writes the logits of one object to a NIfTI file, float32, on the scan's grid: those of segvol_result_logits().
+ *
+ * - `index`: the object, counted from 0, in the order of the prompts.
+ * - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
+ * - `float_type`: how the numbers are rounded: a SegvolFloatType.
+ *
+ * The write is atomic, as that of a mask: on failure there is no new file, and an existing file is unchanged.
+ *
+ * Errors: INDEX, ARGUMENT, MEMORY, and WRITE, also if the file is write-protected or the one that the scan was opened from.
+ * Any thread.
+ */
+SegvolStatus segvol_result_save_logits(const struct SegvolResult *result,
+                                       size_t index,
+                                       const char *path,
+                                       int32_t float_type);
+
+/**
+ * Writes the probabilities of one object to a NIfTI file, float32, on the scan's grid: those of segvol_result_probabilities().
+ *
+ * - `index`: the object, counted from 0, in the order of the prompts.
+ * - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
+ * - `float_type`: how the numbers are rounded: a SegvolFloatType.
+ *
+ * The write is atomic, as that of a mask: on failure there is no new file, and an existing file is unchanged.
+ *
+ * Errors: INDEX, ARGUMENT, MEMORY, and WRITE, also if the file is write-protected or the one that the scan was opened from.
+ * Any thread.
+ */
+SegvolStatus segvol_result_save_probabilities(const struct SegvolResult *result,
+                                              size_t index,
+                                              const char *path,
+                                              int32_t float_type);
 
 /**
  * Makes the mask of one object: 1 inside the object, 0 elsewhere. The masks of several objects can overlap.

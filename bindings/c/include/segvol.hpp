@@ -138,6 +138,9 @@ public:
 
     Options &overlap(double share) { return set(values_.overlap, share); }
 
+    // The probability above which a voxel is in a mask.
+    Options &threshold(double probability) { return set(values_.threshold, probability); }
+
     Options &zoom_in(bool on) { return set(values_.zoom_in, on ? 1 : 0); }
 
     Options &orientation(SegvolOrientation orientation) { return set(values_.orientation, orientation); }
@@ -461,6 +464,19 @@ public:
     [[nodiscard]] std::vector<float> probabilities(std::size_t index) const
     {
         return map(index, segvol_result_probabilities);
+    }
+
+    // Writes the logits of one object to a NIfTI file on the scan's grid.
+    void save_logits(std::size_t index, const std::string &path, SegvolFloatType type = SEGVOL_FLOAT_TYPE_FLOAT32) const
+    {
+        detail::check(segvol_result_save_logits(handle(), index, path.c_str(), type));
+    }
+
+    // Writes the probabilities of one object to a NIfTI file on the scan's grid.
+    void save_probabilities(std::size_t index, const std::string &path,
+                            SegvolFloatType type = SEGVOL_FLOAT_TYPE_FLOAT32) const
+    {
+        detail::check(segvol_result_save_probabilities(handle(), index, path.c_str(), type));
     }
 
     // Returns the warnings about one object, as JSON: a list of objects with `code` and `message`.

@@ -118,6 +118,8 @@ pub struct SegvolOptions {
     /// 1 to give each object the windows that it would get alone, so that its mask does not depend on other objects and calls; 0
     /// (the default) to let objects share windows.
     pub independent: i32,
+    /// The probability above which a voxel is in a mask: more than 0 and less than 1, 0.5 by default. It changes no logit.
+    pub threshold: f64,
 }
 
 // SAFETY: `repr(C)`, the size comes first, all fields are numbers or pointers, no padding at the end.
@@ -145,6 +147,7 @@ unsafe impl Versioned for SegvolOptions {
         embeddings_bytes: 20 << 30,
         effort: SegvolEffort::Balanced as i32,
         independent: 0,
+        threshold: 0.5,
     };
 }
 
@@ -224,6 +227,7 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
         1 => true,
         other => return Err(unknown("options.independent", "0 or 1", other)),
     };
+    study.threshold = given.threshold;
     study.zoom_in = match given.zoom_in {
         0 => false,
         1 => true,

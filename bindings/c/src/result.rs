@@ -3,10 +3,10 @@
 use std::ffi::c_char;
 use std::sync::{Arc, OnceLock};
 
-use segvol::{Model, Prompt, Report, Segmentation, Study, Warning};
+use segvol::{FloatType, Model, Prompt, Report, Segmentation, Study, Warning, save_map};
 
-use crate::arguments::{free, handle, output, owned_text};
-use crate::failure::Failure;
+use crate::arguments::{free, handle, output, owned_text, text, unknown};
+use crate::failure::{Failure, Named};
 use crate::fence::{fence, fence_value};
 use crate::mask::SegvolMask;
 use crate::status::SegvolStatus;
@@ -53,7 +53,8 @@ pub unsafe extern "C" fn segvol_result_shape(result: *const SegvolResult, shape:
 /// Copies the logits of one object: one float per voxel of the scan, without gaps, i fastest, then j, then k, as in
 /// segvol_mask_voxels(). The affine is that of the scan.
 ///
-/// A voxel is in the mask if its logit is positive. Logits are NaN outside the body's box, which the model does not see.
+/// A voxel is in the mask if its logit is above 0, or above that of `threshold` of SegvolOptions. Logits are NaN outside the body's
+/// box, which the model does not see.
 ///
 /// - `index`: the object, counted from 0, in the order of the prompts.
 /// - `values`: receives the logits.
@@ -75,8 +76,8 @@ pub unsafe extern "C" fn segvol_result_logits(
 /// Copies the probabilities of one object, from 0 to 1: the logistic function of the logits, in the same order as
 /// segvol_result_logits(). They are 0 outside the body's box, which is background.
 ///
-/// A voxel is in the mask if its logit is positive. Its probability is then above one half, or is rounded to one half if the logit
-/// is nearly 0.
+/// A voxel is in the mask if its probability is above `threshold` of SegvolOptions, one half by default. Logits decide: a
+/// probability that is nearly the threshold may be rounded to it.
 ///
 /// - `index`: the object, counted from 0, in the order of the prompts.
 /// - `values`: receives the probabilities.
@@ -118,6 +119,82 @@ unsafe fn copy_map(
     // SAFETY: not NULL, aligned, and the caller of this function promises `len` floats, of which `voxels` are used.
     unsafe { values.copy_from_nonoverlapping(map.as_ptr(), voxels) };
     Ok(())
+}
+
+/// The floating-point type to which the numbers of a file are rounded.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug)]
+pub enum SegvolFloatType {
+    /// Nothing is rounded.
+    Float32 = 0,
+    /// The numbers are those of float16, in a float32 file, because NIfTI has no float16.
+    Float16 = 1,
+}
+
+/// Writes the logits of one object to a NIfTI file, float32, on the scan's grid: those of segvol_result_logits().
+///
+/// - `index`: the object, counted from 0, in the order of the prompts.
+/// - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
+/// - `float_type`: how the numbers are rounded: a SegvolFloatType.
+///
+/// The write is atomic, as that of a mask: on failure there is no new file, and an existing file is unchanged.
+///
+/// Errors: INDEX, ARGUMENT, MEMORY, and WRITE, also if the file is write-protected or the one that the scan was opened from.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_result_save_logits(
+    result: *const SegvolResult,
+    index: usize,
+    path: *const c_char,
+    float_type: i32,
+) -> SegvolStatus {
+    // SAFETY: NULL or a live result, and a string.
+    fence(|| unsafe { save(result, index, path, float_type, Segmentation::logit_map) })
+}
+
+/// Writes the probabilities of one object to a NIfTI file, float32, on the scan's grid: those of segvol_result_probabilities().
+///
+/// - `index`: the object, counted from 0, in the order of the prompts.
+/// - `path`: the file. The name must end in .nii, or in .nii.gz for a compressed file.
+/// - `float_type`: how the numbers are rounded: a SegvolFloatType.
+///
+/// The write is atomic, as that of a mask: on failure there is no new file, and an existing file is unchanged.
+///
+/// Errors: INDEX, ARGUMENT, MEMORY, and WRITE, also if the file is write-protected or the one that the scan was opened from.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn segvol_result_save_probabilities(
+    result: *const SegvolResult,
+    index: usize,
+    path: *const c_char,
+    float_type: i32,
+) -> SegvolStatus {
+    // SAFETY: NULL or a live result, and a string.
+    fence(|| unsafe { save(result, index, path, float_type, Segmentation::probability_map) })
+}
+
+/// Writes one value per voxel to a file.
+///
+/// # Safety
+/// `result` is NULL or live; `path` is NULL or a string.
+unsafe fn save(
+    result: *const SegvolResult,
+    index: usize,
+    path: *const c_char,
+    float_type: i32,
+    map: impl Fn(&Segmentation) -> Result<Vec<f32>, segvol::Error>,
+) -> Result<(), Failure> {
+    // SAFETY: the caller of this function promises it.
+    let (result, path) = unsafe { (handle(result, "result")?, text(path, "path")?) };
+    let float_type = match float_type {
+        0 => FloatType::Float32,
+        1 => FloatType::Float16,
+        other => return Err(unknown("float_type", "one of SegvolFloatType, 0 or 1", other)),
+    };
+    let found = result.segmentations.get(index).ok_or_else(|| beyond(result, index))?;
+    let mut values = map(found)?;
+    float_type.round(&mut values);
+    save_map(path, &values, result.study.grid()).named("path")
 }
 
 /// Makes the mask of one object: 1 inside the object, 0 elsewhere. The masks of several objects can overlap.

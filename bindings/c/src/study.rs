@@ -145,7 +145,8 @@ unsafe impl Versioned for SegvolStudyStatistics {
 ///
 /// - `model`, `volume`: the study keeps what it needs of both, so they may be freed afterwards.
 /// - `options`: NULL for the options with which the model was opened. Otherwise `zoom_in`, `overlap`, `orientation`, `axes`,
-///   `profile`, `cache_bytes`, `embeddings` and `embeddings_bytes` are used for this study, and the other fields are ignored.
+///   `profile`, `threshold`, `effort`, `independent`, `cache_bytes`, `embeddings` and `embeddings_bytes` are used for this study,
+///   and the other fields are ignored.
 /// - `study`: receives the study. The caller owns it and frees it with segvol_study_free(). Unchanged on failure.
 ///
 /// Errors: INTENSITY, OPTION, ARGUMENT, MEMORY.

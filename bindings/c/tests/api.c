@@ -71,6 +71,10 @@ static void opening(const char *bundle)
     REFUSED(precision, "int8", SEGVOL_STATUS_BUNDLE, "bundle: ");
     REFUSED(overlap, 1.5, SEGVOL_STATUS_OPTION, "options.overlap: expected");
     REFUSED(overlap, NAN, SEGVOL_STATUS_OPTION, "options.overlap: expected");
+    REFUSED(threshold, 0.0, SEGVOL_STATUS_OPTION, "options.threshold: expected a probability");
+    REFUSED(threshold, 1.0, SEGVOL_STATUS_OPTION, "options.threshold: expected a probability");
+    REFUSED(threshold, NAN, SEGVOL_STATUS_OPTION, "options.threshold: expected a probability");
+    REFUSED(threshold, 50.0, SEGVOL_STATUS_OPTION, "50 % is 0.5");
     REFUSED(zoom_in, 2, SEGVOL_STATUS_ARGUMENT, "options.zoom_in");
     REFUSED(orientation, -1, SEGVOL_STATUS_ARGUMENT, "options.orientation");
     REFUSED(orientation, 3, SEGVOL_STATUS_ARGUMENT, "options.orientation");
@@ -261,7 +265,8 @@ static void studies(const SegvolModel *model)
     FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_OPTION, "options.overlap: expected");
     CHECK(study == untouched);
     OK(segvol_options_init(&options, sizeof options));
-    CHECK(options.overlap == -1.0 && options.effort == SEGVOL_EFFORT_BALANCED && options.independent == 0);
+    CHECK(options.overlap == -1.0 && options.effort == SEGVOL_EFFORT_BALANCED && options.independent == 0 &&
+          options.threshold == 0.5);
     options.effort = 3;
     FAILS(segvol_study_new(model, volume, &options, &study), SEGVOL_STATUS_ARGUMENT, "options.effort: expected");
     options.effort = SEGVOL_EFFORT_EXACT;

@@ -124,6 +124,10 @@ int main(int argc, char **argv)
     NULL_IS(segvol_result_logits(result, 0, NULL, 1), "values");
     NULL_IS(segvol_result_probabilities(NULL, 0, &value, 1), "result");
     NULL_IS(segvol_result_probabilities(result, 0, NULL, 1), "values");
+    NULL_IS(segvol_result_save_logits(NULL, 0, "map.nii", SEGVOL_FLOAT_TYPE_FLOAT32), "result");
+    NULL_IS(segvol_result_save_logits(result, 0, NULL, SEGVOL_FLOAT_TYPE_FLOAT32), "path");
+    NULL_IS(segvol_result_save_probabilities(NULL, 0, "map.nii", SEGVOL_FLOAT_TYPE_FLOAT32), "result");
+    NULL_IS(segvol_result_save_probabilities(result, 0, NULL, SEGVOL_FLOAT_TYPE_FLOAT32), "path");
     NULL_IS(segvol_result_label_map(NULL, &mask), "result");
     NULL_IS(segvol_result_label_map(result, NULL), "mask");
     NULL_IS(segvol_postprocessing_init(NULL, sizeof postprocessing), "postprocessing");

@@ -367,6 +367,59 @@ static void values(const SegvolModel *model)
     segvol_result_free(result);
 }
 
+/* A threshold cuts the mask and changes no logit; logits and probabilities are written on the scan's grid. */
+static void threshold(const SegvolModel *model, const char *folder)
+{
+    size_t count = (size_t)NI * NJ * NK, shape[3], n, low = 0, high = 0;
+    SegvolVolume *volume = take_scan(), *map = NULL;
+    SegvolPrompt prompt = named("liver");
+    float *logits = malloc(count * sizeof *logits), *again = malloc(count * sizeof *again);
+    char path[4096], wrong[4096];
+    double threshold;
+
+    CHECK(logits != NULL && again != NULL);
+    snprintf(path, sizeof path, "%s/map.nii.gz", folder);
+    snprintf(wrong, sizeof wrong, "%s/map.png", folder);
+    for (threshold = 0.3; threshold < 0.8; threshold += 0.4) {
+        SegvolStudy *study = NULL;
+        SegvolResult *result = NULL;
+        SegvolMask *mask = NULL;
+        SegvolOptions options;
+        const uint8_t *voxels = NULL;
+        double cut = log(threshold / (1.0 - threshold));
+
+        OK(segvol_options_init(&options, sizeof options));
+        options.threshold = threshold;
+        OK(segvol_study_new(model, volume, &options, &study));
+        OK(segvol_study_segment_all(study, &prompt, 1, NULL, NULL, &result));
+        OK(segvol_result_mask(result, 0, &mask));
+        OK(segvol_mask_voxels(mask, &voxels));
+        OK(segvol_result_logits(result, 0, threshold < 0.5 ? logits : again, count));
+        for (n = 0; n < count; n++) {
+            double logit = threshold < 0.5 ? logits[n] : again[n];
+
+            CHECK(isnan(logit) || fabs(logit - cut) < 1e-5 || (logit > cut) == (voxels[n] == 1));
+            *(threshold < 0.5 ? &low : &high) += voxels[n];
+        }
+        OK(segvol_result_save_logits(result, 0, path, SEGVOL_FLOAT_TYPE_FLOAT32));
+        OK(segvol_result_save_probabilities(result, 0, path, SEGVOL_FLOAT_TYPE_FLOAT16));
+        FAILS(segvol_result_save_logits(result, 1, path, SEGVOL_FLOAT_TYPE_FLOAT32), SEGVOL_STATUS_INDEX, "index");
+        FAILS(segvol_result_save_logits(result, 0, path, 2), SEGVOL_STATUS_ARGUMENT, "float_type: expected");
+        FAILS(segvol_result_save_probabilities(result, 0, wrong, 0), SEGVOL_STATUS_WRITE, "path: ");
+        segvol_mask_free(mask);
+        segvol_result_free(result);
+        segvol_study_free(study);
+    }
+    CHECK(memcmp(logits, again, count * sizeof *logits) == 0 && low > high);
+    OK(segvol_volume_open(path, &map));
+    OK(segvol_volume_shape(map, shape));
+    CHECK(shape[0] == NI && shape[1] == NJ && shape[2] == NK);
+    segvol_volume_free(map);
+    segvol_volume_free(volume);
+    free(logits);
+    free(again);
+}
+
 typedef struct Seen {
     SegvolStudy *study;
     SegvolMask *mask;
@@ -662,6 +715,7 @@ int main(int argc, char **argv)
     coarse(model);
     stop_at_the_end(model);
     values(model);
+    threshold(model, argv[3]);
     free_in_callback(model);
     infinite(argv[2]);
     vanished(argv[4]);

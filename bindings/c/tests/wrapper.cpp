@@ -58,6 +58,7 @@ int main(int argc, char **argv)
     const segvol::Study study(model, volume, segvol::Options()
                                                      .zoom_in(true)
                                                      .overlap(0.25)
+                                                     .threshold(0.5)
                                                      .effort(SEGVOL_EFFORT_EXACT)
                                                      .independent(true));
     CHECK(study.shape() == volume.shape());

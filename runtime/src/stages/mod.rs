@@ -384,6 +384,11 @@ impl Stages {
 }
 
 impl Stages {
+    /// As [`Stages::finite`], for values that are on the host.
+    pub(crate) fn check_finite(&self, stage: Stage, output: &'static str, values: &[f32]) -> Result<(), Error> {
+        self.finite(stage, output, first_not_finite(values))
+    }
+
     /// Returns an error if an output contains an infinity or NaN: the masks would be wrong without notice.
     fn finite(&self, stage: Stage, output: &'static str, bad: Option<(usize, f32)>) -> Result<(), Error> {
         match bad {

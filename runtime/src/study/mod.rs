@@ -1,7 +1,7 @@
 //! A study: one scan, prepared for prompts (oriented, normalised, cropped), with the image embeddings of its windows.
 
 mod checks;
-mod embedding_cache;
+mod embed;
 mod object;
 mod options;
 mod pipeline;
@@ -23,8 +23,9 @@ use std::time::Instant;
 use ndarray::Array3;
 use segvol_base::{Warning, WarningCode};
 use segvol_onnx::{BundleFiles, Manifest};
-use segvol_volume::{Grid, Marks, Mask, Volume};
+use segvol_volume::{AxisMap, Grid, Marks, Mask, Volume};
 
+pub use embed::EmbeddingTaker;
 pub use options::{Effort, StudyOptions};
 pub use profile::Profile;
 pub use progress::{Follower, Observer, Progress};
@@ -39,7 +40,7 @@ use crate::stages::Stages;
 use object::Object;
 use progress::Observed;
 use segmentation::{label_counts, label_map};
-use segvol_prompt::{PlacedPrompt, Placer, Prompt, PromptError, name_warnings};
+use segvol_prompt::{PlacedPrompt, Placer, Prompt, PromptError, name_warnings, prompt_warnings};
 use segvol_scan::crop::Crop;
 use segvol_scan::{Scan, intensity, unexpected_axes};
 use segvol_windows::Start;
@@ -130,6 +131,12 @@ impl Study {
     #[must_use]
     pub fn options(&self) -> &StudyOptions {
         &self.options
+    }
+
+    /// The map between the file's axes and the model's.
+    #[must_use]
+    pub fn axes(&self) -> &AxisMap {
+        &self.scan.axes
     }
 
     /// Shape, affine and header of the scan's file.
@@ -232,7 +239,7 @@ impl Study {
             } else {
                 (placer.place(prompt, &mut warnings)?, None)
             };
-            warnings.extend(checks::of_prompt(prompt, &placer.marks(prompt), &self.scan));
+            warnings.extend(prompt_warnings(prompt, &placer.marks(prompt), &self.scan));
             objects.push(Object { prompt: placed, exact_box, text: None, warnings });
         }
         self.encode_texts(prompts, &mut objects)?;
@@ -250,6 +257,7 @@ impl Study {
                     .filter(|_| self.options.zoom_in),
                 zoom_out: Arc::new(zoom_out),
                 zoom_in: None,
+                threshold: self.options.cut(),
                 windows: WindowCounts::default(),
                 warnings: object.warnings.clone(),
             })

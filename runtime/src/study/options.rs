@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::profile::Profile;
 use crate::error::Error;
+use segvol_windows::{RELEASED_THRESHOLD, Threshold, is_threshold};
 
 /// The largest overlap. With it, a voxel is in up to 64,000 windows (40 along each axis); with 0.5, in at most 27. A larger
 /// overlap would only take longer.
@@ -69,6 +70,10 @@ pub struct StudyOptions {
     /// windows, and calls use windows of earlier calls again: fewer are encoded, and an object's mask depends a little on the
     /// others. The profiles of released programs are always independent.
     pub independent: bool,
+    /// The probability above which a voxel is in a mask, between 0 and 1, both excluded; 0.5 in the released code, where the logit
+    /// is positive. It cuts every mask, label map, count and box, also after the zoom-out pass. It does not change any logit: the
+    /// region of interest is always found by the released rule.
+    pub threshold: f64,
     /// Largest size of the image embeddings that a study keeps, in bytes.
     pub cache_bytes: usize,
     /// A folder for image embeddings, which later studies of the same scan read instead of encoding its windows again, also in other
@@ -92,6 +97,7 @@ impl Default for StudyOptions {
             effort: Effort::default(),
             overlap: None,
             independent: false,
+            threshold: RELEASED_THRESHOLD,
             cache_bytes: 2 << 30,
             embeddings: None,
             // 3400 windows of the released model in float32: about 20 scans with every window of their bodies, or some hundred
@@ -156,6 +162,24 @@ impl StudyOptions {
         self
     }
 
+    /// Sets the probability above which a voxel is in a mask: more than 0, and less than 1.
+    #[must_use]
+    pub fn threshold(mut self, probability: f64) -> Self {
+        self.threshold = probability;
+        self
+    }
+
+    /// The threshold that these options give, unless it is that of the released code: for records of what a mask depends on.
+    #[must_use]
+    pub fn own_threshold(&self) -> Option<f64> {
+        Some(self.threshold).filter(|&own| own != RELEASED_THRESHOLD)
+    }
+
+    /// The threshold, for logits.
+    pub(crate) fn cut(&self) -> Threshold {
+        Threshold::of(self.threshold)
+    }
+
     /// Sets the largest size of the image embeddings that a study keeps, in bytes.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
@@ -195,6 +219,13 @@ impl StudyOptions {
         {
             let expected = "a folder, or a path where one can be made";
             return Err(Error::Setting { name: "embeddings", expected, found: format!("`{}`", path.display()) });
+        }
+        if !is_threshold(self.threshold) {
+            let percent = self.threshold > 1.0 && self.threshold < 100.0;
+            let hint =
+                if percent { format!("; {} % is {}", self.threshold, self.threshold / 100.0) } else { String::new() };
+            let expected = "a probability above 0 and below 1";
+            return Err(Error::Setting { name: "threshold", expected, found: format!("{}{hint}", self.threshold) });
         }
         let overlap = self.least_overlap();
         if (0.0..=MAX_OVERLAP).contains(&overlap) {

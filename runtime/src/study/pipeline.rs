@@ -19,14 +19,13 @@ use std::thread;
 
 use ndarray::{Array3, Array4};
 
-use super::embedding_cache::WindowKey;
 use super::object::Object;
 use super::prompt_in_window::{ZoomInObject, ZoomInScan};
 use super::segmentation::Segmentation;
 use super::windows::Windows;
 use crate::error::Error;
 use crate::stages::WindowPrompt;
-use segvol_windows::{Average, Frame};
+use segvol_windows::{Average, Frame, WindowKey};
 
 /// A window that has been cut from the crop, with the objects that need it.
 struct CutWindow<'a> {

@@ -12,7 +12,7 @@ use segvol_volume::mask::Labels;
 use super::zoom_out::RegionOfInterest;
 use crate::error::Error;
 use segvol_scan::Scan;
-use segvol_windows::{Region, count};
+use segvol_windows::{Region, Threshold, count};
 
 /// The segmentation of one object.
 ///
@@ -26,6 +26,8 @@ pub struct Segmentation {
     pub(crate) zoom_out: Arc<Array3<f32>>,
     pub(crate) roi: Option<RegionOfInterest>,
     pub(crate) zoom_in: Option<ZoomedIn>,
+    /// Where the masks are cut.
+    pub(crate) threshold: Threshold,
     pub(crate) windows: WindowCounts,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -36,13 +38,13 @@ pub(crate) struct ZoomedIn {
     pub(crate) region: Region,
     pub(crate) logits: Array3<f32>,
     /// Number of voxels inside the mask. Warnings and reports ask for it several times.
-    positive: u64,
+    inside: u64,
 }
 
 impl ZoomedIn {
-    pub(crate) fn new(region: Region, logits: Array3<f32>) -> Self {
-        let positive = logits.par_iter().filter(|&&logit| logit > 0.0).count() as u64;
-        Self { region, logits, positive }
+    pub(crate) fn new(region: Region, logits: Array3<f32>, threshold: Threshold) -> Self {
+        let inside = logits.par_iter().filter(|&&logit| threshold.is_inside(logit)).count() as u64;
+        Self { region, logits, inside }
     }
 }
 
@@ -63,7 +65,7 @@ impl Segmentation {
         &self.name
     }
 
-    /// Logits of the zoom-out pass, `[D, H, W]` of the model's window. Positive values are inside the mask.
+    /// Logits of the zoom-out pass, `[D, H, W]` of the model's window. Those above the threshold, 0 by default, are inside the mask.
     #[must_use]
     pub fn zoom_out_logits(&self) -> &Array3<f32> {
         &self.zoom_out
@@ -87,7 +89,7 @@ impl Segmentation {
         &self.warnings
     }
 
-    /// Logits of the crop, `[D, H, W]`. Positive values are inside the mask.
+    /// Logits of the crop, `[D, H, W]`. Those above the threshold, 0 by default, are inside the mask.
     ///
     /// # Errors
     ///
@@ -114,8 +116,9 @@ impl Segmentation {
     }
 
     /// Probabilities with the shape of the scan's file, one per voxel, i fastest, then j, k: the logistic function of
-    /// [`Segmentation::logit_map`]. They are 0 outside the crop, which is background. The mask is where the logit is positive,
-    /// where the probability is above one half, except that it is rounded to one half where the logit is nearly 0.
+    /// [`Segmentation::logit_map`]. They are 0 outside the crop, which is background. The mask is where the probability is above
+    /// the [threshold](crate::StudyOptions::threshold), one half by default. Logits decide: a probability that is nearly the
+    /// threshold may be rounded to it.
     ///
     /// # Errors
     ///
@@ -147,8 +150,8 @@ impl Segmentation {
             let mut row = vec![0.0; width];
             let of_row = |h| {
                 self.row(d, h, true, &mut row);
-                let first = row.iter().position(|&logit| logit > 0.0)?;
-                let last = row.iter().rposition(|&logit| logit > 0.0)?;
+                let first = row.iter().position(|&logit| self.threshold.is_inside(logit))?;
+                let last = row.iter().rposition(|&logit| self.threshold.is_inside(logit))?;
                 Some(Region { min_dhw: [d, h, first], max_dhw: [d, h, last] })
             };
             (0..height).filter_map(of_row).reduce(Region::and)
@@ -182,7 +185,7 @@ impl Segmentation {
 
     /// The rows of the zoom-out window, `[D, H]`, that have a voxel inside the mask.
     fn occupied_rows(&self) -> Array2<bool> {
-        self.zoom_out.map_axis(Axis(2), |row| row.iter().any(|&logit| logit > 0.0))
+        self.zoom_out.map_axis(Axis(2), |row| row.iter().any(|&logit| self.threshold.is_inside(logit)))
     }
 
     /// Whether a row of the crop can have a voxel inside the mask.
@@ -197,29 +200,33 @@ impl Segmentation {
     #[must_use]
     pub fn voxels(&self) -> VoxelCounts {
         let tables = &self.scan.tables;
-        let positive = |voxel| self.zoom_out[voxel] > 0.0;
-        let zoom_out = count(tables, self.scan.crop.shape_dhw().map(|n| 0..n), positive);
+        let inside = |voxel| self.threshold.is_inside(self.zoom_out[voxel]);
+        let zoom_out = count(tables, self.scan.crop.shape_dhw().map(|n| 0..n), inside);
         let zoom_in = self.zoom_in.as_ref().map_or(zoom_out, |zoom_in| {
-            let replaced = count(tables, [0, 1, 2].map(|axis| zoom_in.region.range(axis)), positive);
-            zoom_out - replaced + zoom_in.positive
+            let replaced = count(tables, [0, 1, 2].map(|axis| zoom_in.region.range(axis)), inside);
+            zoom_out - replaced + zoom_in.inside
         });
         VoxelCounts { zoom_out, zoom_in }
     }
 
     /// The share of the mask, in [0, 1], in the region of the last pass, and what this region is.
     pub(crate) fn filled(&self) -> (f64, &'static str) {
-        let share = |positive: u64, shape: [usize; 3]| positive as f64 / shape.iter().product::<usize>() as f64;
+        let share = |inside: u64, shape: [usize; 3]| inside as f64 / shape.iter().product::<usize>() as f64;
         match &self.zoom_in {
-            Some(zoom_in) => (
-                share(zoom_in.positive, zoom_in.region.shape_dhw()),
-                "the region that was looked at in full resolution",
-            ),
+            Some(zoom_in) => {
+                (share(zoom_in.inside, zoom_in.region.shape_dhw()), "the region that was looked at in full resolution")
+            }
             None => (share(self.voxels().zoom_out, self.scan.crop.shape_dhw()), "the body's bounding box"),
         }
     }
 
+    /// Whether a voxel of the oriented scan is in the mask after both passes.
+    pub(crate) fn contains(&self, voxel_dhw: [usize; 3]) -> bool {
+        self.logit_at(voxel_dhw).is_some_and(|logit| self.threshold.is_inside(logit))
+    }
+
     /// The logit after both passes of a voxel of the oriented scan; `None` outside the crop.
-    pub(crate) fn logit_at(&self, voxel_dhw: [usize; 3]) -> Option<f32> {
+    fn logit_at(&self, voxel_dhw: [usize; 3]) -> Option<f32> {
         let Scan { crop, tables, .. } = &*self.scan;
         if !crop.contains(voxel_dhw) {
             return None;
@@ -314,21 +321,21 @@ impl<'a> Rows<'a> {
         Self { occupied, logits: vec![0.0; width], best: vec![0.0; width], winners: vec![None; width] }
     }
 
-    /// The object with the highest logit in each voxel of a row, by its index; `None` where no logit is positive. Empty if no
-    /// object can be in the row. Only positive logits beat the background's 0. Of equal logits, the earlier object's wins.
+    /// The object with the highest logit in each voxel of a row, by its index, among those whose masks contain it; `None` where there
+    /// is none. Empty if no object can be in the row. Of equal logits, the earlier object's wins.
     fn winners(&mut self, segmentations: &[Segmentation], [d, h]: [usize; 2], zoomed_in: bool) -> &[Option<u32>] {
         let occupied = self.occupied;
         let here = |index: usize| segmentations[index].may_occupy([d, h], &occupied[index], zoomed_in);
         if !(0..segmentations.len()).any(here) {
             return &[];
         }
-        self.best.fill(0.0);
+        self.best.fill(f32::NEG_INFINITY);
         self.winners.fill(None);
         for (index, segmentation) in segmentations.iter().enumerate().filter(|&(index, _)| here(index)) {
             let index = index as u32;
             segmentation.row(d, h, zoomed_in, &mut self.logits);
             for ((&logit, best), winner) in self.logits.iter().zip(&mut self.best).zip(&mut self.winners) {
-                if logit > *best {
+                if segmentation.threshold.is_inside(logit) && logit > *best {
                     (*best, *winner) = (logit, Some(index));
                 }
             }

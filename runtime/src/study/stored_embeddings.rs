@@ -5,10 +5,9 @@ use ndarray::parallel::prelude::*;
 use segvol_base::Warning;
 use segvol_store::{Key, Store, digest};
 
-use super::embedding_cache::WindowKey;
 use super::options::StudyOptions;
 use crate::stages::{ImageEmbedding, Stages};
-use segvol_windows::Frame;
+use segvol_windows::{Frame, WindowKey};
 
 /// Changes whenever the image of a window is made in another way from the same crop; so does the version of this crate.
 const CUT: u32 = 1;
@@ -105,12 +104,7 @@ impl StoredEmbeddings {
             start: std::array::from_fn(|axis| numbers[axis]),
             visible: [visible(0)?, visible(1)?, visible(2)?],
         };
-        let fits = (0..3).all(|axis| {
-            let (start, (begin, end)) = (frame.start[axis], frame.visible[axis]);
-            let last = start.checked_add_unsigned(self.window[axis]);
-            begin < end && end <= self.crop[axis] && start <= numbers[3 + axis] && last >= Some(numbers[6 + axis])
-        });
-        (fits && item(&frame) == text).then_some(frame)
+        (frame.fits(self.crop, self.window) && item(&frame) == text).then_some(frame)
     }
 
     pub(crate) fn warnings(&self) -> Vec<Warning> {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use segvol_windows::Frame;
+use segvol_windows::{Frame, WindowKey};
 use serde::Serialize;
 
-use super::embedding_cache::WindowKey;
 use super::segmentation::Segmentation;
 use super::windows::Windows;
 
@@ -23,6 +22,9 @@ pub struct WindowPlan {
     pub decodes: usize,
     /// Windows of each object, in the order of the prompts. Windows that objects share count for each of them.
     pub windows_per_object: Vec<usize>,
+    /// The windows, in raster order.
+    #[serde(skip)]
+    pub frames: Vec<Frame>,
     /// Memory for the logits of all regions, in bytes, in addition to what the study holds already.
     pub memory_bytes: u64,
 }
@@ -37,6 +39,7 @@ impl WindowPlan {
             windows_to_encode: users.keys().filter(|&frame| !windows.has(&WindowKey::ZoomIn(frame.clone()))).count(),
             decodes: windows_per_object.iter().sum(),
             windows_per_object,
+            frames: users.keys().cloned().collect(),
             memory_bytes: segmentations.iter().map(|found| (voxels(found) * size_of::<f32>()) as u64).sum(),
         }
     }

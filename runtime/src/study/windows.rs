@@ -10,13 +10,13 @@ use ndarray::{Array3, Array4, ArrayView3};
 use segvol_base::{Warning, memory};
 use serde::Serialize;
 
-use super::embedding_cache::{EmbeddingCache, WindowKey};
 use super::options::StudyOptions;
 use super::stored_embeddings::StoredEmbeddings;
 use crate::error::Error;
 use crate::stages::{ImageEmbedding, Stages, WindowPrompt};
 use segvol_scan::resize::{Trilinear, resize_nearest, resize_nearest_exact};
-use segvol_windows::{Frame, Start};
+use segvol_store::Cache;
+use segvol_windows::{Frame, Start, WindowKey};
 
 /// Counts and times of a study's work since it was made.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -48,7 +48,7 @@ pub(crate) struct Windows {
 
 #[derive(Debug)]
 struct State {
-    cache: EmbeddingCache,
+    cache: Cache<WindowKey, ImageEmbedding>,
     statistics: Statistics,
 }
 
@@ -68,7 +68,7 @@ impl Windows {
         Self {
             upsampling: Trilinear::new(architecture.low_res_dhw(), architecture.window_dhw),
             by_nearest: options.profile.resizes_by_nearest(),
-            state: Mutex::new(State { cache: EmbeddingCache::new(options.cache_bytes), statistics }),
+            state: Mutex::new(State { cache: Cache::new(options.cache_bytes), statistics }),
             stages,
             image,
             stored,
@@ -252,7 +252,7 @@ impl Windows {
         let loaded = Arc::new(self.timed("load", || stored.get(key))?);
         let mut state = self.state();
         state.statistics.windows_loaded += 1;
-        state.cache.put(key.clone(), Arc::clone(&loaded));
+        state.cache.put(key.clone(), Arc::clone(&loaded), loaded.bytes());
         Some(loaded)
     }
 
@@ -264,7 +264,7 @@ impl Windows {
         }
         let mut state = self.state();
         state.statistics.windows_encoded += 1;
-        state.cache.put(key.clone(), Arc::clone(&embedding));
+        state.cache.put(key.clone(), Arc::clone(&embedding), embedding.bytes());
         embedding
     }
 

@@ -112,7 +112,7 @@ pub(crate) fn zoom_in(
         let view = (profile == Profile::Default).then_some(view);
         let coarse = Coarse { logits: &segmentation.zoom_out, tables, view };
         let logits = windows.timed("stitch", || average.finish(&coarse));
-        segmentation.zoom_in = Some(ZoomedIn::new(roi.region, logits));
+        segmentation.zoom_in = Some(ZoomedIn::new(roi.region, logits, segmentation.threshold));
     }
     Ok(())
 }

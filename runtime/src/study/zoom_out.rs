@@ -3,14 +3,13 @@
 use ndarray::Array3;
 use segvol_base::memory;
 
-use super::embedding_cache::WindowKey;
 use super::object::Object;
 use super::windows::Windows;
 use crate::error::Error;
 use crate::stages::WindowPrompt;
 use segvol_prompt::BoxDhw;
 use segvol_scan::resize::IndexTables;
-use segvol_windows::{Region, bounding_box};
+use segvol_windows::{Region, WindowKey, bounding_box};
 
 /// Logits of the zoom-out pass for every object, `[D, H, W]` of the window.
 pub(crate) fn zoom_out(windows: &Windows, objects: &[Object]) -> Result<Vec<Array3<f32>>, Error> {

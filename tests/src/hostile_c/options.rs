@@ -78,6 +78,7 @@ pub(crate) fn options(bytes: &[u8]) {
         embeddings_bytes: 0,
         effort: 1,
         independent: 0,
+        threshold: 0.5,
     };
     let axes = recipe.text();
     // The folder never exists, and no scan is prepared that would make it.
@@ -86,9 +87,12 @@ pub(crate) fn options(bytes: &[u8]) {
     let embeddings_bytes = recipe.number();
     let (axes_of, folder) = (pointer(&axes), pointer(&embeddings));
     let (effort, independent) = (recipe.int(), recipe.int());
-    let given = SegvolOptions { axes: axes_of, embeddings: folder, embeddings_bytes, effort, independent, ..given };
+    let threshold = recipe.real();
+    let given =
+        SegvolOptions { axes: axes_of, embeddings: folder, embeddings_bytes, effort, independent, threshold, ..given };
     let read_effort = said.0 >= std::mem::offset_of!(SegvolOptions, independent);
-    let read_independent = said.0 >= size_of::<SegvolOptions>();
+    let read_independent = said.0 >= std::mem::offset_of!(SegvolOptions, threshold);
+    let read_threshold = said.0 >= size_of::<SegvolOptions>();
     // The structs of older programs do not have all fields.
     let axes = axes.filter(|_| said.0 >= std::mem::offset_of!(SegvolOptions, embeddings));
     let embeddings = embeddings.filter(|_| said.0 >= std::mem::offset_of!(SegvolOptions, embeddings_bytes));
@@ -109,6 +113,8 @@ pub(crate) fn options(bytes: &[u8]) {
     let stored_only = (2..=4).contains(&given.profile);
     problem(SegvolStatus::Option, stored_only && (given.orientation == 0 || axes.is_some()));
     problem(SegvolStatus::Option, given.overlap != -1.0 && !(0.0..=0.95).contains(&given.overlap));
+    let is_probability = given.threshold > 0.0 && given.threshold < 1.0;
+    problem(SegvolStatus::Option, read_threshold && !is_probability);
     for text in [&provider, &precision, &library, &axes, &embeddings].into_iter().flatten() {
         problem(SegvolStatus::Utf8, text.to_str().is_err());
     }

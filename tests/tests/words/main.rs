@@ -29,13 +29,14 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "convert",
     "inspect",
     "names",
     "providers",
     "setup",
     "segment",
+    "embed",
     "eval",
     "segfm",
     "verify",
@@ -188,6 +189,19 @@ fn usage() {
     page.error("A folder as report", &format!("{segment} --text liver -o m.nii --report cases"));
     page.error("A mask on standard output", &format!("{segment} --text liver -o -"));
     page.error("Logits of several objects", &format!("{segment} --text a --text b -o m.nii.gz --logits l.nii.gz"));
+    page.error("Probabilities in a file of another format", &format!("{segment} --text a --probabilities p.npy"));
+    page.error("Two kinds of maps in one folder", &format!("{segment} --text a --probabilities maps --logits maps"));
+    page.error("A type of nothing", &format!("{segment} --text a -o m.nii.gz --dtype float16"));
+    page.error("A type that is none of two", &format!("{segment} --text a --logits maps --dtype fp16"));
+    page.error("A threshold in percent", &format!("{segment} --text a -o m.nii.gz --threshold 50"));
+    page.error("A threshold of 1", &format!("{segment} --text a -o m.nii.gz --threshold 1"));
+    page.error("A threshold that is no number", &format!("{segment} --text a -o m.nii.gz --threshold half"));
+    let embed = "embed -i scan.nii.gz -m bundle";
+    page.error("Embeddings of an unknown format", &format!("{embed} -o e.npz"));
+    page.error("Embeddings of objects without a plan", &format!("{embed} -o e.npy --text liver"));
+    page.error("A plan without objects", &format!("{embed} -o e.npy --windows plan"));
+    page.error("A threshold for embeddings", &format!("{embed} -o e.npy --threshold 0.3"));
+    page.error("Embeddings over a bundle's file", &format!("{embed} -o bundle/e.npy --library bundle/e.json"));
     page.error(
         "An effort for the released windows",
         &format!("{segment} --text liver --effort fast --profile released -o mask.nii.gz"),
