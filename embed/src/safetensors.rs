@@ -30,9 +30,9 @@ pub(crate) fn header(entries: &[Entry], metadata: &Map<String, Value>) -> Vec<u8
         object.insert((*name).to_owned(), entry);
         begin += bytes;
     }
-    let text = Value::from(object).to_string();
-    let length = text.len().next_multiple_of(8);
-    [&(length as u64).to_le_bytes()[..], format!("{text:<length$}").as_bytes()].concat()
+    let mut text = Value::from(object).to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    [&(text.len() as u64).to_le_bytes()[..], &text].concat()
 }
 
 #[cfg(test)]

