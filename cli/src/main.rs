@@ -7,6 +7,8 @@ mod calibration;
 mod completions;
 mod convert;
 mod eval;
+mod eval_cases;
+mod eval_files;
 mod eval_warnings;
 mod exit;
 mod hints;

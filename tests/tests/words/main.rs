@@ -356,6 +356,24 @@ fn eval() {
     let mut page = Page::default();
     page.error("No cases", "eval -m bundle");
     page.error("A folder without scans", "eval -m bundle --images cases");
+    page.error("A folder of no known layout", "eval -m bundle --data cases");
+    page.error("A folder of several layouts", "eval -m bundle --data data/mixed");
+    page.error("Label maps without names", "eval -m bundle --data data/mixed --layout pairs");
+    page.error("Two label maps of a scan", "eval -m bundle --data data/two_maps");
+    page.error("Folders without label maps", "eval -m bundle --data data/nnunet");
+    page.error("Two channels", "eval -m bundle --data data/channels");
+    page.error("Two splits with label maps", "eval -m bundle --data data/splits");
+    page.error("A layout without a folder", "eval -m bundle --cases cases/good.json --layout pairs");
+    page.error(
+        "A label map as the mask of a structure",
+        "eval --provider cpu -m bundle --prompts text --data data/folders",
+    );
+    page.error("Names that mix both directions", "eval -m bundle --cases cases/mixed_names.json");
+    page.error("A name for two values", "eval -m bundle --cases cases/name_twice.json");
+    page.error("An unknown convention", "eval -m bundle --cases cases/convention.json");
+    page.error("Clicks without interaction", "eval -m bundle --cases cases/good.json --clicks 3");
+    page.error("No click", "eval -m bundle --cases cases/good.json --interactive --clicks 0");
+    page.error("Masks over the case list", "eval -m bundle --cases cases/good.json --masks cases/good.json");
     page.error("Axes of which two are the same", "eval -m bundle --cases cases/good.json --orientation ras,rls");
     page.error("An orientation twice", "eval -m bundle --cases cases/good.json --orientation ras,lps,RAS");
     page.error("Pairs of organs beside label maps", "eval -m bundle --cases cases/good.json --pairs a/b");
