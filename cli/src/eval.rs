@@ -98,10 +98,10 @@ pub(crate) struct Eval {
     #[arg(long, help_heading = "Interaction", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
     interactive: bool,
     /// Clicks after the box
-    #[arg(long, value_name = "N", default_value_t = CLICKS, help_heading = "Interaction", requires = "interactive")]
+    #[arg(long, value_name = "N", default_value_t = CLICKS, help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
     clicks: usize,
     /// CSV file with the seconds of each step: these differ from run to run, and are in no other file of rows
-    #[arg(long, value_name = "FILE", help_heading = "Interaction", requires = "interactive")]
+    #[arg(long, value_name = "FILE", help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
     times: Option<PathBuf>,
 
     /// Format of the means on standard output

@@ -29,10 +29,10 @@ pub(crate) struct CaseArguments {
     #[arg(long, value_name = "DIR", help_heading = "Cases", conflicts_with_all = ["cases", "images"])]
     data: Option<PathBuf>,
     /// The layout of --data, instead of the one that is recognised
-    #[arg(long, value_enum, help_heading = "Cases", requires = "data")]
+    #[arg(long, value_enum, help_heading = "Cases", requires = "data", conflicts_with_all = ["cases", "images"])]
     layout: Option<Layout>,
     /// The part of --data in nnU-Net's layout [default: the only one with label maps]
-    #[arg(long, value_enum, help_heading = "Cases", requires = "data")]
+    #[arg(long, value_enum, help_heading = "Cases", requires = "data", conflicts_with_all = ["cases", "images"])]
     split: Option<Split>,
     /// Folder of scans
     #[arg(long, value_name = "DIR", help_heading = "Cases", conflicts_with = "cases")]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use segvol::{Model, ReadOptions, StudyOptions};
+use segvol::{Model, Profile, ReadOptions, StudyOptions};
 use segvol_base::printable;
 
 use crate::cases::{Case, Structure};
@@ -124,6 +124,11 @@ impl<'a> Evaluation<'a> {
         let first = |with: bool| cases.iter().find(|case| case.has_truth() == with).map(|case| case.name.clone());
         let Settings { pairs, prompts, .. } = &self.settings;
         let setting = |name, expected, found| Err(EvaluationError::Setting { name, expected, found });
+        let StudyOptions { profile, zoom_in, .. } = &self.options;
+        let takes_both = *profile == Profile::Default || (*profile != Profile::Segfm && !zoom_in);
+        if self.settings.interactive.is_some() && !takes_both {
+            return setting("profile", "default, which takes a box and clicks together", profile.to_string());
+        }
         match (first(true), first(false)) {
             (Some(with), Some(without)) => Err(EvaluationError::SomeTruth { with, without }),
             (Some(_), None) if !pairs.is_empty() => {

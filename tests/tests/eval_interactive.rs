@@ -306,6 +306,9 @@ fn what_does_not_go_with_clicks_is_refused() {
     let with = |arguments: &[&str]| eval(folder.path()).args(arguments).assert();
     refused(&with(&["--clicks", "0"]), USAGE, &["clicks", "1 to 100", "found 0"]);
     refused(&with(&["--prompts", "text"]), USAGE, &["--prompts"]);
+    for profile in ["released", "segfm"] {
+        refused(&with(&["--profile", profile]), USAGE, &["profile: expected default", profile]);
+    }
     refused(&with(&["--overlay", "pictures"]), USAGE, &["--overlay"]);
     let mut command = Command::new(&*SEGVOL);
     command.args(["eval", "--interactive", "-m"]).arg(&*TINY).arg("--images").arg(data("tiny/volumes"));
@@ -313,6 +316,9 @@ fn what_does_not_go_with_clicks_is_refused() {
     let mut command = Command::new(&*SEGVOL);
     command.args(["eval", "--clicks", "3", "-m"]).arg(&*TINY).arg("--cases").arg(folder.path().join("cases.json"));
     refused(&command.assert(), USAGE, &["--interactive"]);
+    let mut command = Command::new(&*SEGVOL);
+    command.args(["eval", "--clicks", "3", "--prompts", "text", "-m"]).arg(&*TINY);
+    refused(&command.arg("--cases").arg(folder.path().join("cases.json")).assert(), USAGE, &["--clicks", "--prompts"]);
     // Together they share windows; each has its own clicks.
     let rows = folder.path().join("rows.csv");
     with(&["--together", "--clicks", "2", "-o", &rows.to_string_lossy()]).success();

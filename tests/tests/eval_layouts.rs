@@ -186,8 +186,9 @@ fn what_belongs_to_no_case_or_to_two_layouts_is_said() {
     refused(&run(&["--layout", "nnunet"]), INPUT, &["imagesTr and labelsTr"]);
     refused(&run(&["--layout", "folder"]), USAGE, &["case-folders"]);
     refused(&run(&["--images", &set]), USAGE, &["--images"]);
-    refused(&eval(&["--layout", "pairs", "--cases", "a.json"]).assert(), USAGE, &["--data"]);
+    refused(&eval(&["--layout", "pairs", "--cases", "a.json"]).assert(), USAGE, &["--layout", "--cases"]);
     let scans = here("set/a").to_string_lossy().into_owned();
+    refused(&eval(&["--split", "test", "--images", &set]).assert(), USAGE, &["--split", "--images"]);
     refused(&eval(&["--data", &here("none").to_string_lossy()]).assert(), INPUT, &["none"]);
     // Names choose and rename masks.
     fs::write(here("names.json"), r#"{"liver": "my liver"}"#).expect("written");

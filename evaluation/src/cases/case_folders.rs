@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use segvol::{Names, Warning, WarningCode};
 
-use super::files::{file_name, folders, nifti_files, some};
+use super::entries::{file_name, folders, nifti_files, some};
 use super::layout::{Data, scans};
 use super::names::read_names_of_files;
 use super::{Advice, Case, CaseListError, Structure};
@@ -140,6 +140,6 @@ fn blanked(stem: &str) -> String {
 /// Masks whose structure is called otherwise than their file, each once.
 fn renamed(cases: &[Case], chosen: bool) -> BTreeMap<String, String> {
     let structures = cases.iter().filter(|_| !chosen).flat_map(|case| case.structures.iter());
-    let files = structures.flat_map(|s| s.files.iter().map(|file| (super::files::stem(file), s.name.clone())));
+    let files = structures.flat_map(|s| s.files.iter().map(|file| (super::entries::stem(file), s.name.clone())));
     files.filter(|(stem, name)| blanked(stem) != *name).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::nifti_files;
+use super::entries::nifti_files;
 use super::names::read_names;
 use super::{Case, CaseListError, check};
 

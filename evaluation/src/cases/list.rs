@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use segvol_base::json::{At, Document, Fields, JsonError};
 
-use super::files::{read_text, stem};
+use super::entries::{read_text, stem};
 use super::names::{read_names, structures};
 use super::{Case, CaseListError, Structure, check};
 

@@ -10,7 +10,7 @@
 
 mod case_folders;
 mod data;
-mod files;
+mod entries;
 mod folders;
 mod layout;
 mod list;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use segvol_base::json::{At, Document, JsonError};
 
-use super::files::read_text;
+use super::entries::read_text;
 use super::{CaseListError, Structure};
 
 const VALUE: &str = r#"its value in the label map, a whole number from 1 to 65535 (0 is the background), as in {"liver": 1}, or a list of values that belong to it, as in {"lung": [3, 4]}"#;
@@ -136,7 +136,7 @@ pub(super) fn read_names_of_files(path: &Path) -> Result<Vec<(String, Vec<String
             if text.trim().is_empty() {
                 return Err(name.refuse(EXPECTED));
             }
-            let file = super::files::stem(Path::new(file));
+            let file = super::entries::stem(Path::new(file));
             match found.iter_mut().find(|(known, _)| known == text) {
                 Some((_, files)) => files.push(file),
                 None => found.push((text.to_owned(), vec![file])),

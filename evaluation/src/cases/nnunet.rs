@@ -14,7 +14,7 @@ use std::sync::Arc;
 use segvol::{Warning, WarningCode};
 use segvol_base::json::{At, Document, JsonError};
 
-use super::files::{file_name, nifti_files, read_text, some};
+use super::entries::{file_name, nifti_files, read_text, some};
 use super::layout::{Data, Split, scans};
 use super::names::read_names;
 use super::{Advice, Case, CaseListError, Structure};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::{file_name, nifti_files};
+use super::entries::{file_name, nifti_files};
 use super::layout::Data;
 use super::names::read_names;
 use super::{Advice, Case, CaseListError, Structure};
@@ -74,7 +74,7 @@ impl<'a> Shared<'a> {
 
     /// The names of a label map: those that were asked for, else those of its own file, `X_labels.json`, else the folder's.
     fn of(&self, map: &Path) -> Result<Arc<[Structure]>, CaseListError> {
-        let own = self.folder.join(format!("{}.json", super::files::stem(map)));
+        let own = self.folder.join(format!("{}.json", super::entries::stem(map)));
         // `labels.json` is never a label map's own: a scan's name comes before.
         if !self.chosen && own.is_file() {
             return read_names(&own);

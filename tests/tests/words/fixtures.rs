@@ -379,6 +379,7 @@ fn data_sets(folder: &Path) {
     fs::remove_dir_all(folder.join("data/channels/labelsTs")).expect("removed");
     scan("folders/a/ct.nii.gz");
     map("folders/a/segmentations/liver.nii.gz");
+    scan("folders/b/ct.nii.gz");
 }
 
 /// A work file of `eval`, and a damaged one.

@@ -364,10 +364,7 @@ fn eval() {
     page.error("Two channels", "eval -m bundle --data data/channels");
     page.error("Two splits with label maps", "eval -m bundle --data data/splits");
     page.error("A layout without a folder", "eval -m bundle --cases cases/good.json --layout pairs");
-    page.error(
-        "A label map as the mask of a structure",
-        "eval --provider cpu -m bundle --prompts text --data data/folders",
-    );
+    page.error("A case without masks", "eval --provider cpu -m bundle --prompts text --data data/folders");
     page.error("Names that mix both directions", "eval -m bundle --cases cases/mixed_names.json");
     page.error("A name for two values", "eval -m bundle --cases cases/name_twice.json");
     page.error("An unknown convention", "eval -m bundle --cases cases/convention.json");
