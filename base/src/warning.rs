@@ -145,6 +145,8 @@ codes! {
     EmbeddingsDamaged = "embeddings_damaged",
     /// Embeddings could not be stored in their folder, for example because the disk is full.
     EmbeddingsNotStored = "embeddings_not_stored",
+    /// Files or labels of a data set are not used in its evaluation.
+    DataUnused = "data_unused",
     /// Measured times are doubtful: they scatter, or other programs were running.
     MeasurementNoisy = "measurement_noisy",
 }

@@ -10,12 +10,15 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use segvol::{Model, Orientation, Precision, Provider, StudyOptions, Warning, WarningCode};
 use segvol_base::{printable, printable_json};
+use segvol_evaluation::interactive::CLICKS;
 use segvol_evaluation::{
-    Case, Evaluation, Event, Kind, Pair, Pictures, Results, Run, Settings as Draw, cases, format, sides,
+    Case, Evaluation, Event, Kind, MaskFiles, Pair, Pictures, Results, Run, Settings as Draw, cases, format, sides,
     work_file_beside,
 };
 use serde_json::json;
 
+use crate::eval_cases::CaseArguments;
+use crate::eval_files::{self, MaskArguments};
 use crate::eval_warnings;
 use crate::exit::{BelowThreshold, Usage};
 use crate::log::{self, Level};
@@ -24,18 +27,20 @@ use crate::outputs::{Files, is_standard_output};
 use crate::picture::ViewArguments;
 use crate::postprocessing::PostprocessingArguments;
 use crate::settings::Settings;
-use crate::swapped;
 use crate::warnings::{Printer, WarningArguments};
 
 const EXAMPLES: &str = "\
 Examples:
   Every case of a list, with a CSV file of all rows; if it is interrupted, the same command continues:
     segvol eval -m bundle --cases cases.json -o rows.csv
-  Two folders with the same file names:
+  A folder of scans with their masks, in one of three layouts; or two folders with the same file names:
+    segvol eval -m bundle --data Dataset009_Spleen/
     segvol eval -m bundle --images scans/ --truth masks/ --names labels.json
   Which axes does the model expect? Compare several; without label maps, see whether left organs lie on the left:
     segvol eval -m bundle --cases cases.json --prompts text --orientation ras,las,lps,stored
     segvol eval -m bundle --images scans/ --orientation ras,las,lps,stored
+  A box, then five clicks, each in the middle of the largest error:
+    segvol eval -m bundle --cases cases.json --interactive -o rows.csv --times times.csv
   Compare the masks with those of another provider, or of another precision:
     segvol eval -m bundle --cases cases.json --against bundle --against-provider openvino --min-dice 0.99
     segvol eval -m bundle --cases cases.json --against bundle --against-precision int8 --min-dice 0.99
@@ -45,6 +50,8 @@ Case list (paths are relative to the file):
     {\"image\": \"a.nii.gz\", \"labels\": \"a_labels.nii.gz\"},
     {\"name\": \"b\", \"image\": \"b.nii.gz\", \"labels\": \"b_labels.nii.gz\", \"structures\": {\"liver\": 6}}]}
 
+A value can be a list, {\"lung\": [3, 4]}, and a structure of a case a file of its own, {\"liver\": {\"file\": \"liver.nii.gz\"}}.
+\"conventions\": {\"btcv\": {\"liver\": 6}} are further sets of names; a case takes one with \"convention\": \"btcv\".
 A structure that the list names for all cases may be absent from a case; one that the case itself names must be in it.
 If a case cannot be scored, the reason is printed, the other cases continue, and the exit code is 1.";
 
@@ -60,22 +67,8 @@ pub(crate) struct Eval {
     #[arg(short, long, value_name = "DIR")]
     model: PathBuf,
 
-    /// JSON list of scans and label maps, with the names of their values (see below)
-    #[arg(short, long, value_name = "FILE", help_heading = "Cases", required_unless_present = "images")]
-    cases: Option<PathBuf>,
-    /// Folder of scans
-    #[arg(long, value_name = "DIR", help_heading = "Cases", conflicts_with = "cases")]
-    images: Option<PathBuf>,
-    /// Folder of label maps with the same file names as the scans
-    #[arg(long, value_name = "DIR", help_heading = "Cases", requires_all = ["images", "names"])]
-    truth: Option<PathBuf>,
-    /// JSON file that gives each structure's value in the label maps, for example {"liver": 1}
-    #[arg(long, value_name = "FILE", help_heading = "Cases", requires = "images")]
-    names: Option<PathBuf>,
-    /// Without label maps: the organs whose sides are compared; a list with commas, or repeat the option [default: the pairs
-    /// among the names of --names or of the case list, else "left kidney/right kidney"]
-    #[arg(long, value_name = "LEFT/RIGHT", value_delimiter = ',', help_heading = "Cases", conflicts_with = "truth")]
-    pairs: Vec<Pair>,
+    #[command(flatten)]
+    cases: CaseArguments,
 
     /// Kinds of prompts; a list with commas or spaces, or repeat the option
     #[arg(long, value_name = "KIND", value_delimiter = ',', num_args = 1.., default_values_t = Kind::ALL, help_heading = "Prompts")]
@@ -101,6 +94,17 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "MM", default_value_t = Draw::default().tolerance_mm, help_heading = "Prompts")]
     tolerance: f64,
 
+    /// Ask with the box first, and then with one click after another, each in the middle of the largest error, as the challenge of
+    /// CVPR 2025 does: Dice and surface Dice after each, the area under the curve, and the time of each step
+    #[arg(long, help_heading = "Interaction", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
+    interactive: bool,
+    /// Clicks after the box
+    #[arg(long, value_name = "N", default_value_t = CLICKS, help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
+    clicks: usize,
+    /// CSV file with the seconds of each step: these differ from run to run, and are in no other file of rows
+    #[arg(long, value_name = "FILE", help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
+    times: Option<PathBuf>,
+
     /// Format of the means on standard output
     #[arg(long, value_enum, default_value_t = Format::Md, help_heading = "Output")]
     format: Format,
@@ -113,7 +117,9 @@ pub(crate) struct Eval {
     /// end]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     work: Option<PathBuf>,
-    /// No progress bar; warnings are still printed
+    #[command(flatten)]
+    masks: MaskArguments,
+    /// No progress bar, and nothing about what was recognised; warnings are still printed
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
     #[command(flatten)]
@@ -166,20 +172,20 @@ enum Format {
 impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.rows_format()?;
-        let named = [("-c", &self.cases), ("--images", &self.images)];
-        for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
-            swapped::check((option, path), ("-m", &self.model))?;
-        }
-        let cases = self.read_cases()?;
+        self.cases.check_swapped(&self.model)?;
+        let (cases, unused) = self.cases.read(&self.model, self.quiet)?;
         let draw = self.draw(&cases)?;
         let (options, orientations) = (self.settings.machine().options()?, self.settings.study_options_of_all()?);
         // With several, each has a work file and pictures of its own.
         let part = |study_options: &StudyOptions| study_options.orientation.filter(|_| orientations.len() > 1);
         let parts: Vec<Option<Orientation>> = orientations.iter().map(part).collect();
         let pictures: Vec<Option<Pictures>> = parts.iter().map(|part| self.pictures(*part, &cases)).collect();
+        let masks: Vec<Option<MaskFiles>> = parts.iter().map(|part| self.masks.files(*part, &cases)).collect();
         let mut warnings = self.warnings.printer();
-        warnings.print_all(&self.check_files(&cases, &parts, pictures.iter().flatten())?);
-        let texts = segvol_evaluation::prompts::texts(&cases, &self.prompts);
+        warnings.print_all(&unused);
+        warnings.print_all(&self.check_files(&cases, &parts, pictures.iter().flatten(), masks.iter().flatten())?);
+        let kinds = if self.interactive { &[] } else { &self.prompts[..] };
+        let texts = segvol_evaluation::prompts::texts(&cases, kinds);
         if self.strict {
             for bundle in std::iter::once(&self.model).chain(&self.against) {
                 names::require_known(bundle, texts.iter().copied())?;
@@ -196,7 +202,7 @@ impl Eval {
         };
         self.warn_of_names([Some(&model), other.as_ref()].into_iter().flatten(), &texts, &mut warnings);
         let (mut all, mut work_files) = (Vec::new(), Vec::new());
-        for ((study_options, part), pictures) in orientations.iter().zip(parts).zip(&pictures) {
+        for (((study_options, part), pictures), masks) in orientations.iter().zip(parts).zip(&pictures).zip(&masks) {
             let evaluation = Evaluation::new(&model, study_options.clone(), draw.clone());
             let mut evaluation = evaluation.reading_with(self.settings.read_options());
             if let Some(other) = &other {
@@ -206,6 +212,10 @@ impl Eval {
                 let dir = pictures.folder();
                 segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
                 evaluation = evaluation.watched_by(pictures);
+            }
+            if let Some(masks) = masks {
+                eval_files::create_folders(masks)?;
+                evaluation = evaluation.writing(masks);
             }
             let work = self.work_file(part);
             work_files.extend(work.clone());
@@ -220,6 +230,9 @@ impl Eval {
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
             format::save_rows(&all, format, path).with_context(|| format!("rows `{}`", path.display()))?;
         }
+        if let Some(path) = &self.times {
+            format::save_times(&all, path).with_context(|| format!("times `{}`", path.display()))?;
+        }
         let printed =
             if self.output.as_deref().is_some_and(is_standard_output) { format::rows } else { format::summary };
         let text = printed(&all, self.format.into());
@@ -228,6 +241,9 @@ impl Eval {
         eval_warnings::print(&all, &mut warnings);
         if let Some(Some(pictures)) = pictures.first() {
             warnings.print_all(&pictures.warnings());
+        }
+        if let Some(Some(masks)) = masks.first() {
+            warnings.print_all(&masks.warnings());
         }
         all.iter().try_for_each(|results| self.judge(results))?;
         if self.work.is_none() {
@@ -257,14 +273,20 @@ impl Eval {
 
     /// What is asked for, and how.
     fn draw(&self, cases: &[Case]) -> anyhow::Result<Draw> {
-        let without_truth = cases.iter().all(|case| case.labels.is_none());
-        for (option, there) in [("--overlay", self.overlay.is_some()), ("--against", self.against.is_some())] {
+        let without_truth = !cases.iter().any(Case::has_truth);
+        for (option, there) in [
+            ("--overlay", self.overlay.is_some()),
+            ("--against", self.against.is_some()),
+            ("--masks", self.masks.masks.is_some()),
+            ("--probabilities", self.masks.probabilities.is_some()),
+            ("--interactive", self.interactive),
+        ] {
             if without_truth && there {
                 let message = format!("{option}: expected cases with label maps; {:?} has none", cases[0].name);
                 return Err(Usage(message).into());
             }
         }
-        if !without_truth && !self.pairs.is_empty() {
+        if !without_truth && !self.cases.pairs.is_empty() {
             return Err(Usage("--pairs: expected cases without label maps; these have them".to_owned()).into());
         }
         Ok(Draw {
@@ -278,15 +300,16 @@ impl Eval {
             postprocessing: self
                 .postprocessing
                 .of_evaluation(!without_truth && self.prompts.iter().any(|&kind| kind != Kind::Text))?,
+            interactive: self.interactive.then_some(self.clicks),
         })
     }
 
     /// The left and right organs that are compared without label maps.
     fn pairs(&self, cases: &[Case]) -> anyhow::Result<Vec<Pair>> {
-        if !self.pairs.is_empty() {
-            return Ok(self.pairs.clone());
+        if !self.cases.pairs.is_empty() {
+            return Ok(self.cases.pairs.clone());
         }
-        let named = self.names.as_deref().map(cases::read_names).transpose()?;
+        let named = self.cases.names().map(cases::read_names).transpose()?;
         let structures =
             named.iter().flat_map(|named| named.iter()).chain(cases.iter().flat_map(|c| c.structures.iter()));
         let names: BTreeSet<&str> = structures.map(|structure| structure.name.as_str()).collect();
@@ -345,17 +368,6 @@ impl Eval {
         Ok(results)
     }
 
-    fn read_cases(&self) -> anyhow::Result<Vec<Case>> {
-        if let Some(list) = &self.cases {
-            return Ok(cases::read_list(list)?);
-        }
-        match (&self.images, &self.truth, &self.names) {
-            (Some(images), Some(truth), Some(names)) => Ok(cases::read_folders(images, Some((truth, names)))?),
-            (Some(images), None, _) => Ok(cases::read_folders(images, None)?),
-            _ => Err(Usage("no cases: give --cases FILE, or --images, --truth and --names".to_owned()).into()),
-        }
-    }
-
     /// The format of the file with rows; `None` without one.
     fn rows_format(&self) -> Result<Option<format::Format>, Usage> {
         if let Some(least) = self.min_dice.filter(|least| !(0.0..=1.0).contains(least)) {
@@ -377,20 +389,16 @@ impl Eval {
         cases: &[Case],
         parts: &[Option<Orientation>],
         pictures: impl Iterator<Item = &'a Pictures>,
+        masks: impl Iterator<Item = &'a MaskFiles>,
     ) -> Result<Vec<Warning>, Usage> {
         let mut files = Files::default();
         files.bundle("--model", &self.model);
         if let Some(other) = &self.against {
             files.bundle("--against", other);
         }
-        files.input_if("--cases", self.cases.as_ref());
-        files.input_if("--names", self.names.as_ref());
         files.input_if("--library", self.settings.machine().library());
-        let [scans, maps] = if self.cases.is_some() { ["--cases"; 2] } else { ["--images", "--truth"] };
-        for Case { name, image, labels, .. } in cases {
-            files.input(format!("{scans} (scan of case {name:?})"), image);
-            files.input_if(&format!("{maps} (label map of case {name:?})"), labels.as_ref());
-        }
+        self.cases.add_inputs(cases, &mut files);
+        files.output_if("--times", self.times.as_ref());
         files.output_if("--output", self.output.as_ref().filter(|path| !is_standard_output(path)));
         let option = if self.work.is_some() { "--work" } else { "the work file of --output" };
         for work in parts.iter().filter_map(|part| self.work_file(*part)) {
@@ -401,6 +409,10 @@ impl Eval {
                 |case: &Case| self.prompts.iter().filter_map(|&kind| pictures.file(&case.name, kind)).collect();
             let drawn: BTreeSet<PathBuf> = cases.iter().flat_map(|case| -> Vec<PathBuf> { of_case(case) }).collect();
             files.folder("--overlay", pictures.folder(), drawn);
+        }
+        let kinds = eval_files::kinds(&self.prompts, self.interactive.then_some(self.clicks));
+        for masks in masks {
+            eval_files::add_outputs(masks, cases, &kinds, &mut files);
         }
         files.cache_if("--embeddings", self.settings.machine().embeddings());
         files.check()

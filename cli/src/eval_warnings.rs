@@ -63,6 +63,16 @@ fn of_objects(case: &CaseResult) -> impl Iterator<Item = (String, &Warning)> {
         .flat_map(|row| row.warnings.iter().map(|warning| (format!("{} by {}", row.structure, row.prompt), warning)));
     let sides =
         case.sides.iter().flat_map(|sides| sides.warnings.iter().map(|warning| (sides.pair.to_string(), warning)));
+    let steps = case.interactive.iter().flat_map(|session| {
+        let steps = session.steps.iter().enumerate();
+        steps.flat_map(move |(number, step)| {
+            let about = move || match number {
+                0 => format!("{} by box", session.structure),
+                _ => format!("{} after click {number}", session.structure),
+            };
+            step.warnings.iter().map(move |warning| (about(), warning))
+        })
+    });
     // Names are warned of before the work.
-    rows.chain(sides).filter(|(_, warning)| !names::is_about_names(warning.code))
+    rows.chain(sides).chain(steps).filter(|(_, warning)| !names::is_about_names(warning.code))
 }

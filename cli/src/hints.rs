@@ -10,7 +10,7 @@ use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
 use segvol_converter::error::TensorFault;
 use segvol_converter::{CheckpointError, ConvertError};
-use segvol_evaluation::EvaluationError;
+use segvol_evaluation::{Advice, CaseListError, EvaluationError};
 use segvol_onnx::BundleError;
 use segvol_onnx::manifest::MANIFEST_FILE;
 
@@ -42,6 +42,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(EvaluationError::OtherRun { .. } | EvaluationError::Busy { .. }) = error.downcast_ref() {
         return Some("--work names another work file".to_owned());
+    }
+    if let Some(error) = error.downcast_ref::<CaseListError>() {
+        return error.advice.map(|advice| of_cases(advice).to_owned());
     }
     if let Some(error) = error.downcast_ref::<SetupError>() {
         if error.kind() == ErrorKind::Input {
@@ -84,6 +87,18 @@ fn of_run(error: &Error) -> Option<String> {
         _ => return None,
     };
     Some(hint)
+}
+
+fn of_cases(advice: Advice) -> &'static str {
+    match advice {
+        Advice::Layout => "--layout says which one is meant",
+        Advice::Split => "--split train or --split test says which one is meant",
+        Advice::Names => "--names names a file with the names",
+        Advice::List => {
+            "--cases takes a list that names the files of each case; --images, --truth and --names take two folders"
+        }
+        _ => "--cases takes a list that names the files of each case",
+    }
 }
 
 /// Whether the two affines of a scan or of a label map mirror each other.

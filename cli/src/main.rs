@@ -8,6 +8,8 @@ mod completions;
 mod convert;
 mod embed;
 mod eval;
+mod eval_cases;
+mod eval_files;
 mod eval_warnings;
 mod exit;
 mod hints;

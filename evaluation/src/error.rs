@@ -27,6 +27,34 @@ pub enum CaseError {
     /// The label map cannot be used.
     #[error(transparent)]
     Truth(#[from] TruthError),
+    /// A file has several structures, where a mask of one was expected.
+    #[error(
+        "truth `{path}`: expected a mask of one structure, with one value besides 0, found the labels {found:?}; is this a label map?",
+        path = path.display()
+    )]
+    NotOneMask {
+        /// The file.
+        path: PathBuf,
+        /// Its labels, without 0.
+        found: Vec<u16>,
+    },
+    /// The mask of a structure that must be there has no voxel.
+    #[error("truth `{path}`: expected voxels of {name:?}, found only 0", path = path.display())]
+    EmptyMask {
+        /// The structure's first file.
+        path: PathBuf,
+        /// The structure.
+        name: String,
+    },
+    /// A folder of masks has none of the structures that are looked for.
+    #[error(
+        "truth `{folder}`: expected masks (.nii or .nii.gz) of the structures in this folder, found none of them",
+        folder = folder.display()
+    )]
+    NoMasks {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The pipeline failed.
     #[error(transparent)]
     Segvol(#[from] segvol::Error),
@@ -47,7 +75,9 @@ impl CaseError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Volume(error) => error.kind(),
-            Self::Intensity { .. } => ErrorKind::Input,
+            Self::Intensity { .. } | Self::NotOneMask { .. } | Self::EmptyMask { .. } | Self::NoMasks { .. } => {
+                ErrorKind::Input
+            }
             Self::Truth(error) => error.kind(),
             Self::Segvol(error) => error.kind(),
             Self::Mask(error) => error.kind(),

@@ -9,6 +9,7 @@ use segvol_base::{atomic_file, printable};
 use serde::Serialize;
 
 use crate::comparison;
+use crate::interactive_tables::{self, Curve};
 use crate::prompts::Kind;
 use crate::results::{Results, Row};
 use crate::sides_tables;
@@ -63,7 +64,8 @@ pub fn summary(results: &[Results], format: Format) -> String {
         (Format::Markdown, all) => {
             let section =
                 |one: &Results| format!("# Orientation {}\n\n{}\n", one.header.orientation, summary_markdown(one));
-            all.iter().map(section).collect::<String>() + &comparison::markdown(all)
+            let comparison = if all.iter().any(is_interactive) { String::new() } else { comparison::markdown(all) };
+            all.iter().map(section).collect::<String>() + &comparison
         }
         (Format::Csv, all) => {
             let (names, lines) = joined(all, summary_table);
@@ -80,8 +82,25 @@ pub fn rows(results: &[Results], format: Format) -> String {
     match format {
         Format::Markdown => markdown(&names, lines.into_iter()),
         Format::Csv => csv(&names, lines.into_iter()),
-        Format::Json => json(results),
+        Format::Json => json(&results.iter().map(interactive_tables::without_times).collect::<Vec<_>>()),
     }
+}
+
+/// The seconds of each step of an interactive evaluation, as CSV: one line per case, structure and step.
+#[must_use]
+pub fn times(results: &[Results]) -> String {
+    let (names, lines) = joined(results, interactive_tables::times);
+    csv(&names, lines.into_iter())
+}
+
+/// Writes [`times`] to a file, whole or not at all.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub fn save_times(results: &[Results], path: &Path) -> io::Result<()> {
+    let text = times(results);
+    atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
 }
 
 /// The tables of several results in one, with a column for the orientation; a single one stays as it is.
@@ -107,6 +126,8 @@ fn json(results: &[Results]) -> String {
         summary: Vec<Group>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         sides: Vec<Counts>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        curves: Vec<Curve>,
     }
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -120,7 +141,11 @@ fn json(results: &[Results]) -> String {
         #[serde(flatten)]
         contents: Contents<'a>,
     }
-    let one = |results| One { results, summary: summary::groups(results), sides: summary::counts(results) };
+    fn one(results: &Results) -> One<'_> {
+        let summary = if is_interactive(results) { Vec::new() } else { summary::groups(results) };
+        let (sides, curves) = (summary::counts(results), interactive_tables::curves(results));
+        One { results, summary, sides, curves }
+    }
     let contents = match results {
         [results] => Contents::One(Box::new(one(results))),
         all => Contents::Several { orientations: all.iter().map(one).collect() },
@@ -131,7 +156,14 @@ fn json(results: &[Results]) -> String {
     text
 }
 
+fn is_interactive(results: &Results) -> bool {
+    results.header.settings.interactive.is_some()
+}
+
 fn summary_markdown(results: &Results) -> String {
+    if is_interactive(results) {
+        return interactive_tables::markdown(results);
+    }
     let with_truth = results.header.settings.pairs.is_empty();
     let mut text = if with_truth { scores_markdown(results) } else { sides_tables::markdown(results) };
     for failure in &results.failures {
@@ -229,6 +261,9 @@ fn matrix(results: &Results, groups: &[Group], cell: impl Fn(&Group) -> String) 
 }
 
 fn summary_table(results: &Results) -> Lines {
+    if is_interactive(results) {
+        return interactive_tables::summary(results);
+    }
     if !results.header.settings.pairs.is_empty() {
         return sides_tables::counts(results);
     }
@@ -262,6 +297,9 @@ fn summary_table(results: &Results) -> Lines {
 }
 
 fn row_table(results: &Results) -> Lines {
+    if is_interactive(results) {
+        return interactive_tables::rows(results);
+    }
     if !results.header.settings.pairs.is_empty() {
         return sides_tables::rows(results);
     }

@@ -13,6 +13,9 @@ const BYTES_PER_VOXEL: u64 = 40;
 /// What a second bundle adds per voxel: another crop, another object's logits and masks.
 const BYTES_PER_VOXEL_AGAINST: u64 = 20;
 
+/// What masks in files of their own add per voxel: the boxes around them, which together fill the body several times.
+const BYTES_PER_VOXEL_OWN_MASKS: u64 = 8;
+
 /// The share of the machine's free memory that cases may fill, in percent. The rest is a reserve for everything else.
 const SHARE_PERCENT: u64 = 75;
 
@@ -20,7 +23,9 @@ const SHARE_PERCENT: u64 = 75;
 /// before it allocates anything.
 pub(crate) fn case_bytes(case: &Case, against: bool) -> u64 {
     let voxels = segvol::nifti::read_header(&case.image).map_or(0, |header| header.voxels() as u64);
-    voxels * (BYTES_PER_VOXEL + if against { BYTES_PER_VOXEL_AGAINST } else { 0 })
+    let has_own_masks = case.structures.iter().any(|structure| !structure.files.is_empty());
+    let own = if has_own_masks { BYTES_PER_VOXEL_OWN_MASKS } else { 0 };
+    voxels * (BYTES_PER_VOXEL + own + if against { BYTES_PER_VOXEL_AGAINST } else { 0 })
 }
 
 /// Bytes that cases may fill by default: three quarters of the memory that this process may still allocate; `None` where that

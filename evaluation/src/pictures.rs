@@ -91,7 +91,7 @@ impl Watcher for Pictures {
             name: &found.structure.name,
             mask: (found.zoom_in, INSIDE),
             marks: &found.marks,
-            truth: Some((found.truth, found.structure.value)),
+            truth: Some((found.truth, found.truth_label)),
             note: "",
         };
         montage.add(object).map_err(|error| format!("pictures (of {MAX_OBJECTS} structures at most): {error}"))

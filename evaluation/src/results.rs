@@ -8,8 +8,10 @@ use segvol::{AffineChoice, Orientation, Precision, Profile, Warning, WindowCount
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluationError;
+use crate::interactive::{MAX_CLICKS, Session};
 use crate::prompts::Kind;
 use crate::sides::{Pair, Sides};
+use crate::written_file::WrittenFile;
 
 /// What the prompts and the figures depend on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +36,9 @@ pub struct Settings {
     /// is. A prompt without a point or box chooses no components.
     #[serde(skip_serializing_if = "Postprocessing::is_off")]
     pub postprocessing: Postprocessing,
+    /// Clicks after the box, in an interactive evaluation; then kinds of prompts and points do not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<usize>,
 }
 
 impl Default for Settings {
@@ -47,6 +52,7 @@ impl Default for Settings {
             together: false,
             pairs: Vec::new(),
             postprocessing: Postprocessing::default(),
+            interactive: None,
         }
     }
 }
@@ -59,6 +65,9 @@ impl Settings {
         }
         if self.points == 0 || self.points > 1000 {
             return out("points", "1 to 1000", self.points.to_string());
+        }
+        if let Some(clicks) = self.interactive.filter(|clicks| !(1..=MAX_CLICKS).contains(clicks)) {
+            return out("clicks", "1 to 100", clicks.to_string());
         }
         if self.prompts.is_empty() {
             return out("prompts", "at least one kind", "none".to_owned());
@@ -118,8 +127,11 @@ pub struct ModelHeader {
 pub struct Row {
     /// The structure's name.
     pub structure: String,
-    /// Its value in the label map.
+    /// Its value in the label map, the least one if it has several; 0 if it has a file of its own.
     pub value: u16,
+    /// All its values in the label map, if it has more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<u16>,
     /// The kind of prompt.
     pub prompt: Kind,
     /// Voxels of the truth; with 0, the structure is absent from the case and was asked for by text alone.
@@ -134,6 +146,12 @@ pub struct Row {
     pub against: Option<Agreement>,
     /// Warnings of the pipeline about this prompt, for example that a point was moved.
     pub warnings: Vec<Warning>,
+    /// The final mask as a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<WrittenFile>,
+    /// Its probabilities as a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<WrittenFile>,
 }
 
 /// Masks of two bundles for the same prompt.
@@ -165,11 +183,35 @@ pub struct CaseResult {
     /// Left and right organs, in a case without a known mask.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sides: Vec<Sides>,
+    /// Structures with their box and clicks, in an interactive evaluation; then there are no rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interactive: Vec<Session>,
+    /// Seconds of each step of an interactive evaluation, by structure; `None` for a step that was not needed. These alone differ
+    /// from run to run, and are not in files of rows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seconds: BTreeMap<String, Vec<Option<f64>>>,
     /// Warnings about the scan.
     pub warnings: Vec<Warning>,
     /// The pictures of the case by kind of prompt, as their files are named; empty, and absent from the JSON, if there are none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pictures: BTreeMap<Kind, String>,
+}
+
+impl CaseResult {
+    /// A case without rows yet.
+    pub(crate) fn new(case: &str, warnings: Vec<Warning>) -> Self {
+        Self {
+            case: case.to_owned(),
+            rows: Vec::new(),
+            too_small: Vec::new(),
+            windows: BTreeMap::new(),
+            sides: Vec::new(),
+            interactive: Vec::new(),
+            seconds: BTreeMap::new(),
+            warnings,
+            pictures: BTreeMap::new(),
+        }
+    }
 }
 
 /// A case that has no scores.

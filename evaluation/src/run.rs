@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use segvol::{Model, ReadOptions, StudyOptions};
+use segvol::{Model, Profile, ReadOptions, StudyOptions};
 use segvol_base::printable;
 
-use crate::cases::Case;
+use crate::cases::{Case, Structure};
 use crate::error::EvaluationError;
+use crate::mask_files::{self, MaskFiles};
 use crate::memory::{self, Gate};
 use crate::prompts::Kind;
 use crate::results::{CaseResult, Failure, Header, ModelHeader, Results, Settings};
@@ -25,6 +26,7 @@ pub struct Evaluation<'a> {
     settings: Settings,
     against: Option<&'a Model>,
     watcher: Option<&'a dyn Watcher>,
+    files: Option<&'a MaskFiles>,
 }
 
 /// How the work is organised. None of this changes a figure.
@@ -63,7 +65,7 @@ impl<'a> Evaluation<'a> {
         // The order of the kinds changes no row, so a work file with another order can still be used.
         settings.prompts.sort_unstable();
         settings.prompts.dedup();
-        Self { model, options, read: ReadOptions::default(), settings, against: None, watcher: None }
+        Self { model, options, read: ReadOptions::default(), settings, against: None, watcher: None, files: None }
     }
 
     /// Reads scans, and with them their label maps, with these options.
@@ -85,6 +87,14 @@ impl<'a> Evaluation<'a> {
     #[must_use]
     pub fn watched_by(mut self, watcher: &'a dyn Watcher) -> Self {
         self.watcher = Some(watcher);
+        self
+    }
+
+    /// Writes masks and probabilities of every object. A case of a work file is taken from there only if its files are still what
+    /// they were.
+    #[must_use]
+    pub fn writing(mut self, files: &'a MaskFiles) -> Self {
+        self.files = Some(files);
         self
     }
 
@@ -112,17 +122,27 @@ impl<'a> Evaluation<'a> {
 
     /// Checks that all cases can be processed alike.
     fn check_truth(&self, cases: &[Case]) -> Result<(), EvaluationError> {
-        let first = |with: bool| cases.iter().find(|case| case.labels.is_some() == with).map(|case| case.name.clone());
+        let first = |with: bool| cases.iter().find(|case| case.has_truth() == with).map(|case| case.name.clone());
         let Settings { pairs, prompts, .. } = &self.settings;
         let setting = |name, expected, found| Err(EvaluationError::Setting { name, expected, found });
+        let StudyOptions { profile, zoom_in, .. } = &self.options;
+        let takes_both = *profile == Profile::Default || (*profile != Profile::Segfm && !zoom_in);
+        if self.settings.interactive.is_some() && !takes_both {
+            return setting("profile", "default, which takes a box and clicks together", profile.to_string());
+        }
         match (first(true), first(false)) {
             (Some(with), Some(without)) => Err(EvaluationError::SomeTruth { with, without }),
             (Some(_), None) if !pairs.is_empty() => {
                 let found = pairs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 setting("pairs", "none, because the cases have label maps", found)
             }
+            (None, Some(case)) if self.settings.interactive.is_some() => setting(
+                "clicks",
+                "cases with label maps, from which boxes and clicks are taken",
+                format!("{case:?} without"),
+            ),
             (None, Some(case)) if pairs.is_empty() => {
-                Err(EvaluationError::NoPairs { case, found: structures(cases, |_, name| name.to_owned()) })
+                Err(EvaluationError::NoPairs { case, found: structures(cases, |structure| structure.name.clone()) })
             }
             (None, Some(_)) if !prompts.contains(&Kind::Text) => {
                 let found = prompts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -161,6 +181,7 @@ impl<'a> Evaluation<'a> {
             read: &self.read,
             settings: &self.settings,
             watcher: self.watcher,
+            files: self.files,
         };
         let (next, observer) = (AtomicUsize::new(0), Mutex::new(observer));
         let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(cases.iter().map(|_| None).collect());
@@ -200,10 +221,10 @@ impl<'a> Evaluation<'a> {
             }
         }
         let scored = self.settings.pairs.is_empty() && results.failures.is_empty();
-        if scored && results.rows().all(|(_, row)| row.truth_voxels == 0) {
-            return Err(EvaluationError::NoObject {
-                structures: structures(cases, |value, name| format!("{name} ({value})")),
-            });
+        let is_empty =
+            |case: &CaseResult| case.interactive.is_empty() && case.rows.iter().all(|row| row.truth_voxels == 0);
+        if scored && results.cases.iter().all(is_empty) {
+            return Err(EvaluationError::NoObject { structures: structures(cases, Structure::described) });
         }
         Ok(results)
     }
@@ -229,8 +250,9 @@ impl Outcome {
 fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -> Result<Outcome, EvaluationError> {
     // A file that cannot be read is reported when the case is opened.
     let input = work.and_then(|work| Some((work, work_file::input_sha256(case).ok()?)));
-    if let Some(done) = input.as_ref().and_then(|(work, input)| work.done(input)) {
-        return Ok(Outcome::Resumed(done.clone()));
+    let done = input.as_ref().and_then(|(work, input)| work.done(input));
+    if let Some(done) = done.and_then(|done| mask_files::resumed(scorer.files, done)) {
+        return Ok(Outcome::Resumed(done));
     }
     let place = gate.enter(memory::case_bytes(case, scorer.against.is_some()));
     let scored = scorer.score(case);
@@ -252,13 +274,13 @@ fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -
 }
 
 /// All structures of the cases, by value.
-fn structures(cases: &[Case], said: impl Fn(u16, &str) -> String) -> String {
+fn structures(cases: &[Case], said: impl Fn(&Structure) -> String) -> String {
     let structures = cases.iter().flat_map(|case| case.structures.iter());
-    let named: BTreeSet<(u16, &str)> = structures.map(|structure| (structure.value, structure.name.as_str())).collect();
+    let named: BTreeSet<(u16, String)> = structures.map(|structure| (structure.value, said(structure))).collect();
     if named.is_empty() {
         return "none".to_owned();
     }
-    named.iter().map(|&(value, name)| said(value, name)).collect::<Vec<_>>().join(", ")
+    named.into_iter().map(|(_, said)| said).collect::<Vec<_>>().join(", ")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

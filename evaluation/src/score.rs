@@ -1,6 +1,5 @@
 //! One case: every structure, every kind of prompt, scored.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -13,11 +12,13 @@ use segvol::{
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
+use crate::mask_files::{Files, MaskFiles};
 use crate::postprocessing::postprocessed;
 use crate::prompts::{self, Draw, Kind, Target};
+use crate::refinement::Game;
 use crate::results::{Agreement, CaseResult, Row, Settings};
 use crate::sides::Sides;
-use crate::truth;
+use crate::truth::Truth;
 
 /// A segmented object with everything that belongs to it, for pictures for example.
 pub struct Found<'a> {
@@ -25,8 +26,10 @@ pub struct Found<'a> {
     pub case: &'a Case,
     /// The scan, in Hounsfield units.
     pub volume: &'a Volume,
-    /// The label map; the structure is where the voxels have its value.
+    /// A mask that has the structure's true voxels.
     pub truth: &'a Mask,
+    /// Its label there.
+    pub truth_label: u16,
     /// The structure that was asked for.
     pub structure: &'a Structure,
     /// The kind of prompt.
@@ -67,12 +70,13 @@ pub(crate) struct Scorer<'a> {
     pub(crate) read: &'a ReadOptions,
     pub(crate) settings: &'a Settings,
     pub(crate) watcher: Option<&'a dyn Watcher>,
+    pub(crate) files: Option<&'a MaskFiles>,
 }
 
 impl Scorer<'_> {
     pub(crate) fn score(&self, case: &Case) -> Result<CaseResult, CaseError> {
         let volume = Volume::open_with(&case.image, self.read)?;
-        let truth = case.labels.as_deref().map(|path| truth::open(case, path, volume.grid())).transpose()?;
+        let truth = Truth::open(case, volume.grid())?;
         let open = |model: &Model| {
             // By itself means: as if nothing else had been segmented.
             let independent = self.options.independent || !self.settings.together;
@@ -84,15 +88,12 @@ impl Scorer<'_> {
         let study = open(self.model)?;
         let Some(truth) = truth else { return self.sides(case, &study) };
         let other = self.against.map(open).transpose()?;
-        let mut result = CaseResult {
-            case: case.name.clone(),
-            rows: Vec::new(),
-            too_small: Vec::new(),
-            windows: BTreeMap::new(),
-            sides: Vec::new(),
-            warnings: study.warnings().to_vec(),
-            pictures: BTreeMap::new(),
-        };
+        let mut result = CaseResult::new(&case.name, study.warnings().to_vec());
+        if let Some(clicks) = self.settings.interactive {
+            self.interactive(case, &truth, &study, clicks, &mut result)?;
+            result.warnings.extend(study.embedding_warnings());
+            return Ok(result);
+        }
         let (asked, too_small) = self.asked(case, &truth)?;
         result.too_small = too_small;
         for kind in Kind::ALL.into_iter().filter(|kind| self.settings.prompts.contains(kind)) {
@@ -108,19 +109,23 @@ impl Scorer<'_> {
                 windows += encoded;
                 let others = other.as_ref().map(|study| segmented(study, &prompts)).transpose()?;
                 let others = others.iter().flat_map(|(found, _)| found).map(Some).chain(std::iter::repeat(None));
-                for ((asked, found), other) in call.iter().zip(&found).zip(others) {
+                for ((asked, segmentation), other) in call.iter().zip(&found).zip(others) {
                     let marks = study.marks(&asked.prompt);
-                    let found = Masks::of(found, &marks, &self.settings.postprocessing)?;
+                    let found = Masks::of(segmentation, &marks, &self.settings.postprocessing)?;
+                    let known = truth.of(asked.structure)?;
                     if let Some(watcher) = self.watcher {
                         let Masks { zoom_out, zoom_in, .. } = &found;
-                        let (volume, truth, marks) = (&volume, &truth, marks.clone());
-                        let structure = asked.structure;
-                        watcher
-                            .object(&Found { case, volume, truth, structure, kind, marks, zoom_out, zoom_in })
-                            .map_err(CaseError::Watcher)?;
+                        let (volume, marks, structure) = (&volume, marks.clone(), asked.structure);
+                        let (truth, truth_label) = (&*known.mask, known.label);
+                        let shown =
+                            Found { case, volume, truth, truth_label, structure, kind, marks, zoom_out, zoom_in };
+                        watcher.object(&shown).map_err(CaseError::Watcher)?;
                     }
-                    let voxels = truth.voxels_of(asked.structure.value)?;
-                    result.rows.push(self.row(asked, &voxels, &found, other.map(|other| (other, &marks)))?);
+                    let name = &asked.structure.name;
+                    let write = |files: &MaskFiles| files.write(case, name, kind.name(), &found.zoom_in, segmentation);
+                    let Files { mask, probabilities } = self.files.map(write).transpose()?.unwrap_or_default();
+                    let row = self.row(asked, &known.voxels()?, &found, other.map(|other| (other, &marks)))?;
+                    result.rows.push(Row { mask, probabilities, ..row });
                 }
             }
             result.windows.insert(kind, windows);
@@ -135,19 +140,19 @@ impl Scorer<'_> {
     }
 
     /// What is asked for, structure by structure, and the structures that are too small to be asked for.
-    fn asked<'c>(&self, case: &'c Case, truth: &Mask) -> Result<(Vec<Asked<'c>>, Vec<String>), CaseError> {
+    fn asked<'c>(&self, case: &'c Case, truth: &Truth) -> Result<(Vec<Asked<'c>>, Vec<String>), CaseError> {
         let (mut all, mut too_small) = (Vec::new(), Vec::new());
         for structure in case.structures.iter() {
-            let count = truth.count(structure.value);
+            let known = truth.of(structure)?;
+            let count = known.count();
             if count > 0 && count < self.settings.min_voxels {
                 too_small.push(structure.name.clone());
                 continue;
             }
-            let voxels = truth.voxels_of(structure.value)?;
+            let (voxels, bounds, shape_xyz) = (known.voxels()?, known.bounds(), known.mask.shape_xyz());
             for kind in Kind::ALL.into_iter().filter(|kind| self.settings.prompts.contains(kind)) {
-                let prompt = match truth.bounding_box_ijk(structure.value) {
+                let prompt = match bounds {
                     Some(bounds) => {
-                        let shape_xyz = truth.shape_xyz();
                         let target = Target { name: &structure.name, voxels: &voxels, shape_xyz, bounds, count };
                         let (seed, points) = (self.settings.seed, self.settings.points);
                         prompts::prompt(kind, &target, &Draw { seed, case: &case.name, points })
@@ -166,15 +171,39 @@ impl Scorer<'_> {
     fn sides(&self, case: &Case, study: &Study) -> Result<CaseResult, CaseError> {
         let sides = self.settings.pairs.iter().map(|pair| Sides::of(study, pair, &self.settings.postprocessing));
         let sides = sides.collect::<Result<_, _>>()?;
-        Ok(CaseResult {
-            case: case.name.clone(),
-            rows: Vec::new(),
-            too_small: Vec::new(),
-            windows: BTreeMap::new(),
-            sides,
-            warnings: study.warnings().iter().cloned().chain(study.embedding_warnings()).collect(),
-            pictures: BTreeMap::new(),
-        })
+        let warnings = study.warnings().iter().cloned().chain(study.embedding_warnings()).collect();
+        Ok(CaseResult { sides, ..CaseResult::new(&case.name, warnings) })
+    }
+
+    /// Asks for every structure with its box, then with clicks.
+    fn interactive(
+        &self,
+        case: &Case,
+        truth: &Truth,
+        study: &Study,
+        clicks: usize,
+        result: &mut CaseResult,
+    ) -> Result<(), CaseError> {
+        let mut structures = Vec::new();
+        for structure in case.structures.iter() {
+            let count = truth.of(structure)?.count();
+            if count > 0 && count < self.settings.min_voxels {
+                result.too_small.push(structure.name.clone());
+            } else {
+                structures.push(structure);
+            }
+        }
+        let tolerance_mm = self.settings.tolerance_mm;
+        let (files, postprocessing) = (self.files, &self.settings.postprocessing);
+        let game = Game { study, case, truth, clicks, tolerance_mm, inside: INSIDE, files, postprocessing };
+        for together in structures.chunks(if self.settings.together { structures.len().max(1) } else { 1 }) {
+            study.forget_windows();
+            for (session, seconds) in game.play(together)? {
+                result.seconds.insert(session.structure.clone(), seconds);
+                result.interactive.push(session);
+            }
+        }
+        Ok(())
     }
 
     fn row(
@@ -205,6 +234,7 @@ impl Scorer<'_> {
         Ok(Row {
             structure: asked.structure.name.clone(),
             value: asked.structure.value,
+            values: asked.structure.values.clone(),
             prompt: asked.kind,
             truth_voxels: truth.iter().filter(|&&inside| inside).count() as u64,
             zoom_out,
@@ -212,6 +242,8 @@ impl Scorer<'_> {
             windows: found.windows,
             against,
             warnings: found.warnings.clone(),
+            mask: None,
+            probabilities: None,
         })
     }
 }

@@ -215,6 +215,7 @@ pub(crate) mod tests {
         Row {
             structure,
             value,
+            values: vec![],
             prompt: Kind::Text,
             truth_voxels,
             zoom_out,
@@ -222,6 +223,8 @@ pub(crate) mod tests {
             windows: WindowCounts { total: 2, skipped: 0 },
             against: None,
             warnings: vec![],
+            mask: None,
+            probabilities: None,
         }
     }
 
@@ -233,6 +236,8 @@ pub(crate) mod tests {
             rows,
             too_small: Vec::new(),
             sides: Vec::new(),
+            interactive: Vec::new(),
+            seconds: std::collections::BTreeMap::new(),
             warnings: Vec::new(),
             pictures: std::collections::BTreeMap::new(),
         };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::cases::Case;
+use crate::cases::{Case, Structure};
 use crate::error::EvaluationError;
 use crate::results::{CaseResult, Header};
 
@@ -114,7 +114,15 @@ pub fn kept_in_work_file(path: &Path, header: &Header) -> Result<BTreeMap<String
 pub(crate) fn input_sha256(case: &Case) -> io::Result<String> {
     let mut files = vec![sha256_file(&case.image)?];
     files.extend(case.labels.as_deref().map(sha256_file).transpose()?);
-    let input = serde_json::to_vec(&(&case.name, files, &*case.structures))?;
+    // The files of each structure that has its own.
+    let own =
+        |structure: &Structure| structure.files.iter().map(|path| sha256_file(path)).collect::<io::Result<Vec<_>>>();
+    let own = case.structures.iter().map(own).collect::<io::Result<Vec<_>>>()?;
+    let input = if own.iter().all(Vec::is_empty) {
+        serde_json::to_vec(&(&case.name, files, &*case.structures))?
+    } else {
+        serde_json::to_vec(&(&case.name, files, &*case.structures, own))?
+    };
     Ok(hex(&Sha256::digest(input)))
 }
 

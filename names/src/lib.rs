@@ -151,6 +151,18 @@ impl Names {
         (!self.knows(text)).then(|| NameAdvice::new(text, &self.list, &self.by_nearness(text)))
     }
 
+    /// The only spelling of a text that the model was trained with, if the model does not know the text itself. Where a text is the
+    /// name of a file, nobody has chosen its spelling.
+    #[must_use]
+    pub fn spelled(&self, text: &str) -> Option<&str> {
+        if self.knows(text) {
+            return None;
+        }
+        let asked = Normal::new(text);
+        let mut same = self.list.iter().flat_map(Name::spellings).filter(|name| Normal::new(name).is_same_name(&asked));
+        same.next().filter(|_| same.next().is_none())
+    }
+
     /// The names that contain every word of `text`, in the order of the list, or else the ten nearest ones. A word counts in
     /// any spelling, and a part of a word is enough. All names if `text` is blank.
     #[must_use]
@@ -288,6 +300,18 @@ mod tests {
         // Both are trained, and only the user knows which is better.
         assert_eq!(nearest(&released, "kidney_left"), ["kidney left", "left kidney"]);
         assert_eq!(nearest(&released, "liver tumour"), ["liver tumor", "liver tumors"]);
+    }
+
+    #[test]
+    fn a_file_is_called_by_the_only_name_that_it_spells() {
+        let (demo, released) = (demo(), Names::released());
+        assert_eq!(demo.spelled("kidney left"), Some("left kidney"));
+        assert_eq!(demo.spelled("left kidney"), None);
+        assert_eq!(demo.spelled("kidney"), None);
+        // The model knows it as it is, and another order of its words too.
+        assert_eq!(released.spelled("kidney left"), None);
+        // Two names have this spelling.
+        assert_eq!(released.spelled("left kidneys"), None);
     }
 
     #[test]

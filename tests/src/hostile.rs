@@ -275,7 +275,12 @@ fn assert_cases(found: &[Case]) {
     assert!(!found.is_empty() && names.len() == found.len());
     for case in found {
         assert!(!case.structures.is_empty() && case.structures.is_sorted_by_key(|structure| structure.value));
-        assert!(case.structures.iter().all(|structure| structure.value > 0 && !structure.name.trim().is_empty()));
+        assert!(
+            case.structures
+                .iter()
+                .all(|structure| (structure.value > 0) == structure.files.is_empty()
+                    && !structure.name.trim().is_empty())
+        );
     }
 }
 

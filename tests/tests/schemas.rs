@@ -131,11 +131,23 @@ fn prompts_and_cases_are_read_as_their_schemas_say() {
     for name in ["a.nii.gz", "a_labels.nii.gz"] {
         fs::copy(root("demo/phantom_labels.nii.gz"), folder.path().join(name)).expect("copied");
     }
+    fs::write(folder.path().join("names.json"), r#"{"liver": 1}"#).expect("written");
     let case = || json!({"image": "a.nii.gz", "labels": "a_labels.nii.gz"});
+    let with = |fields: serde_json::Value| {
+        let mut case = case();
+        case.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        case
+    };
     let good = [
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [case()]}),
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [{"image": "a.nii.gz"}]}),
         json!({"schema_version": 1, "cases": [{"name": "b", "image": "a.nii.gz", "labels": "a_labels.nii.gz", "structures": {"liver": 1}}]}),
+        json!({"schema_version": 1, "structures": {"lung": [3, 4], "background": 0}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"0": "background", "1": "liver"}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": "names.json", "cases": [case()]}),
+        json!({"schema_version": 1, "conventions": {"x": {"liver": 2}}, "cases": [with(json!({"convention": "x"}))]}),
+        json!({"schema_version": 1, "cases": [{"image": "a.nii.gz", "structures": {"liver": {"file": ["b.nii", "c.nii"]}}}]}),
+        json!({"schema_version": 1, "cases": [with(json!({"structures": {"liver": {"file": "b.nii"}, "spleen": 1}}))]}),
     ];
     let bad = [
         json!([case()]),
@@ -146,6 +158,13 @@ fn prompts_and_cases_are_read_as_their_schemas_say() {
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": []}),
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [{"labels": "a_labels.nii.gz"}]}),
         json!({"schema_version": 1, "structures": {"liver": 1}, "cases": [case()], "folder": "."}),
+        json!({"schema_version": 1, "structures": {"lung": []}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"1": "liver", "spleen": 2}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"1": " "}, "cases": [case()]}),
+        json!({"schema_version": 1, "structures": {"liver": {"file": "b.nii"}}, "cases": [case()]}),
+        json!({"schema_version": 1, "conventions": ["x"], "structures": {"liver": 1}, "cases": [case()]}),
+        json!({"schema_version": 1, "conventions": {"x": {"liver": 2}}, "cases": [with(json!({"convention": "x", "structures": {"a": 1}}))]}),
+        json!({"schema_version": 1, "cases": [with(json!({"structures": {"liver": {"file": []}}}))]}),
     ];
     for (documents, valid) in [(&good[..], true), (&bad[..], false)] {
         for document in documents {

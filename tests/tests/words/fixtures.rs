@@ -340,6 +340,48 @@ fn cases(folder: &Path) {
             spleen,
         ]),
     );
+    with("mixed_names.json", json!({"1": "liver", "2": 3}), json!([good]));
+    with("name_twice.json", json!({"1": "liver", "2": "liver"}), json!([good]));
+    let mut convention = good.clone();
+    convention["convention"] = "amos".into();
+    let list_of = json!({"schema_version": 1, "conventions": {"btcv": {"liver": 6}}, "cases": [convention]});
+    list("convention.json", list_of.to_string());
+    data_sets(folder);
+}
+
+/// Folders for `--data`: FOLDER/data/NAME.
+fn data_sets(folder: &Path) {
+    let copy = |from: &str, to: &str| {
+        let to = folder.join("data").join(to);
+        fs::create_dir_all(to.parent().expect("a parent")).expect("a folder");
+        fs::copy(folder.join(from), to).expect("copied");
+    };
+    let scan = |to: &str| copy("scan.nii.gz", to);
+    let map = |to: &str| copy("labels.nii.gz", to);
+    let dataset = |name: &str, text: &str| write(folder.join("data").join(name).join("dataset.json"), text);
+    scan("mixed/a.nii.gz");
+    map("mixed/a_labels.nii.gz");
+    scan("mixed/b/ct.nii.gz");
+    map("mixed/b/segmentations/liver.nii.gz");
+    scan("two_maps/a.nii.gz");
+    map("two_maps/a_labels.nii.gz");
+    map("two_maps/a_seg.nii.gz");
+    scan("nnunet/imagesTr/a_0000.nii.gz");
+    for (name, text) in [
+        ("channels", r#"{"channel_names": {"0": "CT", "1": "PET"}, "labels": {"background": 0, "liver": 1}}"#),
+        ("splits", r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}}"#),
+    ] {
+        for split in ["Tr", "Ts"] {
+            scan(&format!("{name}/images{split}/a_0000.nii.gz"));
+            map(&format!("{name}/labels{split}/a.nii.gz"));
+        }
+        dataset(name, text);
+    }
+    fs::remove_dir_all(folder.join("data/channels/imagesTs")).expect("removed");
+    fs::remove_dir_all(folder.join("data/channels/labelsTs")).expect("removed");
+    scan("folders/a/ct.nii.gz");
+    map("folders/a/segmentations/liver.nii.gz");
+    scan("folders/b/ct.nii.gz");
 }
 
 /// A work file of `eval`, and a damaged one.

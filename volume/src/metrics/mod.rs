@@ -3,9 +3,11 @@
 //! `docs/evaluation.md` defines every metric in words. [`Scores`] has all metrics of one pair of masks.
 
 mod distance;
+mod error_region;
 mod scores;
 mod surface;
 
+pub use error_region::ErrorRegion;
 pub use scores::Scores;
 pub use surface::SurfaceDistances;
 
