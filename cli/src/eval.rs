@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Orientation, Precision, Provider, StudyOptions, Warning, WarningCode};
+use segvol::{Model, Precision, Provider, StudyOptions, Warning, WarningCode};
 use segvol_base::{printable, printable_json};
 use segvol_evaluation::{
-    Case, Evaluation, Event, Kind, Pair, Pictures, Results, Run, Settings as Draw, cases, format, sides,
-    work_file_beside,
+    Case, Evaluation, Event, Kind, Pair, Pictures, Results, Run, Settings as Draw, Watcher, Watchers, cases, format,
+    labels, sides, work_file_beside,
 };
 use serde_json::json;
 
+use crate::eval_report::{self, ReportArguments};
 use crate::eval_warnings;
 use crate::exit::{BelowThreshold, Usage};
 use crate::log::{self, Level};
@@ -35,6 +36,11 @@ Examples:
   Which axes does the model expect? Compare several; without label maps, see whether left organs lie on the left:
     segvol eval -m bundle --cases cases.json --prompts text --orientation ras,las,lps,stored
     segvol eval -m bundle --images scans/ --orientation ras,las,lps,stored
+  Is the zoom-in pass worth it, and which prompt is best? Each object with itself:
+    segvol eval -m bundle --cases cases.json --compare zoom,prompts
+    segvol eval -m bundle --cases cases.json --profile default,released
+  A page with tables, box plots and the worst objects, for colleagues:
+    segvol eval -m bundle --cases cases.json --report evaluation.html
   Compare the masks with those of another provider, or of another precision:
     segvol eval -m bundle --cases cases.json --against bundle --against-provider openvino --min-dice 0.99
     segvol eval -m bundle --cases cases.json --against bundle --against-precision int8 --min-dice 0.99
@@ -108,7 +114,7 @@ pub(crate) struct Eval {
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// File for finished rows, from which an interrupted run continues. A file named here is kept at the end. With several
-    /// orientations there is one for each, and its name has the orientation in it [default: OUTPUT.work.jsonl, removed at the
+    /// orientations or profiles there is one for each, and its name has these in it [default: OUTPUT.work.jsonl, removed at the
     /// end]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     work: Option<PathBuf>,
@@ -124,6 +130,8 @@ pub(crate) struct Eval {
     overlay: Option<PathBuf>,
     #[command(flatten)]
     view: ViewArguments,
+    #[command(flatten)]
+    report: ReportArguments,
 
     /// A bundle (another one, or the same) whose masks are compared with these
     #[arg(long, value_name = "DIR", help_heading = "Comparison")]
@@ -162,6 +170,7 @@ enum Format {
 impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.rows_format()?;
+        self.report.check()?;
         let named = [("-c", &self.cases), ("--images", &self.images)];
         for (option, path) in named.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
             swapped::check((option, path), ("-m", &self.model))?;
@@ -170,9 +179,9 @@ impl Eval {
         let draw = self.draw(&cases)?;
         let (options, orientations) = (self.settings.options()?, self.settings.study_options_of_all()?);
         // With several, each has a work file and pictures of its own.
-        let part = |study_options: &StudyOptions| study_options.orientation.filter(|_| orientations.len() > 1);
-        let parts: Vec<Option<Orientation>> = orientations.iter().map(part).collect();
-        let pictures: Vec<Option<Pictures>> = parts.iter().map(|part| self.pictures(*part, &cases)).collect();
+        let several = self.settings.several();
+        let parts: Vec<Option<String>> = orientations.iter().map(|options| part(options, several)).collect();
+        let pictures: Vec<Option<Pictures>> = parts.iter().map(|part| self.pictures(part.as_deref(), &cases)).collect();
         let mut warnings = self.warnings.printer();
         warnings.print_all(&self.check_files(&cases, &parts, pictures.iter().flatten())?);
         let texts = segvol_evaluation::prompts::texts(&cases, &self.prompts);
@@ -191,8 +200,9 @@ impl Eval {
             None => None,
         };
         self.warn_of_names([Some(&model), other.as_ref()].into_iter().flatten(), &texts, &mut warnings);
-        let (mut all, mut work_files) = (Vec::new(), Vec::new());
-        for ((study_options, part), pictures) in orientations.iter().zip(parts).zip(&pictures) {
+        let (mut all, mut worst, mut work_files) = (Vec::new(), Vec::new(), Vec::new());
+        for ((study_options, part), pictures) in orientations.iter().zip(&parts).zip(&pictures) {
+            let part = part.as_deref();
             let evaluation = Evaluation::new(&model, study_options.clone(), draw.clone());
             let mut evaluation = evaluation.reading_with(self.settings.read_options());
             if let Some(other) = &other {
@@ -201,8 +211,11 @@ impl Eval {
             if let Some(pictures) = pictures {
                 let dir = pictures.folder();
                 segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
-                evaluation = evaluation.watched_by(pictures);
             }
+            let worst_pictures = self.report.pictures(self.view.view(), &cases);
+            let shown = [pictures.as_ref().map(|one| one as &dyn Watcher), worst_pictures.as_ref().map(|one| one as _)];
+            let watchers = Watchers(shown.into_iter().flatten().collect());
+            evaluation = evaluation.watched_by(&watchers);
             let work = self.work_file(part);
             work_files.extend(work.clone());
             let memory = self.memory.map(|mib| mib.saturating_mul(1 << 20));
@@ -211,15 +224,20 @@ impl Eval {
             if let Some(pictures) = pictures {
                 pictures.name_files(&mut results);
             }
+            worst.extend(worst_pictures.as_ref().map(|pictures| pictures.finish(&results, &evaluation, &cases)));
             all.push(results);
         }
+        let comparisons = self.report.comparisons(&all);
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
-            format::save_rows(&all, format, path).with_context(|| format!("rows `{}`", path.display()))?;
+            format::save_rows(&all, &comparisons, format, path)
+                .with_context(|| format!("rows `{}`", path.display()))?;
         }
         let printed =
             if self.output.as_deref().is_some_and(is_standard_output) { format::rows } else { format::summary };
-        let text = printed(&all, self.format.into());
+        let text = printed(&all, &comparisons, self.format.into());
         out.write_all(if let Format::Json = self.format { printable_json(&text) } else { text.into() }.as_bytes())?;
+        self.report.save(&all, &worst)?;
+        warnings.print_all(&eval_report::warnings(&comparisons));
         warnings.print_all(&model.stages().precision_warning());
         eval_warnings::print(&all, &mut warnings);
         if let Some(Some(pictures)) = pictures.first() {
@@ -298,14 +316,14 @@ impl Eval {
     }
 
     /// Pictures in the folder, or in one of its own for an orientation; `None` if none are drawn.
-    fn pictures(&self, part: Option<Orientation>, cases: &[Case]) -> Option<Pictures> {
+    fn pictures(&self, part: Option<&str>, cases: &[Case]) -> Option<Pictures> {
         let dir = self.overlay.as_deref()?;
-        let dir = part.map_or_else(|| dir.to_owned(), |part| dir.join(part.to_string()));
+        let dir = part.map_or_else(|| dir.to_owned(), |part| dir.join(part));
         Some(Pictures::new(dir, self.view.view(), cases))
     }
 
     /// The file of finished rows, which has a name of its own for an orientation.
-    fn work_file(&self, part: Option<Orientation>) -> Option<PathBuf> {
+    fn work_file(&self, part: Option<&str>) -> Option<PathBuf> {
         let path = self.work.clone().or_else(|| self.work_file_beside_output())?;
         Some(work_file_of(&path, part))
     }
@@ -315,7 +333,7 @@ impl Eval {
         evaluation: &Evaluation<'_>,
         cases: &[Case],
         run: &Run,
-        part: Option<Orientation>,
+        part: Option<&str>,
     ) -> anyhow::Result<Results> {
         let bar = ProgressBar::hidden();
         if !self.quiet && std::io::stderr().is_terminal() {
@@ -368,7 +386,7 @@ impl Eval {
     fn check_files<'a>(
         &self,
         cases: &[Case],
-        parts: &[Option<Orientation>],
+        parts: &[Option<String>],
         pictures: impl Iterator<Item = &'a Pictures>,
     ) -> Result<Vec<Warning>, Usage> {
         let mut files = Files::default();
@@ -384,9 +402,10 @@ impl Eval {
             files.input(format!("{scans} (scan of case {name:?})"), image);
             files.input_if(&format!("{maps} (label map of case {name:?})"), labels.as_ref());
         }
+        self.report.add_to(&mut files);
         files.output_if("--output", self.output.as_ref().filter(|path| !is_standard_output(path)));
         let option = if self.work.is_some() { "--work" } else { "the work file of --output" };
-        for work in parts.iter().filter_map(|part| self.work_file(*part)) {
+        for work in parts.iter().filter_map(|part| self.work_file(part.as_deref())) {
             files.appended(option, &work);
         }
         for pictures in pictures {
@@ -421,8 +440,16 @@ impl Eval {
     }
 }
 
-/// The work file of one orientation of several: `rows.csv.work.jsonl` becomes `rows.csv.work.las.jsonl`.
-fn work_file_of(path: &Path, part: Option<Orientation>) -> PathBuf {
+/// What distinguishes one run of several, in names of files: `las`, `released`, `released-las`.
+fn part(options: &StudyOptions, [profiles, orientations]: [bool; 2]) -> Option<String> {
+    let profile = profiles.then(|| labels::profile_word(options.profile));
+    let orientation = options.orientation.filter(|_| orientations).map(|one| one.to_string());
+    let parts: Vec<String> = profile.into_iter().chain(orientation).collect();
+    (!parts.is_empty()).then(|| parts.join("-"))
+}
+
+/// The work file of one run of several: `rows.csv.work.jsonl` becomes `rows.csv.work.las.jsonl`.
+fn work_file_of(path: &Path, part: Option<&str>) -> PathBuf {
     let Some(part) = part else { return path.to_owned() };
     let name = match path.extension() {
         Some(extension) => format!("{part}.{}", extension.display()),

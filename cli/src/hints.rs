@@ -10,7 +10,7 @@ use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
 use segvol_converter::error::TensorFault;
 use segvol_converter::{CheckpointError, ConvertError};
-use segvol_evaluation::EvaluationError;
+use segvol_evaluation::{EvaluationError, ResultsFileError};
 use segvol_onnx::BundleError;
 use segvol_onnx::manifest::MANIFEST_FILE;
 
@@ -39,6 +39,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(EvaluationError::OtherRun { .. } | EvaluationError::Busy { .. }) = error.downcast_ref() {
         return Some("--work names another work file".to_owned());
+    }
+    if let Some(ResultsFileError::Contents { .. }) = error.downcast_ref() {
+        return Some("`segvol eval -o FILE.json` writes such a file".to_owned());
     }
     if let Some(error) = error.downcast_ref::<SetupError>() {
         if error.kind() == ErrorKind::Input {

@@ -4,9 +4,11 @@
 
 mod bench;
 mod calibration;
+mod compare;
 mod completions;
 mod convert;
 mod eval;
+mod eval_report;
 mod eval_warnings;
 mod exit;
 mod hints;
@@ -60,6 +62,7 @@ enum Command {
     Setup(setup::Setup),
     Segment(Box<segment::Segment>),
     Eval(Box<eval::Eval>),
+    Compare(compare::Compare),
     Verify(Box<verify::Verify>),
     Bench(Box<bench::Bench>),
     Completions(completions::Completions),
@@ -139,6 +142,7 @@ fn main() -> ExitCode {
         Command::Setup(setup) => setup.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
+        Command::Compare(compare) => compare.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),
         Command::Completions(completions) => completions.run(Arguments::command(), &mut out),

@@ -11,7 +11,7 @@ use crate::prompts::Kind;
 use crate::sides::{Pair, Sides};
 
 /// What the prompts and the figures depend on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Prompts that every structure is asked for with.
     pub prompts: Vec<Kind>,
@@ -27,7 +27,7 @@ pub struct Settings {
     /// one call for each object.
     pub together: bool,
     /// The left and right organs that are compared in cases without a known mask; empty if the cases have one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<Pair>,
 }
 
@@ -62,7 +62,7 @@ impl Settings {
 }
 
 /// Everything that the rows depend on except the cases. A work file's rows are used only if its header is the same.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program that computed the rows, with its version.
     pub tool: String,
@@ -71,7 +71,7 @@ pub struct Header {
     /// The bundle that the first one's masks are compared with.
     pub against: Option<ModelHeader>,
     /// Which affine was used where a header states two that differ; `None` if none was chosen.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affine: Option<AffineChoice>,
     /// Which axes the model saw.
     pub orientation: Orientation,
@@ -86,7 +86,7 @@ pub struct Header {
 }
 
 /// A bundle with its provider and precision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelHeader {
     /// SHA-256 of its manifest, which holds the hashes of all its files.
     pub manifest_sha256: String,
@@ -157,7 +157,7 @@ pub struct CaseResult {
 }
 
 /// A case that has no scores.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The case's name.
     pub case: String,
@@ -166,7 +166,7 @@ pub struct Failure {
 }
 
 /// All cases, in the order of their list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// Everything that the rows depend on except the cases.
     pub header: Header,

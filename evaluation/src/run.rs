@@ -10,12 +10,15 @@ use segvol::{Model, ReadOptions, StudyOptions};
 use segvol_base::printable;
 
 use crate::cases::Case;
-use crate::error::EvaluationError;
+use crate::error::{CaseError, EvaluationError};
 use crate::memory::{self, Gate};
 use crate::prompts::Kind;
 use crate::results::{CaseResult, Failure, Header, ModelHeader, Results, Settings};
 use crate::score::{Scorer, Watcher};
 use crate::work_file::{self, WorkFile};
+
+/// The program, with its version.
+pub(crate) const TOOL: &str = concat!("segvol ", env!("CARGO_PKG_VERSION"));
 
 /// A model to evaluate, optionally another to compare it with, and the settings.
 pub struct Evaluation<'a> {
@@ -97,7 +100,7 @@ impl<'a> Evaluation<'a> {
             precision: model.stages().precision(),
         };
         Header {
-            tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: TOOL.to_owned(),
             model: model(self.model),
             against: self.against.map(model),
             affine: self.read.affine,
@@ -135,6 +138,30 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// Segments some objects of a case once more, structures with kinds of prompts, and shows them to `watcher`. Nothing is scored
+    /// against another model. If structures are segmented together, the watcher is shown all of these kinds.
+    ///
+    /// # Errors
+    ///
+    /// [`CaseError`] if the case cannot be read or segmented, or if the watcher fails.
+    pub fn show(
+        &self,
+        case: &Case,
+        objects: &BTreeSet<(String, Kind)>,
+        watcher: &dyn Watcher,
+    ) -> Result<(), CaseError> {
+        let scorer = Scorer {
+            model: self.model,
+            against: None,
+            options: &self.options,
+            read: &self.read,
+            settings: &self.settings,
+            watcher: Some(watcher),
+            only: Some(objects),
+        };
+        scorer.score(case).map(|_| ())
+    }
+
     /// Segments and scores every case. A case that fails is recorded, and the others continue.
     ///
     /// # Errors
@@ -160,6 +187,7 @@ impl<'a> Evaluation<'a> {
             read: &self.read,
             settings: &self.settings,
             watcher: self.watcher,
+            only: None,
         };
         let (next, observer) = (AtomicUsize::new(0), Mutex::new(observer));
         let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(cases.iter().map(|_| None).collect());

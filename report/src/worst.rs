@@ -1,0 +1,34 @@
+//! The worst objects with their pictures.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use maud::{Markup, html};
+use segvol_evaluation::{Figure, WorstObject};
+
+use crate::page::shown;
+
+pub(crate) fn gallery(objects: &[WorstObject]) -> Markup {
+    html! {
+        h3 { "Lowest Dice" }
+        p { "The objects with the lowest Dice, each by the prompt with its lowest: the contour that was found in colour, the truth as a dashed \
+             white line." }
+        div.gallery { @for object in objects { (figure(object)) } }
+    }
+}
+
+fn figure(object: &WorstObject) -> Markup {
+    let name = format!("{} in {} by {}", shown(&object.structure), shown(&object.case), object.prompt);
+    let figures = Figure::ALL
+        .iter()
+        .filter(|figure| **figure != Figure::VolumeErrorRelative)
+        .filter_map(|figure| Some(format!("{} {:.*}", figure.title(), figure.digits(), figure.of(&object.scores)?)));
+    let figures = figures.collect::<Vec<_>>().join(", ");
+    html! {
+        figure {
+            figcaption { strong { (name) } br; (figures) }
+            @match &object.picture {
+                Ok(png) => img alt={ "Slices through " (name) } src={ "data:image/png;base64," (BASE64_STANDARD.encode(png)) };,
+                Err(reason) => p.no-picture { "No picture: " (shown(reason)) },
+            }
+        }
+    }
+}
