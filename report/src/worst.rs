@@ -17,10 +17,14 @@ pub(crate) fn gallery(objects: &[WorstObject]) -> Markup {
 
 fn figure(object: &WorstObject) -> Markup {
     let name = format!("{} in {} by {}", shown(&object.structure), shown(&object.case), object.prompt);
-    let figures = Figure::ALL
-        .iter()
-        .filter(|figure| **figure != Figure::VolumeErrorRelative)
-        .filter_map(|figure| Some(format!("{} {:.*}", figure.title(), figure.digits(), figure.of(&object.scores)?)));
+    let figures = Figure::ALL.iter().filter(|figure| **figure != Figure::VolumeErrorRelative).filter_map(|figure| {
+        let value = format!("{:.*}", figure.digits(), figure.of(&object.scores)?);
+        // A unit comes after the number.
+        Some(match figure.title().split_once(", ") {
+            Some((title, unit)) => format!("{title} {value} {unit}"),
+            None => format!("{} {value}", figure.title()),
+        })
+    });
     let figures = figures.collect::<Vec<_>>().join(", ");
     html! {
         figure {
