@@ -103,7 +103,7 @@ fn figures(figure: Figure, group: &Paired) -> Vec<String> {
 fn of_prompts(comparisons: &[&Comparison]) -> String {
     let several = comparisons.iter().any(|one| one.within.is_some());
     let mut names: Vec<String> = several.then(|| "setting".to_owned()).into_iter().collect();
-    names.extend(["first", "second", "objects", "cases", "first", "second"].map(str::to_owned));
+    names.extend(["first", "second", "objects", "cases", "mean of the first", "mean of the second"].map(str::to_owned));
     names.extend(REST.map(str::to_owned));
     let lines = comparisons.iter().filter_map(|one| {
         let table = one.tables.iter().find(|table| table.figure == Figure::Dice)?;
