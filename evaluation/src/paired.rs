@@ -177,12 +177,14 @@ pub fn results(a: (&str, &Results), b: (&str, &Results)) -> Comparison {
     };
     let mut unpaired = Unpaired { only_a: only(&of_a, &of_b), only_b: only(&of_b, &of_a), other_truth: Vec::new() };
     let mut pairs = Vec::new();
-    for (key, first) in &of_a {
-        let Some(second) = of_b.get(key) else { continue };
+    // In the order of the rows, as within one result: sums are the same to the last digit.
+    for (case, first) in a.1.rows() {
+        let key = (case, first.structure.as_str(), first.prompt);
+        let Some(second) = of_b.get(&key) else { continue };
         if first.truth_voxels != second.truth_voxels {
-            unpaired.other_truth.push(said(key));
+            unpaired.other_truth.push(said(&key));
         } else if first.truth_voxels > 0 {
-            pairs.push(pair(key.0, first, Some(key.2), first.zoom_in, second.zoom_in));
+            pairs.push(pair(case, first, Some(first.prompt), first.zoom_in, second.zoom_in));
         }
     }
     let figures: Vec<Figure> = Figure::COMPARED

@@ -69,7 +69,18 @@ fn json_of(text: &str) -> Value {
 
 /// What the page must hold, and what no page may: anything that is loaded from elsewhere or run.
 fn check_page(path: &Path) -> String {
-    let page = fs::read_to_string(path).expect("a page");
+    let whole = fs::read_to_string(path).expect("a page");
+    // Without the pictures, whose letters mean nothing.
+    let mut page = String::new();
+    for (index, part) in whole.split("data:image/png;base64,").enumerate() {
+        let part = if index > 0 {
+            part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "+/=".contains(c))
+        } else {
+            part
+        };
+        page.push_str(part);
+        page.push_str("[PNG]");
+    }
     assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
     assert!(page.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';"));
     for wrong in
@@ -79,9 +90,9 @@ fn check_page(path: &Path) -> String {
         assert_eq!(place, None, "{wrong}");
     }
     for source in page.split("src=\"").skip(1) {
-        assert!(source.starts_with("data:image/png;base64,"), "{}", &source[..40]);
+        assert!(source.starts_with("[PNG]"), "{}", &source[..40]);
     }
-    page
+    whole
 }
 
 #[test]
