@@ -102,7 +102,7 @@ pub fn read(path: &Path) -> Result<Vec<Results>, ResultsFileError> {
     let io = |source| ResultsFileError::Io { path: path.to_owned(), source };
     let contents = |reason: String| ResultsFileError::Contents { path: path.to_owned(), reason };
     let bytes = usize::try_from(std::fs::metadata(path).map_err(io)?.len()).unwrap_or(usize::MAX);
-    memory::check_available::<u8>("the results of a file", bytes.saturating_mul(MEMORY_PER_BYTE))?;
+    memory::check_available_if_large::<u8>("the results of a file", bytes.saturating_mul(MEMORY_PER_BYTE))?;
     let bytes = std::fs::read(path).map_err(io)?;
     let text = text::decode(&bytes).map_err(|found| contents(format!("found {found}")))?;
     parse(text).map_err(contents)

@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 use segvol_evaluation::summary::Group;
 use segvol_evaluation::{Figure, Results};
 
-use crate::page::shown;
+use crate::text::shown;
 
 /// Width of the plot, of the names on its left, and the space on its right, in pixels.
 const WIDTH: f64 = 720.0;

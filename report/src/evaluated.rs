@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use segvol_evaluation::{ModelHeader, Results, labels};
 
-use crate::page::shown;
 use crate::tables::scrolled;
+use crate::text::shown;
 
 pub(crate) fn table(results: &[(String, Results)]) -> Markup {
     let columns: Vec<Vec<(&str, String)>> = results.iter().map(|(_, results)| of_one(results)).collect();

@@ -10,6 +10,7 @@ mod box_plot;
 mod evaluated;
 mod page;
 mod tables;
+mod text;
 mod worst;
 
 use std::io::{self, Write as _};

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use segvol_base::{WarningCode, printable};
+use segvol_base::WarningCode;
 use segvol_evaluation::statistics_tables::cells;
 use segvol_evaluation::summary::{self, FAILED_BELOW, Group};
 use segvol_evaluation::{CaseResult, Figure, Kind, Results};
 
+use crate::text::shown;
 use crate::{Page, box_plot, evaluated, tables, worst};
 
 /// What a page may load: its own style, and pictures inside it.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+const POLICY: &str = include_str!("policy.txt").trim_ascii();
 
 pub(crate) fn html(page: &Page<'_>) -> Markup {
     let several = page.results.len() > 1;
@@ -68,11 +68,6 @@ pub(crate) fn html(page: &Page<'_>) -> Markup {
             }
         }
     }
-}
-
-/// A text from a file, without characters that hide or turn text. The template escapes markup.
-pub(crate) fn shown(text: &str) -> String {
-    printable(text).into_owned()
 }
 
 /// The outcome in one sentence.

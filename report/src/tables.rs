@@ -7,7 +7,7 @@ use segvol_evaluation::statistics_tables::cells;
 use segvol_evaluation::summary::{self, FAILED_BELOW, Group};
 use segvol_evaluation::{By, Comparison, Figure, Results};
 
-use crate::page::shown;
+use crate::text::shown;
 
 /// The most names of objects that are listed.
 const MOST_NAMED: usize = 20;

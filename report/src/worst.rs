@@ -4,7 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use maud::{Markup, html};
 use segvol_evaluation::{Figure, WorstObject};
 
-use crate::page::shown;
+use crate::text::shown;
 
 pub(crate) fn gallery(objects: &[WorstObject]) -> Markup {
     html! {
