@@ -221,6 +221,23 @@ def evaluations() -> None:
     write("work_file", "cut_off", line + line[:40])
     write("work_file", "another_header", b'{"kind":"segvol eval","schema_version":1,"tool":"segvol 0"}\n' + line)
 
+    model = {"manifest_sha256": "ab", "provider": "cpu", "precision": "fp32"}
+    settings = {"prompts": ["text", "box"], "points": 5, "seed": 0, "tolerance_mm": 2.0, "min_voxels": 1, "together": False}
+    header = {"tool": "segvol 0.1.0", "model": model, "against": model, "orientation": "ras", "profile": "default", "zoom_in": True,
+              "overlap": 0.25, "settings": settings}
+    row = {**row, "windows": {"total": 2, "skipped": 0}}
+    better = {**scores, "dice": 0.75, "hausdorff95_mm": 3.5}
+    rows = [row, {**row, "prompt": "box", "zoom_in": better}, {**row, "structure": "<b>", "value": 2}]
+    evaluated = [{**result, "rows": rows}, {**result, "case": "b", "rows": rows[:2], "windows": {"text": 3}}]
+    one = {"header": header, "cases": evaluated, "failures": [{"case": "c", "reason": "no file"}]}
+    write("results", "one", json.dumps({"schema_version": 1, **one}).encode())
+    other = {**one, "header": {**header, "orientation": "las"}, "cases": evaluated[:1]}
+    write("results", "orientations", json.dumps({"schema_version": 1, "orientations": [one, other]}).encode())
+    released = {**one, "header": {**header, "profile": "released"}}
+    write("results", "runs", json.dumps({"schema_version": 1, "runs": [one, released]}).encode())
+    vast = {**row, "zoom_in": {**better, "hausdorff95_mm": 1e12, "volume_error_ml": -1e12, "volume_error_relative": 1e12}}
+    write("results", "vast_figures", json.dumps({"schema_version": 1, **one, "cases": [{**result, "rows": [vast]}]}).encode())
+
 
 def segfm_cases() -> None:
     keys = ["z_min", "z_max", "z_mid", "z_mid_x_min", "z_mid_y_min", "z_mid_x_max", "z_mid_y_max"]

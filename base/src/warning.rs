@@ -115,6 +115,8 @@ codes! {
     OrientationUnexpected = "orientation_unexpected",
     /// An organ of the left side is not to the left of its counterpart.
     SidesSwapped = "sides_swapped",
+    /// Rows of two results could not be compared, or their settings differ in what a comparison depends on.
+    ComparisonIncomplete = "comparison_incomplete",
     /// A point or box outside the body was moved to its border.
     PromptMoved = "prompt_moved",
     /// The program whose masks are wanted does not see the box.

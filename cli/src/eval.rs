@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use segvol::{Model, Orientation, Precision, Provider, StudyOptions, Warning, WarningCode};
+use segvol::{Model, Precision, Provider, StudyOptions, Warning, WarningCode};
 use segvol_base::{printable, printable_json};
 use segvol_evaluation::interactive::CLICKS;
 use segvol_evaluation::{
-    Case, Evaluation, Event, Kind, MaskFiles, Pair, Pictures, Results, Run, Settings as Draw, cases, format, sides,
-    work_file_beside,
+    Case, Evaluation, Event, Kind, MaskFiles, Pair, Pictures, Results, Run, Settings as Draw, Watcher, Watchers, cases,
+    format, labels, sides, work_file_beside,
 };
 use serde_json::json;
 
 use crate::eval_cases::CaseArguments;
 use crate::eval_files::{self, MaskArguments};
+use crate::eval_report::{self, ReportArguments};
 use crate::eval_warnings;
 use crate::exit::{BelowThreshold, Usage};
 use crate::log::{self, Level};
@@ -41,6 +42,11 @@ Examples:
     segvol eval -m bundle --images scans/ --orientation ras,las,lps,stored
   A box, then five clicks, each in the middle of the largest error:
     segvol eval -m bundle --cases cases.json --interactive -o rows.csv --times times.csv
+  Is the zoom-in pass worth it, and which prompt is best? Each object with itself:
+    segvol eval -m bundle --cases cases.json --compare zoom,prompts
+    segvol eval -m bundle --cases cases.json --profile default,released
+  A page with tables, box plots and the worst objects, for colleagues:
+    segvol eval -m bundle --cases cases.json --report evaluation.html
   Compare the masks with those of another provider, or of another precision:
     segvol eval -m bundle --cases cases.json --against bundle --against-provider openvino --min-dice 0.99
     segvol eval -m bundle --cases cases.json --against bundle --against-precision int8 --min-dice 0.99
@@ -96,13 +102,13 @@ pub(crate) struct Eval {
 
     /// Ask with the box first, and then with one click after another, each in the middle of the largest error, as the challenge of
     /// CVPR 2025 does: Dice and surface Dice after each, the area under the curve, and the time of each step
-    #[arg(long, help_heading = "Interaction", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
+    #[arg(long, help_heading = "Interaction", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs", "report", "compare"])]
     interactive: bool,
     /// Clicks after the box
-    #[arg(long, value_name = "N", default_value_t = CLICKS, help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
+    #[arg(long, value_name = "N", default_value_t = CLICKS, help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs", "report", "compare"])]
     clicks: usize,
     /// CSV file with the seconds of each step: these differ from run to run, and are in no other file of rows
-    #[arg(long, value_name = "FILE", help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs"])]
+    #[arg(long, value_name = "FILE", help_heading = "Interaction", requires = "interactive", conflicts_with_all = ["prompts", "points", "overlay", "against", "pairs", "report", "compare"])]
     times: Option<PathBuf>,
 
     /// Format of the means on standard output
@@ -113,7 +119,7 @@ pub(crate) struct Eval {
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// File for finished rows, from which an interrupted run continues. A file named here is kept at the end. With several
-    /// orientations there is one for each, and its name has the orientation in it [default: OUTPUT.work.jsonl, removed at the
+    /// orientations or profiles there is one for each, and its name has these in it [default: OUTPUT.work.jsonl, removed at the
     /// end]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     work: Option<PathBuf>,
@@ -131,6 +137,8 @@ pub(crate) struct Eval {
     overlay: Option<PathBuf>,
     #[command(flatten)]
     view: ViewArguments,
+    #[command(flatten)]
+    report: ReportArguments,
 
     #[command(flatten)]
     postprocessing: PostprocessingArguments,
@@ -172,15 +180,17 @@ enum Format {
 impl Eval {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let rows_format = self.rows_format()?;
+        self.report.check()?;
         self.cases.check_swapped(&self.model)?;
         let (cases, unused) = self.cases.read(&self.model, self.quiet)?;
         let draw = self.draw(&cases)?;
         let (options, orientations) = (self.settings.machine().options()?, self.settings.study_options_of_all()?);
         // With several, each has a work file and pictures of its own.
-        let part = |study_options: &StudyOptions| study_options.orientation.filter(|_| orientations.len() > 1);
-        let parts: Vec<Option<Orientation>> = orientations.iter().map(part).collect();
-        let pictures: Vec<Option<Pictures>> = parts.iter().map(|part| self.pictures(*part, &cases)).collect();
-        let masks: Vec<Option<MaskFiles>> = parts.iter().map(|part| self.masks.files(*part, &cases)).collect();
+        let several = self.settings.several();
+        let parts: Vec<Option<String>> = orientations.iter().map(|options| part(options, several)).collect();
+        let pictures: Vec<Option<Pictures>> = parts.iter().map(|part| self.pictures(part.as_deref(), &cases)).collect();
+        let masks: Vec<Option<MaskFiles>> =
+            parts.iter().map(|part| self.masks.files(part.as_deref(), &cases)).collect();
         let mut warnings = self.warnings.printer();
         warnings.print_all(&unused);
         warnings.print_all(&self.check_files(&cases, &parts, pictures.iter().flatten(), masks.iter().flatten())?);
@@ -201,8 +211,9 @@ impl Eval {
             None => None,
         };
         self.warn_of_names([Some(&model), other.as_ref()].into_iter().flatten(), &texts, &mut warnings);
-        let (mut all, mut work_files) = (Vec::new(), Vec::new());
-        for (((study_options, part), pictures), masks) in orientations.iter().zip(parts).zip(&pictures).zip(&masks) {
+        let (mut all, mut worst, mut work_files) = (Vec::new(), Vec::new(), Vec::new());
+        for (((study_options, part), pictures), masks) in orientations.iter().zip(&parts).zip(&pictures).zip(&masks) {
+            let part = part.as_deref();
             let evaluation = Evaluation::new(&model, study_options.clone(), draw.clone());
             let mut evaluation = evaluation.reading_with(self.settings.read_options());
             if let Some(other) = &other {
@@ -211,12 +222,15 @@ impl Eval {
             if let Some(pictures) = pictures {
                 let dir = pictures.folder();
                 segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
-                evaluation = evaluation.watched_by(pictures);
             }
             if let Some(masks) = masks {
                 eval_files::create_folders(masks)?;
                 evaluation = evaluation.writing(masks);
             }
+            let worst_pictures = self.report.pictures(self.view.view(), &cases);
+            let shown = [pictures.as_ref().map(|one| one as &dyn Watcher), worst_pictures.as_ref().map(|one| one as _)];
+            let watchers = Watchers(shown.into_iter().flatten().collect());
+            evaluation = evaluation.watched_by(&watchers);
             let work = self.work_file(part);
             work_files.extend(work.clone());
             let memory = self.memory.map(|mib| mib.saturating_mul(1 << 20));
@@ -225,18 +239,23 @@ impl Eval {
             if let Some(pictures) = pictures {
                 pictures.name_files(&mut results);
             }
+            worst.extend(worst_pictures.as_ref().map(|pictures| pictures.finish(&results, &evaluation, &cases)));
             all.push(results);
         }
+        let comparisons = self.report.comparisons(&all);
         if let (Some(path), Some(format)) = (&self.output, rows_format) {
-            format::save_rows(&all, format, path).with_context(|| format!("rows `{}`", path.display()))?;
+            format::save_rows(&all, &comparisons, format, path)
+                .with_context(|| format!("rows `{}`", path.display()))?;
         }
         if let Some(path) = &self.times {
             format::save_times(&all, path).with_context(|| format!("times `{}`", path.display()))?;
         }
         let printed =
             if self.output.as_deref().is_some_and(is_standard_output) { format::rows } else { format::summary };
-        let text = printed(&all, self.format.into());
+        let text = printed(&all, &comparisons, self.format.into());
         out.write_all(if let Format::Json = self.format { printable_json(&text) } else { text.into() }.as_bytes())?;
+        self.report.save(&all, &worst)?;
+        warnings.print_all(&eval_report::warnings(&comparisons));
         warnings.print_all(&model.stages().precision_warning());
         eval_warnings::print(&all, &mut warnings);
         if let Some(Some(pictures)) = pictures.first() {
@@ -328,14 +347,14 @@ impl Eval {
     }
 
     /// Pictures in the folder, or in one of its own for an orientation; `None` if none are drawn.
-    fn pictures(&self, part: Option<Orientation>, cases: &[Case]) -> Option<Pictures> {
+    fn pictures(&self, part: Option<&str>, cases: &[Case]) -> Option<Pictures> {
         let dir = self.overlay.as_deref()?;
-        let dir = part.map_or_else(|| dir.to_owned(), |part| dir.join(part.to_string()));
+        let dir = part.map_or_else(|| dir.to_owned(), |part| dir.join(part));
         Some(Pictures::new(dir, self.view.view(), cases))
     }
 
     /// The file of finished rows, which has a name of its own for an orientation.
-    fn work_file(&self, part: Option<Orientation>) -> Option<PathBuf> {
+    fn work_file(&self, part: Option<&str>) -> Option<PathBuf> {
         let path = self.work.clone().or_else(|| self.work_file_beside_output())?;
         Some(work_file_of(&path, part))
     }
@@ -345,7 +364,7 @@ impl Eval {
         evaluation: &Evaluation<'_>,
         cases: &[Case],
         run: &Run,
-        part: Option<Orientation>,
+        part: Option<&str>,
     ) -> anyhow::Result<Results> {
         let bar = ProgressBar::hidden();
         if !self.quiet && std::io::stderr().is_terminal() {
@@ -387,7 +406,7 @@ impl Eval {
     fn check_files<'a>(
         &self,
         cases: &[Case],
-        parts: &[Option<Orientation>],
+        parts: &[Option<String>],
         pictures: impl Iterator<Item = &'a Pictures>,
         masks: impl Iterator<Item = &'a MaskFiles>,
     ) -> Result<Vec<Warning>, Usage> {
@@ -399,9 +418,10 @@ impl Eval {
         files.input_if("--library", self.settings.machine().library());
         self.cases.add_inputs(cases, &mut files);
         files.output_if("--times", self.times.as_ref());
+        self.report.add_to(&mut files);
         files.output_if("--output", self.output.as_ref().filter(|path| !is_standard_output(path)));
         let option = if self.work.is_some() { "--work" } else { "the work file of --output" };
-        for work in parts.iter().filter_map(|part| self.work_file(*part)) {
+        for work in parts.iter().filter_map(|part| self.work_file(part.as_deref())) {
             files.appended(option, &work);
         }
         for pictures in pictures {
@@ -440,8 +460,16 @@ impl Eval {
     }
 }
 
-/// The work file of one orientation of several: `rows.csv.work.jsonl` becomes `rows.csv.work.las.jsonl`.
-fn work_file_of(path: &Path, part: Option<Orientation>) -> PathBuf {
+/// What distinguishes one run of several, in names of files: `las`, `released`, `released-las`.
+fn part(options: &StudyOptions, [profiles, orientations]: [bool; 2]) -> Option<String> {
+    let profile = profiles.then(|| labels::profile_word(options.profile));
+    let orientation = options.orientation.filter(|_| orientations).map(|one| one.to_string());
+    let parts: Vec<String> = profile.into_iter().chain(orientation).collect();
+    (!parts.is_empty()).then(|| parts.join("-"))
+}
+
+/// The work file of one run of several: `rows.csv.work.jsonl` becomes `rows.csv.work.las.jsonl`.
+fn work_file_of(path: &Path, part: Option<&str>) -> PathBuf {
     let Some(part) = part else { return path.to_owned() };
     let name = match path.extension() {
         Some(extension) => format!("{part}.{}", extension.display()),

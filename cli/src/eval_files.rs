@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use segvol::Orientation;
 use segvol_evaluation::{Case, Kind, MaskFiles};
 
 use crate::outputs::Files;
@@ -21,9 +20,9 @@ pub(crate) struct MaskArguments {
 }
 
 impl MaskArguments {
-    /// The files of an evaluation, in folders of their own for one orientation of several; `None` if none are asked for.
-    pub(crate) fn files(&self, part: Option<Orientation>, cases: &[Case]) -> Option<MaskFiles> {
-        let of = |dir: &PathBuf| part.map_or_else(|| dir.clone(), |part| dir.join(part.to_string()));
+    /// The files of an evaluation, in folders of their own for one setting of several; `None` if none are asked for.
+    pub(crate) fn files(&self, part: Option<&str>, cases: &[Case]) -> Option<MaskFiles> {
+        let of = |dir: &PathBuf| part.map_or_else(|| dir.clone(), |part| dir.join(part));
         let (masks, probabilities) = (self.masks.as_ref().map(of), self.probabilities.as_ref().map(of));
         (masks.is_some() || probabilities.is_some()).then(|| MaskFiles::new(masks, probabilities, cases))
     }

@@ -12,11 +12,11 @@ use crate::warnings::Printer;
 /// Prints each warning about a scan once per case, even if several results have it. Of the warnings about objects, it prints
 /// the first of each code, with the number of all.
 pub(crate) fn print(results: &[Results], printer: &mut Printer) {
-    let several = results.len() > 1;
+    let names = segvol_evaluation::labels::of(results);
     let mut seen = BTreeSet::new();
     let mut objects: BTreeMap<WarningCode, Group<'_>> = BTreeMap::new();
-    for one in results {
-        let orientation = if several { format!("{}, ", one.header.orientation) } else { String::new() };
+    for (one, name) in results.iter().zip(names) {
+        let run = if results.len() > 1 { format!("{name}, ") } else { String::new() };
         for case in &one.cases {
             for warning in &case.warnings {
                 if seen.insert((&case.case, warning.code, &warning.message)) {
@@ -24,7 +24,7 @@ pub(crate) fn print(results: &[Results], printer: &mut Printer) {
                 }
             }
             for (object, warning) in of_objects(case) {
-                let about = || format!("{orientation}case {:?}, {}: ", case.case, printable(&object));
+                let about = || format!("{run}case {:?}, {}: ", case.case, printable(&object));
                 let group = objects.entry(warning.code).or_insert_with(|| Group::new(about(), warning));
                 group.count += 1;
                 group.cases.insert(&case.case);

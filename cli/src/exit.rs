@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use segvol_base::{ErrorKind, printable};
 use segvol_calibration::CalibrationError;
 use segvol_converter::ConvertError;
-use segvol_evaluation::{CaseListError, EvaluationError};
+use segvol_evaluation::{CaseListError, EvaluationError, ResultsFileError};
 use segvol_onnx::BundleError;
 use segvol_overlay::OverlayError;
 use segvol_segfm::SegfmError;
@@ -148,6 +148,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         .or_else(|| of(error, SetupError::kind))
         .or_else(|| of(error, CaseListError::kind))
         .or_else(|| of(error, EvaluationError::kind))
+        .or_else(|| of(error, ResultsFileError::kind))
         .or_else(|| of(error, segvol::Error::kind))
         .or_else(|| of(error, segvol::postprocess::PostprocessError::kind))
         .or_else(|| of(error, segvol_embed::EmbedError::kind))

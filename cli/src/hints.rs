@@ -10,7 +10,7 @@ use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
 use segvol_converter::error::TensorFault;
 use segvol_converter::{CheckpointError, ConvertError};
-use segvol_evaluation::{Advice, CaseListError, EvaluationError};
+use segvol_evaluation::{Advice, CaseListError, EvaluationError, ResultsFileError};
 use segvol_onnx::BundleError;
 use segvol_onnx::manifest::MANIFEST_FILE;
 
@@ -45,6 +45,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<CaseListError>() {
         return error.advice.map(|advice| of_cases(advice).to_owned());
+    }
+    if let Some(ResultsFileError::Contents { .. }) = error.downcast_ref() {
+        return Some("`segvol eval -o FILE.json` writes such a file".to_owned());
     }
     if let Some(error) = error.downcast_ref::<SetupError>() {
         if error.kind() == ErrorKind::Input {

@@ -4,12 +4,14 @@
 
 mod bench;
 mod calibration;
+mod compare;
 mod completions;
 mod convert;
 mod embed;
 mod eval;
 mod eval_cases;
 mod eval_files;
+mod eval_report;
 mod eval_warnings;
 mod exit;
 mod hints;
@@ -71,6 +73,7 @@ enum Command {
     Embed(Box<embed::Embed>),
     Eval(Box<eval::Eval>),
     Segfm(segfm::Segfm),
+    Compare(compare::Compare),
     Verify(Box<verify::Verify>),
     Bench(Box<bench::Bench>),
     Completions(completions::Completions),
@@ -152,6 +155,7 @@ fn main() -> ExitCode {
         Command::Embed(embed) => embed.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
         Command::Segfm(segfm) => segfm.run(&mut out),
+        Command::Compare(compare) => compare.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),
         Command::Completions(completions) => completions.run(Arguments::command(), &mut out),

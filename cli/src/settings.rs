@@ -55,9 +55,10 @@ pub(crate) struct Settings {
     /// with the profiles huggingface, huggingface-nearest and segfm; else the axes that the bundle names, else ras]
     #[arg(long, value_name = "AXES", value_delimiter = ',', help_heading = "Method")]
     orientation: Vec<Orientation>,
-    /// Whose masks you want: this toolkit's, or exactly those of a released program, with its quirks
-    #[arg(long, value_enum, default_value_t = Profile::Default, help_heading = "Method")]
-    profile: Profile,
+    /// Whose masks you want: this toolkit's, or exactly those of a released program, with its quirks. `eval` compares several, a
+    /// list with commas
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Profile::Default], help_heading = "Method")]
+    profile: Vec<Profile>,
 
     #[command(flatten)]
     machine: MachineArguments,
@@ -83,7 +84,7 @@ impl From<Effort> for segvol::Effort {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Profile {
     /// The fewest windows, which objects share
     Default,
@@ -120,29 +121,45 @@ impl Settings {
         self.read.options()
     }
 
-    /// How scans are segmented, in one orientation.
+    /// How scans are segmented, in one orientation with one profile.
     pub(crate) fn study_options(&self) -> anyhow::Result<StudyOptions> {
-        match self.orientation[..] {
-            [] => self.study_options_in(None),
-            [one] => self.study_options_in(Some(one)),
-            _ => Err(Usage("--orientation: expected one orientation; `eval` compares several".to_owned()).into()),
+        let several = |option: &str, what: &str| {
+            Err(Usage(format!("{option}: expected one {what}; `eval` compares several")).into())
+        };
+        match (&self.orientation[..], &self.profile[..]) {
+            ([], &[profile]) => self.study_options_in(None, profile),
+            (&[one], &[profile]) => self.study_options_in(Some(one), profile),
+            ([] | [_], _) => several("--profile", "profile"),
+            _ => several("--orientation", "orientation"),
         }
     }
 
-    /// How scans are segmented, once for each orientation that was asked for; the model's if there is none.
+    /// How scans are segmented, once for each profile in each orientation that was asked for; in the model's if there is none.
     pub(crate) fn study_options_of_all(&self) -> anyhow::Result<Vec<StudyOptions>> {
-        if let [_] | [] = self.orientation[..] {
-            return Ok(vec![self.study_options_in(self.orientation.first().copied())?]);
-        }
         let again = self.orientation.iter().enumerate().find(|(n, one)| self.orientation[..*n].contains(one));
         if let Some((_, one)) = again {
             return Err(Usage(format!("--orientation: expected different orientations, found {one} twice")).into());
         }
-        self.orientation.iter().map(|&one| self.study_options_in(Some(one))).collect()
+        let again = self.profile.iter().enumerate().find(|(n, one)| self.profile[..*n].contains(one));
+        if let Some((_, one)) = again {
+            let name = one.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+            return Err(Usage(format!("--profile: expected different profiles, found {name} twice")).into());
+        }
+        let orientations: Vec<Option<Orientation>> = match &self.orientation[..] {
+            [] => vec![None],
+            several => several.iter().copied().map(Some).collect(),
+        };
+        let all = self.profile.iter().flat_map(|&profile| orientations.iter().map(move |&one| (one, profile)));
+        all.map(|(orientation, profile)| self.study_options_in(orientation, profile)).collect()
     }
 
-    fn study_options_in(&self, orientation: Option<Orientation>) -> anyhow::Result<StudyOptions> {
-        let profile = segvol::Profile::from(self.profile);
+    /// Whether several profiles were asked for, and whether several orientations were.
+    pub(crate) fn several(&self) -> [bool; 2] {
+        [self.profile.len() > 1, self.orientation.len() > 1]
+    }
+
+    fn study_options_in(&self, orientation: Option<Orientation>, profile: Profile) -> anyhow::Result<StudyOptions> {
+        let profile = segvol::Profile::from(profile);
         if self.effort.is_some() && profile.is_released() {
             let message = format!("--effort: the windows of --profile {profile} are those of the released program");
             return Err(Usage(message).into());
@@ -231,5 +248,21 @@ mod tests {
         let error = settings("--orientation rls").err().expect("no such axes").to_string();
         assert!(error.contains("r and l are the same axis"), "{error}");
         assert_eq!(settings("").expect("valid").study_options().expect("valid").orientation, None);
+    }
+
+    #[test]
+    fn every_profile_runs_in_every_orientation() {
+        let all = |line: &str| settings(line).expect("valid").study_options_of_all();
+        let found = all("--profile default,released --orientation ras,las").expect("four");
+        let found: Vec<(segvol::Profile, String)> = found
+            .iter()
+            .map(|options| (options.profile, options.orientation.map(|one| one.to_string()).unwrap_or_default()))
+            .collect();
+        let of = |profile, code: &str| (profile, code.to_owned());
+        let (a, b) = (segvol::Profile::Default, segvol::Profile::Released);
+        assert_eq!(found, [of(a, "ras"), of(a, "las"), of(b, "ras"), of(b, "las")]);
+        assert!(all("--profile released,released").is_err_and(|error| error.to_string().contains("released twice")));
+        let several = settings("--profile released,default").expect("valid").study_options();
+        assert!(several.is_err_and(|error| error.to_string().contains("expected one profile")));
     }
 }

@@ -1,20 +1,23 @@
-//! Compares several orientations of one evaluation.
+//! The means of several results of one evaluation, side by side: one for each orientation or profile.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::labels;
 use crate::results::Results;
 use crate::sides::Verdict;
 use crate::summary::{self, Counts, Group};
 use crate::table::{self, number};
 
-/// Compares several orientations: the figure that decides between them.
+/// Compares several results: the figure that decides between them.
 pub(crate) fn markdown(all: &[Results]) -> String {
-    let mut text = String::from("# Orientations\n\n");
-    let column = |name: &str| {
-        let orientations = all.iter().map(|one| one.header.orientation.to_string());
-        std::iter::once(name.to_owned()).chain(orientations).collect::<Vec<_>>()
+    let title = match labels::differing(all) {
+        [false, _] => "Orientations",
+        [true, false] => "Profiles",
+        [true, true] => "Settings",
     };
+    let mut text = format!("# {title}\n\n");
+    let column = |name: &str| std::iter::once(name.to_owned()).chain(labels::of(all)).collect::<Vec<_>>();
     let Some(settings) = all.first().map(|one| &one.header.settings) else { return text };
     if !settings.pairs.is_empty() {
         let counts: Vec<Counts> = all.iter().filter_map(|one| summary::counts(one).pop()).collect();
@@ -54,12 +57,12 @@ pub(crate) fn markdown(all: &[Results]) -> String {
     text
 }
 
-/// The orientations with the greatest figure above 0, all of them if several have it.
+/// The results with the greatest figure above 0, all of them if several have it.
 fn best(all: &[Results], figures: impl Iterator<Item = Option<f64>> + Clone) -> String {
     let most = figures.clone().flatten().fold(0.0, f64::max);
     if most == 0.0 {
         return "none".to_owned();
     }
-    let named = all.iter().zip(figures).filter(|(_, figure)| *figure == Some(most));
-    named.map(|(one, _)| one.header.orientation.to_string()).collect::<Vec<_>>().join(", ")
+    let named = labels::of(all).into_iter().zip(figures).filter(|(_, figure)| *figure == Some(most));
+    named.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }

@@ -9,15 +9,19 @@ use segvol_base::{atomic_file, printable};
 use serde::Serialize;
 
 use crate::comparison;
+use crate::comparison_tables::{self, Detail};
 use crate::interactive_tables::{self, Curve};
+use crate::labels;
+use crate::paired::Comparison;
 use crate::prompts::Kind;
 use crate::results::{Results, Row};
 use crate::sides_tables;
+use crate::statistics_tables;
 use crate::summary::{self, Counts, Group, Means};
 use crate::table::{Lines, csv, markdown, number, plain};
 
 /// The layout of the JSON.
-const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,45 +48,57 @@ impl Format {
 }
 
 /// Writes one line per case, structure and kind of prompt to a file, whole or not at all. With several results, one for each
-/// orientation, lines begin with the orientation.
+/// orientation or profile, lines begin with these. Only JSON has the comparisons.
 ///
 /// # Errors
 ///
 /// What the operating system says.
-pub fn save_rows(results: &[Results], format: Format, path: &Path) -> io::Result<()> {
-    let text = rows(results, format);
+pub fn save_rows(results: &[Results], comparisons: &[Comparison], format: Format, path: &Path) -> io::Result<()> {
+    let text = rows(results, comparisons, format);
     atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
 }
 
 /// The means, with the cases that failed: tables of one figure each in Markdown, one line per structure and kind of prompt in
-/// CSV. JSON holds everything. With several results, one for each orientation, there is a table for each, and one that
-/// compares them.
+/// CSV. JSON holds everything. With several results, one for each orientation or profile, there is a table for each, and one
+/// that compares them. Paired comparisons come at the end.
 #[must_use]
-pub fn summary(results: &[Results], format: Format) -> String {
+pub fn summary(results: &[Results], comparisons: &[Comparison], format: Format) -> String {
     match (format, results) {
-        (Format::Markdown, [one]) => summary_markdown(one),
         (Format::Markdown, all) => {
-            let section =
-                |one: &Results| format!("# Orientation {}\n\n{}\n", one.header.orientation, summary_markdown(one));
-            let comparison = if all.iter().any(is_interactive) { String::new() } else { comparison::markdown(all) };
-            all.iter().map(section).collect::<String>() + &comparison
+            let mut text = match all {
+                [one] => summary_markdown(one),
+                all => {
+                    let title = |one: &Results| match &labels::parts(&one.header, labels::differing(all))[..] {
+                        [(name, value)] => format!("{} {value}", capital(name)),
+                        several => several.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", "),
+                    };
+                    let section = |one: &Results| format!("# {}\n\n{}\n", title(one), summary_markdown(one));
+                    let comparison =
+                        if all.iter().any(is_interactive) { String::new() } else { comparison::markdown(all) };
+                    all.iter().map(section).collect::<String>() + &comparison
+                }
+            };
+            if !comparisons.is_empty() {
+                let _ = write!(text, "\n{}", comparison_tables::tables(comparisons, Detail::Dice));
+            }
+            text
         }
         (Format::Csv, all) => {
             let (names, lines) = joined(all, summary_table);
             csv(&names, lines.into_iter())
         }
-        (Format::Json, all) => json(all),
+        (Format::Json, all) => json(all, comparisons),
     }
 }
 
 /// One line per case, structure and kind of prompt; without known masks, per case and pair. JSON holds everything.
 #[must_use]
-pub fn rows(results: &[Results], format: Format) -> String {
+pub fn rows(results: &[Results], comparisons: &[Comparison], format: Format) -> String {
     let (names, lines) = joined(results, row_table);
     match format {
         Format::Markdown => markdown(&names, lines.into_iter()),
         Format::Csv => csv(&names, lines.into_iter()),
-        Format::Json => json(&results.iter().map(interactive_tables::without_times).collect::<Vec<_>>()),
+        Format::Json => json(&results.iter().map(interactive_tables::without_times).collect::<Vec<_>>(), comparisons),
     }
 }
 
@@ -103,22 +119,30 @@ pub fn save_times(results: &[Results], path: &Path) -> io::Result<()> {
     atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
 }
 
-/// The tables of several results in one, with a column for the orientation; a single one stays as it is.
+/// A word with its first letter in upper case.
+pub(crate) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The tables of several results in one, with columns for the settings that differ; a single one stays as it is.
 fn joined(results: &[Results], table: fn(&Results) -> Lines) -> Lines {
     if let [one] = results {
         return table(one);
     }
     let mut all: Lines = (Vec::new(), Vec::new());
+    let differing = labels::differing(results);
     for one in results {
         let (names, lines) = table(one);
-        all.0 = std::iter::once("orientation".to_owned()).chain(names).collect();
-        let orientation = one.header.orientation.to_string();
-        all.1.extend(lines.into_iter().map(|line| std::iter::once(orientation.clone()).chain(line).collect()));
+        let parts = labels::parts(&one.header, differing);
+        all.0 = parts.iter().map(|(name, _)| (*name).to_owned()).chain(names).collect();
+        let values = || parts.iter().map(|(_, value)| value.clone());
+        all.1.extend(lines.into_iter().map(|line| values().chain(line).collect()));
     }
     all
 }
 
-fn json(results: &[Results]) -> String {
+fn json(results: &[Results], comparisons: &[Comparison]) -> String {
     #[derive(Serialize)]
     struct One<'a> {
         #[serde(flatten)]
@@ -133,13 +157,16 @@ fn json(results: &[Results]) -> String {
     #[serde(untagged)]
     enum Contents<'a> {
         One(Box<One<'a>>),
-        Several { orientations: Vec<One<'a>> },
+        Orientations { orientations: Vec<One<'a>> },
+        Runs { runs: Vec<One<'a>> },
     }
     #[derive(Serialize)]
     struct Document<'a> {
         schema_version: u32,
         #[serde(flatten)]
         contents: Contents<'a>,
+        #[serde(skip_serializing_if = "<[Comparison]>::is_empty")]
+        comparisons: &'a [Comparison],
     }
     fn one(results: &Results) -> One<'_> {
         let summary = if is_interactive(results) { Vec::new() } else { summary::groups(results) };
@@ -148,9 +175,12 @@ fn json(results: &[Results]) -> String {
     }
     let contents = match results {
         [results] => Contents::One(Box::new(one(results))),
-        all => Contents::Several { orientations: all.iter().map(one).collect() },
+        all if labels::differing(all) == [false, true] => {
+            Contents::Orientations { orientations: all.iter().map(one).collect() }
+        }
+        all => Contents::Runs { runs: all.iter().map(one).collect() },
     };
-    let document = Document { schema_version: SCHEMA_VERSION, contents };
+    let document = Document { schema_version: SCHEMA_VERSION, contents, comparisons };
     let mut text = serde_json::to_string_pretty(&document).expect("every field has a JSON form");
     text.push('\n');
     text
@@ -171,8 +201,8 @@ fn summary_markdown(results: &Results) -> String {
     }
     let (scored, all) = (results.cases.len(), results.cases.len() + results.failures.len());
     if with_truth {
-        let groups = summary::groups(results);
-        let objects = groups.iter().find(|group| group.structure.is_none()).map_or(0, |group| group.objects);
+        let kind = results.header.settings.prompts.first();
+        let objects = results.rows().filter(|(_, row)| row.truth_voxels > 0 && Some(&row.prompt) == kind).count();
         let _ = writeln!(text, "{scored} of {all} cases scored, {objects} objects");
         let windows = |kind: &Kind| results.cases.iter().filter_map(|case| case.windows.get(kind)).sum::<usize>();
         let windows = results.header.settings.prompts.iter().map(|kind| format!("{kind} {}", windows(kind)));
@@ -206,6 +236,7 @@ fn scores_markdown(results: &Results) -> String {
         text.push_str(&matrix(results, &groups, cell));
         text.push('\n');
     }
+    text.push_str(&statistics_tables::dice(results, &groups));
     if results.header.against.is_some() {
         text.push_str("Dice between both bundles' masks, mean; the least in brackets\n\n");
         let cell = |group: &Group| {
@@ -277,12 +308,14 @@ fn summary_table(results: &Results) -> Lines {
     if against {
         names.extend(["against_mean_dice", "against_min_dice", "against_truth_dice"].map(str::to_owned));
     }
+    names.extend(["zoom_out", "zoom_in"].into_iter().flat_map(statistics_tables::names));
     let groups = summary::groups(results);
     let lines = groups.iter().map(|group| {
         let mut line = vec![group.structure.clone().unwrap_or_else(|| "all".to_owned()), group.prompt.to_string()];
         line.extend([group.objects, group.absent, group.found_though_absent].map(|count| count.to_string()));
         for means in [&group.zoom_out, &group.zoom_in] {
-            let Means { empty, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative } = *means;
+            let Means { empty, dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative, .. } =
+                *means;
             line.push(empty.to_string());
             line.extend([dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative].map(plain));
         }
@@ -290,6 +323,7 @@ fn summary_table(results: &Results) -> Lines {
             let of = group.against;
             line.extend([of.map(|a| a.mean_dice), of.map(|a| a.min_dice), of.and_then(|a| a.truth_dice)].map(plain));
         }
+        line.extend([&group.zoom_out, &group.zoom_in].into_iter().flat_map(statistics_tables::plain_cells));
         line
     });
     let lines = lines.collect();
@@ -351,7 +385,7 @@ mod tests {
 
     #[test]
     fn markdown_lines_up_and_says_what_has_no_number() {
-        let text = summary(&[results()], Format::Markdown);
+        let text = summary(&[results()], &[], Format::Markdown);
         let start = "\
 Dice; zoom-out alone in brackets
 
@@ -377,20 +411,26 @@ Dice; zoom-out alone in brackets
 
     #[test]
     fn csv_quotes_and_leaves_empty_what_has_no_number() {
-        let text = rows(&[results()], Format::Csv);
+        let text = rows(&[results()], &[], Format::Csv);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("case,structure,value,prompt,truth_voxels,zoom_out_voxels,zoom_out_dice,"));
         assert_eq!(lines[1], "a,liver,2,text,10,3,0.25,0.125,4,8,-1.5,-0.75,9,0.5,0.25,6,12,-1.5,-0.5");
         assert_eq!(lines[2], "\"b, \"\"late\"\"\",spleen,1,text,0,3,0.25,0.125,4,8,-1.5,-0.75,7,0,0,,,-1.5,");
         assert_eq!(lines.len(), 4);
-        let text = summary(&[results()], Format::Csv);
-        assert_eq!(text.lines().nth(1), Some("spleen,text,0,1,1,0,,,,,,0,,,,,"), "{text}");
+        let text = summary(&[results()], &[], Format::Csv);
+        assert_eq!(
+            text.lines().nth(1),
+            Some(
+                "spleen,text,0,1,1,0,,,,,,0,,,,,,0,0,,,,,,,0,,,,,,,0,,,,,,,0,,,,,,,0,,,,,,,0,0,,,,,,,0,,,,,,,0,,,,,,,0,,,,,,,0,,,,,,"
+            ),
+            "{text}"
+        );
         assert!(text.lines().last().is_some_and(|line| line.starts_with("all,text,2,1,1,0,0.25,")), "{text}");
     }
 
     #[test]
     fn json_holds_everything() {
-        for text in [rows(&[results()], Format::Json), summary(&[results()], Format::Json)] {
+        for text in [rows(&[results()], &[], Format::Json), summary(&[results()], &[], Format::Json)] {
             let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(found["schema_version"], 1);
             assert_eq!(found["header"]["settings"]["prompts"][0], "text");
@@ -406,7 +446,7 @@ Dice; zoom-out alone in brackets
         other.header.orientation = "las".parse().expect("a code");
         other.cases[0].rows[0].zoom_in.dice = 0.75;
         let all = [results(), other];
-        let text = summary(&all, Format::Markdown);
+        let text = summary(&all, &[], Format::Markdown);
         for part in [
             "# Orientation ras\n\nDice; ",
             "# Orientation las\n\nDice; ",
@@ -416,10 +456,10 @@ Dice; zoom-out alone in brackets
         ] {
             assert!(text.contains(part), "no {part:?} in: {text}");
         }
-        let csv = rows(&all, Format::Csv);
+        let csv = rows(&all, &[], Format::Csv);
         assert!(csv.starts_with("orientation,case,structure,") && csv.contains("\nlas,a,liver,"), "{csv}");
-        assert!(summary(&all, Format::Csv).starts_with("orientation,structure,"));
-        let json: serde_json::Value = serde_json::from_str(&rows(&all, Format::Json)).expect("JSON");
+        assert!(summary(&all, &[], Format::Csv).starts_with("orientation,structure,"));
+        let json: serde_json::Value = serde_json::from_str(&rows(&all, &[], Format::Json)).expect("JSON");
         assert_eq!(json["orientations"][1]["header"]["orientation"], "las");
         assert_eq!((&json["schema_version"], json.get("cases")), (&1.into(), None));
     }
@@ -445,16 +485,16 @@ Dice; zoom-out alone in brackets
         first.cases[0].sides = vec![sides(Verdict::Ok, Some(120.0))];
         first.cases[1].sides = vec![sides(Verdict::Empty, None)];
         other.cases[0].sides = vec![sides(Verdict::Swapped, Some(-120.0))];
-        let text = summary(std::slice::from_ref(&first), Format::Markdown);
+        let text = summary(std::slice::from_ref(&first), &[], Format::Markdown);
         let row = "| left kidney / right kidney | 2 | 1  | 0       | 0       | 1     | 120               |\n";
         assert!(text.contains(row) && text.contains("2 of 3 cases compared, without known masks\n"), "{text}");
-        let csv = rows(std::slice::from_ref(&first), Format::Csv);
+        let csv = rows(std::slice::from_ref(&first), &[], Format::Csv);
         assert_eq!(csv.lines().nth(1), Some("a,left kidney,right kidney,ok,120,5,-120,7,0"), "{csv}");
         let all = [first, other];
-        let text = summary(&all, Format::Markdown);
+        let text = summary(&all, &[], Format::Markdown);
         let table = "| pairs   | ras | stored |\n|---------|-----|--------|\n| ok      | 1   | 0      |\n| swapped | 0   | 1      |\n";
         assert!(text.contains(table) && text.ends_with("left and right are right most often: ras\n"), "{text}");
-        let json: serde_json::Value = serde_json::from_str(&summary(&all, Format::Json)).expect("JSON");
+        let json: serde_json::Value = serde_json::from_str(&summary(&all, &[], Format::Json)).expect("JSON");
         assert_eq!(json["orientations"][1]["sides"][1]["swapped"], 1);
         assert_eq!(json["orientations"][0]["cases"][0]["sides"][0]["verdict"], "ok");
     }

@@ -14,7 +14,7 @@ use crate::sides::{Pair, Sides};
 use crate::written_file::WrittenFile;
 
 /// What the prompts and the figures depend on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Prompts that every structure is asked for with.
     pub prompts: Vec<Kind>,
@@ -30,14 +30,14 @@ pub struct Settings {
     /// one call for each object.
     pub together: bool,
     /// The left and right organs that are compared in cases without a known mask; empty if the cases have one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<Pair>,
     /// What is done to every mask before it is scored or drawn, that of the zoom-out pass included; absent from the JSON if nothing
     /// is. A prompt without a point or box chooses no components.
-    #[serde(skip_serializing_if = "Postprocessing::is_off")]
+    #[serde(default, skip_serializing_if = "Postprocessing::is_off")]
     pub postprocessing: Postprocessing,
     /// Clicks after the box, in an interactive evaluation; then kinds of prompts and points do not matter.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interactive: Option<usize>,
 }
 
@@ -84,7 +84,7 @@ impl Settings {
 }
 
 /// Everything that the rows depend on except the cases. A work file's rows are used only if its header is the same.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program that computed the rows, with its version.
     pub tool: String,
@@ -93,7 +93,7 @@ pub struct Header {
     /// The bundle that the first one's masks are compared with.
     pub against: Option<ModelHeader>,
     /// Which affine was used where a header states two that differ; `None` if none was chosen.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affine: Option<AffineChoice>,
     /// Which axes the model saw.
     pub orientation: Orientation,
@@ -104,14 +104,14 @@ pub struct Header {
     /// Share of a window that the next one of the same object covers too, at least.
     pub overlap: f64,
     /// The probability above which a voxel is in a mask; `None`, and absent from the JSON, if it is that of the released code.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
     /// Prompts and figures.
     pub settings: Settings,
 }
 
 /// A bundle with its provider and precision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelHeader {
     /// SHA-256 of its manifest, which holds the hashes of all its files.
     pub manifest_sha256: String,
@@ -215,7 +215,7 @@ impl CaseResult {
 }
 
 /// A case that has no scores.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The case's name.
     pub case: String,
@@ -224,7 +224,7 @@ pub struct Failure {
 }
 
 /// All cases, in the order of their list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// Everything that the rows depend on except the cases.
     pub header: Header,

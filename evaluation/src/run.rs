@@ -10,13 +10,16 @@ use segvol::{Model, Profile, ReadOptions, StudyOptions};
 use segvol_base::printable;
 
 use crate::cases::{Case, Structure};
-use crate::error::EvaluationError;
+use crate::error::{CaseError, EvaluationError};
 use crate::mask_files::{self, MaskFiles};
 use crate::memory::{self, Gate};
 use crate::prompts::Kind;
 use crate::results::{CaseResult, Failure, Header, ModelHeader, Results, Settings};
 use crate::score::{Scorer, Watcher};
 use crate::work_file::{self, WorkFile};
+
+/// The program, with its version.
+pub(crate) const TOOL: &str = concat!("segvol ", env!("CARGO_PKG_VERSION"));
 
 /// A model to evaluate, optionally another to compare it with, and the settings.
 pub struct Evaluation<'a> {
@@ -107,7 +110,7 @@ impl<'a> Evaluation<'a> {
             precision: model.stages().precision(),
         };
         Header {
-            tool: concat!("segvol ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: TOOL.to_owned(),
             model: model(self.model),
             against: self.against.map(model),
             affine: self.read.affine,
@@ -129,6 +132,10 @@ impl<'a> Evaluation<'a> {
         let takes_both = *profile == Profile::Default || (*profile != Profile::Segfm && !zoom_in);
         if self.settings.interactive.is_some() && !takes_both {
             return setting("profile", "default, which takes a box and clicks together", profile.to_string());
+        }
+        if self.settings.interactive.is_none() && *profile == Profile::Segfm && prompts[..] != [Kind::Box] {
+            let found = prompts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return setting("prompts", "box alone, because the profile segfm takes nothing else", found);
         }
         match (first(true), first(false)) {
             (Some(with), Some(without)) => Err(EvaluationError::SomeTruth { with, without }),
@@ -154,6 +161,31 @@ impl<'a> Evaluation<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Segments some objects of a case once more, structures with kinds of prompts, and shows them to `watcher`. Nothing is scored
+    /// against another model. If structures are segmented together, the watcher is shown all of these kinds.
+    ///
+    /// # Errors
+    ///
+    /// [`CaseError`] if the case cannot be read or segmented, or if the watcher fails.
+    pub fn show(
+        &self,
+        case: &Case,
+        objects: &BTreeSet<(String, Kind)>,
+        watcher: &dyn Watcher,
+    ) -> Result<(), CaseError> {
+        let scorer = Scorer {
+            model: self.model,
+            against: None,
+            options: &self.options,
+            read: &self.read,
+            settings: &self.settings,
+            watcher: Some(watcher),
+            files: None,
+            only: Some(objects),
+        };
+        scorer.score(case).map(|_| ())
     }
 
     /// Segments and scores every case. A case that fails is recorded, and the others continue.
@@ -182,6 +214,7 @@ impl<'a> Evaluation<'a> {
             settings: &self.settings,
             watcher: self.watcher,
             files: self.files,
+            only: None,
         };
         let (next, observer) = (AtomicUsize::new(0), Mutex::new(observer));
         let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(cases.iter().map(|_| None).collect());

@@ -1,5 +1,6 @@
 //! One case: every structure, every kind of prompt, scored.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -71,6 +72,8 @@ pub(crate) struct Scorer<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) watcher: Option<&'a dyn Watcher>,
     pub(crate) files: Option<&'a MaskFiles>,
+    /// The only objects that are asked for: structures with kinds of prompts.
+    pub(crate) only: Option<&'a BTreeSet<(String, Kind)>>,
 }
 
 impl Scorer<'_> {
@@ -163,6 +166,12 @@ impl Scorer<'_> {
                 };
                 all.push(Asked { structure, kind, prompt });
             }
+        }
+        if let Some(only) = self.only {
+            // What shares windows in a call stays in the call.
+            let of_kind = |asked: &Asked<'_>| only.iter().any(|(_, kind)| *kind == asked.kind);
+            let is_wanted = |asked: &Asked<'_>| only.contains(&(asked.structure.name.clone(), asked.kind));
+            all.retain(|asked| if self.settings.together { of_kind(asked) } else { is_wanted(asked) });
         }
         Ok((all, too_small))
     }

@@ -3,9 +3,14 @@
 use segvol::metrics::Scores;
 use serde::Serialize;
 
+use crate::figure::Figure;
 use crate::prompts::Kind;
 use crate::results::{Results, Row};
 use crate::sides::{Pair, Sides, Verdict};
+use crate::statistics::Statistics;
+
+/// An object whose Dice is below this has failed.
+pub const FAILED_BELOW: f64 = 0.5;
 
 /// Means over all objects of one structure, or of all structures, with one kind of prompt.
 ///
@@ -46,6 +51,39 @@ pub struct Means {
     pub volume_error_ml: Option<f64>,
     /// The same as a share of the truth's.
     pub volume_error_relative: Option<f64>,
+    /// Objects whose Dice is below [`FAILED_BELOW`]; those with an empty mask are among them.
+    pub failed: usize,
+    /// Spread and intervals of these figures.
+    pub statistics: Spread,
+}
+
+/// Statistics of each figure; `None` where there is no object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Spread {
+    /// Of Dice's coefficient.
+    pub dice: Option<Statistics>,
+    /// Of the normalised surface Dice.
+    pub surface_dice: Option<Statistics>,
+    /// Of the 95 % Hausdorff distance, over the objects that were found.
+    pub hausdorff95_mm: Option<Statistics>,
+    /// Of the volume error in millilitres.
+    pub volume_error_ml: Option<Statistics>,
+    /// Of the volume error as a share of the truth's.
+    pub volume_error_relative: Option<Statistics>,
+}
+
+impl Spread {
+    /// The statistics of one figure.
+    #[must_use]
+    pub fn of(&self, figure: Figure) -> Option<Statistics> {
+        match figure {
+            Figure::Dice => self.dice,
+            Figure::SurfaceDice => self.surface_dice,
+            Figure::Hausdorff95 => self.hausdorff95_mm,
+            Figure::VolumeErrorMl => self.volume_error_ml,
+            Figure::VolumeErrorRelative => self.volume_error_relative,
+        }
+    }
 }
 
 /// Dice between two bundles' final masks.
@@ -62,11 +100,12 @@ pub struct Agreements {
 /// One group per structure (ordered by value) and kind of prompt, then one per kind of prompt for all structures together.
 #[must_use]
 pub fn groups(results: &Results) -> Vec<Group> {
-    let rows: Vec<&Row> = results.rows().map(|(_, row)| row).collect();
+    let cases = results.cases.iter().enumerate();
+    let rows: Vec<(usize, &Row)> = cases.flat_map(|(case, of)| of.rows.iter().map(move |row| (case, row))).collect();
     let of = |structure: Option<&str>| -> Vec<Group> {
         let chosen = |kind: Kind| {
             let rows = rows.iter().copied();
-            rows.filter(move |row| row.prompt == kind && structure.is_none_or(|name| row.structure == name))
+            rows.filter(move |(_, row)| row.prompt == kind && structure.is_none_or(|name| row.structure == name))
         };
         results.header.settings.prompts.iter().map(|&kind| Group::of(structure, kind, chosen(kind).collect())).collect()
     };
@@ -89,42 +128,50 @@ pub(crate) fn structures(results: &Results) -> Vec<&str> {
 }
 
 impl Group {
-    fn of(structure: Option<&str>, prompt: Kind, rows: Vec<&Row>) -> Self {
-        let (objects, absent): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.truth_voxels > 0);
+    fn of(structure: Option<&str>, prompt: Kind, rows: Vec<(usize, &Row)>) -> Self {
+        type Rows<'a> = Vec<(usize, &'a Row)>;
+        let (objects, absent): (Rows<'_>, Rows<'_>) = rows.iter().partition(|(_, row)| row.truth_voxels > 0);
         Self {
             structure: structure.map(str::to_owned),
             prompt,
             objects: objects.len(),
             absent: absent.len(),
-            found_though_absent: absent.iter().filter(|row| row.zoom_in.voxels > 0).count(),
-            zoom_out: Means::of(objects.iter().map(|row| &row.zoom_out)),
-            zoom_in: Means::of(objects.iter().map(|row| &row.zoom_in)),
+            found_though_absent: absent.iter().filter(|(_, row)| row.zoom_in.voxels > 0).count(),
+            zoom_out: Means::of(objects.iter().map(|&(case, row)| (case, &row.zoom_out))),
+            zoom_in: Means::of(objects.iter().map(|&(case, row)| (case, &row.zoom_in))),
             against: Agreements::of(&rows, &objects),
         }
     }
 }
 
 impl Means {
-    fn of<'a>(scores: impl Iterator<Item = &'a Scores> + Clone) -> Self {
-        let over = |figure: fn(&Scores) -> Option<f64>| mean(scores.clone().filter_map(figure));
+    fn of<'a>(scores: impl Iterator<Item = (usize, &'a Scores)> + Clone) -> Self {
+        let over = |figure: Figure| {
+            let values = scores.clone().filter_map(|(case, scores)| Some((case, figure.of(scores)?)));
+            Statistics::of(&values.collect::<Vec<_>>())
+        };
+        let [dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative] = Figure::ALL.map(over);
+        let mean = |of: Option<Statistics>| of.map(|of| of.mean);
         Self {
-            empty: scores.clone().filter(|scores| scores.voxels == 0).count(),
-            dice: over(|scores| Some(scores.dice)),
-            surface_dice: over(|scores| Some(scores.surface_dice)),
-            hausdorff95_mm: over(|scores| scores.hausdorff95_mm),
-            volume_error_ml: over(|scores| Some(scores.volume_error_ml)),
-            volume_error_relative: over(|scores| scores.volume_error_relative),
+            empty: scores.clone().filter(|(_, scores)| scores.voxels == 0).count(),
+            dice: mean(dice),
+            surface_dice: mean(surface_dice),
+            hausdorff95_mm: mean(hausdorff95_mm),
+            volume_error_ml: mean(volume_error_ml),
+            volume_error_relative: mean(volume_error_relative),
+            failed: scores.filter(|(_, scores)| scores.dice < FAILED_BELOW).count(),
+            statistics: Spread { dice, surface_dice, hausdorff95_mm, volume_error_ml, volume_error_relative },
         }
     }
 }
 
 impl Agreements {
-    fn of(rows: &[&Row], objects: &[&Row]) -> Option<Self> {
-        let between = rows.iter().filter_map(|row| Some(row.against?.zoom_in_dice));
+    fn of(rows: &[(usize, &Row)], objects: &[(usize, &Row)]) -> Option<Self> {
+        let between = rows.iter().filter_map(|(_, row)| Some(row.against?.zoom_in_dice));
         Some(Self {
             mean_dice: mean(between.clone())?,
             min_dice: between.reduce(f64::min)?,
-            truth_dice: mean(objects.iter().filter_map(|row| Some(row.against?.truth_dice))),
+            truth_dice: mean(objects.iter().filter_map(|(_, row)| Some(row.against?.truth_dice))),
         })
     }
 }
@@ -282,5 +329,11 @@ pub(crate) mod tests {
         assert_eq!(liver.zoom_in.volume_error_relative, Some(-0.75));
         assert_eq!(all.zoom_in, liver.zoom_in);
         assert_eq!((all.objects, all.absent), (2, 1));
+        // A Dice of exactly one half has not failed.
+        assert_eq!((liver.zoom_in.failed, liver.zoom_out.failed), (1, 2));
+        let dice = liver.zoom_in.statistics.dice.expect("two objects");
+        assert_eq!((dice.n, dice.median, dice.q3, dice.ci95), (2, 0.25, 0.375, Some([0.0, 0.5])));
+        let distance = liver.zoom_in.statistics.hausdorff95_mm.expect("one object");
+        assert_eq!((distance.n, distance.sd, distance.ci95), (1, None, None));
     }
 }

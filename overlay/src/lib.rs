@@ -16,6 +16,7 @@ mod contour;
 mod error;
 mod legend;
 mod montage;
+mod neighbours;
 mod palette;
 mod picture;
 mod plane;

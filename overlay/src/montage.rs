@@ -9,6 +9,7 @@ use segvol_volume::{Marks, Mask, PointLabel, Volume};
 use crate::canvas::{Canvas, Stroke};
 use crate::error::OverlayError;
 use crate::legend::{Entry, Legend, Sample};
+use crate::neighbours::Surroundings;
 use crate::palette::{self, FAINT, GROUND, TEXT, TRUTH, opaque};
 use crate::picture::Picture;
 use crate::plane::{Axis, Plane};
@@ -20,6 +21,8 @@ use crate::window::Window;
 
 /// The maximum number of objects in a picture. Each object is a row.
 pub const MAX_OBJECTS: usize = 64;
+
+const _: () = assert!(palette::COUNT == MAX_OBJECTS, "every object of a picture has a colour of its own");
 
 /// The gap around the picture and between its parts, in pixels.
 const GAP: u32 = 8;
@@ -56,6 +59,7 @@ pub struct Montage {
     grid: Arc<Grid>,
     plane: Plane,
     window: Window,
+    close: bool,
     rows: Vec<Row>,
 }
 
@@ -74,7 +78,15 @@ impl Montage {
     /// A montage for a scan on this grid, without objects.
     #[must_use]
     pub fn new(grid: &Arc<Grid>, view: View) -> Self {
-        Self { grid: Arc::clone(grid), plane: Plane::new(grid, view.axis), window: view.window, rows: Vec::new() }
+        let plane = Plane::new(grid, view.axis);
+        Self { grid: Arc::clone(grid), plane, window: view.window, close: false, rows: Vec::new() }
+    }
+
+    /// Shows, in each row, only the part of the slices around its object, its true mask and its box, in smaller tiles.
+    #[must_use]
+    pub fn close_up(mut self) -> Self {
+        self.close = true;
+        self
     }
 
     /// Adds an object as a row of slices.
@@ -109,22 +121,24 @@ impl Montage {
             let (expected, found) = (self.grid.shape_xyz(), volume.shape_xyz());
             return Err(OverlayError::Grid { what: "scan".to_owned(), expected, found });
         }
-        let frame = Frame::new(&self.plane);
+        let frames: Vec<Frame> = self.rows.iter().map(|row| self.frame(row)).collect();
         let needed = self.rows.iter().map(|row| row.needed.len()).max().unwrap_or(0);
         let columns = needed.clamp(*slices::COLUMNS.start(), *slices::COLUMNS.end());
-        let column = frame.width.max(NARROWEST);
+        let column = frames.iter().map(|frame| frame.width).max().unwrap_or(0).max(NARROWEST);
         let inner = columns as u32 * (column + GAP) - GAP;
-        let row_height = text::LINE + frame.height + text::LINE + GAP;
+        let row_height = |frame: &Frame| text::LINE + frame.height + text::LINE + GAP;
 
         let legend = Legend::new(self.entries(), inner);
         let top = GAP + text::LINE + legend.height() + GAP;
-        let height = top + self.rows.len() as u32 * (row_height + GAP);
+        let height = top + frames.iter().map(|frame| row_height(frame) + GAP).sum::<u32>();
         let mut canvas = Canvas::from_pixel(inner + 2 * GAP, height, opaque(GROUND));
         text::draw(&mut canvas, [GAP, GAP], &text::fitted(&self.title(), inner), Weight::Regular, FAINT);
         legend.draw(&mut canvas, [GAP, GAP + text::LINE]);
 
-        for (index, row) in self.rows.iter().enumerate() {
-            let y = top + index as u32 * (row_height + GAP);
+        let mut next = top;
+        for (index, (row, &frame)) in self.rows.iter().zip(&frames).enumerate() {
+            let y = next;
+            next += row_height(&frame) + GAP;
             self.head(&mut canvas, index, [GAP, y], inner);
             let y = y + text::LINE + 2;
             let shown = slices::fill(row.needed.clone(), columns, &row.shape, row.truth.as_ref());
@@ -139,14 +153,34 @@ impl Montage {
         Ok(Picture::new(canvas))
     }
 
-    /// A slice with the outlines of all objects in it. The row's own object is on top.
+    /// The part of the slices that a row shows.
+    fn frame(&self, row: &Row) -> Frame {
+        let shapes = [Some(&row.shape), row.truth.as_ref()].into_iter().flatten().filter_map(Shape::bounds);
+        let mut ends: Vec<[[f64; 2]; 2]> = shapes.map(|ends| ends.map(|end| end.map(|index| index as f64))).collect();
+        if let Some(bounds) = row.marks.bounding_box {
+            let [[_, a, b], [_, c, d]] = [bounds.min, bounds.max].map(|ijk| self.plane.place(ijk));
+            ends.push([[a.min(c), b.min(d)], [a.max(c), b.max(d)]]);
+        }
+        let join = |[low, high]: [[f64; 2]; 2], [a, b]: [[f64; 2]; 2]| {
+            [[low[0].min(a[0]), low[1].min(a[1])], [high[0].max(b[0]), high[1].max(b[1])]]
+        };
+        match ends.into_iter().reduce(join).filter(|_| self.close) {
+            Some([low, high]) => Frame::close(&self.plane, low, high),
+            None => Frame::new(&self.plane),
+        }
+    }
+
+    /// A slice with the outlines of the row's object and of its neighbours in it. The row's own object is on top.
     fn tile(&self, volume: &Volume, index: usize, slice: usize, frame: Frame) -> Canvas {
         let mut canvas = tile::image(volume, &self.plane, slice, frame, self.window);
-        for (other, row) in self.rows.iter().enumerate().filter(|&(other, _)| other != index) {
+        let row = &self.rows[index];
+        let own: Vec<&Shape> = std::iter::once(&row.shape).chain(&row.truth).collect();
+        let near = Surroundings::new(&own, &row.marks, &self.plane, slice);
+        let others = self.rows.iter().enumerate().filter(|&(other, _)| other != index);
+        for (other, row) in others.filter(|(_, row)| near.touch(&row.shape, slice)) {
             let stroke = Stroke { colour: palette::object(other), ..tile::OTHER };
             tile::outline(&mut canvas, &row.shape, slice, frame, stroke);
         }
-        let row = &self.rows[index];
         let colour = palette::object(index);
         tile::outline(&mut canvas, &row.shape, slice, frame, Stroke { colour, ..tile::OWN });
         if let Some(truth) = &row.truth {

@@ -41,6 +41,17 @@ impl Picture {
         self.0.get_pixel_checked(x, y).map(|pixel| pixel.0)
     }
 
+    /// The picture as the bytes of a PNG file. The same picture gives the same bytes.
+    ///
+    /// # Errors
+    /// What the encoder says; it writes to memory.
+    pub fn to_png(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive);
+        self.0.write_with_encoder(encoder).map_err(io::Error::other)?;
+        Ok(bytes)
+    }
+
     /// Writes the picture as PNG. The write is atomic: the file appears whole or not at all. The same picture gives the
     /// same bytes.
     ///
@@ -53,9 +64,7 @@ impl Picture {
             return Err(OverlayError::Name { path: path.to_path_buf() });
         }
         let io = |source| OverlayError::Io { path: path.to_path_buf(), source };
-        let mut bytes = Vec::new();
-        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive);
-        self.0.write_with_encoder(encoder).map_err(|error| io(io::Error::other(error)))?;
+        let bytes = self.to_png().map_err(io)?;
         atomic_file::write(path, |mut file| file.write_all(&bytes)).map_err(io)
     }
 }

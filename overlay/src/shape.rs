@@ -61,6 +61,13 @@ impl Shape {
         self.areas.iter().sum()
     }
 
+    /// The first and the last row and column of its box; `None` if the shape is empty.
+    pub(crate) fn bounds(&self) -> Option<[[usize; 2]; 2]> {
+        let [_, rows, columns] = self.size;
+        let first = [self.first[1], self.first[2]];
+        (self.voxels() > 0).then(|| [first, [first[0] + rows - 1, first[1] + columns - 1]])
+    }
+
     /// The slice with the most voxels, or the middle one of several such slices. `None` if the shape is empty.
     pub(crate) fn largest(&self) -> Option<usize> {
         let most = *self.areas.iter().max()?;

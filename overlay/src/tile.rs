@@ -32,7 +32,16 @@ pub(crate) const DASHED: Stroke = Stroke { colour: TRUTH, width: 1.2, dash: Some
 pub(crate) const BOX: Stroke = Stroke { colour: TEXT, width: 1.4, dash: None, halo: 0.8 };
 const POINT: Stroke = Stroke { colour: TEXT, width: 2.6, dash: None, halo: 1.3 };
 
-/// The size and scale of all tiles of a picture.
+/// The limits of the longest side of a close view.
+const CLOSE_SIDE: std::ops::RangeInclusive<f64> = 280.0..=320.0;
+
+/// The scan around the object in a close view, at least, in millimetres.
+const AROUND_MM: f64 = 20.0;
+
+/// The shortest side of what a close view shows, if the scan has it, in millimetres.
+const CLOSEST_MM: f64 = 100.0;
+
+/// The part of the slices that tiles show, and the size and scale of tiles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     /// Width and height in pixels.
@@ -40,30 +49,57 @@ pub(crate) struct Frame {
     pub(crate) height: u32,
     /// Pixels per voxel, rows and columns.
     pub(crate) scale: [f64; 2],
+    /// The first row and column of the slices that is shown.
+    first: [usize; 2],
+    /// Rows and columns that are shown.
+    size: [usize; 2],
 }
 
 impl Frame {
-    /// The frame for the slices of a plane. Pixels are square in millimetres.
+    /// The frame for whole slices of a plane. Pixels are square in millimetres.
     pub(crate) fn new(plane: &Plane) -> Self {
         let [_, rows, columns] = plane.shape;
-        let [_, row_mm, column_mm] = plane.spacing_mm;
+        Self::of_part(plane, [0, 0], [rows, columns], SIDE)
+    }
+
+    /// The frame for the part of slices around these rows and columns, both ends inclusive.
+    pub(crate) fn close(plane: &Plane, low: [f64; 2], high: [f64; 2]) -> Self {
+        let (mut first, mut size) = ([0; 2], [0; 2]);
+        for axis in 0..2 {
+            let (spacing, count) = (plane.spacing_mm[axis + 1], plane.shape[axis + 1]);
+            let around =
+                (AROUND_MM / spacing).max((CLOSEST_MM / spacing - (high[axis] - low[axis] + 1.0)) / 2.0).ceil();
+            let last = (count - 1) as f64;
+            let start = (low[axis] - around).floor().clamp(0.0, last);
+            let end = (high[axis] + around).ceil().clamp(start, last);
+            first[axis] = start as usize;
+            size[axis] = (end - start) as usize + 1;
+        }
+        Self::of_part(plane, first, size, CLOSE_SIDE)
+    }
+
+    fn of_part(plane: &Plane, first: [usize; 2], size: [usize; 2], limits: std::ops::RangeInclusive<f64>) -> Self {
+        let ([rows, columns], [_, row_mm, column_mm]) = (size, plane.spacing_mm);
         let longest_mm = (rows as f64 * row_mm).max(columns as f64 * column_mm);
-        let side = (longest_mm / row_mm.min(column_mm)).clamp(*SIDE.start(), *SIDE.end());
+        let side = (longest_mm / row_mm.min(column_mm)).clamp(*limits.start(), *limits.end());
         let pixels = |count: usize, mm: f64| (count as f64 * mm / longest_mm * side).round().max(1.0);
         let (height, width) = (pixels(rows, row_mm), pixels(columns, column_mm));
         let scale = [height / rows as f64, width / columns as f64];
-        Self { width: width as u32, height: height as u32, scale }
+        Self { width: width as u32, height: height as u32, scale, first, size }
     }
 
     /// The position in the tile, `(x, y)` in pixels, of the centre of the voxel at this row and column.
     fn at(&self, row: f64, column: f64) -> [f32; 2] {
-        [((column + 0.5) * self.scale[1]) as f32, ((row + 0.5) * self.scale[0]) as f32]
+        let [first_row, first_column] = self.first.map(|first| first as f64);
+        [((column - first_column + 0.5) * self.scale[1]) as f32, ((row - first_row + 0.5) * self.scale[0]) as f32]
     }
 }
 
 /// The slice of the scan in grey, with letters for the patient's directions at its borders.
 pub(crate) fn image(volume: &Volume, plane: &Plane, slice: usize, frame: Frame, window: Window) -> Canvas {
     let slice = plane.cut(volume.voxels(), slice, |hu| window.grey(hu));
+    let ([y, x], [height, width]) = (frame.first.map(|first| first as u32), frame.size.map(|size| size as u32));
+    let slice = imageops::crop_imm(&slice, x, y, width, height).to_image();
     // The Catmull-Rom filter passes through the voxels' values. It is widened if a pixel covers several voxels.
     let scaled = imageops::resize(&slice, frame.width, frame.height, FilterType::CatmullRom);
     let mut canvas = Canvas::from_fn(frame.width, frame.height, |x, y| {
@@ -83,7 +119,10 @@ pub(crate) fn image(volume: &Volume, plane: &Plane, slice: usize, frame: Frame, 
 /// Draws the contour of an object.
 pub(crate) fn outline(canvas: &mut Canvas, shape: &Shape, slice: usize, frame: Frame, look: Stroke) {
     if let Some(patch) = shape.patch(slice) {
-        stroke(canvas, &contours(&patch, frame.scale), look);
+        let [y, x] = [0, 1].map(|axis| (frame.first[axis] as f64 * frame.scale[axis]) as f32);
+        let mut lines = contours(&patch, frame.scale);
+        lines.iter_mut().flatten().for_each(|at| *at = [at[0] - x, at[1] - y]);
+        stroke(canvas, &lines, look);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::PostprocessError;
 
@@ -76,10 +77,19 @@ impl Serialize for Neighbours {
     }
 }
 
+impl<'de> Deserialize<'de> for Neighbours {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = u32::deserialize(deserializer)?;
+        let wrong = || D::Error::invalid_value(Unexpected::Unsigned(count.into()), &"6, 18 or 26");
+        Self::of_count(count).ok_or_else(wrong)
+    }
+}
+
 /// Which steps run on the mask of an object. The default is none.
 ///
 /// The fields are in the order of the steps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Postprocessing {
     /// Keeps the components that hold a point inside the object. Without such a point, those that touch the box.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

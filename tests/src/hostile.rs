@@ -12,7 +12,7 @@ use std::sync::{LazyLock, Once, OnceLock};
 use ndarray::Array3;
 use segvol::{Orientation, Precision, Profile, Tokenizer, Volume, intensity, parse_prompts};
 use segvol_converter::{Checkpoint, Inspection};
-use segvol_evaluation::{Case, ModelHeader, Settings, cases};
+use segvol_evaluation::{By, Case, ModelHeader, Settings, cases, format, paired, results_file};
 use segvol_measure::Record;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
@@ -58,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cases", run: case_lists, memory: FILE, memory_per_byte: 128 },
     Target { name: "work_file", run: work_file, memory: FILE, memory_per_byte: 256 },
     Target { name: "segfm", run: segfm_case, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
+    Target { name: "results", run: results, memory: FILE, memory_per_byte: 512 },
     Target { name: "records", run: records, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
 ];
 
@@ -322,6 +323,27 @@ fn work_header() -> segvol_evaluation::Header {
         threshold: None,
         settings: Settings::default(),
     }
+}
+
+/// Results of `segvol eval` that `segvol compare` reads. If they can be read, writing and reading them again gives the same, and
+/// they can be compared and shown.
+fn results(bytes: &[u8]) {
+    let path = file("results.json", &[bytes]);
+    let Ok(found) = results_file::read(&path) else { return };
+    let text = format::rows(&found, &[], format::Format::Json);
+    file("results.json", &[text.as_bytes()]);
+    assert_eq!(results_file::read(&path).expect("it was read before"), found);
+    let kinds = [By::Zoom, By::Prompts, By::Settings, By::Against];
+    let comparisons = paired::all(&found, &kinds);
+    for paired in comparisons.iter().flat_map(|one| &one.tables).flat_map(|table| &table.groups) {
+        assert_eq!(paired.better + paired.worse + paired.equal, paired.objects);
+        assert!(paired.mean_difference.is_finite());
+        assert!(paired.wilcoxon.is_none_or(|test| (0.0..=1.0).contains(&test.p)), "{paired:?}");
+    }
+    let names = segvol_evaluation::labels::of(&found);
+    let found: Vec<_> = names.into_iter().zip(found).collect();
+    let page = segvol_report::Page { results: &found, comparisons: &comparisons, worst: &[], notes: &[] }.html();
+    assert!(!page.contains("<script") && !page.contains("NaN"), "{page}");
 }
 
 /// Stage outputs for `segvol verify`. If they can be read, writing and reading them again gives the same.

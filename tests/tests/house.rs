@@ -35,6 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("embed", &["base", "onnx", "windows", "runtime"]),
     ("evaluation", &["base", "onnx", "volume", "runtime", "overlay"]),
     ("segfm", &["base", "archive", "runtime"]),
+    ("report", &["base", "evaluation"]),
     ("tuning", &["base", "onnx", "runtime"]),
     ("measure", &["base", "onnx", "volume", "converter", "runtime", "tuning"]),
     (
@@ -51,6 +52,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "embed",
             "evaluation",
             "segfm",
+            "report",
             "tuning",
             "measure",
         ],
@@ -178,6 +180,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         "checkpoint",
         "converter",
         "embed",
+        "report",
         "segfm",
         "tuning",
     ] {

@@ -29,7 +29,7 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "convert",
     "inspect",
     "names",
@@ -38,6 +38,7 @@ const COMMANDS: [&str; 13] = [
     "segment",
     "embed",
     "eval",
+    "compare",
     "segfm",
     "verify",
     "bench",
@@ -429,6 +430,18 @@ fn eval() {
         "A damaged work file",
         "eval --provider cpu -m bundle --cases cases/good.json --prompts text --no-zoom --work damaged.jsonl",
     );
+    page.error("A page without the name of one", "eval -m bundle --cases cases/good.json --report page.pdf");
+    page.error("Pictures of the worst objects without a page", "eval -m bundle --cases cases/good.json --worst 3");
+    page.error("An unknown comparison", "eval -m bundle --cases cases/good.json --compare points");
+    page.error("A profile twice", "eval -m bundle --cases cases/good.json --profile default,default");
+    page.error(
+        "Several profiles in one segmentation",
+        "segment -i scan.nii.gz -m bundle --text liver -o out.nii.gz --profile default,released",
+    );
+    page.error("Results that do not exist", "compare missing.json missing.json");
+    page.error("A case list instead of results", "compare cases/good.json cases/good.json");
+    page.error("A work file instead of results", "compare other.jsonl other.jsonl");
+    page.error("A picture instead of results", "compare scan.nii.gz scan.nii.gz");
     page.compare("07-eval.txt");
 }
 
