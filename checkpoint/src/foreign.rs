@@ -10,9 +10,9 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use segvol_base::printable;
 
-use super::region::Region;
-use super::zip::Archive;
 use super::{safetensors, tar};
+use segvol_archive::region::Region;
+use segvol_archive::zip::Archive;
 
 /// Number of bytes at the start of a file that are looked at.
 pub(super) const HEAD_BYTES: u64 = 4096;

@@ -34,8 +34,6 @@ pub use location::Location;
 pub use tensor::Tensor;
 pub use tree::POSITION_EMBEDDINGS;
 
-use segvol_archive::{pickle, region, zip};
-
 use layout::Place;
 use stored::Stored;
 

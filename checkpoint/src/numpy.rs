@@ -14,9 +14,9 @@
 use std::sync::Arc;
 
 use super::dtype::Dtype;
-use super::pickle::{Call, Global, Node, Objects, Value};
-use super::region::{Region, Storage, View, column_major};
 use super::unread::Unread;
+use segvol_archive::pickle::{Call, Global, Node, Objects, Value};
+use segvol_archive::region::{Region, Storage, View, column_major};
 
 /// The array that `call` makes, if it makes one.
 pub(super) fn array(objects: &Objects, global: &Global, call: &Call) -> Option<Result<(Dtype, View), Unread>> {

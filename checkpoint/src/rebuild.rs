@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use super::dtype::Dtype;
 use super::numpy;
-use super::pickle::{Call, Global, Node, Objects, Value};
-use super::region::{Storage, View};
 use super::unread::Unread;
+use segvol_archive::pickle::{Call, Global, Node, Objects, Value};
+use segvol_archive::region::{Storage, View};
 
 /// What a container has besides its pickle.
 #[derive(Debug, Default)]

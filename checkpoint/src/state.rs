@@ -12,10 +12,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::pickle::{Call, Node, Objects, Value};
 use super::rebuild::{self, Container, Made};
 use super::tensor::{Source, Tensor};
 use super::unread::Unread;
+use segvol_archive::pickle::{Call, Node, Objects, Value};
 
 /// Dictionaries in dictionaries are walked so far. A model's names have at most 64 parts, so that no part of one is deeper.
 const MAX_DEPTH: usize = 100;

@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::dtype::Dtype;
-use super::pickle::{self, MAX_RANK, Objects, Value};
 use super::rebuild::Container;
-use super::region::{Region, Storage, View};
+use segvol_archive::pickle::{self, MAX_RANK, Objects, Value};
+use segvol_archive::region::{Region, Storage, View};
 
 const BLOCK: u64 = 512;
 

@@ -5,8 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex};
 
 use super::dtype::Dtype;
-use super::region::View;
 use super::unread::Unread;
+use segvol_archive::region::View;
 
 /// A tensor of a checkpoint. Its numbers are not read yet.
 #[derive(Debug)]

@@ -19,12 +19,12 @@ use std::sync::Arc;
 
 use flate2::Crc;
 
-use super::pickle::{self, Node, Objects, Value};
 use super::rebuild::{Container, Reference};
-use super::region::{Region, Storage};
 use super::tensor::Tensor;
-use super::zip::Archive;
 use super::{foreign, state, tar};
+use segvol_archive::pickle::{self, Node, Objects, Value};
+use segvol_archive::region::{Region, Storage};
+use segvol_archive::zip::Archive;
 
 /// Longest compressed pickle that is read: uncompressed ones are not kept in memory.
 const MAX_PICKLE: u64 = 100 << 20;

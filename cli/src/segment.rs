@@ -135,6 +135,7 @@ impl Segment {
         }
         let (options, study_options) = (self.settings.machine().options()?, self.settings.study_options_of_one_call()?);
         swapped::check(("-i", &self.input), ("-m", &self.model))?;
+        prompts.iter().try_for_each(|prompt| study_options.profile.check(prompt)).map_err(segvol::Error::from)?;
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let truth = self.truth(&volume)?;
         let options = self.measured.apply(&self.model, options, &mut warnings)?;

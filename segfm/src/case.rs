@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use segvol::volume::Affine;
+use segvol::volume::format::recognise_path;
 use segvol::{Prompt, Volume, Warning, WarningCode};
 use segvol_archive::region::Region;
 use segvol_archive::zip::Archive;
@@ -62,6 +63,10 @@ impl Case {
         let io = |source| SegfmError::Io { path: path.to_owned(), source };
         let malformed = |reason: String| SegfmError::Malformed { path: path.to_owned(), reason };
         let region = Region::of_file(File::open(path).map_err(io)?).map_err(io)?;
+        if region.length() < 4 || !region.read(0, 4).map_err(io)?.starts_with(b"PK") {
+            let found = recognise_path(path).map_err(io)?.map_or_else(|| "other bytes".into(), |found| found.what);
+            return Err(malformed(format!("expected a NumPy archive (.npz) with `imgs` and `boxes`; found {found}")));
+        }
         let archive = Archive::read(region).map_err(|reason| {
             malformed(format!("expected a NumPy archive (.npz) with `imgs` and `boxes`; {reason}"))
         })?;

@@ -253,8 +253,13 @@ fn what_is_no_case_is_named() {
         assert!(shown.contains(part), "{part}: {shown}");
         assert!(matches!(error, SegfmError::TooManyBoxes { .. }) || shown.contains("case.npz"), "{shown}");
     }
-    fs::write(&path, "PK").expect("written");
-    assert!(Case::read(&path).expect_err("no archive").to_string().contains("expected a NumPy archive (.npz)"));
+    for (contents, part) in
+        [("PK", "found other bytes"), ("PK\x03\x04 cut", "the file is truncated"), ("a text", "found a text file")]
+    {
+        fs::write(&path, contents).expect("written");
+        let error = Case::read(&path).expect_err("no archive").to_string();
+        assert!(error.contains("expected a NumPy archive (.npz)") && error.contains(part), "{error}");
+    }
     case_file(&path, &[("imgs", image()), ("boxes", boxes(&[[0, 0, 0, 9, 9, 9]]))]);
     let cut = Case::read(&path).expect("cut");
     assert_eq!((cut.boxes[0].max_dhw, cut.warnings.len()), ([1, 2, 3], 1));

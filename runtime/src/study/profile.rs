@@ -89,10 +89,14 @@ impl Profile {
 
     /// Refuses what the program does not take, before any work.
     ///
+    /// # Errors
+    ///
+    /// [`PromptError::Profile`] with what it takes.
+    ///
     /// # Source
     ///
     /// Yuxin-Du-Lab/SegVol-for-SegFM@7708634, `infer_case.py`, `infer_case`.
-    pub(crate) fn check(self, prompt: &Prompt) -> Result<(), PromptError> {
+    pub fn check(self, prompt: &Prompt) -> Result<(), PromptError> {
         let refused = |found| self.refused(prompt, "one box for each object, and neither text nor points", found);
         match self {
             Self::Default | Self::Released | Self::Huggingface | Self::HuggingfaceNearest => Ok(()),
