@@ -69,7 +69,7 @@ pub fn summary(results: &[Results], comparisons: &[Comparison], format: Format) 
                 [one] => summary_markdown(one),
                 all => {
                     let title = |one: &Results| match &labels::parts(&one.header, labels::differing(all))[..] {
-                        [(name, value)] => format!("{} {value}", capital(name)),
+                        [(name, value)] => format!("{} {value}", labels::capital(name)),
                         several => several.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", "),
                     };
                     let section = |one: &Results| format!("# {}\n\n{}\n", title(one), summary_markdown(one));
@@ -117,12 +117,6 @@ pub fn times(results: &[Results]) -> String {
 pub fn save_times(results: &[Results], path: &Path) -> io::Result<()> {
     let text = times(results);
     atomic_file::write(path, |mut file| file.write_all(text.as_bytes()))
-}
-
-/// A word with its first letter in upper case.
-pub(crate) fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The tables of several results in one, with columns for the settings that differ; a single one stays as it is.

@@ -47,3 +47,9 @@ pub fn profile_word(profile: Profile) -> String {
         _ => format!("{profile:?}").to_lowercase(),
     }
 }
+
+/// A word with its first letter in upper case.
+pub(crate) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

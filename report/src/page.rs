@@ -1,20 +1,52 @@
 //! The page: head, contents, sections.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use segvol_base::WarningCode;
+use segvol_base::{WarningCode, atomic_file};
 use segvol_evaluation::statistics_tables::cells;
 use segvol_evaluation::summary::{self, FAILED_BELOW, Group};
-use segvol_evaluation::{CaseResult, Figure, Kind, Results};
+use segvol_evaluation::{CaseResult, Comparison, Figure, Kind, Results, WorstObject};
 
 use crate::text::shown;
-use crate::{Page, box_plot, evaluated, tables, worst};
+use crate::{box_plot, evaluated, tables, worst};
 
 /// What a page may load: its own style, and pictures inside it.
 const POLICY: &str = include_str!("policy.txt").trim_ascii();
 
-pub(crate) fn html(page: &Page<'_>) -> Markup {
+/// What a page shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    /// The results, each with a name that distinguishes it; the name of a single one is not shown.
+    pub results: &'a [(String, Results)],
+    /// Paired comparisons.
+    pub comparisons: &'a [Comparison],
+    /// The worst objects of each result, in the order of the results; may be shorter than these.
+    pub worst: &'a [Vec<WorstObject>],
+    /// What readers must know about the whole, one sentence each: results that could not be compared, for example.
+    pub notes: &'a [String],
+}
+
+impl Page<'_> {
+    /// The page as HTML.
+    #[must_use]
+    pub fn html(&self) -> String {
+        page(self).into_string()
+    }
+
+    /// Writes the page to a file, whole or not at all.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let html = self.html();
+        atomic_file::write(path, |mut file| file.write_all(html.as_bytes()))
+    }
+}
+
+fn page(page: &Page<'_>) -> Markup {
     let several = page.results.len() > 1;
     let sections: Vec<(String, String, Markup)> = page
         .results

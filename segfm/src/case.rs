@@ -158,7 +158,7 @@ fn images(file: &[u8]) -> Result<([usize; 3], Element, Vec<f32>), Fault> {
     if voxels == 0 {
         return Err(Fault::Malformed(format!("expected voxels; found the shape {:?}", header.shape)));
     }
-    segvol_base::memory::check_available::<f32>("the scan", voxels).map_err(Fault::Memory)?;
+    check_available_if_large::<f32>("the scan", voxels).map_err(Fault::Memory)?;
     let size = element.size();
     let number = |index: usize| {
         let mut raw = [0; 8];
