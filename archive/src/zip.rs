@@ -20,6 +20,9 @@ const MAX_COMMENT: u64 = 0xffff;
 /// Longest directory that is read: that of the full model with an optimiser has 100 kB.
 const MAX_DIRECTORY: u64 = 64 << 20;
 
+/// How many bytes a byte of deflate can become, at most: 258 for each two bits.
+const MAX_RATIO: u64 = 1032;
+
 /// An archive's directory.
 #[derive(Debug)]
 pub struct Archive {
@@ -123,6 +126,8 @@ impl Archive {
         match entry.method {
             0 if entry.stored == entry.length => Ok(Storage::Raw { region, crc32 }),
             0 => Err(damaged()),
+            // Memory is checked for what the directory states, so that must be possible.
+            8 if entry.length > entry.stored.saturating_mul(MAX_RATIO) => Err(damaged()),
             8 => Ok(Storage::Deflated { region, length: entry.length, crc32 }),
             method => Err(format!("the zip archive is compressed with method {method}; pack it without compression")),
         }

@@ -267,6 +267,19 @@ fn what_is_no_case_is_named() {
     assert_eq!((cut.boxes[0].max_dhw, cut.warnings.len()), ([1, 2, 3], 1));
 }
 
+/// A directory that states two gigabytes for 600 bytes: memory is checked for what a file states, so this must not be believed.
+#[test]
+fn a_size_that_no_compression_reaches_is_damage() {
+    let folder = segvol_tests::folder!();
+    let path = folder.path().join("case.npz");
+    let mut bytes = fs::read(data("tiny/programs/smaller_than_window.segfm.npz")).expect("a case");
+    let directory = bytes.windows(4).position(|four| four == b"PK\x01\x02").expect("a directory");
+    bytes[directory + 24..directory + 28].copy_from_slice(&0x7d00_0000_u32.to_le_bytes());
+    fs::write(&path, bytes).expect("written");
+    let error = Case::read(&path).expect_err("damaged").to_string();
+    assert!(error.contains("entry `imgs.npy` is damaged"), "{error}");
+}
+
 /// A pickle that would run a command, in the place of the boxes.
 #[test]
 fn a_pickle_is_never_run() {

@@ -79,7 +79,8 @@ pub(super) fn read(folder: &Path, names: Option<&Path>, trained: Option<&Names>)
     }
     let used = names.as_ref().map_or(seen.len(), |(_, names)| names.iter().map(|(_, files)| files.len()).sum());
     let chosen = if used < seen.len() { format!(", {used} of {} masks", seen.len()) } else { String::new() };
-    let description = format!("{} in folders of their own, with masks in {MASKS}{chosen}", scans(cases.len()));
+    let folders = if cases.len() == 1 { "a folder of its own" } else { "folders of their own" };
+    let description = format!("{} in {folders}, with masks in {MASKS}{chosen}", scans(cases.len()));
     Ok(Data { warnings, renamed: renamed(&cases, names.is_some()), ..Data::new(description, cases) })
 }
 

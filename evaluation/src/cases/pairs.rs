@@ -53,7 +53,8 @@ pub(super) fn read(folder: &Path, names: Option<&Path>) -> Result<Data, CaseList
         })
     };
     let cases = stems.into_iter().map(case).collect::<Result<Vec<_>, CaseListError>>()?;
-    let description = format!("{} beside their label maps, X{}.nii.gz", super::layout::scans(cases.len()), SUFFIXES[0]);
+    let beside = if cases.len() == 1 { "its label map" } else { "their label maps" };
+    let description = format!("{} beside {beside}, X{}.nii.gz", super::layout::scans(cases.len()), SUFFIXES[0]);
     Ok(Data::new(description, cases))
 }
 
