@@ -31,6 +31,7 @@ pub mod c;
 pub mod checkpoint;
 pub mod command;
 pub mod compare;
+pub mod evaluation;
 pub mod faults;
 pub mod golden;
 pub mod hostile;

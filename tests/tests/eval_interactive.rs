@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use assert_cmd::Command;
-use segvol::mask::Mask;
 use segvol::metrics::Scores;
 use segvol::{Model, PointLabel, Prompt, StudyOptions, Volume};
 use segvol_tests::command::{SEGVOL, refused, said};
+use segvol_tests::evaluation::{scan, truth};
 use segvol_tests::golden::data;
 use segvol_tests::{bundle, models};
 use serde_json::{Value, json};
@@ -24,24 +24,6 @@ static TINY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("eval_interactive");
     bundle::seeded(&folder, &models::tiny(), &BTreeMap::new())
 });
-
-fn scan(name: &str) -> PathBuf {
-    data(&format!("tiny/volumes/{name}.nii.gz"))
-}
-
-/// A block of label 1 in the middle and a smaller one of label 2 at its corner.
-fn truth(name: &str) -> Mask {
-    let volume = Volume::open(scan(name)).expect("a scan");
-    let [ni, nj, nk] = volume.shape_xyz();
-    let within = |at: usize, n: usize, from: usize, to: usize| (n * from / 12..n * to / 12).contains(&at);
-    let label = |index: usize| {
-        let [i, j, k] = [index % ni, index / ni % nj, index / (ni * nj)];
-        let block = |from, to| within(i, ni, from, to) && within(j, nj, from, to) && within(k, nk, from, to);
-        if block(3, 5) { 2_u8 } else { u8::from(block(4, 9)) }
-    };
-    let labels: Vec<u8> = (0..ni * nj * nk).map(label).collect();
-    Mask::from_labels(labels, Arc::clone(volume.grid())).expect("a mask")
-}
 
 fn folder() -> TempDir {
     let folder = segvol_tests::folder!();

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use assert_cmd::Command;
-use segvol::Volume;
-use segvol::mask::Mask;
 use segvol_tests::command::{SEGVOL, refused, said};
-use segvol_tests::golden::data;
+use segvol_tests::evaluation::{scan, truth};
 use segvol_tests::{bundle, models};
 use serde_json::{Value, json};
 
@@ -36,19 +34,8 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn case(folder: &Path, name: &str) -> Value {
-    let scan = data(&format!("tiny/volumes/{name}.nii.gz"));
-    let volume = Volume::open(&scan).expect("a scan");
-    let [ni, nj, nk] = volume.shape_xyz();
-    let within = |at: usize, n: usize, from: usize, to: usize| (n * from / 12..n * to / 12).contains(&at);
-    let label = |index: usize| {
-        let [i, j, k] = [index % ni, index / ni % nj, index / (ni * nj)];
-        let block = |from, to| within(i, ni, from, to) && within(j, nj, from, to) && within(k, nk, from, to);
-        if block(3, 5) { 2_u8 } else { u8::from(block(4, 9)) }
-    };
-    let labels: Vec<u8> = (0..ni * nj * nk).map(label).collect();
-    let truth = Mask::from_labels(labels, std::sync::Arc::clone(volume.grid())).expect("a mask");
-    truth.save(folder.join(format!("{name}_labels.nii.gz"))).expect("saved");
-    json!({"name": format!("<b>{name}</b>"), "image": scan, "labels": format!("{name}_labels.nii.gz")})
+    truth(name).save(folder.join(format!("{name}_labels.nii.gz"))).expect("saved");
+    json!({"name": format!("<b>{name}</b>"), "image": scan(name), "labels": format!("{name}_labels.nii.gz")})
 }
 
 fn eval(folder: &Path) -> Command {

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use assert_cmd::assert::Assert;
 use flate2::read::GzDecoder;
 use safetensors::SafeTensors;
 use segvol::Volume;
@@ -19,6 +20,13 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 fn segvol() -> Command {
     Command::new(&*SEGVOL)
+}
+
+/// Runs `segvol segfm` on a case file or folder.
+fn segmented(bundle: &Path, input: &Path, output: &Path) -> Assert {
+    let mut command = segvol();
+    command.args(["segfm", "--provider", "cpu", "-m"]).arg(bundle).arg("-i").arg(input).arg("-o").arg(output);
+    command.assert()
 }
 
 /// An `.npy` array of version 1.
@@ -106,15 +114,7 @@ fn label_maps_are_those_of_the_program() {
             let bundle = seeded(folder.path(), &weights.bias_added);
             let (input, output) = (folder.path().join("case.npz"), folder.path().join("out"));
             phantom_case(&input, volume, weights);
-            segvol()
-                .args(["segfm", "--provider", "cpu", "-m"])
-                .arg(&bundle)
-                .arg("-i")
-                .arg(&input)
-                .arg("-o")
-                .arg(&output)
-                .assert()
-                .success();
+            segmented(&bundle, &input, &output).success();
             let (header, found) = segs(&output.join("case.npz"));
             assert!(header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': ("), "{header}");
             let found: Vec<u8> =
@@ -189,15 +189,7 @@ fn a_label_map_has_the_type_of_the_scan() {
         let pickle = npy("|O", &[boxes.len()], &pickled(&boxes));
         case_file(&input, &[("imgs", npy(description, &[depth, height, width], &bytes)), ("boxes", pickle)]);
         let output = folder.path().join("out");
-        segvol()
-            .args(["segfm", "-q", "--provider", "cpu", "-m"])
-            .arg(&bundle)
-            .arg("-i")
-            .arg(&input)
-            .arg("-o")
-            .arg(&output)
-            .assert()
-            .success();
+        segmented(&bundle, &input, &output).success();
         let (header, found) = segs(&output.join("case.npz"));
         assert!(header.contains(description), "{header}");
         labels.push(found.chunks(size).map(|number| number[0]).collect());
@@ -301,11 +293,7 @@ fn one_bad_case_of_a_folder_fails_alone() {
     fs::create_dir(&inputs).expect("a folder");
     fs::copy(data("tiny/programs/smaller_than_window.segfm.npz"), inputs.join("good.npz")).expect("copied");
     fs::write(inputs.join("bad.npz"), "nothing").expect("written");
-    let segfm = |input: &Path, output: &Path| {
-        let mut command = segvol();
-        command.args(["segfm", "--provider", "cpu", "-m"]).arg(&bundle).arg("-i").arg(input).arg("-o").arg(output);
-        command.assert()
-    };
+    let segfm = |input: &Path, output: &Path| segmented(&bundle, input, output);
     let failed = segfm(&inputs, &outputs).code(1);
     let stderr = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
     assert!(stderr.contains("bad.npz") && stderr.contains("1 of 2 cases failed"), "{stderr}");
