@@ -13,6 +13,14 @@ pub(crate) struct ReadArguments {
     /// mirror each other]
     #[arg(long, value_name = "FORM", help_heading = "Method")]
     affine: Option<AffineChoice>,
+    /// The DICOM series to read if there are several: its Series Instance UID, or its Series Number. `segvol inspect FOLDER` lists
+    /// them
+    #[arg(long, value_name = "UID|NUMBER", help_heading = "Method")]
+    series: Option<String>,
+    /// Interpolate missing slices of a DICOM series between their neighbours, and list them in the report. Without it, a missing
+    /// slice is an error
+    #[arg(long, help_heading = "Method")]
+    fill_gaps: bool,
 }
 
 impl ReadArguments {
@@ -21,7 +29,7 @@ impl ReadArguments {
     }
 
     pub(crate) fn options(&self) -> ReadOptions {
-        ReadOptions::default().affine(self.affine)
+        ReadOptions::default().affine(self.affine).series(self.series.clone()).fill_gaps(self.fill_gaps)
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "dicom")]
+use std::sync::Arc;
 
 use crate::affine::Affine;
 use crate::nifti::{Header, MAX_VOXELS};
 use crate::read_options::ReadOptions;
 use segvol_base::ErrorKind;
+#[cfg(feature = "dicom")]
+use segvol_dicom::SourceSeries;
 
 /// Why a grid cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -46,12 +50,14 @@ pub struct Grid {
     header: Option<Header>,
     source: Option<PathBuf>,
     read_options: ReadOptions,
+    #[cfg(feature = "dicom")]
+    dicom: Option<Arc<SourceSeries>>,
 }
 
 impl PartialEq for Grid {
     fn eq(&self, other: &Self) -> bool {
         // The inverse and the rotation follow from the affine.
-        let Self { shape_xyz, affine, header, inverse: _, rotation: _, source: _, read_options: _ } = self;
+        let Self { shape_xyz, affine, header, .. } = self;
         (shape_xyz, affine, header) == (&other.shape_xyz, &other.affine, &other.header)
     }
 }
@@ -67,7 +73,17 @@ impl Grid {
         match (affine.inverse(), affine.rotation()) {
             (Some(inverse), Some(rotation)) => {
                 let read_options = ReadOptions::default();
-                Ok(Self { shape_xyz, affine, inverse, rotation, header: None, source: None, read_options })
+                Ok(Self {
+                    shape_xyz,
+                    affine,
+                    inverse,
+                    rotation,
+                    header: None,
+                    source: None,
+                    read_options,
+                    #[cfg(feature = "dicom")]
+                    dicom: None,
+                })
             }
             _ => Err(GridError::Affine(affine)),
         }
@@ -102,6 +118,18 @@ impl Grid {
     /// How the file was read that this grid comes from: another file of the same scan must be read in the same way.
     pub fn read_options(&self) -> &ReadOptions {
         &self.read_options
+    }
+
+    /// The same grid, of a volume that was read from this DICOM series.
+    #[cfg(feature = "dicom")]
+    pub(crate) fn with_dicom(self, series: Arc<SourceSeries>) -> Self {
+        Self { dicom: Some(series), ..self }
+    }
+
+    /// The DICOM series that the volume was read from; `None` if it did not come from DICOM. Its slices are in the order of k.
+    #[cfg(feature = "dicom")]
+    pub fn dicom(&self) -> Option<&Arc<SourceSeries>> {
+        self.dicom.as_ref()
     }
 
     /// Voxels along the file's axes i, j, k.

@@ -14,6 +14,8 @@
 
 mod affine;
 mod buffer;
+#[cfg(feature = "dicom")]
+mod dicom;
 pub mod format;
 pub mod grid;
 pub mod intensities;
@@ -39,5 +41,7 @@ pub use mask::{Mask, MaskError};
 pub use orientation::AxisMap;
 pub use read_options::{AffineChoice, ReadOptions};
 pub use segvol_base::{AxisCodes, Orientation};
+#[cfg(feature = "dicom")]
+pub use segvol_dicom;
 pub use truth::{Truth, TruthError};
 pub use volume::{Volume, VolumeError};

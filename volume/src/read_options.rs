@@ -45,12 +45,16 @@ impl FromStr for AffineChoice {
 }
 
 /// Options for [`Volume::open_with`](crate::Volume::open_with).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadOptions {
     /// Which affine to use if the header states two that differ. `None`: the rule of
     /// [`Header::affine`](crate::nifti::Header::affine), which refuses a file whose affines mirror each other.
     pub affine: Option<AffineChoice>,
+    /// Of DICOM: the series to read, by its Series Instance UID or its Series Number. `None`: the only one that is a scan.
+    pub series: Option<String>,
+    /// Of DICOM: whether whole missing slices are interpolated between their neighbours. If not, a missing slice is an error.
+    pub fill_gaps: bool,
 }
 
 impl ReadOptions {
@@ -58,6 +62,20 @@ impl ReadOptions {
     #[must_use]
     pub fn affine(mut self, choice: Option<AffineChoice>) -> Self {
         self.affine = choice;
+        self
+    }
+
+    /// Sets [`series`](Self::series).
+    #[must_use]
+    pub fn series(mut self, series: Option<String>) -> Self {
+        self.series = series;
+        self
+    }
+
+    /// Sets [`fill_gaps`](Self::fill_gaps).
+    #[must_use]
+    pub fn fill_gaps(mut self, fill_gaps: bool) -> Self {
+        self.fill_gaps = fill_gaps;
         self
     }
 }

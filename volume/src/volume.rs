@@ -24,6 +24,10 @@ pub enum VolumeError {
         /// What is wrong with the file.
         source: NiftiError,
     },
+    /// A DICOM series cannot be read as one scan.
+    #[cfg(feature = "dicom")]
+    #[error(transparent)]
+    Dicom(#[from] segvol_dicom::DicomError),
     /// The bytes from a reader are not a valid scan.
     #[error(transparent)]
     Contents(NiftiError),
@@ -74,6 +78,8 @@ impl VolumeError {
         match self {
             Self::File { source, .. } | Self::Contents(source) => source.kind(),
             Self::Memory(error) => error.kind(),
+            #[cfg(feature = "dicom")]
+            Self::Dicom(error) => error.kind(),
             Self::Shape { .. }
             | Self::Length { .. }
             | Self::Strides { .. }
@@ -126,6 +132,10 @@ impl Volume {
     /// The same as [`Volume::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
+        #[cfg(feature = "dicom")]
+        if crate::dicom::is_dicom(path) {
+            return crate::dicom::read(path, options);
+        }
         let file = |source| VolumeError::File { path: path.to_path_buf(), source };
         Self::from_nifti(nifti::read(path).map_err(file)?, options, Some(path), file)
     }
@@ -157,7 +167,7 @@ impl Volume {
     ) -> Result<Self, VolumeError> {
         let mut warnings = contents.warnings;
         let affine = contents.header.affine_by(options.affine, &mut warnings).map_err(failed)?;
-        let mut grid = Grid::with_header(contents.header, affine)?.read_with(*options);
+        let mut grid = Grid::with_header(contents.header, affine)?.read_with(options.clone());
         if let Some(path) = path {
             grid = grid.with_source(path);
         }
@@ -186,7 +196,7 @@ impl Volume {
         Ok(Self::assemble(voxels, Grid::new(shape_xyz, affine)?, Vec::new()))
     }
 
-    fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<Warning>) -> Self {
+    pub(crate) fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<Warning>) -> Self {
         let intensities = Intensities::of(&voxels);
         warnings.extend(intensities.warning());
         let spacing = grid.spacing_mm();

@@ -11,6 +11,12 @@ pub enum Kind {
     Nifti,
     /// DICOM, or a folder of it.
     Dicom,
+    /// A zip archive of files, perhaps of a DICOM series.
+    Zip,
+    /// NRRD, with its voxels or without.
+    Nrrd,
+    /// MetaImage, with its voxels or without.
+    MetaImage,
     /// A checkpoint or a graph: weights of a model.
     Checkpoint,
     /// A folder with a manifest, as a bundle is.
@@ -265,12 +271,13 @@ fn recognise_zip(bytes: &[u8]) -> Recognised {
     if name == "[content_types].xml" {
         return Recognised::new("a document of an office program", NOT_IMAGE);
     }
-    Recognised::new("a zip archive", ARCHIVE)
+    Recognised::of(Kind::Zip, "a zip archive", ARCHIVE)
 }
 
 /// Formats that are text, by their first words.
 fn recognise_text(bytes: &[u8]) -> Option<Recognised> {
     let found = |what, next| Some(Recognised::new(what, next));
+    let of = |kind, what| Some(Recognised::of(kind, what, CONVERT));
     let head = &bytes[..bytes.len().min(RECOGNISED_BYTES)];
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -280,16 +287,16 @@ fn recognise_text(bytes: &[u8]) -> Option<Recognised> {
     if starts("nrrd000") {
         // The voxels may follow the text, so only what is before them is text.
         return if line_starts("data file:") || line_starts("datafile:") {
-            found("an NRRD header (.nhdr), whose voxels are in another file", CONVERT)
+            of(Kind::Nrrd, "an NRRD header (.nhdr), whose voxels are in another file")
         } else {
-            found("an NRRD file", CONVERT)
+            of(Kind::Nrrd, "an NRRD file")
         };
     }
     if line_starts("objecttype") && lower.contains("ndims") || starts("ndims") || starts("objecttype") {
         return if lower.lines().any(|line| line.starts_with("elementdatafile") && !line.contains("local")) {
-            found("a MetaImage header (.mhd), whose voxels are in another file", CONVERT)
+            of(Kind::MetaImage, "a MetaImage header (.mhd), whose voxels are in another file")
         } else {
-            found("a MetaImage file (.mha, .mhd)", CONVERT)
+            of(Kind::MetaImage, "a MetaImage file (.mha, .mhd)")
         };
     }
     // A UTF-8 character may be cut off at the end.
