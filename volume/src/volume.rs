@@ -134,7 +134,7 @@ impl Volume {
         let path = path.as_ref();
         #[cfg(feature = "dicom")]
         if crate::dicom::is_dicom(path) {
-            return crate::dicom::read(path, options);
+            return Self::from_dicom(crate::dicom::read(path, options)?, options, path);
         }
         let file = |source| VolumeError::File { path: path.to_path_buf(), source };
         Self::from_nifti(nifti::read(path).map_err(file)?, options, Some(path), file)
@@ -157,6 +157,13 @@ impl Volume {
     pub fn read_with(reader: impl Read, options: &ReadOptions) -> Result<Self, VolumeError> {
         let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
         Self::from_nifti(contents, options, None, VolumeError::Contents)
+    }
+
+    #[cfg(feature = "dicom")]
+    fn from_dicom(scan: segvol_dicom::DicomScan, options: &ReadOptions, path: &Path) -> Result<Self, VolumeError> {
+        let affine = Affine::from_lps(Affine::new(scan.affine_lps));
+        let grid = Grid::new(scan.shape_xyz, affine)?.read_with(options.clone());
+        Ok(Self::assemble(scan.voxels, grid.with_source(path).with_dicom(scan.source), scan.warnings))
     }
 
     fn from_nifti(
@@ -196,7 +203,7 @@ impl Volume {
         Ok(Self::assemble(voxels, Grid::new(shape_xyz, affine)?, Vec::new()))
     }
 
-    pub(crate) fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<Warning>) -> Self {
+    fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<Warning>) -> Self {
         let intensities = Intensities::of(&voxels);
         warnings.extend(intensities.warning());
         let spacing = grid.spacing_mm();
