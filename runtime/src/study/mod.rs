@@ -5,7 +5,6 @@ mod embed;
 mod object;
 mod options;
 mod pipeline;
-mod profile;
 mod progress;
 mod prompt_in_window;
 mod segmentation;
@@ -27,9 +26,9 @@ use segvol_volume::{AxisMap, Grid, Marks, Mask, Volume};
 
 pub use embed::EmbeddingTaker;
 pub use options::{Effort, StudyOptions};
-pub use profile::Profile;
 pub use progress::{Follower, Observer, Progress};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
+pub use segvol_prompt::Profile;
 pub use window_plan::WindowPlan;
 pub use windows::Statistics;
 pub use zoom_out::RegionOfInterest;
