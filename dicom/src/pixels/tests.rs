@@ -236,7 +236,7 @@ fn another_size_than_that_of_the_image_is_refused_before_decoding() {
         let narrow = one(narrow, syntax, stream);
         match format.bits_allocated {
             8 => assert!(narrow.is_ok()),
-            _ => assert!(narrow.expect_err("refused").to_string().contains("expected at most 8 bits")),
+            _ => assert!(narrow.expect_err("refused").to_string().contains("expected 1 to 8 bits")),
         }
     }
     let (format, stream) = seed!("rle/sixteen_bits");
@@ -284,6 +284,7 @@ fn what_decoders_would_get_wrong_is_refused() {
         message(&with(stream, frame + 1, &[0xc2])),
         "frame 1: expected baseline or lossless JPEG, found progressive JPEG"
     );
+    assert!(message(&with(stream, frame + 4, &[0])).contains("expected 1 to 16 bits"));
     assert_eq!(message(&with(stream, frame + 9, &[3])), "frame 1: expected one component, found 3");
     let end = stream.len() - 2 - usize::from(stream.ends_with(&[0]));
     let scans = [&stream[..end], &stream[scan..]].concat();
