@@ -202,13 +202,21 @@ const EACH_IMAGE: u64 = 4 << 20;
 
 impl Header {
     /// Checks that this is one component, and that its parts do not take far more memory than its values.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, stream: &[u8]) -> Result<(), String> {
         if self.components != 1 {
             return Err(format!("expected one component, found {}", self.components));
         }
         // OpenJPEG leaves a tile that is missing black, without an error.
         if self.found.len() as u64 != self.tiles {
             return Err(format!("expected {} tiles, found {}", self.tiles, self.found.len()));
+        }
+        // Every layer has packets of at least one byte, and OpenJPEG takes time for each layer, with or without them.
+        let layers = self.divisions.iter().map(|division| division.layers).max().unwrap_or(0);
+        if layers > stream.len() as u64 {
+            return Err(format!(
+                "expected at most {} layers, the bytes of the code stream, found {layers}",
+                stream.len()
+            ));
         }
         let mut bytes = self.tiles.saturating_mul(TILE);
         for division in &self.divisions {
@@ -252,7 +260,7 @@ impl Division {
 
 /// Decodes a code stream and gives its values to `take`. The header must be that of the stream, and of the image's size.
 pub(super) fn decode<T>(stream: &[u8], header: &Header, take: impl FnOnce(&[i32]) -> T) -> Result<T, String> {
-    header.check()?;
+    header.check(stream)?;
     fenced(|| {
         let image =
             Image::from_bytes_with(stream, DecodeParameters::new().strict(true)).map_err(|error| error.to_string())?;

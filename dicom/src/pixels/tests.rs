@@ -318,6 +318,11 @@ fn a_code_stream_cannot_take_far_more_memory_than_its_image() {
     let sizes = [4096u32, 4096, 0, 0, 4096, 4096, 0, 0].map(u32::to_be_bytes).concat();
     let precincts = with(stream, SIZES, &sizes);
     let style = find(&precincts, &[0xff, 0x52]);
+    let layers = refusal(format, JPEG_2000, &with(stream, style + 6, &[0xff; 2]));
+    assert_eq!(
+        layers,
+        format!("frame 1: expected at most {} layers, the bytes of the code stream, found 65535", stream.len())
+    );
     let levels = usize::from(precincts[style + 9]) + 1;
     let mut precincts = [&precincts[..style + 14], &vec![0x11; levels], &precincts[style + 14..]].concat();
     precincts[style + 3] += levels as u8;
