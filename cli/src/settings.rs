@@ -61,6 +61,10 @@ pub(crate) struct Settings {
     /// More windows are encoded
     #[arg(long, help_heading = "Method")]
     independent: bool,
+    /// Straighten a scan whose slices are shifted against each other, as by a tilted gantry, before the model sees it. Masks are on
+    /// the scan's own voxels with and without. The demo model finds less with it; docs/segment.md has the figures
+    #[arg(long, help_heading = "Method")]
+    straighten: bool,
     /// The probability above which a voxel is in a mask: more than 0, less than 1. Lower makes masks larger. Windows stay the
     /// same: the region to look at is found with the released 0.5 [default: 0.5]
     #[arg(long, value_name = "P", allow_negative_numbers = true, help_heading = "Method")]
@@ -180,13 +184,18 @@ impl Settings {
             let message = format!("--effort: the windows of --profile {profile} are those of the released program");
             return Err(Usage(message).into());
         }
+        if self.straighten && profile.is_released() {
+            let message = format!("--straighten: --profile {profile} shows the voxels as the released program does");
+            return Err(Usage(message).into());
+        }
         let options = StudyOptions::default()
             .orientation(orientation)
             .profile(profile)
             .zoom_in(!self.no_zoom)
             .effort(self.effort.map(Into::into).unwrap_or_default())
             .overlap(self.overlap)
-            .independent(self.independent);
+            .independent(self.independent)
+            .straighten(self.straighten);
         let mut options = self.machine.apply(options);
         if let Some(threshold) = self.threshold {
             options.threshold = threshold;

@@ -106,6 +106,12 @@ pub struct Header {
     /// The probability above which a voxel is in a mask; `None`, and absent from the JSON, if it is that of the released code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
+    /// Whether sheared scans were straightened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub straighten: bool,
+    /// Whether missing slices of DICOM series were interpolated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fill_gaps: bool,
     /// Prompts and figures.
     pub settings: Settings,
 }

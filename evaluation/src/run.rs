@@ -119,6 +119,8 @@ impl<'a> Evaluation<'a> {
             zoom_in: self.options.zoom_in,
             overlap: self.options.least_overlap(),
             threshold: self.options.own_threshold(),
+            straighten: self.options.straighten,
+            fill_gaps: self.read.fill_gaps,
             settings: self.settings.clone(),
         }
     }

@@ -304,6 +304,8 @@ pub(crate) mod tests {
                 zoom_in: true,
                 overlap: 0.5,
                 threshold: None,
+                straighten: false,
+                fill_gaps: false,
                 settings: Settings { prompts: vec![Kind::Text], ..Settings::default() },
             },
             cases: vec![

@@ -30,7 +30,7 @@ pub enum Profile {
     /// - a window without voxels of the zoom-out mask, the user's points and the user's box keeps its zoom-out logits;
     /// - voxels that no body has, padding below -1024 HU and metal above 3000 HU, do not count for the normalisation;
     /// - a box and points together are used in both passes;
-    /// - a scan of a tilted gantry is straightened, and padding that the file states is air.
+    /// - padding that the file states is air, and a scan of a tilted gantry can be straightened.
     #[default]
     Default,
     /// Exactly as GitHub's demo, including its quirks. The demo sees the axes as stored; other orientations are possible.

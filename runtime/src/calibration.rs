@@ -70,7 +70,7 @@ impl Calibrator {
     /// [`Error::Memory`] if there is not enough memory; [`Error::Stage`] if ONNX Runtime fails, or the graph lacks an output.
     pub fn observe(&mut self, volume: Volume) -> Result<(), Error> {
         let window = self.window_dhw;
-        let (scan, image) = Scan::prepare(volume, self.orientation, true, window, &mut |_| ())?;
+        let (scan, image) = Scan::prepare(volume, self.orientation, true, false, window, &mut |_| ())?;
         self.observe_window(&resize_nearest_exact(image.view(), window))?;
         let shape = scan.crop.shape_dhw();
         let whole = Region { min_dhw: [0; 3], max_dhw: shape.map(|n| n.saturating_sub(1)) };

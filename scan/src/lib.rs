@@ -120,9 +120,8 @@ impl Scan {
     /// Orients, straightens, normalises and crops a scan. Returns the crop's position and its image, `[D, H, W]`, in [0, 1]. `done` is
     /// called with the name of each finished step. A volume that is passed by value is freed as soon as it is oriented.
     ///
-    /// With `as_a_body`, padding and metal do not count ([`intensity::normalise_body`]), padding that the file states is air, and a
-    /// sheared scan is [straightened](Shear), unless `orientation` asks for its voxels as they are stored. The released programs do
-    /// none of this.
+    /// With `as_a_body`, padding and metal do not count ([`intensity::normalise_body`]), and padding that the file states is air. With
+    /// `straighten`, a sheared scan is [straightened](Shear). The released programs do none of this.
     ///
     /// # Errors
     ///
@@ -132,13 +131,13 @@ impl Scan {
         volume: impl Borrow<Volume>,
         orientation: Orientation,
         as_a_body: bool,
+        straighten: bool,
         window: [usize; 3],
         done: &mut dyn FnMut(&'static str),
     ) -> Result<(Self, Array3<f32>), ScanError> {
         let grid = Arc::clone(volume.borrow().grid());
         let axes = AxisMap::new(&grid, orientation);
-        let straightens = as_a_body && orientation != Orientation::Stored;
-        let shear = if straightens { Shear::of(&grid, &axes)? } else { None };
+        let shear = if straighten { Shear::of(&grid, &axes)? } else { None };
         let intensities = *volume.borrow().intensities();
         let padding = volume.borrow().padding_hu().filter(|_| as_a_body);
         segvol_base::memory::check_available::<f32>("the oriented scan", volume.borrow().voxels().len())?;

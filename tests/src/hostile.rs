@@ -341,6 +341,8 @@ fn work_header() -> segvol_evaluation::Header {
         zoom_in: true,
         overlap: 0.5,
         threshold: None,
+        straighten: false,
+        fill_gaps: false,
         settings: Settings::default(),
     }
 }

@@ -124,6 +124,10 @@ fn prompts(stored: Stored) -> Vec<Prompt> {
     ]
 }
 
+fn straightened() -> StudyOptions {
+    StudyOptions::default().straighten(true)
+}
+
 fn study(stored: Stored, options: &StudyOptions) -> Study {
     MODEL.0.study_with(stored.volume(), options).expect("a study")
 }
@@ -141,7 +145,7 @@ fn by_place<T: Copy>(stored: Stored, values: &[T]) -> BTreeMap<[isize; 3], T> {
 
 #[test]
 fn masks_of_a_tilted_scan_are_those_of_the_straight_one_at_the_same_places() {
-    for options in [StudyOptions::default(), StudyOptions::default().zoom_in(false).threshold(0.4)] {
+    for options in [straightened(), straightened().zoom_in(false).threshold(0.4)] {
         let straight = study(STRAIGHT, &options);
         assert!(straight.shear().is_none());
         let expected = straight.segment_all(&prompts(STRAIGHT)).expect("segmented");
@@ -187,8 +191,8 @@ fn masks_of_a_tilted_scan_are_those_of_the_straight_one_at_the_same_places() {
 #[test]
 fn a_wrong_shift_is_another_mask() {
     let stored = TILTED[0];
-    let found = study(stored, &StudyOptions::default()).segment_all(&prompts(stored)).expect("segmented");
-    let straight = study(STRAIGHT, &StudyOptions::default()).segment_all(&prompts(STRAIGHT)).expect("segmented");
+    let found = study(stored, &straightened()).segment_all(&prompts(stored)).expect("segmented");
+    let straight = study(STRAIGHT, &straightened()).segment_all(&prompts(STRAIGHT)).expect("segmented");
     let of = |stored, found: &[Segmentation]| by_place(stored, &values(found[0].mask().expect("memory").labels()));
     let expected = of(STRAIGHT, &straight);
     assert_eq!(of(stored, &found), expected);
@@ -206,7 +210,7 @@ fn a_wrong_shift_is_another_mask() {
 #[test]
 fn a_box_still_contains_the_object_and_marks_are_in_voxels_of_the_file() {
     for stored in TILTED {
-        let tilted = study(stored, &StudyOptions::default());
+        let tilted = study(stored, &straightened());
         let corners = [[28, 16, 7], [44, 28, 15]].map(|corner| stored.file(corner));
         let min: [f64; 3] = std::array::from_fn(|axis| corners[0][axis].min(corners[1][axis]));
         let max: [f64; 3] = std::array::from_fn(|axis| corners[0][axis].max(corners[1][axis]));
@@ -230,11 +234,12 @@ fn a_box_still_contains_the_object_and_marks_are_in_voxels_of_the_file() {
 }
 
 #[test]
-fn released_programs_and_stored_axes_see_the_voxels_as_they_are() {
+fn voxels_are_shown_as_they_are_unless_asked_otherwise() {
     let stored = TILTED[0];
     let warned = |study: &Study| study.warnings().iter().any(|warning| warning.code == WarningCode::ScanStraightened);
-    assert!(warned(&study(stored, &StudyOptions::default())));
+    assert!(warned(&study(stored, &straightened())));
     for options in [
+        StudyOptions::default(),
         StudyOptions::default().profile(Profile::Released),
         StudyOptions::default().profile(Profile::Huggingface),
         StudyOptions::default().profile(Profile::Segfm),
@@ -251,6 +256,14 @@ fn released_programs_and_stored_axes_see_the_voxels_as_they_are() {
 }
 
 #[test]
+fn released_programs_do_not_straighten() {
+    for profile in [Profile::Released, Profile::Huggingface, Profile::HuggingfaceNearest, Profile::Segfm] {
+        let error = straightened().profile(profile).check().expect_err("not as released").to_string();
+        assert!(error.contains("straighten"), "{error}");
+    }
+}
+
+#[test]
 fn voxels_that_are_not_finite_are_named_as_the_file_counts_them() {
     let stored = TILTED[2];
     let volume = stored.volume();
@@ -258,7 +271,7 @@ fn voxels_that_are_not_finite_are_named_as_the_file_counts_them() {
     let mut voxels = volume.into_voxels();
     voxels[5 + shape[0] * (7 + shape[1] * 9)] = f32::NAN;
     let volume = Volume::new(shape, voxels, affine).expect("a scan");
-    let error = MODEL.0.study(volume).map(|_| ()).expect_err("NaN").to_string();
+    let error = MODEL.0.study_with(volume, &straightened()).map(|_| ()).expect_err("NaN").to_string();
     assert!(error.starts_with("1 of the scan's voxels is") && error.contains("(5, 7, 9)"), "{error}");
 }
 
@@ -333,7 +346,7 @@ fn padding_of_a_tilted_scan_does_not_reach_into_the_body() {
         let voxels = stored.voxels().map(|file| if inside(file) { body(stored.straight(file)) } else { value });
         Volume::new(shape, voxels.collect(), affine).expect("a scan")
     };
-    let image = |volume: Volume| MODEL.0.study(volume).expect("a study").image().clone();
+    let image = |volume: Volume| MODEL.0.study_with(volume, &straightened()).expect("a study").image().clone();
     let expected = image(volume);
     assert_eq!(image(padded(700.0).with_padding_hu([700.0, 700.0])), expected);
     assert_ne!(image(padded(700.0)), expected);

@@ -667,9 +667,10 @@ typedef struct SegvolOptions {
      */
     int32_t profile;
     /**
-     * Must be 0.
+     * 1 to straighten a sheared scan, as of a tilted gantry, before the model sees it; 0 (the default) to show its voxels as if they were
+     * rectangular. Masks are on the scan's own voxels in any case. The profiles of released programs do not straighten.
      */
-    int32_t reserved;
+    int32_t straighten;
     /**
      * Other axes in which the model sees a scan: three letters such as "LPS" that say where each axis goes (right or left,
      * anterior or posterior, superior or inferior). NULL for those of `orientation`, which must be SEGVOL_ORIENTATION_MODEL if

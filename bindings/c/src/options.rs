@@ -100,8 +100,9 @@ pub struct SegvolOptions {
     pub orientation: i32,
     /// How the windows and prompts of the zoom-in pass are chosen: a SegvolProfile.
     pub profile: i32,
-    /// Must be 0.
-    pub reserved: i32,
+    /// 1 to straighten a sheared scan, as of a tilted gantry, before the model sees it; 0 (the default) to show its voxels as if they were
+    /// rectangular. Masks are on the scan's own voxels in any case. The profiles of released programs do not straighten.
+    pub straighten: i32,
     /// Other axes in which the model sees a scan: three letters such as "LPS" that say where each axis goes (right or left,
     /// anterior or posterior, superior or inferior). NULL for those of `orientation`, which must be SEGVOL_ORIENTATION_MODEL if
     /// this is set.
@@ -141,7 +142,7 @@ unsafe impl Versioned for SegvolOptions {
         zoom_in: 1,
         orientation: SegvolOrientation::Model as i32,
         profile: SegvolProfile::Default as i32,
-        reserved: 0,
+        straighten: 0,
         axes: std::ptr::null(),
         embeddings: std::ptr::null(),
         embeddings_bytes: 20 << 30,
@@ -255,9 +256,11 @@ pub(crate) unsafe fn options(pointer: *const SegvolOptions) -> Result<(Options, 
         4 => Profile::Segfm,
         other => return Err(unknown("options.profile", "one of SegvolProfile, 0 to 4", other)),
     };
-    if given.reserved != 0 {
-        return Err(unknown("options.reserved", "0", given.reserved));
-    }
+    study.straighten = match given.straighten {
+        0 => false,
+        1 => true,
+        other => return Err(unknown("options.straighten", "0 or 1", other)),
+    };
     Ok((options, study))
 }
 

@@ -84,7 +84,7 @@ static void opening(const char *bundle)
     REFUSED(embeddings, "/dev/null", SEGVOL_STATUS_OPTION, "embeddings: expected a folder");
     REFUSED(size, offsetof(SegvolOptions, axes) + 1, SEGVOL_STATUS_ARGUMENT, "options: expected `size`");
     REFUSED(profile, 7, SEGVOL_STATUS_ARGUMENT, "options.profile");
-    REFUSED(reserved, 1, SEGVOL_STATUS_ARGUMENT, "options.reserved");
+    REFUSED(straighten, 2, SEGVOL_STATUS_ARGUMENT, "options.straighten");
     REFUSED(provider_options_len, 1, SEGVOL_STATUS_NULL, "options.provider_options");
     REFUSED(stage_providers_len, 1, SEGVOL_STATUS_NULL, "options.stage_providers");
 #undef REFUSED

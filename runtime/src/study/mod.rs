@@ -81,7 +81,7 @@ impl Study {
         let window = stages.architecture().window_dhw;
         let mut statistics = Statistics::default();
         let mut start = Instant::now();
-        let (scan, image) = Scan::prepare(volume, orientation, body_only, window, &mut |step| {
+        let (scan, image) = Scan::prepare(volume, orientation, body_only, options.straighten, window, &mut |step| {
             statistics.times_ms.insert(step, start.elapsed().as_secs_f64() * 1e3);
             start = Instant::now();
         })?;

@@ -70,6 +70,10 @@ pub struct StudyOptions {
     /// windows, and calls use windows of earlier calls again: fewer are encoded, and an object's mask depends a little on the
     /// others. The profiles of released programs are always independent.
     pub independent: bool,
+    /// Whether a sheared scan, as of a tilted gantry, is [straightened](crate::shear::Shear) before the model sees it. The masks are
+    /// on the scan's own voxels in any case. Only in the profile [`Profile::Default`]; the released programs show the voxels as if
+    /// they were rectangular, and so does the default.
+    pub straighten: bool,
     /// The probability above which a voxel is in a mask, between 0 and 1, both excluded; 0.5 in the released code, where the logit
     /// is positive. It cuts every mask, label map, count and box, also after the zoom-out pass. It does not change any logit: the
     /// region of interest is always found by the released rule.
@@ -97,6 +101,7 @@ impl Default for StudyOptions {
             effort: Effort::default(),
             overlap: None,
             independent: false,
+            straighten: false,
             threshold: RELEASED_THRESHOLD,
             cache_bytes: 2 << 30,
             embeddings: None,
@@ -162,6 +167,13 @@ impl StudyOptions {
         self
     }
 
+    /// Sets whether a sheared scan is straightened before the model sees it.
+    #[must_use]
+    pub fn straighten(mut self, straighten: bool) -> Self {
+        self.straighten = straighten;
+        self
+    }
+
     /// Sets the probability above which a voxel is in a mask: more than 0, and less than 1.
     #[must_use]
     pub fn threshold(mut self, probability: f64) -> Self {
@@ -219,6 +231,10 @@ impl StudyOptions {
         {
             let expected = "a folder, or a path where one can be made";
             return Err(Error::Setting { name: "embeddings", expected, found: format!("`{}`", path.display()) });
+        }
+        if self.straighten && self.profile.is_released() {
+            let expected = "off, because the program of this profile shows the voxels as they are";
+            return Err(Error::Setting { name: "straighten", expected, found: "on".to_owned() });
         }
         if !is_threshold(self.threshold) {
             let percent = self.threshold > 1.0 && self.threshold < 100.0;

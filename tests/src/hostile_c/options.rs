@@ -72,7 +72,7 @@ pub(crate) fn options(bytes: &[u8]) {
         zoom_in: recipe.int(),
         orientation: recipe.int(),
         profile: recipe.int(),
-        reserved: recipe.int(),
+        straighten: recipe.int(),
         axes: ptr::null(),
         embeddings: ptr::null(),
         embeddings_bytes: 0,
@@ -104,12 +104,13 @@ pub(crate) fn options(bytes: &[u8]) {
         }
     };
     let flags = (0..=1).contains(&given.zoom_in)
+        && (0..=1).contains(&given.straighten)
         && (0..=4).contains(&given.profile)
         && (0..=2).contains(&given.orientation)
         && (!read_effort || (0..=2).contains(&given.effort))
         && (!read_independent || (0..=1).contains(&given.independent));
     problem(SegvolStatus::Argument, axes.is_some() && given.orientation != 2);
-    problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags || given.reserved != 0);
+    problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags);
     let stored_only = (2..=4).contains(&given.profile);
     problem(SegvolStatus::Option, stored_only && (given.orientation == 0 || axes.is_some()));
     problem(SegvolStatus::Option, given.overlap != -1.0 && !(0.0..=0.95).contains(&given.overlap));
