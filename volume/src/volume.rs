@@ -28,6 +28,14 @@ pub enum VolumeError {
     #[cfg(feature = "dicom")]
     #[error(transparent)]
     Dicom(#[from] segvol_dicom::DicomError),
+    /// A series of DICOM was asked for, and this is not DICOM.
+    #[error("{}expected DICOM, because the series `{}` was chosen; found another format", place(path.as_deref()), segvol_base::printable(series))]
+    NotDicom {
+        /// The file; `None` for bytes from a reader.
+        path: Option<PathBuf>,
+        /// The series that was chosen.
+        series: String,
+    },
     /// The bytes from a reader are not a valid scan.
     #[error(transparent)]
     Contents(NiftiError),
@@ -80,11 +88,27 @@ impl VolumeError {
             Self::Memory(error) => error.kind(),
             #[cfg(feature = "dicom")]
             Self::Dicom(error) => error.kind(),
-            Self::Shape { .. }
+            Self::NotDicom { .. }
+            | Self::Shape { .. }
             | Self::Length { .. }
             | Self::Strides { .. }
             | Self::Scaling { .. }
             | Self::Affine(_) => ErrorKind::Input,
+        }
+    }
+}
+
+/// The path at the start of a message.
+fn place(path: Option<&Path>) -> String {
+    path.map(|path| format!("{}: ", segvol_base::printable_path(path))).unwrap_or_default()
+}
+
+/// Refuses a chosen series where there is no DICOM.
+fn refuse_series(options: &ReadOptions, path: Option<&Path>) -> Result<(), VolumeError> {
+    match &options.series {
+        None => Ok(()),
+        Some(series) => {
+            Err(VolumeError::NotDicom { path: path.map(Path::to_path_buf), series: series.clone() })
         }
     }
 }
@@ -129,13 +153,14 @@ impl Volume {
     /// place, whichever affine it uses.
     ///
     /// # Errors
-    /// The same as [`Volume::open`].
+    /// The same as [`Volume::open`], and [`VolumeError::NotDicom`] if a series is chosen of something that is not DICOM.
     pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
         #[cfg(feature = "dicom")]
         if crate::dicom::is_dicom(path) {
             return Self::from_dicom(crate::dicom::read(path, options)?, options, path);
         }
+        refuse_series(options, Some(path))?;
         let file = |source| VolumeError::File { path: path.to_path_buf(), source };
         Self::from_nifti(nifti::read(path).map_err(file)?, options, Some(path), file)
     }
@@ -155,6 +180,7 @@ impl Volume {
     /// # Errors
     /// The same as [`Volume::read`].
     pub fn read_with(reader: impl Read, options: &ReadOptions) -> Result<Self, VolumeError> {
+        refuse_series(options, None)?;
         let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
         Self::from_nifti(contents, options, None, VolumeError::Contents)
     }
