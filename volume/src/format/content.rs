@@ -282,7 +282,7 @@ fn recognise_zip(bytes: &[u8]) -> Recognised {
 /// Formats that are text, by their first words.
 fn recognise_text(bytes: &[u8]) -> Option<Recognised> {
     let found = |what, next| Some(Recognised::new(what, next));
-    let of = |kind, what| Some(Recognised::of(kind, what, CONVERT));
+    let of = |kind, what| Some(Recognised::of(kind, what, ""));
     let head = &bytes[..bytes.len().min(RECOGNISED_BYTES)];
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();
