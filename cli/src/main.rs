@@ -17,6 +17,7 @@ mod eval_warnings;
 mod exit;
 mod hints;
 mod inspect;
+mod inspect_scans;
 mod interrupt;
 mod log;
 mod machine;

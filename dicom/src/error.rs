@@ -67,6 +67,8 @@ pub enum DicomError {
         series: String,
         /// What is wrong, and where.
         reason: String,
+        /// Whether only whole slices are missing, which [`ReadOptions::fill_gaps`](crate::ReadOptions::fill_gaps) fills.
+        is_missing_slices: bool,
     },
     /// There is not enough memory.
     #[error(transparent)]

@@ -108,7 +108,7 @@ impl ImageFile {
         let object = &header.object;
         if header.pixels.is_none() {
             let float = header.noted.iter().any(|tag| *tag != tags::MODALITY_LUT_SEQUENCE);
-            let what = if float { "an image of floating-point numbers" } else { "without pixels" };
+            let what = if float { "an image of floating-point numbers" } else { "DICOM without pixels" };
             return Err(NoImages::PassedOver(what.to_owned()));
         }
         let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
@@ -126,7 +126,7 @@ impl ImageFile {
         }
         let has_position = |frame: u32| groups(frame).has(&POSITION) && groups(frame).has(&ORIENTATION);
         if !(1..=frames).any(has_position) {
-            return Err(NoImages::PassedOver("without a position in the patient".to_owned()));
+            return Err(NoImages::PassedOver("an image without a position in the patient".to_owned()));
         }
         let samples = count(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1);
         if samples != 1 {

@@ -127,6 +127,7 @@ fn voxels(study: &Study, scan: &Scan<'_>) -> Result<Vec<f32>, DicomError> {
         path: study.path.clone(),
         series: format!("the series {}", shown(scan.series)),
         reason: format!("`{}`: {reason}", file.input.shown()),
+        is_missing_slices: false,
     };
     // The first in the order of the slices, not in that of the threads.
     let results: Vec<_> = files

@@ -113,8 +113,9 @@ pub(crate) fn choose<'a>(
     study.check_readable()?;
     let path = || study.path.clone();
     let refused = |series: &Series<'_>, reason| {
+        let is_missing_slices = !fill_gaps && examine(series, true).is_ok();
         let series = format!("the series {}", shown(series));
-        DicomError::Refused { path: path(), series, reason }
+        DicomError::Refused { path: path(), series, reason, is_missing_slices }
     };
     let mut warnings = Vec::new();
     let scan = if let Some(wanted) = wanted {

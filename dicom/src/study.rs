@@ -81,8 +81,21 @@ impl Study {
             return Ok(false);
         }
         let input = Input::on_disk(path.to_path_buf(), String::new());
-        let is_zip = input.head(HEAD_BYTES).is_ok_and(|head| zip::is_zip(&head));
-        Ok(if is_zip { zip::files(path).is_ok_and(|files| files.iter().any(is)) } else { is(&input) })
+        if !input.head(HEAD_BYTES).is_ok_and(|head| zip::is_zip(&head)) {
+            return Ok(is(&input));
+        }
+        // An entry that cannot be read, as in an encrypted archive, may be one.
+        let heads = zip::files(path)?.into_iter().map(|input| (input.head(HEAD_BYTES), input));
+        for (head, input) in heads {
+            match head {
+                Ok(head) if is_dicom(&head) => return Ok(true),
+                Ok(_) => {}
+                Err(reason) => {
+                    return Err(DicomError::File { path: path.to_path_buf(), name: input.shown(), reason });
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Looks into bytes: a zip archive, or one file.

@@ -15,16 +15,14 @@ pub fn is_dicom(path: &Path) -> bool {
     if !metadata.is_file() && !metadata.is_dir() {
         return false;
     }
-    match recognise_path(path) {
-        Ok(Some(found)) => match found.kind {
-            Kind::Dicom => true,
-            Kind::Zip => !matches!(segvol_dicom::holds_dicom(path), Ok(false)),
-            // Only the first files of a folder were looked into.
-            Kind::Other if metadata.is_dir() => !matches!(segvol_dicom::holds_dicom(path), Ok(false)),
-            _ => false,
-        },
+    let Ok(Some(found)) = recognise_path(path) else { return false };
+    let may_hold = match found.kind {
+        Kind::Dicom | Kind::Zip => true,
+        // Only the first files of a folder were looked into.
+        Kind::Other => metadata.is_dir(),
         _ => false,
-    }
+    };
+    may_hold && !matches!(segvol_dicom::holds_dicom(path), Ok(false))
 }
 
 /// What is at `path`: every series, and why it is no scan.
