@@ -62,7 +62,12 @@ const WANTED: &[Tag] = &[
 ];
 
 /// Large or known attributes that only the presence of is asked for.
-const NOTED: &[Tag] = &[tags::MODALITY_LUT_SEQUENCE, tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA];
+const NOTED: &[Tag] = &[
+    tags::DIRECTORY_RECORD_SEQUENCE,
+    tags::MODALITY_LUT_SEQUENCE,
+    tags::FLOAT_PIXEL_DATA,
+    tags::DOUBLE_FLOAT_PIXEL_DATA,
+];
 
 /// A DICOM file up to its pixels.
 #[derive(Debug)]
@@ -194,6 +199,9 @@ pub(crate) fn open_pixels(input: &Input) -> Result<Bytes, String> {
 pub(crate) fn read_header(input: &Input) -> Result<Header, String> {
     let (start, mut bytes) = opened(input)?;
     let elements = walk(&mut bytes, start.at, start.encoding);
+    if elements.found.is_empty() && elements.pixels.is_none() {
+        return Err(elements.damage.unwrap_or_else(|| "nothing follows its group 2: it is truncated".to_owned()));
+    }
     let noted = elements.found.iter().map(|(element, _)| element.tag).filter(|tag| NOTED.contains(tag)).collect();
     let object = parse(&mut bytes, &elements, start.encoding, |tag| WANTED.contains(&tag));
     let (object, unread) = object?;
@@ -300,7 +308,10 @@ pub(crate) fn other_object(object: &InMemDicomObject) -> Option<String> {
         .or_else(|| family("1.2.840.10008.5.1.4.1.1.11.", "a presentation state"))
         .or_else(|| family("1.2.840.10008.5.1.4.1.1.104.", "an encapsulated document"))
         .or_else(|| family("1.2.840.10008.5.1.4.1.1.9.", "a waveform"))
-        .or_else(|| family("1.2.840.10008.5.1.4.1.1.66", "registration, segmentation or raw data"))
+        .or_else(|| {
+            family("1.2.840.10008.5.1.4.1.1.481.", "a radiotherapy object").filter(|_| !class.ends_with(".481.1"))
+        })
+        .or_else(|| family("1.2.840.10008.5.1.4.1.1.66.", "registration, segmentation or raw data"))
 }
 
 /// SOP classes that are no scans although they may have pixels and positions.

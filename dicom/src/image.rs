@@ -11,6 +11,10 @@ use crate::header::{Header, other_object, read_header};
 use crate::input::Input;
 use crate::pixels::PixelFormat;
 
+/// CT Image Storage, and the enhanced and the legacy converted one.
+const CT_CLASSES: [&str; 3] =
+    ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"];
+
 /// Most frames of one file.
 const MAX_FRAMES: u32 = 1 << 20;
 
@@ -107,8 +111,18 @@ impl ImageFile {
     fn images(&mut self, header: &Header) -> Result<(), NoImages> {
         let object = &header.object;
         if header.pixels.is_none() {
-            let float = header.noted.iter().any(|tag| *tag != tags::MODALITY_LUT_SEQUENCE);
+            if header.noted.contains(&tags::DIRECTORY_RECORD_SEQUENCE) {
+                return Err(NoImages::PassedOver("a directory (DICOMDIR)".to_owned()));
+            }
+            let float = [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA];
+            let float = float.iter().any(|tag| header.noted.contains(tag));
             let what = if float { "an image of floating-point numbers" } else { "DICOM without pixels" };
+            // A file that is cut off between two elements.
+            let is_ct = self.sop_class.as_deref().is_some_and(|class| CT_CLASSES.contains(&class));
+            let is_nothing = self.sop_class.is_none() && self.series.is_empty();
+            if !float && (is_ct || is_nothing || object.get(tags::ROWS).is_some()) {
+                return Err(NoImages::Fault("it has no pixel data, and may be truncated".to_owned()));
+            }
             return Err(NoImages::PassedOver(what.to_owned()));
         }
         let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();

@@ -1,6 +1,6 @@
 //! Which images of a folder are a scan, where its voxels lie, and what is refused. Expected values are computed here.
 
-#[allow(dead_code, missing_docs)] // Each test file uses some of it.
+#[allow(dead_code, missing_docs, unreachable_pub)] // Each test file uses some of it.
 mod writer;
 
 use std::fs;
@@ -40,7 +40,8 @@ fn refused(path: &Path, words: &[&str]) {
         assert!(message.contains(word), "{word}: {message}");
     }
     // The list of what is there has the same words, if it is about one series.
-    if let Ok(catalogue) = Catalogue::open(path, &ReadOptions::default())
+    if path.is_dir()
+        && let Ok(catalogue) = Catalogue::open(path, &ReadOptions::default())
         && let [series] = &catalogue.series[..]
         && let Some(problem) = &series.problem
     {

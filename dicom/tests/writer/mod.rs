@@ -119,7 +119,13 @@ impl Set {
 
     /// A file with preamble and group 2.
     pub fn file(&self, syntax: Syntax) -> Vec<u8> {
-        let meta = Self::default().text((2, 0x10), b"UI", syntax.uid());
+        let meta = Self::default().text((2, 1), b"OB", [0, 1]).text((2, 2), b"UI", "1.2.840.10008.5.1.4.1.1.2").text(
+            (2, 0x10),
+            b"UI",
+            syntax.uid(),
+        );
+        let length = meta.encode(Syntax::ExplicitLittle).len() as u32;
+        let meta = meta.text((2, 0), b"UL", length.to_le_bytes());
         let mut bytes = vec![0; 128];
         bytes.extend(b"DICM");
         bytes.extend(meta.encode(Syntax::ExplicitLittle));
