@@ -283,10 +283,10 @@ impl<'a> Frames<'a> {
             if found != expected {
                 return Err(PixelError::Size { number, expected, found });
             }
-            if precision > format.bits_allocated {
+            if !(1..=format.bits_allocated).contains(&precision) {
                 let allocated = format.bits_allocated;
                 return Err(damaged(format!(
-                    "expected at most {allocated} bits, as Bits Allocated says, found {precision}"
+                    "expected 1 to {allocated} bits, as Bits Allocated says, found {precision}"
                 )));
             }
             Ok(())

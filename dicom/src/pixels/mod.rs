@@ -15,6 +15,8 @@ mod jpeg;
 mod jpeg2000;
 mod rle;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub use error::PixelError;

@@ -46,6 +46,28 @@ const DECODED: [(&str, Coding); 15] = [
     ("1.2.840.10008.1.2.4.203", Coding::Jpeg2000),
 ];
 
+/// Retired transfer syntaxes that the registry does not know.
+///
+/// # Source
+///
+/// DICOM PS3.6, table A-1.
+const RETIRED: [(&str, &str); 14] = [
+    ("1.2.840.10008.1.2.4.52", "JPEG Extended (Process 3 & 5)"),
+    ("1.2.840.10008.1.2.4.53", "JPEG Spectral Selection, Non-Hierarchical (Process 6 & 8)"),
+    ("1.2.840.10008.1.2.4.54", "JPEG Spectral Selection, Non-Hierarchical (Process 7 & 9)"),
+    ("1.2.840.10008.1.2.4.55", "JPEG Full Progression, Non-Hierarchical (Process 10 & 12)"),
+    ("1.2.840.10008.1.2.4.56", "JPEG Full Progression, Non-Hierarchical (Process 11 & 13)"),
+    ("1.2.840.10008.1.2.4.58", "JPEG Lossless, Non-Hierarchical (Process 15)"),
+    ("1.2.840.10008.1.2.4.59", "JPEG Extended, Hierarchical (Process 16 & 18)"),
+    ("1.2.840.10008.1.2.4.60", "JPEG Extended, Hierarchical (Process 17 & 19)"),
+    ("1.2.840.10008.1.2.4.61", "JPEG Spectral Selection, Hierarchical (Process 20 & 22)"),
+    ("1.2.840.10008.1.2.4.62", "JPEG Spectral Selection, Hierarchical (Process 21 & 23)"),
+    ("1.2.840.10008.1.2.4.63", "JPEG Full Progression, Hierarchical (Process 24 & 26)"),
+    ("1.2.840.10008.1.2.4.64", "JPEG Full Progression, Hierarchical (Process 25 & 27)"),
+    ("1.2.840.10008.1.2.4.65", "JPEG Lossless, Hierarchical (Process 28)"),
+    ("1.2.840.10008.1.2.4.66", "JPEG Lossless, Hierarchical (Process 29)"),
+];
+
 /// A transfer syntax, known or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferSyntax {
@@ -60,7 +82,9 @@ impl TransferSyntax {
     pub fn of(uid: &str) -> Self {
         let uid = uid.trim_end_matches(['\0', ' ']);
         let coding = DECODED.iter().find(|(known, _)| *known == uid).map(|&(_, coding)| coding);
-        let name = TransferSyntaxRegistry.get(uid).map_or("without a name in the standard", |syntax| syntax.name());
+        let retired = RETIRED.iter().find(|(known, _)| *known == uid).map(|&(_, name)| name);
+        let known = TransferSyntaxRegistry.get(uid).map(|syntax| syntax.name());
+        let name = known.or(retired).unwrap_or("without a name in the standard");
         Self { uid: uid.to_owned(), name: name.to_owned(), coding }
     }
 
@@ -80,6 +104,15 @@ impl TransferSyntax {
     #[must_use]
     pub fn is_decoded(&self) -> bool {
         self.coding.is_some()
+    }
+
+    /// Checks that frames in it can be decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`PixelError::TransferSyntax`], with its name, if not.
+    pub fn check(&self) -> Result<(), PixelError> {
+        self.coding().map(|_| ())
     }
 
     /// How frames are coded.
