@@ -78,6 +78,8 @@ pub(crate) struct Header {
     pub(crate) encoding: Encoding,
     /// Pixel Data.
     pub(crate) pixels: Option<Element>,
+    /// Bytes of the file from the value of Pixel Data to its end.
+    pub(crate) bytes_left: u64,
     /// Those of [`NOTED`] that are there.
     pub(crate) noted: Vec<Tag>,
     /// The attributes of [`WANTED`].
@@ -209,6 +211,7 @@ pub(crate) fn read_header(input: &Input) -> Result<Header, String> {
     Ok(Header {
         transfer_syntax: start.transfer_syntax,
         encoding: start.encoding,
+        bytes_left: bytes.length() - elements.pixels.map_or(0, |pixels| pixels.value.min(bytes.length())),
         pixels: elements.pixels,
         noted,
         object,

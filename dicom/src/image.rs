@@ -18,6 +18,15 @@ const CT_CLASSES: [&str; 3] =
 /// Most frames of one file.
 const MAX_FRAMES: u32 = 1 << 20;
 
+/// Most voxels of a scan, as of one in any other format.
+pub(crate) const MAX_VOXELS: u64 = 1 << 31;
+
+/// An image of one value is compressed to a few bytes. Up to this size that is believed.
+const CONSTANT_PIXELS: u64 = 1 << 20;
+
+/// Most pixels that a byte of a larger image is believed to hold.
+const MAX_PIXELS_PER_BYTE: u64 = 4096;
+
 /// A file with at least one image, or one that is damaged.
 #[derive(Debug)]
 pub(crate) struct ImageFile {
@@ -159,21 +168,28 @@ impl ImageFile {
         self.format = Some(format);
         self.padding = padding(object, format);
         self.frames = (1..=frames).map(|number| groups(number).frame(number)).collect::<Result<_, _>>()?;
-        self.check_length(frames)
+        self.check_length(frames, header.bytes_left)
     }
 
-    /// Whether pixels that are not compressed are all there.
-    fn check_length(&self, frames: u32) -> Result<(), NoImages> {
-        let (Some(format), Some(length)) = (self.format, self.pixels.and_then(|pixels| pixels.length)) else {
+    /// Whether the pixels may all be there: memory is allocated for what Rows, Columns and Number of Frames say.
+    fn check_length(&self, frames: u32, bytes_left: u64) -> Result<(), NoImages> {
+        let (Some(format), Some(pixels)) = (self.format, self.pixels) else { return Ok(()) };
+        let shape = || format!("{} x {} x {frames}", format.columns, format.rows);
+        let count = (format.rows * format.columns) as u64 * u64::from(frames);
+        if count > MAX_VOXELS {
+            return Err(NoImages::Fault(format!("it has {} voxels, more than {MAX_VOXELS}", shape())));
+        }
+        let Some(length) = pixels.length else {
+            let most = u64::from(frames) * CONSTANT_PIXELS + bytes_left.saturating_mul(MAX_PIXELS_PER_BYTE);
+            if count > most {
+                let reason = format!("{bytes_left} bytes of compressed pixels cannot hold {}", shape());
+                return Err(NoImages::Fault(reason));
+            }
             return Ok(());
         };
-        let bits = (format.rows * format.columns) as u64 * u64::from(frames) * u64::from(format.bits_allocated);
-        let needed = bits.div_ceil(8);
+        let needed = count * u64::from(format.bits_allocated) / 8;
         if length < needed {
-            let reason = format!(
-                "its pixel data has {length} bytes: expected {needed} for {} x {} x {frames}",
-                format.columns, format.rows
-            );
+            let reason = format!("its pixel data has {length} bytes: expected {needed} for {}", shape());
             return Err(NoImages::Fault(reason));
         }
         Ok(())

@@ -11,7 +11,7 @@ use segvol_base::memory::check_available;
 use crate::decode::{Target, decode};
 use crate::error::DicomError;
 use crate::header::read_attributes;
-use crate::image::ImageFile;
+use crate::image::{ImageFile, MAX_VOXELS};
 use crate::series::{Scan, choose, shown};
 use crate::source::{SourceSeries, SourceSlice};
 use crate::stack::Stack;
@@ -110,6 +110,11 @@ fn voxels(study: &Study, scan: &Scan<'_>) -> Result<Vec<f32>, DicomError> {
     let Stack { order, columns, rows, .. } = &scan.stack;
     let pixels = columns * rows;
     let count = pixels.saturating_mul(order.len());
+    if count as u64 > MAX_VOXELS {
+        let reason = format!("it has {columns} x {rows} x {} voxels, more than {MAX_VOXELS}", order.len());
+        let series = format!("the series {}", shown(scan.series));
+        return Err(DicomError::Refused { path: study.path.clone(), series, reason, is_missing_slices: false });
+    }
     check_available::<f32>("the scan's voxels", count)?;
     let mut voxels = vec![0.0_f32; count];
     // The images of each file together: a file is opened once.
