@@ -202,7 +202,7 @@ pub(crate) fn read_header(input: &Input) -> Result<Header, String> {
     let (start, mut bytes) = opened(input)?;
     let elements = walk(&mut bytes, start.at, start.encoding);
     if elements.found.is_empty() && elements.pixels.is_none() {
-        return Err(elements.damage.unwrap_or_else(|| "nothing follows its group 2: it is truncated".to_owned()));
+        return Err(elements.damage.unwrap_or_else(|| "there are no elements in it, it may be truncated".to_owned()));
     }
     let noted = elements.found.iter().map(|(element, _)| element.tag).filter(|tag| NOTED.contains(tag)).collect();
     let object = parse(&mut bytes, &elements, start.encoding, |tag| WANTED.contains(&tag));

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::DeflateDecoder;
@@ -45,6 +45,14 @@ impl Input {
     /// Bytes that are in memory already.
     pub(crate) fn in_memory(bytes: Arc<[u8]>) -> Self {
         Self { name: "the bytes".to_owned(), place: Place::Memory(bytes) }
+    }
+
+    /// Where it is on the disk; `None` if it is somewhere else.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Disk(path) => Some(path),
+            Place::Memory(_) | Place::Archive(_) => None,
+        }
     }
 
     /// The name, fit for a terminal.

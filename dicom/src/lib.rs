@@ -28,5 +28,5 @@ mod zip;
 
 pub use catalogue::{Catalogue, PassedOver, SeriesEntry};
 pub use error::DicomError;
-pub use read::{DicomScan, ReadOptions, holds_dicom, read, read_bytes};
+pub use read::{DicomScan, ReadOptions, files_read, holds_dicom, read, read_bytes};
 pub use source::{SourceSeries, SourceSlice};

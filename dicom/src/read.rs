@@ -1,7 +1,7 @@
 //! Reads one scan.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -54,6 +54,8 @@ pub struct DicomScan {
     pub voxels: Vec<f32>,
     /// The pixel padding in Hounsfield units, lowest and highest, if the images state one: voxels outside of the field of view.
     pub padding_hu: Option<[f32; 2]>,
+    /// The images' files, those that were left out as copies included; empty if they are in an archive or in memory.
+    pub files: Vec<PathBuf>,
     /// What the voxels come from.
     pub source: Arc<SourceSeries>,
     /// What is unusual, for example images that were passed over, or filled slices.
@@ -80,6 +82,13 @@ pub fn holds_dicom(path: &Path) -> Result<bool, DicomError> {
     Study::holds_dicom(path)
 }
 
+/// The files that [`read`] may read: all in a folder, or those beside one slice. For checks that an output replaces none of them;
+/// what is wrong with them is not reported here.
+#[must_use]
+pub fn files_read(path: &Path) -> Vec<PathBuf> {
+    Study::files_read(path)
+}
+
 /// Reads the scan among bytes of a zip archive, or of one file with several frames, that are in memory.
 ///
 /// # Errors
@@ -100,6 +109,7 @@ fn scan_of(study: &Study, options: &ReadOptions) -> Result<DicomScan, DicomError
         affine_lps: stack.affine_lps,
         voxels,
         padding_hu: padding_hu(&scan),
+        files: scan.series.files.iter().filter_map(|file| file.input.path().map(Path::to_path_buf)).collect(),
         source: Arc::new(source(study, &scan)?),
         warnings,
     })

@@ -286,7 +286,7 @@ impl Volume {
     #[cfg(feature = "dicom")]
     fn from_dicom(scan: segvol_dicom::DicomScan, options: &ReadOptions, path: &Path) -> Result<Self, VolumeError> {
         let affine = Affine::from_lps(Affine::new(scan.affine_lps));
-        let grid = Grid::new(scan.shape_xyz, affine)?.read_with(options.clone());
+        let grid = Grid::new(scan.shape_xyz, affine)?.read_with(options.clone()).with_data_files(scan.files);
         Ok(Self::assemble(scan.voxels, grid.with_source(path).with_dicom(scan.source), scan.warnings))
     }
 

@@ -211,11 +211,8 @@ fn folders_are_named_by_what_is_in_them() {
     fs::write(series.join("study/notes.txt"), "text").expect("written");
     expect(&series, "a folder", "file");
     fs::write(series.join("study/CT/IM0001"), at(128, b"DICM")).expect("written");
-    let (what, next) = if cfg!(feature = "dicom") {
-        ("no scan", "DICOM without pixels")
-    } else {
-        ("a folder of DICOM files", "dcm2niix")
-    };
+    let (what, next) =
+        if cfg!(feature = "dicom") { ("CT/IM0001", "cannot be read") } else { ("a folder of DICOM files", "dcm2niix") };
     expect(&series, what, next);
 
     let scans = folder.path().join("scans");
