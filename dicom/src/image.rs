@@ -9,7 +9,7 @@ use crate::attributes::{count, identifier, items, number, numbers, text, texts};
 use crate::elements::{Element, Encoding};
 use crate::header::{Header, other_object, read_header};
 use crate::input::Input;
-use crate::pixels::PixelFormat;
+use crate::pixels::{PixelError, PixelFormat, TransferSyntax};
 
 /// CT Image Storage, and the enhanced and the legacy converted one.
 const CT_CLASSES: [&str; 3] =
@@ -163,6 +163,11 @@ impl ImageFile {
             && number(object, tags::RESCALE_SLOPE).ok().flatten().is_none()
         {
             return Err(NoImages::Fault("it has a Modality LUT Sequence instead of Rescale Slope".to_owned()));
+        }
+        let syntax = TransferSyntax::of(&self.transfer_syntax);
+        if !self.transfer_syntax.is_empty() && !syntax.is_decoded() {
+            let (name, uid) = (syntax.name().to_owned(), syntax.uid().to_owned());
+            return Err(NoImages::Fault(PixelError::TransferSyntax { name, uid }.to_string()));
         }
         let format = pixel_format(object)?;
         self.format = Some(format);

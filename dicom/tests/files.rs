@@ -215,6 +215,19 @@ fn attributes_that_say_nothing_are_refused_by_name() {
     }
 }
 
+/// Said before anything is decoded, and in the list.
+#[test]
+fn a_transfer_syntax_that_is_not_decoded_is_named() {
+    let folder = three(|image| {
+        let bytes = image.file(Syntax::ExplicitLittle);
+        let at = bytes.windows(20).position(|bytes| bytes == b"1.2.840.10008.1.2.1\0").expect("its transfer syntax");
+        [&bytes[..at], b"1.2.840.10008.1.2.9\0", &bytes[at + 20..]].concat()
+    });
+    refused(folder.path(), &["1.2.840.10008.1.2.9", "not supported"]);
+    let catalogue = Catalogue::open(folder.path(), &ReadOptions::default()).expect("a list");
+    assert!(catalogue.series[0].problem.as_ref().is_some_and(|problem| problem.contains("not supported")));
+}
+
 #[test]
 fn descriptions_are_read_in_their_character_set() {
     for (set, bytes) in [("ISO_IR 192", "Schädel".as_bytes().to_vec()), ("ISO_IR 100", b"Sch\xe4del".to_vec())] {
