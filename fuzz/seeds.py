@@ -9,6 +9,8 @@ import io
 import json
 import pickle
 import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -319,6 +321,57 @@ def frames() -> None:
     frame("j2k", "high_throughput", 16, False, imagecodecs.htj2k_encode(sixteen.astype("<u2")))
 
 
+def series() -> None:
+    """Series of two slices with 2 rows of 3 columns: files with one image, with several frames, deflated, and in archives."""
+
+    def element(group: int, number: int, vr: str, value: bytes) -> bytes:
+        value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+        tag = struct.pack("<HH", group, number) + vr.encode()
+        return tag + struct.pack("<HI" if vr in ("OW", "SQ", "OB") else "<H", *([0] if vr in ("OW", "SQ", "OB") else []), len(value)) + value
+
+    def text(group: int, number: int, vr: str, value: str) -> bytes:
+        return element(group, number, vr, value.encode())
+
+    def word(number: int, value: int) -> bytes:
+        return element(0x28, number, "US", struct.pack("<H", value))
+
+    item = lambda body: struct.pack("<HHI", 0xFFFE, 0xE000, len(body)) + body
+    position = lambda k: text(0x20, 0x32, "DS", f"1\\-2\\{3 * k}")
+    orientation = text(0x20, 0x37, "DS", "1\\0\\0\\0\\0.96\\0.28")
+    spacing = text(0x28, 0x30, "DS", "0.5\\0.75")
+    pixels = lambda k: struct.pack("<6h", *range(10 * k, 10 * k + 6))
+
+    def image(places: bytes, frames: bytes, groups: bytes, stored: bytes) -> bytes:
+        first = text(8, 8, "CS", "ORIGINAL\\PRIMARY\\AXIAL") + text(8, 0x16, "UI", "1.2.840.10008.5.1.4.1.1.2")
+        about = first + text(8, 0x60, "CS", "CT") + text(0x18, 0x50, "DS", "3") + text(0x20, 0xE, "UI", "1.2.3")
+        shape = word(0x10, 2) + word(0x11, 3) + (b"" if groups else spacing)
+        form = word(0x100, 16) + word(0x101, 12) + word(0x102, 11) + word(0x103, 1) + word(0x120, 2048)
+        scale = text(0x28, 0x1052, "DS", "-1024") + text(0x28, 0x1053, "DS", "1")
+        return about + places + word(2, 1) + frames + shape + form + scale + groups + element(0x7FE0, 0x10, "OW", stored)
+
+    def file(body: bytes, syntax: str) -> bytes:
+        return bytes(128) + b"DICM" + text(2, 0x10, "UI", syntax) + body
+
+    plain, deflated = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
+    slices = [image(position(k) + orientation, b"", b"", pixels(k)) for k in (1, 0)]
+    frame = lambda k: item(element(0x20, 0x9113, "SQ", item(position(k))))
+    shared = item(element(0x28, 0x9110, "SQ", item(spacing)) + element(0x20, 0x9116, "SQ", item(orientation)))
+    groups = element(0x5200, 0x9229, "SQ", shared) + element(0x5200, 0x9230, "SQ", frame(1) + frame(0))
+    frames = image(b"", text(0x28, 8, "IS", "2"), groups, pixels(1) + pixels(0))
+    pack = zlib.compressobj(wbits=-15)
+    write("dicom_file", "one_slice", file(slices[0], plain))
+    write("dicom_file", "without_group_2", slices[0])
+    write("dicom_file", "two_frames", file(frames, plain))
+    write("dicom_file", "deflated", file(pack.compress(frames) + pack.flush(), deflated))
+    for name, method in (("stored", zipfile.ZIP_STORED), ("compressed", zipfile.ZIP_DEFLATED)):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", method) as entries:
+            for k, body in enumerate(slices):
+                entries.writestr(zipfile.ZipInfo(f"a/{k}"), file(body, plain), method)
+            entries.writestr(zipfile.ZipInfo("../notes.txt"), b"text", method)
+        write("dicom_zip", name, archive.getvalue())
+
+
 # The seeds of `manifest` are not made here: they are the manifests of the tests' bundles, without their last field.
 checkpoints()
 volumes()
@@ -329,3 +382,4 @@ segfm_cases()
 configs()
 records()
 frames()
+series()

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use segvol::nifti::NiftiError;
 use segvol::probe::flavour_of;
+#[cfg(feature = "dicom")]
+use segvol::volume::dicom::DicomError;
 use segvol::volume::format::{Kind, recognise_path};
 use segvol::{Error, PromptError, TruthError, VolumeError};
 use segvol_base::ErrorKind;
@@ -87,9 +89,31 @@ fn of_run(error: &Error) -> Option<String> {
                 .to_owned()
         }
         Error::Bundle(error) => return of_bundle(error),
+        Error::Volume(error) => return of_scan(error),
         _ => return None,
     };
     Some(hint)
+}
+
+/// Which of several series, and what to do about missing slices.
+fn of_scan(error: &VolumeError) -> Option<String> {
+    #[cfg(feature = "dicom")]
+    if let VolumeError::Dicom(error) = error {
+        return match error {
+            DicomError::Several { .. } | DicomError::Choice { .. } => {
+                Some("--series chooses one, by its UID or its number; `segvol inspect` lists them".to_owned())
+            }
+            DicomError::Refused { is_missing_slices: true, .. } => {
+                Some("--fill-gaps interpolates whole missing slices, and says which".to_owned())
+            }
+            DicomError::NoScan { .. } => Some("`segvol inspect` lists what is there".to_owned()),
+            _ => None,
+        };
+    }
+    match error {
+        VolumeError::NotDicom { .. } => Some("leave --series out".to_owned()),
+        _ => None,
+    }
 }
 
 fn of_cases(advice: Advice) -> &'static str {

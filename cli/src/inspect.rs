@@ -1,4 +1,4 @@
-//! `segvol inspect`: what a checkpoint or a bundle holds.
+//! `segvol inspect`: what a checkpoint, a bundle, or a folder of scans holds.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,20 +13,23 @@ use segvol_onnx::manifest::{FileEntry, NotExported, PrecisionFiles};
 use segvol_onnx::{Architecture, Dim, Precision, TensorSpec, Variant};
 
 use crate::exit::Usage;
+use crate::inspect_scans;
 use crate::measuring::print_json;
 use crate::warnings;
 
 /// How many names of a longer list are shown.
 const SHOWN: usize = 6;
 
-/// Show what a checkpoint or a bundle holds
+/// Show what a checkpoint, a bundle, a scan, or a folder of DICOM holds
 ///
+/// Of DICOM, every series is listed, with why it is no scan if it is none; patients are shown as the start of a hash only.
 /// For a bundle, the files are compared with the hashes in the manifest. For a checkpoint, the names, shapes and element types
 /// are compared with those of the model; the numbers are not read. The command fails if something does not match.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  segvol inspect SegVol_v1.pth\n  segvol inspect segvol-bundle --json")]
+#[command(after_help = "Examples:\n  segvol inspect SegVol_v1.pth\n  segvol inspect segvol-bundle --json\n  \
+        segvol inspect folder-from-the-scanner")]
 pub(crate) struct Inspect {
-    /// Checkpoint (a file, an index of several files, or a folder with one), or a bundle's folder
+    /// Checkpoint (a file, an index of several files, or a folder with one), a bundle's folder, a scan, or a folder or zip of DICOM
     #[arg(required_unless_present = "model")]
     path: Option<PathBuf>,
     /// A bundle's folder, as in the other commands
@@ -50,6 +53,10 @@ impl Inspect {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         let path = self.path.as_ref().or(self.model.as_ref());
         let path = path.ok_or_else(|| Usage("nothing to inspect: name a checkpoint or a bundle".to_owned()))?;
+        let is_checkpoint = self.config.is_some() || self.weights_from.is_some() || self.allow_extra;
+        if self.model.is_none() && !is_checkpoint && inspect_scans::show(out, path, self.json)? {
+            return Ok(());
+        }
         let options = Options {
             config: self.config.clone(),
             weights_from: self.weights_from.clone(),

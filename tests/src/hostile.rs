@@ -60,6 +60,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "work_file", run: work_file, memory: FILE, memory_per_byte: 256 },
     Target { name: "segfm", run: segfm_case, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
     Target { name: "results", run: results, memory: FILE, memory_per_byte: 512 },
+    // A series in a deflated data set of a deflated archive; an image and its header are in memory at once.
+    Target { name: "dicom_file", run: dicom_file, memory: FILE, memory_per_byte: 8 * 1032 + 256 },
+    Target { name: "dicom_zip", run: dicom_zip, memory: FILE, memory_per_byte: 8 * 1032 * 4 + 1024 },
     Target { name: "dicom_rle", run: |bytes| frame(bytes, "1.2.840.10008.1.2.5"), memory: FILE, memory_per_byte: 64 },
     Target {
         name: "dicom_jpeg",
@@ -417,4 +420,30 @@ fn frame(bytes: &[u8], syntax: &str) {
     let mut again = vec![0; format.pixels()];
     frames.decode(0, &mut again, |value| value).expect("it was decoded before");
     assert_eq!(values, again);
+}
+
+/// A DICOM file with one or several frames.
+fn dicom_file(bytes: &[u8]) {
+    if !bytes.starts_with(b"PK") {
+        dicom_scan(bytes);
+    }
+}
+
+/// A zip archive of a DICOM series.
+fn dicom_zip(bytes: &[u8]) {
+    if bytes.starts_with(b"PK") {
+        dicom_scan(bytes);
+    }
+}
+
+/// A scan is as large as it says, and lies somewhere.
+fn dicom_scan(bytes: &[u8]) {
+    for fill_gaps in [false, true] {
+        let options = segvol_dicom::ReadOptions::default().fill_gaps(fill_gaps);
+        let Ok(scan) = segvol_dicom::read_bytes(bytes.to_vec(), &options) else { continue };
+        assert_eq!(scan.voxels.len(), scan.shape_xyz.iter().product::<usize>());
+        assert_eq!(scan.source.slices.len(), scan.shape_xyz[2]);
+        assert!(fill_gaps || scan.source.slices.iter().all(Option::is_some), "slices were filled");
+        assert!(scan.affine_lps.iter().flatten().all(|number| number.is_finite()));
+    }
 }

@@ -26,6 +26,7 @@ pub(crate) static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let _bundle = bundle::seeded(&folder, &models::tiny(), &BTreeMap::new());
     scans(&folder);
     odd_scans(&folder);
+    dicom(&folder);
     objects(&folder);
     bundles(&folder);
     checkpoints(&folder);
@@ -141,6 +142,19 @@ fn scans(folder: &Path) {
     voxels[(7 * 30 + 5) * 40 + 3] = f32::NAN;
     save(here("nan.nii"), &volume(SHAPE, voxels));
     save(here("flat.nii"), &volume(SHAPE, vec![7.0; SHAPE.iter().product()]));
+}
+
+/// Two series of two slices, and an archive without its end.
+fn dicom(folder: &Path) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    let mut file = fs::read(corpus.join("dicom_file/two_frames")).expect("a file with two frames");
+    fs::create_dir_all(folder.join("two_series")).expect("a folder");
+    write(folder.join("two_series/a"), &file);
+    let uid = file.windows(6).position(|bytes| bytes == b"1.2.3\0").expect("its Series Instance UID");
+    file[uid + 4] = b'4';
+    write(folder.join("two_series/b"), &file);
+    let archive = fs::read(corpus.join("dicom_zip/stored")).expect("an archive");
+    write(folder.join("cut.zip"), &archive[..archive.len() / 2]);
 }
 
 /// Scans that are segmented with a warning.

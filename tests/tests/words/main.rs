@@ -29,12 +29,13 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "convert",
     "inspect",
     "names",
     "providers",
     "setup",
+    "copy",
     "segment",
     "embed",
     "eval",
@@ -257,6 +258,9 @@ fn scans() {
     segment("An affine that is singular", "singular.nii");
     segment("Two affines that mirror each other", "mirrored.nii");
     segment("A folder of DICOM files", "series");
+    segment("A folder with two series of DICOM", "two_series");
+    segment("A series that is not there", "two_series --series 9");
+    segment("A series of a NIfTI file", "scan.nii.gz --series 9");
     segment("A Git LFS pointer", "pointer.nii.gz");
     segment("A web page", "page.nii.gz");
     segment("An archive in a gzip file", "archive.nii.gz");
@@ -483,6 +487,7 @@ fn convert_and_inspect() {
     page.error("A file that does not exist", "inspect missing.pth");
     page.error("A folder that is not a bundle", "inspect cases");
     page.error("A damaged bundle", "inspect damaged");
+    page.error("A zip archive of DICOM that is cut off", "inspect cut.zip");
     page.compare("08-convert-and-inspect.txt");
 }
 
