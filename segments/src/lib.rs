@@ -11,6 +11,8 @@ pub mod codes;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod error;
+#[cfg(feature = "dicom")]
+pub mod seg;
 
 use std::sync::Arc;
 

@@ -122,7 +122,7 @@ impl Grid {
 
     /// The same grid, of a volume that was read from this DICOM series.
     #[cfg(feature = "dicom")]
-    pub(crate) fn with_dicom(self, series: Arc<SourceSeries>) -> Self {
+    pub fn with_dicom(self, series: Arc<SourceSeries>) -> Self {
         Self { dicom: Some(series), ..self }
     }
 

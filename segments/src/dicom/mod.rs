@@ -2,17 +2,21 @@
 
 mod file;
 mod header;
+mod open;
 mod options;
 mod planes;
 mod uids;
 mod values;
 
 pub(crate) use file::{MAX_PIXELS, Part, write_file};
-pub(crate) use header::{Header, ImageReference, NewObject};
+pub(crate) use header::{Header, NewObject};
+pub(crate) use open::open;
 pub use options::DicomOptions;
 pub(crate) use planes::{Plane, planes};
 pub(crate) use uids::Fingerprint;
-pub(crate) use values::{code_item, code_sequence, ds, empty, fits_lo, item_sequence, number, text};
+#[cfg(test)]
+pub(crate) use values::ds;
+pub(crate) use values::{code_item, code_sequence, fits_lo, item_sequence, number, text};
 
 use segvol_base::Warning;
 use segvol_volume::Grid;
