@@ -10,6 +10,7 @@ mod values;
 
 pub(crate) use file::{MAX_PIXELS, Part, write_file};
 pub(crate) use header::{Header, NewObject};
+pub use open::is_image;
 pub(crate) use open::open;
 pub use options::DicomOptions;
 pub(crate) use planes::{Plane, planes};

@@ -1,8 +1,10 @@
 //! Opens a DICOM file that may be damaged.
 
+use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use dicom_dictionary_std::uids;
 use dicom_object::{DefaultDicomObject, OpenFileOptions};
 use segvol_base::memory::check_available_if_large;
 
@@ -10,6 +12,27 @@ use crate::error::SegmentsError;
 
 /// How much more memory the elements of a file may take than its bytes: frames with many small sequences.
 const MEMORY_PER_BYTE: u64 = 8;
+
+/// Whether a file is DICOM, and neither a segmentation nor a structure set: one that must not be replaced by one.
+#[must_use]
+pub fn is_image(path: &Path) -> bool {
+    let mut start = [0; 132];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    if read.is_err() || start[128..] != *b"DICM" {
+        return false;
+    }
+    let replaceable =
+        [uids::SEGMENTATION_STORAGE, uids::LABEL_MAP_SEGMENTATION_STORAGE, uids::RT_STRUCTURE_SET_STORAGE];
+    // Only the meta group is read: the rest begins with group 8.
+    let options = OpenFileOptions::new().read_until(dicom_core::Tag(0x0008, 0x0000));
+    let opened = catch_unwind(AssertUnwindSafe(|| options.open_file(path)));
+    !opened.is_ok_and(|file| {
+        file.is_ok_and(|file| {
+            let class = file.meta().media_storage_sop_class_uid();
+            replaceable.contains(&class.trim_end_matches(['\0', ' ']))
+        })
+    })
+}
 
 /// Opens a DICOM file with all its elements.
 ///
