@@ -1,6 +1,6 @@
 //! Why pixels cannot be decoded.
 
-use segvol_base::ErrorKind;
+use segvol_base::{ErrorKind, OutOfMemory};
 
 /// Why the pixels of an image cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,12 +53,18 @@ pub enum PixelError {
         /// What was expected, and what was found.
         reason: String,
     },
+    /// There is not enough memory to decode a frame.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
 }
 
 impl PixelError {
     /// What kind of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Input
+        match self {
+            Self::Memory(error) => error.kind(),
+            _ => ErrorKind::Input,
+        }
     }
 }

@@ -6,11 +6,13 @@ use std::ops::Range;
 use dicom_core::value::{PrimitiveValue, Value};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
+use segvol_base::memory::check_available_if_large;
 
 use super::error::PixelError;
 use super::format::PixelFormat;
 use super::syntax::{Coding, TransferSyntax};
 use super::values::Cell;
+use super::{jpeg, jpeg2000, rle};
 
 /// The value of Pixel Data, as `dicom-object` reads it.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +99,9 @@ pub struct Frames<'a> {
     count: usize,
     surplus: usize,
 }
+
+/// Bytes that decoders take for each pixel of a code stream, at most.
+const WHILE_DECODING: usize = 24;
 
 /// Where the code stream of one frame is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,14 +267,59 @@ impl<'a> Frames<'a> {
         Ok(())
     }
 
+    /// Decodes the code stream of frame `number`, counted from 1.
     fn decode_stream<T>(
         &self,
         number: usize,
-        _stream: &[u8],
-        _out: &mut [T],
-        _map: &impl Fn(i64) -> T,
+        stream: &[u8],
+        out: &mut [T],
+        map: &impl Fn(i64) -> T,
     ) -> Result<(), PixelError> {
-        Err(PixelError::Frame { number, reason: format!("{:?} is not decoded yet", self.coding) })
+        let format = &self.format;
+        let damaged = |reason: String| PixelError::Frame { number, reason };
+        check_available_if_large::<[u8; WHILE_DECODING]>("decoding a frame", out.len())?;
+        let fits = |found: [usize; 2], precision: u16| {
+            let expected = [format.rows, format.columns];
+            if found != expected {
+                return Err(PixelError::Size { number, expected, found });
+            }
+            if precision > format.bits_allocated {
+                let allocated = format.bits_allocated;
+                return Err(damaged(format!(
+                    "expected at most {allocated} bits, as Bits Allocated says, found {precision}"
+                )));
+            }
+            Ok(())
+        };
+        let values = match self.coding {
+            Coding::Native { .. } => return Err(damaged("expected bytes, found a code stream".to_owned())),
+            Coding::Rle => {
+                let cells = rle::decode(stream, format).map_err(damaged)?;
+                Cell::of(format).write(cells.into_iter(), out, map);
+                return Ok(());
+            }
+            Coding::Jpeg2000 => {
+                let stream = jpeg2000::code_stream(stream);
+                let header = jpeg2000::header(stream).map_err(damaged)?;
+                fits(header.size, header.precision)?;
+                let cell = Cell::in_stream(format, header.precision, header.signed == format.signed);
+                let write = |values: &[i32]| cell.write(values.iter().map(|value| value.cast_unsigned()), out, map);
+                return jpeg2000::decode(stream, &header, write).map_err(damaged);
+            }
+            Coding::Jpeg | Coding::JpegLs => {
+                let header = jpeg::header(stream).map_err(damaged)?;
+                fits(header.size, header.precision)?;
+                let (values, extended) = match self.coding {
+                    Coding::JpegLs => (jpeg::decode_ls(stream, &header), false),
+                    _ => (jpeg::decode(stream, &header), true),
+                };
+                let cell = Cell::in_stream(format, header.precision, extended);
+                values.map(|values| (values, cell))
+            }
+        };
+        let (values, cell) = values.map_err(damaged)?;
+        cell.write(values.into_iter().map(u32::from), out, map);
+        Ok(())
     }
 }
 

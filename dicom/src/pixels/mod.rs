@@ -11,6 +11,9 @@
 mod error;
 mod format;
 mod frames;
+mod jpeg;
+mod jpeg2000;
+mod rle;
 mod syntax;
 mod values;
 

@@ -23,6 +23,19 @@ impl Cell {
         Self { up: 31 - u32::from(high), down: 32 - u32::from(stored), signed }
     }
 
+    /// Values in a code stream of `precision` bits, which are at the lower end of the numbers that a decoder gives.
+    ///
+    /// If the code stream does not cover the cell up to High Bit, there is nothing below the stored value to cut off. `extended` is
+    /// whether the decoder has extended the sign of values with fewer bits than Bits Stored; if not, the highest of their bits
+    /// is the sign.
+    pub(super) fn in_stream(format: &PixelFormat, precision: u16, extended: bool) -> Self {
+        if precision > format.high_bit {
+            return Self::of(format);
+        }
+        let stored = if extended { format.bits_stored } else { format.bits_stored.min(precision) };
+        Self::new(stored, stored - 1, format.signed)
+    }
+
     /// Writes the values of `cells` to `out` through `map`.
     #[inline(always)]
     pub(super) fn write<T>(self, cells: impl Iterator<Item = u32>, out: &mut [T], map: &impl Fn(i64) -> T) {
