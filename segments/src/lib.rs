@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(feature = "dicom")]
+pub mod rtstruct;
 
 use std::sync::Arc;
 
