@@ -7,6 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codes;
+#[cfg(feature = "dicom")]
+pub mod dicom;
 mod error;
 #[cfg(feature = "dicom")]
 pub mod rtstruct;
@@ -15,6 +18,8 @@ use std::sync::Arc;
 
 use segvol_volume::{Grid, Mask, MaskError};
 
+#[cfg(feature = "dicom")]
+pub use dicom::DicomOptions;
 pub use error::SegmentsError;
 
 /// One named object.
