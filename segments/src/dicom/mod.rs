@@ -2,13 +2,15 @@
 
 mod file;
 mod header;
+mod load;
 mod options;
 mod planes;
 mod uids;
 mod values;
 
-pub(crate) use file::{MAX_PIXELS, Part, write_file};
+pub(crate) use file::{Encoding, MAX_PIXELS, Part, write_file};
 pub(crate) use header::{Header, ImageReference, NewObject};
+pub(crate) use load::{identifier, is_dicom_file, items, load, sop_class_of, text_of};
 pub use options::DicomOptions;
 pub(crate) use planes::{Plane, planes};
 pub(crate) use uids::Fingerprint;

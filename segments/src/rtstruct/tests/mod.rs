@@ -1,5 +1,7 @@
 //! Voxels to polygons and back.
 
+mod files;
+
 use proptest::prelude::*;
 
 use super::outline::{Corner, Outliner, Slice};
