@@ -103,6 +103,8 @@ codes! {
     IntensityNotHounsfield = "intensity_not_hounsfield",
     /// Attributes that the scan's DICOM files lack were made up for a DICOM output.
     DicomFilled = "dicom_filled",
+    /// A file with the correct masks has fractions, which were compared with one half.
+    TruthFractional = "truth_fractional",
     /// The body fills only a few voxels of the scan.
     BodySmall = "body_small",
     /// The model was not trained with this name.
@@ -151,6 +153,18 @@ codes! {
     EmbeddingsNotStored = "embeddings_not_stored",
     /// Files or labels of a data set are not used in its evaluation.
     DataUnused = "data_unused",
+    /// Exact copies of an image at the same place were left out.
+    DicomCopies = "dicom_copies",
+    /// Images or files of a series, or a whole damaged series, are not part of the scan.
+    DicomImagesUnused = "dicom_images_unused",
+    /// The modality of the images is not CT.
+    DicomModality = "dicom_modality",
+    /// The images do not say that their values are Hounsfield units.
+    DicomRescale = "dicom_rescale",
+    /// The images were compressed with loss.
+    DicomLossy = "dicom_lossy",
+    /// Missing slices were interpolated between their neighbours.
+    DicomSlicesFilled = "dicom_slices_filled",
     /// Measured times are doubtful: they scatter, or other programs were running.
     MeasurementNoisy = "measurement_noisy",
 }

@@ -7,6 +7,7 @@ mod calibration;
 mod compare;
 mod completions;
 mod convert;
+mod copy;
 mod embed;
 mod eval;
 mod eval_cases;
@@ -34,6 +35,8 @@ mod prompts;
 mod providers;
 mod segfm;
 mod segment;
+#[cfg_attr(not(feature = "dicom"), path = "segment_files_without.rs")]
+mod segment_files;
 mod settings;
 mod setup;
 mod swapped;
@@ -69,6 +72,7 @@ enum Command {
     Names(names::Names),
     Providers(providers::Providers),
     Setup(setup::Setup),
+    Copy(copy::Copy),
     Segment(Box<segment::Segment>),
     Embed(Box<embed::Embed>),
     Eval(Box<eval::Eval>),
@@ -151,6 +155,7 @@ fn main() -> ExitCode {
         Command::Names(names) => names.run(&mut out),
         Command::Providers(providers) => providers.run(&mut out),
         Command::Setup(setup) => setup.run(&mut out),
+        Command::Copy(copy) => copy.run(&mut out),
         Command::Segment(segment) => segment.run(&mut out),
         Command::Embed(embed) => embed.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),

@@ -21,6 +21,7 @@ use crate::plan::{self, Watch};
 use crate::postprocessing::{self, Masks, PostprocessingArguments};
 use crate::progress;
 use crate::prompts::PromptArguments;
+use crate::segment_files::{self, DicomArguments, is_dicom_name};
 use crate::settings::Settings;
 use crate::swapped;
 use crate::text::parse_label;
@@ -38,6 +39,8 @@ Examples:
     segvol segment -i ct.nii.gz -m bundle --space lps --box -60,-90,110,10,-20,180 -o spleen.nii.gz
   How long will it take, and how much memory?
     segvol segment -i ct.nii.gz -m bundle --text liver --plan
+  A DICOM SEG of a series, for an archive or a viewer:
+    segvol segment -i series/ -m bundle --text liver --text spleen -o organs.dcm
   Several objects from a file, each with its own prompts:
     segvol segment -i ct.nii.gz -m bundle --prompts objects.json --per-object masks/
   One organ today and another one tomorrow, without encoding the scan twice:
@@ -62,8 +65,8 @@ Objects file:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Segment {
-    /// The scan: NIfTI, .nii or .nii.gz
-    #[arg(short, long, value_name = "FILE")]
+    /// The scan: NIfTI, .nii or .nii.gz; or a DICOM series: its folder, a zip of it, or one of its files
+    #[arg(short, long, value_name = "FILE|DIR")]
     input: PathBuf,
     /// The bundle that `segvol convert` made
     #[arg(short, long, value_name = "DIR")]
@@ -77,7 +80,7 @@ pub(crate) struct Segment {
     strict: bool,
 
     /// Label map on the scan's grid, .nii or .nii.gz: 0 background, 1 the first object, 2 the second; where objects overlap,
-    /// the one with the higher logit
+    /// the one with the higher logit. Of a DICOM scan also .dcm: a DICOM SEG with names and codes, in which objects may overlap
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Folder for one mask per object, DIR/NAME.nii.gz; these masks may overlap
@@ -85,6 +88,8 @@ pub(crate) struct Segment {
     per_object: Option<PathBuf>,
     #[command(flatten)]
     maps: MapArguments,
+    #[command(flatten)]
+    dicom: DicomArguments,
     /// Report of the run, JSON: volumes, boxes, windows, times, provider, warnings, files. `-` prints it on standard output
     /// instead of the summary
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -128,6 +133,7 @@ impl Segment {
         let postprocessing = self.postprocessing.of_prompts(&prompts)?;
         let mut warnings = self.warnings.printer();
         let maps = self.maps.files(&prompts)?;
+        let dicom = self.dicom.outputs(self.output.as_ref(), &prompts)?;
         let in_place = self.check_outputs(&prompts, &masks, &maps)?;
         warnings.print_all(&in_place);
         if self.strict {
@@ -137,6 +143,8 @@ impl Segment {
         swapped::check(("-i", &self.input), ("-m", &self.model))?;
         prompts.iter().try_for_each(|prompt| study_options.profile.check(prompt)).map_err(segvol::Error::from)?;
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
+        let filled = dicom.check(volume.grid())?;
+        warnings.print_all(&filled);
         let truth = self.truth(&volume)?;
         let options = self.measured.apply(&self.model, options, &mut warnings)?;
         let model = Model::open(&self.model, &options)?;
@@ -166,12 +174,14 @@ impl Segment {
         finished.amend(&mut report)?;
         report.plan = plan;
         report.warnings.extend(in_place);
+        report.warnings.extend(filled);
         let found = report.objects.iter().flat_map(|object| &object.warnings);
         warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
         warnings.print_all(renamed.iter().flatten());
         warnings.print_all(&study.embedding_warnings());
 
-        if let Some(path) = &self.output {
+        dicom.save(&finished, &prompts, &report.bundle.manifest_sha256)?;
+        if let Some(path) = self.output.as_ref().filter(|path| !is_dicom_name(path)) {
             finished.label_map()?.save(path).map_err(segvol::Error::from)?;
         }
         if let Some(dir) = &self.per_object {
@@ -234,9 +244,10 @@ impl Segment {
         for (option, path) in named.iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
             not_standard_output(option, path)?;
         }
-        if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none()) {
+        if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none() && !is_dicom_name(path))
+        {
             let name = path.display();
-            return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
+            return Err(Usage(format!("`{name}`: expected a name that ends in .nii, .nii.gz or .dcm")).into());
         }
         if let Some(path) = &self.overlay {
             if !segvol_overlay::is_png_name(path) {
@@ -257,7 +268,7 @@ impl Segment {
             return Err(Usage(format!("--truth-label: no object is named {name:?}; the objects are {names:?}")).into());
         }
         let mut files = Files::default();
-        files.input("--input", &self.input);
+        segment_files::add_scan(&mut files, "--input", &self.input);
         files.bundle("--model", &self.model);
         files.input_if("--prompts", self.prompts.file());
         files.input_if("--truth", self.truth.as_ref());

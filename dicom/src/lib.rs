@@ -8,13 +8,27 @@
 
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod catalogue;
+mod decode;
+mod elements;
 mod error;
+mod folder;
+mod header;
+mod image;
+mod input;
+mod object;
 pub mod pixels;
+mod places;
 mod read;
+mod series;
 mod source;
+mod stack;
+mod study;
+mod zip;
 
-pub use catalogue::{Catalogue, SeriesEntry};
+pub use catalogue::{Catalogue, PassedOver, SeriesEntry};
 pub use error::DicomError;
-pub use read::{DicomScan, ReadOptions, read};
+pub use object::{check_lengths, read_object};
+pub use read::{DicomScan, ReadOptions, holds_dicom, read, read_bytes};
 pub use source::{SourceSeries, SourceSlice};

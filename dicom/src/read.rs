@@ -1,12 +1,21 @@
 //! Reads one scan.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use segvol_base::Warning;
+use segvol_base::memory::check_available;
 
+use crate::decode::{Target, decode};
 use crate::error::DicomError;
-use crate::source::SourceSeries;
+use crate::header::read_attributes;
+use crate::image::ImageFile;
+use crate::series::{Scan, choose, shown};
+use crate::source::{SourceSeries, SourceSlice};
+use crate::stack::Stack;
+use crate::study::Study;
 
 /// How a scan is chosen and read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +66,136 @@ pub struct DicomScan {
 /// # Errors
 ///
 /// [`DicomError`], with what was found where, if there is no scan, several of them and no choice, or no regular stack of slices.
-pub fn read(path: &Path, _options: &ReadOptions) -> Result<DicomScan, DicomError> {
-    Err(DicomError::NoScan { path: path.to_path_buf(), reason: "not read yet".to_owned() })
+pub fn read(path: &Path, options: &ReadOptions) -> Result<DicomScan, DicomError> {
+    let study = Study::open(path)?;
+    scan_of(&study, options)
+}
+
+/// Whether there is a DICOM file at `path`: in a folder, searched to the bottom, in a zip archive, or the file itself.
+///
+/// # Errors
+///
+/// [`DicomError::Io`] if `path` cannot be read.
+pub fn holds_dicom(path: &Path) -> Result<bool, DicomError> {
+    Study::holds_dicom(path)
+}
+
+/// Reads the scan among bytes of a zip archive, or of one file with several frames, that are in memory.
+///
+/// # Errors
+///
+/// As [`read`]; the errors name no path.
+pub fn read_bytes(bytes: Vec<u8>, options: &ReadOptions) -> Result<DicomScan, DicomError> {
+    let study = Study::of_bytes(bytes)?;
+    scan_of(&study, options)
+}
+
+fn scan_of(study: &Study, options: &ReadOptions) -> Result<DicomScan, DicomError> {
+    let series = study.series();
+    let (scan, warnings) = choose(study, &series, options.series.as_deref(), options.fill_gaps)?;
+    let voxels = voxels(study, &scan)?;
+    let stack = &scan.stack;
+    Ok(DicomScan {
+        shape_xyz: [stack.columns, stack.rows, stack.order.len()],
+        affine_lps: stack.affine_lps,
+        voxels,
+        padding_hu: padding_hu(&scan),
+        source: Arc::new(source(study, &scan)?),
+        warnings,
+    })
+}
+
+/// The images' Hounsfield units, each decoded straight to its place.
+fn voxels(study: &Study, scan: &Scan<'_>) -> Result<Vec<f32>, DicomError> {
+    let Stack { order, columns, rows, .. } = &scan.stack;
+    let pixels = columns * rows;
+    let count = pixels.saturating_mul(order.len());
+    check_available::<f32>("the scan's voxels", count)?;
+    let mut voxels = vec![0.0_f32; count];
+    // The images of each file together: a file is opened once.
+    let mut files: Vec<(&ImageFile, Vec<Target<'_>>)> = Vec::new();
+    let mut known: HashMap<*const ImageFile, usize> = HashMap::new();
+    for (slice, out) in order.iter().zip(voxels.chunks_exact_mut(pixels)) {
+        let Some((file, frame)) = slice.map(|slice| scan.images[slice]) else { continue };
+        let place = *known.entry(std::ptr::from_ref(file)).or_insert_with(|| {
+            files.push((file, Vec::new()));
+            files.len() - 1
+        });
+        files[place].1.push((frame, out));
+    }
+    let failed = |file: &ImageFile, reason| DicomError::Refused {
+        path: study.path.clone(),
+        series: format!("the series {}", shown(scan.series)),
+        reason: format!("`{}`: {reason}", file.input.shown()),
+    };
+    // The first in the order of the slices, not in that of the threads.
+    let results: Vec<_> = files
+        .into_par_iter()
+        .map(|(file, targets)| decode(file, targets).map_err(|reason| failed(file, reason)))
+        .collect();
+    results.into_iter().collect::<Result<(), _>>()?;
+    interpolate(&mut voxels, order, pixels);
+    Ok(voxels)
+}
+
+/// Fills missing slices linearly from their neighbours.
+fn interpolate(voxels: &mut [f32], order: &[Option<usize>], pixels: usize) {
+    let present: Vec<usize> = (0..order.len()).filter(|k| order[*k].is_some()).collect();
+    for pair in present.windows(2) {
+        let (below, above) = (pair[0], pair[1]);
+        let (left, right) = voxels.split_at_mut(above * pixels);
+        let (below_voxels, gap) = left[below * pixels..].split_at_mut(pixels);
+        for (step, slice) in gap.chunks_exact_mut(pixels).enumerate() {
+            let part = (step + 1) as f64 / (above - below) as f64;
+            for ((out, low), high) in slice.iter_mut().zip(&*below_voxels).zip(&*right) {
+                *out = (f64::from(*low) * (1.0 - part) + f64::from(*high) * part) as f32;
+            }
+        }
+    }
+}
+
+/// The padding of all images in Hounsfield units.
+fn padding_hu(scan: &Scan<'_>) -> Option<[f32; 2]> {
+    let values = scan.stack.order.iter().flatten().flat_map(|image| {
+        let (file, frame) = scan.images[*image];
+        let frame = &file.frames[frame];
+        file.padding.into_iter().flatten().map(|stored| (stored as f64 * frame.slope + frame.intercept) as f32)
+    });
+    values.fold(None, |range: Option<[f32; 2]>, value| {
+        let [low, high] = range.unwrap_or([value; 2]);
+        Some([low.min(value), high.max(value)])
+    })
+}
+
+/// What a segmentation must know.
+fn source(study: &Study, scan: &Scan<'_>) -> Result<SourceSeries, DicomError> {
+    let order = &scan.stack.order;
+    let slice = |image: &usize| {
+        let (file, frame) = scan.images[*image];
+        let frame = &file.frames[frame];
+        SourceSlice {
+            sop_class_uid: file.sop_class.clone(),
+            sop_instance_uid: file.sop_instance.clone(),
+            frame_number: file.has_frames.then_some(frame.number),
+            position_mm: frame.position,
+            orientation: frame.orientation,
+            pixel_spacing_mm: frame.spacing,
+            slice_thickness_mm: frame.thickness,
+        }
+    };
+    let first = order.iter().flatten().next().map(|image| scan.images[*image].0);
+    let first = first.ok_or_else(|| DicomError::NoScan { path: study.path.clone(), reason: "no images".to_owned() })?;
+    let attributes = read_attributes(&first.input).map_err(|reason| DicomError::File {
+        path: study.path.clone(),
+        name: first.input.shown(),
+        reason,
+    })?;
+    Ok(SourceSeries {
+        study_instance_uid: first.study.clone(),
+        series_instance_uid: Some(first.series.clone()).filter(|uid| !uid.is_empty()),
+        frame_of_reference_uid: first.frame_of_reference.clone(),
+        modality: first.modality.clone(),
+        attributes,
+        slices: order.iter().map(|image| image.as_ref().map(slice)).collect(),
+    })
 }

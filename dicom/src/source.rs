@@ -13,7 +13,7 @@ pub struct SourceSeries {
     pub frame_of_reference_uid: Option<String>,
     /// Modality, such as CT.
     pub modality: Option<String>,
-    /// All attributes of the first image without pixels, overlays and private attributes: patient, study, series, equipment.
+    /// All attributes of the first image's file but pixels, overlays, curves and private ones: patient, study, series, equipment.
     pub attributes: InMemDicomObject,
     /// One per k, in the order of the volume; `None` where a missing slice was interpolated.
     pub slices: Vec<Option<SourceSlice>>,

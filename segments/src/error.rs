@@ -87,6 +87,10 @@ pub enum SegmentsError {
         /// Their names in the file.
         found: Vec<String>,
     },
+    /// A DICOM file is damaged.
+    #[cfg(feature = "dicom")]
+    #[error(transparent)]
+    Dicom(#[from] segvol_dicom::DicomError),
     /// A mask cannot be made.
     #[error(transparent)]
     Mask(#[from] MaskError),
@@ -108,6 +112,8 @@ impl SegmentsError {
             | Self::SeveralObjects { .. } => ErrorKind::Input,
             Self::Write { .. } => ErrorKind::Runtime,
             Self::NotDicom | Self::UidRoot { .. } | Self::Unfit { .. } => ErrorKind::Usage,
+            #[cfg(feature = "dicom")]
+            Self::Dicom(error) => error.kind(),
             Self::Mask(error) => error.kind(),
             Self::Memory(error) => error.kind(),
         }

@@ -14,6 +14,8 @@ mod error;
 mod read;
 #[cfg(feature = "dicom")]
 pub mod rtstruct;
+#[cfg(feature = "dicom")]
+pub mod seg;
 
 use std::sync::Arc;
 

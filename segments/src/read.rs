@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "dicom")]
+use dicom_object::InMemDicomObject;
 use segvol_base::{Warning, WarningCode};
 use segvol_names::is_same_name;
 use segvol_volume::{Grid, Mask};
 
 use crate::error::SegmentsError;
 #[cfg(feature = "dicom")]
-use crate::{dicom, rtstruct};
+use crate::{dicom, rtstruct, seg};
 
 /// The named masks of a file, on the grid of a scan.
 #[derive(Debug, Clone)]
@@ -35,8 +37,7 @@ pub(crate) struct Found {
 #[derive(Debug, Clone)]
 pub(crate) enum Shape {
     /// A mask with 1 inside.
-    #[expect(dead_code, reason = "the formats with voxels follow")]
-    Voxels(Mask),
+    Voxels(Arc<Mask>),
     /// Contours, of which a mask is made when it is asked for.
     #[cfg(feature = "dicom")]
     Contours(rtstruct::Contours),
@@ -48,54 +49,75 @@ pub(crate) enum Shape {
 ///
 /// # Errors
 ///
-/// [`SegmentsError::Io`] if the file cannot be read; [`SegmentsError::Unreadable`] if it is damaged, or belongs to another scan;
-/// [`SegmentsError::Memory`].
+/// [`SegmentsError::Io`] if the file cannot be read; [`SegmentsError::Unreadable`] and [`SegmentsError::Dicom`] if it is damaged, or
+/// belongs to another scan; [`SegmentsError::Memory`].
 pub fn read(path: &Path, grid: &Arc<Grid>) -> Result<Option<NamedMasks>, SegmentsError> {
-    let objects = match kind(path)? {
-        None => return Ok(None),
+    let Some(kind) = kind(path)? else { return Ok(None) };
+    let (objects, warnings) = match kind {
         #[cfg(feature = "dicom")]
-        Some(Kind::Rtstruct) => rtstruct::read(path, grid)?,
-        #[cfg(not(feature = "dicom"))]
-        Some(never) => match never {},
-    };
-    let mut warnings = Vec::new();
-    #[cfg(feature = "dicom")]
-    for object in &objects {
-        if let Shape::Contours(contours) = &object.shape
-            && contours.too_short > 0
-        {
-            let message = format!(
-                "{}: {:?}: {} contours with fewer than 3 points were left out",
-                segvol_base::printable_path(path),
-                object.name,
-                contours.too_short
-            );
-            warnings.push(Warning::new(WarningCode::DataUnused, message));
+        Kind::Rtstruct(object) => {
+            let objects = rtstruct::read(path, &object, grid)?;
+            let warnings = objects.iter().filter_map(|object| too_short(path, object)).collect();
+            (objects, warnings)
         }
-    }
+        #[cfg(feature = "dicom")]
+        Kind::Seg(_) => {
+            let found = seg::read(path, grid)?;
+            let object = |mask: seg::SegMask| Found {
+                name: mask.name,
+                label: Some(mask.number),
+                shape: Shape::Voxels(Arc::new(mask.mask)),
+            };
+            (found.masks.into_iter().map(object).collect(), found.warnings)
+        }
+    };
     Ok(Some(NamedMasks { path: path.to_path_buf(), grid: Arc::clone(grid), objects, warnings }))
+}
+
+/// What is said about contours without an area.
+#[cfg(feature = "dicom")]
+fn too_short(path: &Path, object: &Found) -> Option<Warning> {
+    let Shape::Contours(contours) = &object.shape else { return None };
+    let left_out = contours.too_short();
+    let message = format!(
+        "{}: {:?}: {left_out} contours with fewer than 3 points were left out",
+        segvol_base::printable_path(path),
+        object.name
+    );
+    (left_out > 0).then(|| Warning::new(WarningCode::DataUnused, message))
 }
 
 /// The names in a file, in its order. `None` if the file is none that has names.
 ///
 /// # Errors
 ///
-/// As those of [`read`].
+/// [`SegmentsError::Io`] if the file cannot be read; [`SegmentsError::Dicom`] if it is damaged.
 pub fn names(path: &Path) -> Result<Option<Vec<String>>, SegmentsError> {
-    match kind(path)? {
-        None => Ok(None),
+    Ok(match kind(path)? {
+        None => None,
         #[cfg(feature = "dicom")]
-        Some(Kind::Rtstruct) => Ok(Some(rtstruct::roi_names(&dicom::load(path)?))),
-        #[cfg(not(feature = "dicom"))]
-        Some(never) => match never {},
-    }
+        Some(Kind::Rtstruct(object)) => Some(rtstruct::names(&object)),
+        #[cfg(feature = "dicom")]
+        Some(Kind::Seg(object)) => Some(seg_names(&object)),
+    })
 }
 
-/// A kind of file that has names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The labels of a DICOM SEG's segments.
+#[cfg(feature = "dicom")]
+fn seg_names(object: &InMemDicomObject) -> Vec<String> {
+    use dicom_dictionary_std::tags;
+    let segments = dicom::items(object, tags::SEGMENT_SEQUENCE).iter();
+    let is_object =
+        |segment: &&InMemDicomObject| dicom::identifier(segment, tags::SEGMENT_NUMBER).as_deref() != Some("0");
+    segments.filter(is_object).filter_map(|segment| dicom::text_of(segment, tags::SEGMENT_LABEL)).collect()
+}
+
+/// A kind of file that has names, with its attributes.
 enum Kind {
     #[cfg(feature = "dicom")]
-    Rtstruct,
+    Rtstruct(InMemDicomObject),
+    #[cfg(feature = "dicom")]
+    Seg(InMemDicomObject),
 }
 
 /// What a file is, from its contents.
@@ -105,11 +127,14 @@ fn kind(path: &Path) -> Result<Option<Kind>, SegmentsError> {
     }
     #[cfg(feature = "dicom")]
     if dicom::is_dicom_file(path)? {
-        use dicom_dictionary_std::uids;
-        return match dicom::sop_class_of(path)?.as_str() {
-            uids::RT_STRUCTURE_SET_STORAGE => Ok(Some(Kind::Rtstruct)),
-            _ => Ok(None),
-        };
+        use dicom_dictionary_std::{tags, uids};
+        let object = dicom::load(path)?;
+        let class = dicom::identifier(&object, tags::SOP_CLASS_UID).unwrap_or_default();
+        return Ok(match class.as_str() {
+            uids::RT_STRUCTURE_SET_STORAGE => Some(Kind::Rtstruct(object)),
+            class if seg::is_seg(class) => Some(Kind::Seg(object)),
+            _ => None,
+        });
     }
     Ok(None)
 }
@@ -187,7 +212,7 @@ impl NamedMasks {
     pub fn mask(&self, index: usize) -> Result<Mask, SegmentsError> {
         let object = &self.objects[index];
         match &object.shape {
-            Shape::Voxels(mask) => Ok(mask.clone()),
+            Shape::Voxels(mask) => Ok(Mask::clone(mask)),
             #[cfg(feature = "dicom")]
             Shape::Contours(contours) => contours.mask(&self.grid),
             Shape::Unusable(reason) => Err(SegmentsError::Unreadable {

@@ -49,6 +49,7 @@ pub struct Grid {
     rotation: [[f64; 3]; 3],
     header: Option<Header>,
     source: Option<PathBuf>,
+    data_files: Vec<PathBuf>,
     read_options: ReadOptions,
     #[cfg(feature = "dicom")]
     dicom: Option<Arc<SourceSeries>>,
@@ -80,6 +81,7 @@ impl Grid {
                     rotation,
                     header: None,
                     source: None,
+                    data_files: Vec::new(),
                     read_options,
                     #[cfg(feature = "dicom")]
                     dicom: None,
@@ -108,6 +110,17 @@ impl Grid {
     /// The file that the volume was read from, as an absolute path; `None` if it did not come from a file.
     pub fn source(&self) -> Option<&Path> {
         self.source.as_deref()
+    }
+
+    /// The same grid, of a volume whose voxels are in these files beside its header.
+    pub(crate) fn with_data_files(self, data_files: Vec<PathBuf>) -> Self {
+        let absolute = |path: PathBuf| std::fs::canonicalize(&path).unwrap_or(path);
+        Self { data_files: data_files.into_iter().map(absolute).collect(), ..self }
+    }
+
+    /// The files with the volume's voxels, as absolute paths, if these are not in the file that names them.
+    pub fn data_files(&self) -> &[PathBuf] {
+        &self.data_files
     }
 
     /// Notes how the file was read.

@@ -1,8 +1,8 @@
 //! Scans and masks on a grid, in memory and in files.
 //!
-//! A [`Volume`] is a CT scan: intensities in Hounsfield units on a [`Grid`]. A [`Mask`] has labels on the same grid. A
-//! volume is read from NIfTI and a mask is written as NIfTI ([`nifti`]): as a file by its path, or as bytes from any
-//! reader and to any writer.
+//! A [`Volume`] is a CT scan: intensities in Hounsfield units on a [`Grid`]. A [`Mask`] has labels on the same grid. Both are
+//! files of NIfTI ([`nifti`]), NRRD ([`nrrd`]) or MetaImage ([`metaimage`]), by their path, or as bytes from any reader and to any
+//! writer. With the feature `dicom`, a volume is also read from a DICOM series.
 //!
 //! This crate knows nothing about models and does not link ONNX Runtime.
 //!
@@ -15,23 +15,30 @@
 mod affine;
 mod buffer;
 #[cfg(feature = "dicom")]
-mod dicom;
+pub mod dicom;
+mod files;
 pub mod format;
 pub mod grid;
 pub mod intensities;
 pub mod maps;
 mod marks;
 pub mod mask;
+pub mod metaimage;
 pub mod metrics;
 pub mod nifti;
+pub mod nrrd;
 pub mod orientation;
+pub mod raster;
 mod read_options;
+mod save;
 mod strided;
 pub mod truth;
 mod volume;
+mod voxels;
 
 pub use affine::Affine;
 pub use buffer::{Buffer, Elements};
+pub use files::files_of;
 pub use format::Format;
 pub use grid::{Grid, GridError};
 pub use intensities::Intensities;
@@ -39,6 +46,7 @@ pub use maps::{FloatType, save_map};
 pub use marks::{BoundingBox, Marks, PointLabel};
 pub use mask::{Mask, MaskError};
 pub use orientation::AxisMap;
+pub use raster::RasterError;
 pub use read_options::{AffineChoice, ReadOptions};
 pub use segvol_base::{AxisCodes, Orientation};
 #[cfg(feature = "dicom")]

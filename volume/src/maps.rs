@@ -74,7 +74,7 @@ impl FromStr for FloatType {
 ///
 /// # Errors
 /// [`MaskError::Length`] if the number of values is not the grid's number of voxels; [`MaskError::Name`] if the name
-/// does not end in `.nii` or `.nii.gz`; [`MaskError::OverScan`] if the file is the scan's own; [`MaskError::Io`] if the
+/// does not end in `.nii`, `.nii.gz`, `.nrrd` or `.mha`; [`MaskError::OverScan`] if the file is the scan's own; [`MaskError::Io`] if the
 /// file cannot be written.
 pub fn save_map(path: impl AsRef<Path>, values: &[f32], grid: &Grid) -> Result<(), MaskError> {
     save_logits(path, values, grid)

@@ -4,18 +4,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use segvol_base::file_identity::is_same_file;
 use segvol_base::{ErrorKind, OutOfMemory};
 
 use crate::format::Format;
 use crate::grid::Grid;
-use crate::nifti::{self, Voxels};
-
-/// NIfTI's `intent_code` for labels, NIFTI_INTENT_LABEL.
-const INTENT_LABEL: i16 = 1002;
-
-/// NIfTI's `intent_code` for voxels without a special meaning, NIFTI_INTENT_NONE.
-const INTENT_NONE: i16 = 0;
+use crate::save::{self, Failure};
+use crate::voxels::Voxels;
 
 /// Why a mask cannot be made or written.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +29,7 @@ pub enum MaskError {
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
     /// The file's name does not end in the extension of a format that can be written.
-    #[error("{path}: expected a name that ends in .nii or .nii.gz", path = path.display())]
+    #[error("{path}: expected a name that ends in {names}", path = path.display(), names = Format::NAMES)]
     Name {
         /// The name.
         path: PathBuf,
@@ -202,22 +196,22 @@ impl Mask {
         bounds
     }
 
-    /// Writes the labels as NIfTI on the input's grid. The file's name decides the format: `.nii` or `.nii.gz`.
+    /// Writes the labels on the input's grid. The file's name decides the format: `.nii`, `.nii.gz`, `.nrrd` or `.mha`.
     ///
-    /// The version, byte order, spacings, units, qform, sform and both codes are copied from the input. The voxels are
-    /// `uint8` ([`Labels::U8`]) or `uint16` ([`Labels::U16`]), unscaled, with `intent_code` 1002 (labels). The rest of
-    /// the input's header and its extensions are not copied, because they may name the patient.
+    /// The voxels are `uint8` ([`Labels::U8`]) or `uint16` ([`Labels::U16`]), unscaled. In NIfTI, their `intent_code` is 1002
+    /// (labels), and the version, byte order, spacings, units, qform, sform and both codes are copied from an input that is NIfTI,
+    /// too. In NRRD and MetaImage, the affine is exact. Nothing else of the input is copied, because it may name the patient.
     ///
     /// The write is atomic: the file appears whole or not at all. Only a file that a rename cannot replace, such as a mount point, is
     /// written in place: an error then says what has become of the old content. The same mask gives the same bytes. An existing mask is
     /// replaced, and keeps its permissions.
     ///
     /// # Errors
-    /// [`MaskError::Name`] if the name does not end in `.nii` or `.nii.gz`; [`MaskError::OverScan`] if the file is the one
+    /// [`MaskError::Name`] if the name does not end in one of the four extensions; [`MaskError::OverScan`] if the file is the one
     /// that the scan was read from, also through a link; [`MaskError::Io`], with the path, if the file is write-protected or
     /// cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), MaskError> {
-        save(path.as_ref(), &self.grid, INTENT_LABEL, self.as_voxels())
+        save(path.as_ref(), &self.grid, self.as_voxels())
     }
 
     /// Writes the same bytes as [`Mask::save`] to any writer, such as memory or a network connection.
@@ -225,7 +219,7 @@ impl Mask {
     /// # Errors
     /// The error of `writer`.
     pub fn write(&self, writer: impl Write, format: Format) -> io::Result<()> {
-        nifti::write_as(writer, format, &self.grid.nifti_header(), INTENT_LABEL, self.as_voxels())
+        save::write(writer, format, &self.grid, &self.grid.nifti_header(), self.as_voxels())
     }
 
     fn as_voxels(&self) -> Voxels<'_> {
@@ -241,20 +235,22 @@ impl Mask {
 ///
 /// # Errors
 /// [`MaskError::Length`] if the number of values is not the grid's number of voxels; [`MaskError::Name`] if the name
-/// does not end in `.nii` or `.nii.gz`; [`MaskError::OverScan`] if the file is the scan's own; [`MaskError::Io`] if the
+/// does not end in `.nii`, `.nii.gz`, `.nrrd` or `.mha`; [`MaskError::OverScan`] if the file is the scan's own; [`MaskError::Io`] if the
 /// file cannot be written.
 pub fn save_logits(path: impl AsRef<Path>, logits: &[f32], grid: &Grid) -> Result<(), MaskError> {
-    save(path.as_ref(), grid, INTENT_NONE, Voxels::F32(logits))
+    save(path.as_ref(), grid, Voxels::F32(logits))
 }
 
-fn save(path: &Path, grid: &Grid, intent_code: i16, voxels: Voxels<'_>) -> Result<(), MaskError> {
+fn save(path: &Path, grid: &Grid, voxels: Voxels<'_>) -> Result<(), MaskError> {
     check_length(voxels.len(), grid)?;
-    let format = Format::of_name(path).ok_or_else(|| MaskError::Name { path: path.to_path_buf() })?;
-    if grid.source().is_some_and(|scan| is_same_file(scan, path)) {
-        return Err(MaskError::OverScan { path: path.to_path_buf() });
-    }
-    nifti::write(path, format, &grid.nifti_header(), intent_code, voxels)
-        .map_err(|source| MaskError::Io { path: path.to_path_buf(), source })
+    save::save(path, grid, grid.nifti_header(), voxels).map_err(|failure| {
+        let path = path.to_path_buf();
+        match failure {
+            Failure::Name => MaskError::Name { path },
+            Failure::OverScan => MaskError::OverScan { path },
+            Failure::Io(source) => MaskError::Io { path, source },
+        }
+    })
 }
 
 fn check_length(found: usize, grid: &Grid) -> Result<(), MaskError> {

@@ -106,7 +106,8 @@ const MAX_OFFSET: f64 = 0.1;
 #[expect(clippy::missing_panics_doc, reason = "never: see the expectation")]
 pub fn read_label_map(path: impl AsRef<Path>, grid: &Arc<Grid>) -> Result<(Mask, BTreeSet<u16>), TruthError> {
     let path = path.as_ref();
-    let volume = Volume::open_with(path, grid.read_options())?;
+    // The series is that of the scan.
+    let volume = Volume::open_with(path, &grid.read_options().clone().series(None))?;
     let order = match Order::nearest(grid, volume.grid()) {
         Some(order) => order,
         None => {

@@ -1,16 +1,23 @@
 //! CT scans, with the axes in the file's order.
 
-use std::io::{BufReader, Read};
+use std::borrow::Cow;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use segvol_base::{ErrorKind, OutOfMemory, Warning, WarningCode};
 
 use crate::affine::{Affine, PLAUSIBLE_SPACING_MM};
+use crate::format::{Format, Kind, RECOGNISED_BYTES, recognise};
 use crate::grid::{Grid, GridError, check_shape};
 use crate::intensities::Intensities;
-use crate::nifti::{self, NiftiError, NiftiVolume};
+use crate::metaimage;
+use crate::nifti::{self, Header, NiftiError, NiftiVolume};
+use crate::nrrd;
+use crate::raster::{RasterError, RasterVolume};
 use crate::read_options::ReadOptions;
+use crate::save::{self, Failure};
+use crate::voxels::Voxels;
 
 /// Why a volume cannot be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -24,10 +31,29 @@ pub enum VolumeError {
         /// What is wrong with the file.
         source: NiftiError,
     },
+    /// The file is NRRD or MetaImage, and cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Raster {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the file.
+        source: RasterError,
+    },
+    /// The bytes from a reader are NRRD or MetaImage, and not a valid scan.
+    #[error(transparent)]
+    RasterContents(RasterError),
     /// A DICOM series cannot be read as one scan.
     #[cfg(feature = "dicom")]
     #[error(transparent)]
     Dicom(#[from] segvol_dicom::DicomError),
+    /// A series of DICOM was asked for, and this is not DICOM.
+    #[error("{}expected DICOM, because the series `{}` was chosen; {}", place(path.as_deref()), segvol_base::printable(series), FOUND)]
+    NotDicom {
+        /// The file; `None` for bytes from a reader.
+        path: Option<PathBuf>,
+        /// The series that was chosen.
+        series: String,
+    },
     /// The bytes from a reader are not a valid scan.
     #[error(transparent)]
     Contents(NiftiError),
@@ -69,6 +95,26 @@ pub enum VolumeError {
     /// The affine is not finite, or its axes are not independent.
     #[error("{}", GridError::Affine(*.0))]
     Affine(Affine),
+    /// The name of the file to write does not end in the extension of a format that can be written.
+    #[error("{path}: expected a name that ends in {names}", path = path.display(), names = Format::NAMES)]
+    Name {
+        /// The name.
+        path: PathBuf,
+    },
+    /// The file to write is one that the scan was read from.
+    #[error("{path}: is the scan's own file, which a copy must not replace; choose another name", path = path.display())]
+    OverScan {
+        /// The file, as it was named.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("{path}: cannot write: {source}", path = path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl VolumeError {
@@ -77,15 +123,35 @@ impl VolumeError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::File { source, .. } | Self::Contents(source) => source.kind(),
+            Self::Raster { source, .. } | Self::RasterContents(source) => source.kind(),
             Self::Memory(error) => error.kind(),
             #[cfg(feature = "dicom")]
             Self::Dicom(error) => error.kind(),
-            Self::Shape { .. }
+            Self::NotDicom { .. }
+            | Self::Shape { .. }
             | Self::Length { .. }
             | Self::Strides { .. }
             | Self::Scaling { .. }
             | Self::Affine(_) => ErrorKind::Input,
+            Self::Name { .. } | Self::OverScan { .. } => ErrorKind::Usage,
+            Self::Write { .. } => ErrorKind::Runtime,
         }
+    }
+}
+
+/// What there is where a series was chosen.
+const FOUND: &str = if cfg!(feature = "dicom") { "found another format" } else { "this build does not read it" };
+
+/// The path at the start of a message.
+fn place(path: Option<&Path>) -> String {
+    path.map(|path| format!("{}: ", segvol_base::printable_path(path))).unwrap_or_default()
+}
+
+/// Refuses a chosen series where there is no DICOM.
+fn refuse_series(options: &ReadOptions, path: Option<&Path>) -> Result<(), VolumeError> {
+    match &options.series {
+        None => Ok(()),
+        Some(series) => Err(VolumeError::NotDicom { path: path.map(Path::to_path_buf), series: series.clone() }),
     }
 }
 
@@ -96,6 +162,12 @@ impl From<GridError> for VolumeError {
             GridError::Affine(affine) => Self::Affine(affine),
         }
     }
+}
+
+/// Why a file or bytes of one of the formats cannot be read.
+enum Failed {
+    Nifti(NiftiError),
+    Raster(RasterError),
 }
 
 /// A CT scan: intensities in Hounsfield units in the file's order (i fastest, then j, k), and the grid that they lie
@@ -109,14 +181,15 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Reads a NIfTI file. Whether it is compressed is detected from its contents, not from its name.
+    /// Reads a file of NIfTI, NRRD or MetaImage. What it is, and whether it is compressed, is detected from its contents, not from
+    /// its name.
     ///
-    /// Voxels are converted to float32 after scaling with `scl_slope` and `scl_inter`. [`nifti`] describes which files
-    /// are accepted, and [`Header::affine`](nifti::Header::affine) which of the header's affines is used. Everything
-    /// unusual about the file is in [`warnings`](Self::warnings).
+    /// Voxels are converted to float32; those of NIfTI after scaling with `scl_slope` and `scl_inter`. [`nifti`], [`nrrd`] and
+    /// [`metaimage`] describe which files are accepted, and [`Header::affine`](nifti::Header::affine) which of a NIfTI header's
+    /// affines is used. Everything unusual about the file is in [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// [`VolumeError::File`], with the path and the header field that is wrong, if the file cannot be read;
+    /// [`VolumeError::File`] or [`VolumeError::Raster`], with the path and the header field that is wrong, if the file cannot be read;
     /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, VolumeError> {
         Self::open_with(path, &ReadOptions::default())
@@ -129,22 +202,27 @@ impl Volume {
     /// place, whichever affine it uses.
     ///
     /// # Errors
-    /// The same as [`Volume::open`].
+    /// The same as [`Volume::open`], and [`VolumeError::NotDicom`] if a series is chosen of something that is not DICOM.
     pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, VolumeError> {
         let path = path.as_ref();
         #[cfg(feature = "dicom")]
         if crate::dicom::is_dicom(path) {
             return Self::from_dicom(crate::dicom::read(path, options)?, options, path);
         }
-        let file = |source| VolumeError::File { path: path.to_path_buf(), source };
-        Self::from_nifti(nifti::read(path).map_err(file)?, options, Some(path), file)
+        let of_nifti = |source| VolumeError::File { path: path.to_path_buf(), source };
+        let (reader, bytes) = nifti::open(path).map_err(of_nifti)?;
+        let failed = |failure| match failure {
+            Failed::Nifti(source) => of_nifti(nifti::not_voxels_alone(path, source)),
+            Failed::Raster(source) => VolumeError::Raster { path: path.to_path_buf(), source },
+        };
+        Self::from_reader(reader, bytes, options, Some(path), failed)
     }
 
-    /// Reads NIfTI, compressed or not, from any reader, such as bytes in memory or a network connection. In all other
-    /// ways it is the same as [`Volume::open`].
+    /// Reads NIfTI, compressed or not, NRRD or MetaImage from any reader, such as bytes in memory or a network connection. The voxels
+    /// must follow the header. In all other ways it is the same as [`Volume::open`].
     ///
     /// # Errors
-    /// [`VolumeError::Contents`], with the header field that is wrong, if the bytes cannot be read;
+    /// [`VolumeError::Contents`] or [`VolumeError::RasterContents`], with the header field that is wrong, if the bytes cannot be read;
     /// [`VolumeError::Affine`] if the header's affine cannot be inverted after its unit is converted.
     pub fn read(reader: impl Read) -> Result<Self, VolumeError> {
         Self::read_with(reader, &ReadOptions::default())
@@ -155,8 +233,54 @@ impl Volume {
     /// # Errors
     /// The same as [`Volume::read`].
     pub fn read_with(reader: impl Read, options: &ReadOptions) -> Result<Self, VolumeError> {
-        let contents = nifti::read_from(BufReader::new(reader), None).map_err(VolumeError::Contents)?;
-        Self::from_nifti(contents, options, None, VolumeError::Contents)
+        let failed = |failure| match failure {
+            Failed::Nifti(source) => VolumeError::Contents(source),
+            Failed::Raster(source) => VolumeError::RasterContents(source),
+        };
+        Self::from_reader(BufReader::new(reader), None, options, None, failed)
+    }
+
+    /// Reads the format that `reader` begins with. `bytes` is the length of the file, if that is known.
+    fn from_reader(
+        mut reader: impl BufRead,
+        bytes: Option<u64>,
+        options: &ReadOptions,
+        path: Option<&Path>,
+        failed: impl Fn(Failed) -> VolumeError + Copy,
+    ) -> Result<Self, VolumeError> {
+        refuse_series(options, path)?;
+        let of_nifti = |error| failed(Failed::Nifti(error));
+        let first = reader.fill_buf().map_err(|error| of_nifti(error.into()))?.first().copied();
+        // NRRD and MetaImage begin with text. NIfTI, gzip and most other formats do not.
+        if !first.is_some_and(|byte| byte.is_ascii_alphabetic() || byte.is_ascii_whitespace() || byte == b'#') {
+            let contents = nifti::read_from(reader, bytes).map_err(of_nifti)?;
+            return Self::from_nifti(contents, options, path, of_nifti);
+        }
+        // A pipe hands out fewer bytes at once than a format needs.
+        let mut head = Vec::new();
+        let taken = (&mut reader).take(RECOGNISED_BYTES as u64).read_to_end(&mut head);
+        taken.map_err(|error| of_nifti(error.into()))?;
+        let kind = recognise(&head).map(|found| found.kind);
+        let reader = Cursor::new(head).chain(reader);
+        let folder = path.map(|path| path.parent().unwrap_or(Path::new("")));
+        let raster = match kind {
+            Some(Kind::Nrrd) => nrrd::read_from(reader, bytes, folder),
+            Some(Kind::MetaImage) => metaimage::read_from(reader, bytes, folder),
+            _ => {
+                let contents = nifti::read_from(reader, bytes).map_err(of_nifti)?;
+                return Self::from_nifti(contents, options, path, of_nifti);
+            }
+        };
+        Self::from_raster(raster.map_err(|error| failed(Failed::Raster(error)))?, options, path)
+    }
+
+    fn from_raster(contents: RasterVolume, options: &ReadOptions, path: Option<&Path>) -> Result<Self, VolumeError> {
+        let grid = Grid::new(contents.shape_xyz, contents.affine)?.read_with(options.clone());
+        let mut grid = grid.with_data_files(contents.data_files);
+        if let Some(path) = path {
+            grid = grid.with_source(path);
+        }
+        Ok(Self::assemble(contents.voxels, grid, contents.warnings))
     }
 
     #[cfg(feature = "dicom")]
@@ -216,6 +340,35 @@ impl Volume {
             warnings.push(Warning::new(WarningCode::SpacingImplausible, message));
         }
         Self { voxels, grid: Arc::new(grid), intensities, warnings }
+    }
+
+    /// Writes the scan in the format of the file's name: `.nii`, `.nii.gz`, `.nrrd` or `.mha`.
+    ///
+    /// The voxels are Hounsfield units, unscaled: int16 or int32 if all are whole numbers that fit, else float32. So no voxel
+    /// changes. The geometry is exact in NRRD and MetaImage. In NIfTI, it is the affine as sform (code 2), rounded to float32,
+    /// which is less than 0.0001 mm for a body; a scan that was read from NIfTI keeps its header's version, byte order, spacings,
+    /// units, qform and sform, unless [`ReadOptions::affine`] chose one of the two, which is then the only one that is written.
+    /// Nothing else of the scan's file is copied, because it may name the patient.
+    ///
+    /// The write is atomic, as for [`Mask::save`](crate::Mask::save). The same scan gives the same bytes.
+    ///
+    /// # Errors
+    /// [`VolumeError::Name`] if the name does not end in one of the four extensions; [`VolumeError::OverScan`] if the file is
+    /// one that the scan was read from; [`VolumeError::Write`] if the file is write-protected or cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), VolumeError> {
+        let path = path.as_ref();
+        let header = match self.grid.read_options().affine {
+            Some(_) => Cow::Owned(Header::from_affine(self.shape_xyz(), self.grid.affine())),
+            None => self.grid.nifti_header(),
+        };
+        save::save(path, &self.grid, header, Voxels::exact(&self.voxels)).map_err(|failure| {
+            let path = path.to_path_buf();
+            match failure {
+                Failure::Name => VolumeError::Name { path },
+                Failure::OverScan => VolumeError::OverScan { path },
+                Failure::Io(source) => VolumeError::Write { path, source },
+            }
+        })
     }
 
     /// The grid that the voxels lie on.

@@ -7,6 +7,7 @@ use dicom_core::dictionary::{DataDictionary as _, DataDictionaryEntry as _};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::InMemDicomObject;
+use dicom_object::mem::InMemElement;
 use segvol_base::{Warning, WarningCode};
 use segvol_dicom::SourceSeries;
 use segvol_volume::Grid;
@@ -239,7 +240,7 @@ impl Header {
         }
     }
 
-    fn position_reference(&self) -> dicom_object::mem::InMemElement {
+    fn position_reference(&self) -> InMemElement {
         let found = value(&self.series, tags::POSITION_REFERENCE_INDICATOR).filter(|_| !self.anonymous);
         found.map_or_else(
             || empty(tags::POSITION_REFERENCE_INDICATOR, VR::LO),
@@ -255,7 +256,7 @@ impl Header {
     }
 
     /// Referenced Series Sequence: all files of the images; `None` if there is none to refer to.
-    pub(crate) fn referenced_series(&self) -> Option<dicom_object::mem::InMemElement> {
+    pub(crate) fn referenced_series(&self) -> Option<InMemElement> {
         let uid = self.source_series_uid()?;
         let mut seen = BTreeSet::new();
         let new = |image: &&ImageReference| seen.insert(image.sop_instance_uid.clone());
@@ -268,6 +269,17 @@ impl Header {
             text(tags::SERIES_INSTANCE_UID, VR::UI, uid),
         ]);
         Some(item_sequence(tags::REFERENCED_SERIES_SEQUENCE, vec![item]))
+    }
+
+    /// Whether the images were compressed with losses, which an object made of them inherits.
+    pub(crate) fn lossy(&self) -> Vec<InMemElement> {
+        let is_lossy = value(&self.series, tags::LOSSY_IMAGE_COMPRESSION).as_deref() == Some("01");
+        let mut elements = vec![text(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, if is_lossy { "01" } else { "00" })];
+        if is_lossy {
+            let of_images = [tags::LOSSY_IMAGE_COMPRESSION_RATIO, tags::LOSSY_IMAGE_COMPRESSION_METHOD];
+            elements.extend(of_images.iter().filter_map(|&tag| self.series.attributes.get(tag)).cloned());
+        }
+        elements
     }
 
     /// Adds what the object refers to, and what it takes over, to a fingerprint.

@@ -5,8 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use dicom_core::Tag;
-use dicom_dictionary_std::tags;
-use dicom_object::{InMemDicomObject, OpenFileOptions};
+use dicom_object::InMemDicomObject;
 
 use crate::error::SegmentsError;
 
@@ -18,16 +17,9 @@ pub(crate) fn is_dicom_file(path: &Path) -> Result<bool, SegmentsError> {
     Ok(head.get(128..) == Some(b"DICM"))
 }
 
-/// The SOP Class UID of a file; empty if it has none.
-pub(crate) fn sop_class_of(path: &Path) -> Result<String, SegmentsError> {
-    Ok(identifier(&load(path)?, tags::SOP_CLASS_UID).unwrap_or_default())
-}
-
-/// All attributes of a file but pixels.
+/// All attributes of a file but pixels and private ones.
 pub(crate) fn load(path: &Path) -> Result<InMemDicomObject, SegmentsError> {
-    let unreadable = |reason: String| SegmentsError::Unreadable { path: path.to_path_buf(), reason };
-    let file = OpenFileOptions::new().read_until(tags::PIXEL_DATA).open_file(path);
-    Ok(file.map_err(|error| unreadable(error.to_string()))?.into_inner())
+    Ok(segvol_dicom::read_object(path)?)
 }
 
 /// The text of an attribute without blanks around it; `None` if it is absent or empty. Several values keep their backslashes.
@@ -40,7 +32,7 @@ pub(crate) fn text_of(object: &InMemDicomObject, tag: Tag) -> Option<String> {
 /// The first value of a text.
 pub(crate) fn identifier(object: &InMemDicomObject, tag: Tag) -> Option<String> {
     let text = text_of(object, tag)?;
-    let first = text.split('\\').next().unwrap_or_default().trim();
+    let first = text.split('\\').next().unwrap_or_default().trim_matches(|c: char| c.is_whitespace() || c == '\0');
     (!first.is_empty()).then(|| first.to_owned())
 }
 

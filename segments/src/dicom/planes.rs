@@ -71,7 +71,7 @@ pub(crate) fn planes(grid: &Grid) -> Result<Vec<Plane>, SegmentsError> {
         for (i, j) in [(0, 0), (ni - 1, 0), (0, nj - 1)] {
             let [on_plane, on_grid] = [plane.place(i as f64, j as f64), lps([i as f64, j as f64, k as f64])];
             let distance = (0..3).map(|axis| (on_plane[axis] - on_grid[axis]).powi(2)).sum::<f64>().sqrt();
-            if !(distance <= tolerance_mm) {
+            if distance.is_nan() || distance > tolerance_mm {
                 return Err(off(format!(
                     "voxel ({i}, {j}, {k}) is at {on_grid:.3?} mm (LPS) on the grid, and at {on_plane:.3?} mm in its image"
                 )));

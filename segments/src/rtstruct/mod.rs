@@ -8,5 +8,5 @@ mod read;
 mod tests;
 mod write;
 
-pub(crate) use read::{Contours, read, roi_names};
+pub(crate) use read::{Contours, names, read};
 pub use write::save;

@@ -11,7 +11,7 @@ use segvol_base::memory;
 use segvol_volume::{Grid, Mask};
 
 use super::raster::{Point, Raster};
-use crate::dicom::{identifier, items, load, text_of};
+use crate::dicom::{identifier, items, text_of};
 use crate::error::SegmentsError;
 use crate::read::{Found, Shape};
 
@@ -27,7 +27,7 @@ pub(crate) struct Contours {
     /// By slice k; in voxels.
     slices: BTreeMap<usize, Vec<Vec<Point>>>,
     /// So many contours with fewer than 3 points were left out.
-    pub(crate) too_short: usize,
+    too_short: usize,
 }
 
 /// An ROI as the file has it.
@@ -38,7 +38,7 @@ struct Roi {
 }
 
 /// The ROIs of a file: numbers and names.
-pub(crate) fn roi_names(object: &InMemDicomObject) -> Vec<String> {
+pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
     rois(object).into_iter().map(|roi| roi.name).collect()
 }
 
@@ -58,17 +58,16 @@ fn rois(object: &InMemDicomObject) -> Vec<Roi> {
 /// # Errors
 ///
 /// [`SegmentsError::Unreadable`] if the file has no ROIs, or belongs to another Frame of Reference than the scan.
-pub(crate) fn read(path: &Path, grid: &Arc<Grid>) -> Result<Vec<Found>, SegmentsError> {
-    let object = load(path)?;
+pub(crate) fn read(path: &Path, object: &InMemDicomObject, grid: &Arc<Grid>) -> Result<Vec<Found>, SegmentsError> {
     let unreadable = |reason: String| SegmentsError::Unreadable { path: path.to_path_buf(), reason };
-    let rois = rois(&object);
+    let rois = rois(object);
     if rois.is_empty() {
         return Err(unreadable(
             "expected the contours of at least one ROI; the Structure Set ROI Sequence is empty".to_owned(),
         ));
     }
-    check_frame_of_reference(&object, &rois, grid).map_err(unreadable)?;
-    let contours = items(&object, tags::ROI_CONTOUR_SEQUENCE);
+    check_frame_of_reference(object, &rois, grid).map_err(unreadable)?;
+    let contours = items(object, tags::ROI_CONTOUR_SEQUENCE);
     let found = rois.into_iter().map(|roi| {
         let own = contours
             .iter()
@@ -116,6 +115,11 @@ impl Contours {
             found.slices.entry(k).or_default().push(points);
         }
         Ok(found)
+    }
+
+    /// How many contours with fewer than 3 points were left out.
+    pub(crate) fn too_short(&self) -> usize {
+        self.too_short
     }
 
     /// The mask of what an odd number of contours encloses: 1 inside.

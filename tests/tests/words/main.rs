@@ -29,12 +29,13 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "convert",
     "inspect",
     "names",
     "providers",
     "setup",
+    "copy",
     "segment",
     "embed",
     "eval",

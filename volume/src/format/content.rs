@@ -35,7 +35,7 @@ pub struct Recognised {
     pub kind: Kind,
     /// The format, with an article: `a DICOM file`.
     pub what: Cow<'static, str>,
-    /// The next step, as an imperative: `convert the series to NIfTI first`. Empty if there is none.
+    /// The next step, as an imperative: `unpack it first`. Empty if there is none.
     pub next: Cow<'static, str>,
 }
 
@@ -50,7 +50,7 @@ impl Recognised {
     }
 }
 
-/// `a DICOM file; convert the series to NIfTI first`
+/// `a zip archive; unpack it first`
 impl fmt::Display for Recognised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
@@ -61,9 +61,14 @@ impl fmt::Display for Recognised {
 /// The number of bytes that [`recognise`] looks at: enough for every format that it knows.
 pub const RECOGNISED_BYTES: usize = 512;
 
-/// The next step for DICOM.
+/// The next step for DICOM, where it is not read.
+#[cfg(feature = "dicom")]
 pub(super) const CONVERT_DICOM: &str =
-    "convert the series to NIfTI first, for example with dcm2niix, and give the .nii.gz that it writes";
+    "DICOM is read by the path of a folder, a zip archive or a file; here, give NIfTI, for example from dcm2niix";
+/// The next step for DICOM.
+#[cfg(not(feature = "dicom"))]
+pub(super) const CONVERT_DICOM: &str = "this build does not read DICOM: convert the series to NIfTI first, for example with \
+    dcm2niix, and give the .nii.gz that it writes";
 /// The next step for formats of images that other programs read.
 const CONVERT: &str = "convert it to NIfTI first, for example with 3D Slicer or SimpleITK";
 const PICTURE: &str =
@@ -277,7 +282,7 @@ fn recognise_zip(bytes: &[u8]) -> Recognised {
 /// Formats that are text, by their first words.
 fn recognise_text(bytes: &[u8]) -> Option<Recognised> {
     let found = |what, next| Some(Recognised::new(what, next));
-    let of = |kind, what| Some(Recognised::of(kind, what, CONVERT));
+    let of = |kind, what| Some(Recognised::of(kind, what, ""));
     let head = &bytes[..bytes.len().min(RECOGNISED_BYTES)];
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();

@@ -51,7 +51,11 @@ pub fn recognise_unpacked(bytes: &[u8]) -> Option<Recognised> {
     if inside.kind == Kind::Nifti {
         return Some(inside);
     }
-    Some(Recognised { what: Cow::Owned(format!("a gzip file that holds {}", inside.what)), ..inside })
+    let what = Cow::Owned(format!("a gzip file that holds {}", inside.what));
+    // These formats compress only their voxels.
+    let is_raster = matches!(inside.kind, Kind::Nrrd | Kind::MetaImage);
+    let next = if is_raster { Cow::Borrowed("unpack it, with gunzip") } else { inside.next };
+    Some(Recognised { kind: inside.kind, what, next })
 }
 
 /// The pointer file or link that stands where data should be; `None` if it is no such link.

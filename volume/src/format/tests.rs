@@ -139,7 +139,12 @@ fn files_that_are_mistaken_for_scans_are_named_with_the_next_step() {
             let found = recognise_path(&path).expect("readable").expect("known");
             assert!(found.what.starts_with(what) && found.next.contains(next), "{what}: {found}");
             let error = Volume::open(&path).expect_err(what).to_string();
-            assert!(error.contains(name) && error.contains(what) && error.contains(next), "{what}: {error}");
+            assert!(error.contains(name), "{what}: {error}");
+            // These are read, and are damaged here.
+            if cfg!(feature = "dicom") && matches!(found.kind, Kind::Dicom | Kind::Zip) {
+                continue;
+            }
+            assert!(error.contains(what) && error.contains(next), "{what}: {error}");
         }
         let error = Volume::read(&bytes[..]).expect_err(what).to_string();
         assert!(error.contains(what) && error.contains(next), "{what}: {error}");
@@ -206,7 +211,9 @@ fn folders_are_named_by_what_is_in_them() {
     fs::write(series.join("study/notes.txt"), "text").expect("written");
     expect(&series, "a folder", "file");
     fs::write(series.join("study/CT/IM0001"), at(128, b"DICM")).expect("written");
-    expect(&series, "a folder of DICOM files", "dcm2niix");
+    let (what, next) =
+        if cfg!(feature = "dicom") { ("CT/IM0001", "cannot be read") } else { ("a folder of DICOM files", "dcm2niix") };
+    expect(&series, what, next);
 
     let scans = folder.path().join("scans");
     fs::create_dir(&scans).expect("a folder");

@@ -5,13 +5,13 @@ use std::io::{self, BufRead, Read};
 use flate2::bufread::GzDecoder;
 
 /// The first two bytes of every gzip member.
-pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A reader of the unpacked contents of all members.
 ///
 /// flate2's `MultiGzDecoder` fails if the bytes after a member do not start another member, as with tape padding. This
 /// reader ends there instead, and [`has_trailing_bytes`](Self::has_trailing_bytes) reports the bytes.
-pub(super) struct Members<R: BufRead> {
+pub(crate) struct Members<R: BufRead> {
     state: State<R>,
 }
 
@@ -21,12 +21,12 @@ enum State<R: BufRead> {
 }
 
 impl<R: BufRead> Members<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self { state: State::Inside(Box::new(GzDecoder::new(reader))) }
     }
 
     /// Whether the last member is followed by bytes that are not a gzip member. Valid after the reader has ended.
-    pub(super) fn has_trailing_bytes(&self) -> bool {
+    pub(crate) fn has_trailing_bytes(&self) -> bool {
         matches!(self.state, State::Done { trailing: true })
     }
 }

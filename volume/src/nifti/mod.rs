@@ -51,9 +51,12 @@ use segvol_base::{ErrorKind, OutOfMemory};
 
 use crate::format::Recognised;
 
+pub use crate::voxels::Voxels;
+pub(crate) use gzip::{MAGIC as GZIP_MAGIC, Members};
 pub use header::{ByteOrder, Datatype, Header, Version};
+pub(crate) use read::{CHUNK_BYTES, MAX_TRAILING, convert, not_voxels_alone, open};
 pub use read::{NiftiVolume, read, read_from, read_header};
-pub use write::{Voxels, write, write_as, write_to};
+pub use write::{write_gzip, write_to};
 
 /// The maximum number of voxels of a volume: 2^31, which is 8 GiB as float32 (1290 x 1290 x 1290).
 pub const MAX_VOXELS: u64 = 1 << 31;

@@ -11,10 +11,10 @@ use super::{ByteOrder, Datatype, Header, NiftiError};
 use crate::format::{Kind, recognise, recognise_missing, recognise_path, recognise_unpacked};
 
 /// The number of bytes that are read and converted at once.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 
 /// The maximum number of bytes after the voxels that are read, to reach the checksum at the end of a compressed stream.
-const MAX_TRAILING: u64 = 1 << 26;
+pub(crate) const MAX_TRAILING: u64 = 1 << 26;
 
 /// A file's header and voxels.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ fn read_contents_header(reader: impl Read, gzip: bool) -> Result<Header, NiftiEr
 }
 
 /// Opens a file. Also returns its length in bytes; `None` if it has no length, such as a pipe.
-fn open(path: &Path) -> Result<(BufReader<File>, Option<u64>), NiftiError> {
+pub(crate) fn open(path: &Path) -> Result<(BufReader<File>, Option<u64>), NiftiError> {
     let other = |found| NiftiError::OtherFormat { found };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -90,7 +90,7 @@ fn folder(path: &Path) -> NiftiError {
 }
 
 /// Replaces the error for an `.img` file, which has no header, by one that says what the file is.
-fn not_voxels_alone(path: &Path, error: NiftiError) -> NiftiError {
+pub(crate) fn not_voxels_alone(path: &Path, error: NiftiError) -> NiftiError {
     match error {
         NiftiError::Field { field: "sizeof_hdr", .. } if has_extension(path, "img") => {
             NiftiError::Detached { found: "the voxels (.img)" }
@@ -294,7 +294,13 @@ fn read_voxels<R: Read>(
 }
 
 /// Converts the voxels in `bytes` to float32 and appends them to `values`.
-fn convert(bytes: &[u8], datatype: Datatype, order: ByteOrder, scaling: Option<(f64, f64)>, values: &mut Vec<f32>) {
+pub(crate) fn convert(
+    bytes: &[u8],
+    datatype: Datatype,
+    order: ByteOrder,
+    scaling: Option<(f64, f64)>,
+    values: &mut Vec<f32>,
+) {
     macro_rules! append {
         ($type:ty) => {{
             const SIZE: usize = size_of::<$type>();

@@ -10,8 +10,7 @@ use segvol_dicom::{SourceSeries, SourceSlice};
 use segvol_volume::mask::Labels;
 use segvol_volume::{Affine, Grid, Mask, MaskError};
 
-use super::*;
-use crate::dicom::{identifier, items, text, text_of};
+use crate::dicom::{items, text, text_of};
 use crate::{DicomOptions, Provenance, Segment, Segments, SegmentsError, read};
 
 /// Where the slices of a scan are, LPS+ millimetres.

@@ -1,0 +1,156 @@
+//! Outputs that name their objects, and refer to the images of a DICOM series: their options, and how they are written.
+
+use std::path::{Path, PathBuf};
+
+use segvol::{Grid, Mask, MaskError, Prompt, Warning};
+use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, seg};
+
+use crate::exit::Usage;
+use crate::outputs::Files;
+use crate::postprocessing::Masks;
+
+/// The options of DICOM outputs.
+#[derive(clap::Args)]
+pub(crate) struct DicomArguments {
+    /// How --output FILE.dcm holds the masks: one bit a voxel for each object, so that objects may overlap, or one label map, where
+    /// the object with the higher logit wins [default: binary]
+    #[arg(long, value_enum, value_name = "KIND", help_heading = "DICOM output")]
+    seg: Option<SegKind>,
+    /// Root of the UIDs of new DICOM objects, such as that of your institution [default: UIDs under 2.25, from hashes of the
+    /// content]
+    #[arg(long, value_name = "UID", help_heading = "DICOM output")]
+    uid_root: Option<String>,
+    /// Make up identifiers and dates that the scan's files lack, such as the Frame of Reference UID, with a warning. For research
+    /// data; without it, they are an error
+    #[arg(long, help_heading = "DICOM output")]
+    fill_missing: bool,
+    /// Leave out of DICOM outputs who the patient is, and dates. UIDs are kept: they say which images are segmented
+    #[arg(long, help_heading = "DICOM output")]
+    anonymous: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SegKind {
+    /// One bit a voxel; every reader knows it
+    Binary,
+    /// One number a voxel; since DICOM 2024
+    Labelmap,
+}
+
+/// Whether a file is DICOM that no output may replace: neither a segmentation nor a structure set.
+pub(crate) fn is_image(path: &Path) -> bool {
+    dicom::is_image(path)
+}
+
+/// Whether a name is that of a DICOM file.
+pub(crate) fn is_dicom_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("dcm"))
+}
+
+/// The DICOM outputs of a call.
+pub(crate) struct DicomOutputs<'a> {
+    arguments: &'a DicomArguments,
+    /// The DICOM SEG.
+    seg: Option<&'a PathBuf>,
+    options: DicomOptions,
+}
+
+impl DicomArguments {
+    /// The DICOM outputs of these objects. `output` is where masks go, whatever its format.
+    ///
+    /// Refuses options that do nothing.
+    pub(crate) fn outputs<'a>(
+        &'a self,
+        output: Option<&'a PathBuf>,
+        prompts: &[Prompt],
+    ) -> anyhow::Result<DicomOutputs<'a>> {
+        let seg = output.filter(|path| is_dicom_name(path));
+        if self.seg.is_some() && seg.is_none() {
+            return Err(Usage("--seg: expected an --output whose name ends in .dcm".to_owned()).into());
+        }
+        let given = [
+            ("--uid-root", self.uid_root.is_some()),
+            ("--fill-missing", self.fill_missing),
+            ("--anonymous", self.anonymous),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given && seg.is_none()) {
+            return Err(Usage(format!("{option}: expected a DICOM output: --output FILE.dcm")).into());
+        }
+        let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
+        let interactive = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
+        let options = DicomOptions::default()
+            .uid_root(self.uid_root.clone())
+            .fill_missing(self.fill_missing)
+            .anonymous(self.anonymous)
+            .interactive(interactive);
+        options.check()?;
+        Ok(DicomOutputs { arguments: self, seg, options })
+    }
+}
+
+impl DicomOutputs<'_> {
+    fn is_absent(&self) -> bool {
+        self.seg.is_none()
+    }
+
+    /// Refuses a scan to which no DICOM object can refer, before any work. Returns what will be made up.
+    pub(crate) fn check(&self, grid: &Grid) -> Result<Vec<Warning>, SegmentsError> {
+        if self.is_absent() { Ok(Vec::new()) } else { dicom::check(grid, &self.options) }
+    }
+
+    /// Writes the masks.
+    pub(crate) fn save(&self, masks: &Masks<'_>, prompts: &[Prompt], bundle_sha256: &str) -> anyhow::Result<()> {
+        let Some(path) = self.seg else { return Ok(()) };
+        let segments = prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label });
+        let segments: Vec<Segment> = segments.collect();
+        let provenance = Provenance {
+            algorithm: "SegVol".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            bundle_sha256: bundle_sha256.to_owned(),
+        };
+        let grid = std::sync::Arc::clone(masks.grid());
+        let encoding = match self.arguments.seg {
+            Some(SegKind::Labelmap) => seg::Encoding::Labelmap,
+            Some(SegKind::Binary) | None => seg::Encoding::Binary,
+        };
+        // In a label map, objects do not overlap.
+        let map = (encoding == seg::Encoding::Labelmap).then(|| masks.label_map()).transpose()?;
+        let mask = |index: usize| -> Result<Mask, MaskError> {
+            match &map {
+                None => masks.mask(index).map_err(mask_error),
+                Some(map) => {
+                    let inside = map.voxels_of(index as u16 + 1)?;
+                    Mask::from_labels(
+                        inside.into_iter().map(u8::from).collect::<Vec<u8>>(),
+                        std::sync::Arc::clone(&grid),
+                    )
+                }
+            }
+        };
+        let segments = Segments { grid: std::sync::Arc::clone(&grid), segments, mask: &mask, provenance };
+        seg::save(path, &segments, encoding, &self.options)?;
+        Ok(())
+    }
+}
+
+/// A mask that cannot be made, as the writers of files take it.
+fn mask_error(error: segvol::Error) -> MaskError {
+    match error {
+        segvol::Error::Mask(error) => error,
+        other => MaskError::Io { path: PathBuf::new(), source: std::io::Error::other(other) },
+    }
+}
+
+/// Notes the scan: its file, or the images of its folder, which no output may replace. One file of a series is read with the others in its
+/// folder.
+pub(crate) fn add_scan(files: &mut Files, option: &str, path: &Path) {
+    files.input(option, path);
+    match path.parent() {
+        _ if path.is_dir() => files.images(option, path),
+        Some(folder) if path.is_file() && is_image(path) => {
+            let here = folder.as_os_str().is_empty();
+            files.images(option, if here { Path::new(".") } else { folder });
+        }
+        _ => {}
+    }
+}
