@@ -16,7 +16,8 @@ const MAX_CHARACTERS: usize = 16;
 pub(super) fn decimals(smallest_spacing_mm: f64, farthest_mm: f64) -> Result<usize, SegmentsError> {
     let more = (0.1 / smallest_spacing_mm).log10().ceil().max(0.0);
     let decimals = DECIMALS + more as usize;
-    if decimals > MAX_CHARACTERS || written(-farthest_mm.abs(), decimals).len() > MAX_CHARACTERS {
+    let fits = |decimals: usize| format!("{:.decimals$}", -farthest_mm.abs()).len() <= MAX_CHARACTERS;
+    if decimals > MAX_CHARACTERS || !fits(decimals) {
         return Err(SegmentsError::Unfit {
             what: "RTSTRUCT",
             reason: format!(
