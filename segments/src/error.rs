@@ -67,6 +67,30 @@ pub enum SegmentsError {
         /// What was expected, and what was found.
         reason: String,
     },
+    /// A file with segments has no such object.
+    #[error("{}: expected {wanted}, found only {}", segvol_base::printable_path(path), segvol_base::printable(&found.join(", ")))]
+    NoObject {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for: a name, or a number.
+        wanted: String,
+        /// The names in the file.
+        found: Vec<String>,
+    },
+    /// Several objects of a file have a name.
+    #[error("{}: expected one object called {wanted:?}, found {}", segvol_base::printable_path(path), segvol_base::printable(&found.join(", ")))]
+    SeveralObjects {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        wanted: String,
+        /// Their names in the file.
+        found: Vec<String>,
+    },
+    /// A DICOM file is damaged.
+    #[cfg(feature = "dicom")]
+    #[error(transparent)]
+    Dicom(#[from] segvol_dicom::DicomError),
     /// A mask cannot be made.
     #[error(transparent)]
     Mask(#[from] MaskError),
@@ -80,11 +104,16 @@ impl SegmentsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::Missing { .. } | Self::OffPlanes { .. } | Self::Unreadable { .. } => {
-                ErrorKind::Input
-            }
+            Self::Io { .. }
+            | Self::Missing { .. }
+            | Self::OffPlanes { .. }
+            | Self::Unreadable { .. }
+            | Self::NoObject { .. }
+            | Self::SeveralObjects { .. } => ErrorKind::Input,
             Self::Write { .. } => ErrorKind::Runtime,
             Self::NotDicom | Self::UidRoot { .. } | Self::Unfit { .. } => ErrorKind::Usage,
+            #[cfg(feature = "dicom")]
+            Self::Dicom(error) => error.kind(),
             Self::Mask(error) => error.kind(),
             Self::Memory(error) => error.kind(),
         }

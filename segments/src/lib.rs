@@ -11,6 +11,9 @@ pub mod codes;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod error;
+mod read;
+#[cfg(feature = "dicom")]
+pub mod rtstruct;
 #[cfg(feature = "dicom")]
 pub mod seg;
 
@@ -21,6 +24,7 @@ use segvol_volume::{Grid, Mask, MaskError};
 #[cfg(feature = "dicom")]
 pub use dicom::DicomOptions;
 pub use error::SegmentsError;
+pub use read::{NamedMasks, names, read};
 
 /// One named object.
 #[derive(Debug, Clone, PartialEq, Eq)]

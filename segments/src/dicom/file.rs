@@ -5,10 +5,10 @@ use std::path::Path;
 
 use dicom_core::value::Value;
 use dicom_core::{Tag, VR};
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::tags;
 use dicom_encoding::text::{SpecificCharacterSet, TextCodec as _};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN;
+use dicom_transfer_syntax_registry::entries::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN};
 
 use super::values::text;
 use crate::error::SegmentsError;
@@ -29,26 +29,35 @@ pub(crate) enum Part<'a> {
     Pixels(VR, &'a [u8]),
 }
 
+/// How a data set is encoded: little endian in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Value representations are written.
+    Explicit,
+    /// They are not, so that every value may be longer than 64 KiB.
+    Implicit,
+}
+
 /// The most bytes of Pixel Data: its length is an even number of 32 bits, and all ones have another meaning.
 pub(crate) const MAX_PIXELS: u64 = u32::MAX as u64 - 1;
 
-/// Writes a DICOM file atomically, explicit VR little endian. The text is in the Specific Character Set of the elements if that can
-/// express it, else in UTF-8.
+/// Writes a DICOM file atomically. The text is in the Specific Character Set of the first part if that can express the texts of all
+/// elements, else in UTF-8.
 ///
 /// # Errors
 ///
 /// [`SegmentsError::Write`] if it cannot be written.
-pub(crate) fn write_file(path: &Path, uids: [&str; 2], mut parts: Vec<Part<'_>>) -> Result<(), SegmentsError> {
+pub(crate) fn write_file(
+    path: &Path,
+    uids: [&str; 2],
+    encoding: Encoding,
+    mut parts: Vec<Part<'_>>,
+) -> Result<(), SegmentsError> {
     let failed = |source| SegmentsError::Write { path: path.to_path_buf(), source };
-    let mut charset = SpecificCharacterSet::default();
-    for part in &mut parts {
-        if let Part::Elements(elements) = part {
-            charset = choose_charset(elements);
-        }
-    }
+    let charset = choose_charset(&mut parts);
     segvol_base::atomic_file::write(path, |file| {
         let mut out = BufWriter::with_capacity(1 << 16, file);
-        fill(&mut out, uids, charset, &parts)?;
+        fill(&mut out, uids, encoding, charset, &parts)?;
         out.flush()
     })
     .map_err(failed)
@@ -57,13 +66,18 @@ pub(crate) fn write_file(path: &Path, uids: [&str; 2], mut parts: Vec<Part<'_>>)
 fn fill(
     out: &mut impl Write,
     [sop_class_uid, sop_instance_uid]: [&str; 2],
+    encoding: Encoding,
     charset: SpecificCharacterSet,
     parts: &[Part<'_>],
 ) -> io::Result<()> {
+    let syntax = match encoding {
+        Encoding::Explicit => EXPLICIT_VR_LITTLE_ENDIAN.erased(),
+        Encoding::Implicit => IMPLICIT_VR_LITTLE_ENDIAN.erased(),
+    };
     let meta = FileMetaTableBuilder::new()
         .media_storage_sop_class_uid(sop_class_uid)
         .media_storage_sop_instance_uid(sop_instance_uid)
-        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+        .transfer_syntax(syntax.uid())
         .implementation_class_uid(IMPLEMENTATION_CLASS_UID)
         .implementation_version_name("SEGVOL")
         .build()
@@ -72,7 +86,6 @@ fn fill(
     out.write_all(b"DICM")?;
     meta.write(&mut *out).map_err(io::Error::other)?;
     let encode = |object: &InMemDicomObject, bytes: &mut Vec<u8>| {
-        let syntax = EXPLICIT_VR_LITTLE_ENDIAN.erased();
         object.write_dataset_with_ts_cs(bytes, &syntax, charset.clone()).map_err(io::Error::other)
     };
     let mut bytes = Vec::new();
@@ -84,7 +97,7 @@ fn fill(
                 out.write_all(&bytes)?;
             }
             Part::Items(tag, count, item) => {
-                header(out, *tag, VR::SQ, u32::MAX)?;
+                header(out, encoding, *tag, VR::SQ, u32::MAX)?;
                 for n in 0..*count {
                     bytes.clear();
                     encode(&item(n), &mut bytes)?;
@@ -96,7 +109,7 @@ fn fill(
             }
             Part::Pixels(vr, pixels) => {
                 let length = pixels.len().next_multiple_of(2);
-                header(out, tags::PIXEL_DATA, *vr, u32::try_from(length).map_err(io::Error::other)?)?;
+                header(out, encoding, tags::PIXEL_DATA, *vr, u32::try_from(length).map_err(io::Error::other)?)?;
                 out.write_all(pixels)?;
                 out.write_all(&[0][..length - pixels.len()])?;
             }
@@ -106,18 +119,25 @@ fn fill(
 }
 
 /// The beginning of an element with a long value.
-fn header(out: &mut impl Write, tag: Tag, vr: VR, length: u32) -> io::Result<()> {
+fn header(out: &mut impl Write, encoding: Encoding, tag: Tag, vr: VR, length: u32) -> io::Result<()> {
     out.write_all(&tag.group().to_le_bytes())?;
     out.write_all(&tag.element().to_le_bytes())?;
-    out.write_all(&vr.to_bytes())?;
-    out.write_all(&[0, 0])?;
+    if encoding == Encoding::Explicit {
+        out.write_all(&vr.to_bytes())?;
+        out.write_all(&[0, 0])?;
+    }
     out.write_all(&length.to_le_bytes())
 }
 
-/// Keeps the Specific Character Set if it is one that can express all texts, else sets UTF-8. ASCII needs none.
-fn choose_charset(elements: &mut InMemDicomObject) -> SpecificCharacterSet {
+/// Keeps the Specific Character Set of the first part if it can express all texts, else sets UTF-8. ASCII needs none.
+fn choose_charset(parts: &mut [Part<'_>]) -> SpecificCharacterSet {
     let mut texts = Vec::new();
-    collect_texts(elements, &mut texts);
+    for part in &*parts {
+        if let Part::Elements(elements) = part {
+            collect_texts(elements, &mut texts);
+        }
+    }
+    let Some(Part::Elements(elements)) = parts.first_mut() else { return SpecificCharacterSet::default() };
     let code = elements.get(tags::SPECIFIC_CHARACTER_SET).and_then(|element| element.to_str().ok()).unwrap_or_default();
     let charset = SpecificCharacterSet::from_code(code.trim());
     let expresses = |charset: &SpecificCharacterSet| {
@@ -166,7 +186,7 @@ mod tests {
             text(tags::SPECIFIC_CHARACTER_SET, VR::CS, charset),
             text(tags::PATIENT_NAME, VR::PN, name),
         ]);
-        write_file(&path, ["1.2.3", "1.2.4"], vec![Part::Elements(elements)]).expect("written");
+        write_file(&path, ["1.2.3", "1.2.4"], Encoding::Explicit, vec![Part::Elements(elements)]).expect("written");
         let file = OpenFileOptions::new().open_file(&path).expect("a file");
         let value = |tag| file.get(tag).map(|element| element.to_str().expect("a text").into_owned());
         (value(tags::SPECIFIC_CHARACTER_SET), value(tags::PATIENT_NAME).expect("a name"))
@@ -195,21 +215,28 @@ mod tests {
             let inner = InMemDicomObject::from_element_iter([text(tags::CODE_VALUE, VR::SH, &"x".repeat(n))]);
             InMemDicomObject::from_element_iter([item_sequence(tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![inner])])
         };
-        let elements = InMemDicomObject::from_element_iter([text(tags::PATIENT_ID, VR::LO, "7")]);
-        let parts = vec![
-            Part::Elements(elements),
-            Part::Items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, 3, &item),
-            Part::Pixels(VR::OB, &[1, 2, 3]),
-        ];
-        write_file(&path, ["1.2.3", "1.2.4"], parts).expect("written");
-        let file = OpenFileOptions::new().open_file(&path).expect("a file");
-        let frames = file.element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).expect("frames").items().expect("items");
-        let code = |frame: &InMemDicomObject| {
-            let inner = frame.element(tags::SEGMENT_IDENTIFICATION_SEQUENCE).expect("a group").items().expect("items");
-            inner[0].element(tags::CODE_VALUE).expect("a code").to_str().expect("text").trim().to_owned()
-        };
-        assert_eq!(frames.iter().map(code).collect::<Vec<_>>(), ["", "x", "xx"]);
-        assert_eq!(file.element(tags::PIXEL_DATA).expect("pixels").to_bytes().expect("bytes").as_ref(), [1, 2, 3, 0]);
-        assert_eq!(file.meta().media_storage_sop_instance_uid(), "1.2.4");
+        for encoding in [Encoding::Explicit, Encoding::Implicit] {
+            let elements = |tag, vr, value| InMemDicomObject::from_element_iter([text(tag, vr, value)]);
+            let parts = vec![
+                Part::Elements(elements(tags::PATIENT_NAME, VR::PN, "Müller")),
+                Part::Items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, 3, &item),
+                Part::Elements(elements(Tag(0x6001, 0x0010), VR::LO, "plain")),
+                Part::Pixels(VR::OW, &[1, 2, 3]),
+            ];
+            write_file(&path, ["1.2.3", "1.2.4"], encoding, parts).expect("written");
+            let file = OpenFileOptions::new().open_file(&path).expect("a file");
+            let frames =
+                file.element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).expect("frames").items().expect("items");
+            let code = |frame: &InMemDicomObject| {
+                let inner =
+                    frame.element(tags::SEGMENT_IDENTIFICATION_SEQUENCE).expect("a group").items().expect("items");
+                inner[0].element(tags::CODE_VALUE).expect("a code").to_str().expect("text").trim().to_owned()
+            };
+            assert_eq!(frames.iter().map(code).collect::<Vec<_>>(), ["", "x", "xx"]);
+            let pixels = file.element(tags::PIXEL_DATA).expect("pixels").to_bytes().expect("bytes");
+            assert_eq!(pixels.as_ref(), [1, 2, 3, 0]);
+            assert_eq!(file.element(tags::PATIENT_NAME).expect("a name").to_str().expect("a text"), "Müller");
+            assert_eq!(file.meta().media_storage_sop_instance_uid(), "1.2.4");
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 mod file;
 mod header;
+mod load;
 mod open;
 mod options;
 mod planes;
 mod uids;
 mod values;
 
-pub(crate) use file::{MAX_PIXELS, Part, write_file};
+pub(crate) use file::{Encoding, MAX_PIXELS, Part, write_file};
 pub(crate) use header::{Header, NewObject};
+pub(crate) use load::{identifier, is_dicom_file, items, load, text_of};
 pub use open::is_image;
 pub(crate) use open::open;
 pub use options::DicomOptions;
@@ -17,7 +19,7 @@ pub(crate) use planes::{Plane, planes};
 pub(crate) use uids::Fingerprint;
 #[cfg(test)]
 pub(crate) use values::ds;
-pub(crate) use values::{code_item, code_sequence, fits_lo, item_sequence, number, text};
+pub(crate) use values::{code_item, code_sequence, empty, fits_lo, item_sequence, number, text};
 
 use segvol_base::Warning;
 use segvol_volume::Grid;

@@ -45,6 +45,7 @@ pub(crate) fn open(path: &Path) -> Result<DefaultDicomObject, SegmentsError> {
     let length = std::fs::metadata(path).map_err(io)?.len();
     let needed = usize::try_from(length.saturating_mul(MEMORY_PER_BYTE)).unwrap_or(usize::MAX);
     check_available_if_large::<u8>("the elements of a DICOM file", needed)?;
+    segvol_dicom::check_lengths(path)?;
     let unreadable = |reason: String| SegmentsError::Unreadable { path: path.to_path_buf(), reason };
     // The parser is another crate's; a panic on a damaged file must not end the program.
     let opened = catch_unwind(AssertUnwindSafe(|| OpenFileOptions::new().open_file(path)));

@@ -15,7 +15,7 @@ use segvol_base::Warning;
 use super::frames::Frames;
 use crate::codes::{self, Code, Codes};
 use crate::dicom::{
-    DicomOptions, Fingerprint, Header, NewObject, Part, Plane, code_item, code_sequence, fits_lo, item_sequence,
+    self, DicomOptions, Fingerprint, Header, NewObject, Part, Plane, code_item, code_sequence, fits_lo, item_sequence,
     number, planes, text, write_file,
 };
 use crate::error::SegmentsError;
@@ -79,7 +79,7 @@ pub fn save(
         Part::Items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames.places.len(), &item),
         Part::Pixels(vr, &frames.pixels),
     ];
-    write_file(path, [encoding.sop_class_uid(), &sop_instance_uid], parts)?;
+    write_file(path, [encoding.sop_class_uid(), &sop_instance_uid], dicom::Encoding::Explicit, parts)?;
     Ok(header.warnings)
 }
 
