@@ -5,6 +5,7 @@
 //! ```
 
 use std::error::Error;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let provenance = Provenance { algorithm: "labels of a file".to_owned(), ..Provenance::default() };
     let all = Segments { grid: Arc::clone(&grid), segments: segments.clone(), mask: &mask, provenance };
     for warning in rtstruct::save(Path::new(out), &all, &DicomOptions::default())? {
-        println!("{warning}");
+        writeln!(std::io::stderr(), "{warning}")?;
     }
     Ok(())
 }
