@@ -177,3 +177,47 @@ pub(crate) fn add_scan(files: &mut Files, option: &str, path: &Path) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        dicom: DicomArguments,
+    }
+
+    fn refused(line: &str, output: Option<&str>) -> String {
+        let line = Line::try_parse_from(std::iter::once("segvol").chain(line.split_whitespace())).expect("valid");
+        let output = output.map(PathBuf::from);
+        let outputs = line.dicom.outputs(output.as_ref(), &[]);
+        outputs.map(|_| ()).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn options_that_do_nothing_are_refused() {
+        for (line, output) in [
+            ("", None),
+            ("--seg labelmap --anonymous --fill-missing --uid-root 1.2.3", Some("a.dcm")),
+            ("--seg binary", Some("A.DCM")),
+            ("--rtstruct a.dcm --anonymous", Some("a.nii.gz")),
+            ("--rtstruct a.dcm", None),
+        ] {
+            assert_eq!(refused(line, output), "", "{line}");
+        }
+        for (line, output, part) in [
+            ("--seg binary", Some("a.nii.gz"), "--seg: expected an --output whose name ends in .dcm"),
+            ("--seg binary --rtstruct a.dcm", None, "--seg: expected"),
+            ("--anonymous", Some("a.nii.gz"), "--anonymous: expected a DICOM output"),
+            ("--fill-missing", None, "--fill-missing: expected a DICOM output"),
+            ("--uid-root 1.2", None, "--uid-root: expected a DICOM output"),
+            ("--uid-root 1..2", Some("a.dcm"), "UID root"),
+            ("--rtstruct a.xml", None, "`a.xml`: expected a name that ends in .dcm"),
+        ] {
+            assert!(refused(line, output).contains(part), "{line}: {}", refused(line, output));
+        }
+    }
+}
