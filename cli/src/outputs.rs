@@ -358,6 +358,35 @@ mod tests {
         refused(&files, &["--output", "is a folder"]);
     }
 
+    #[cfg(feature = "dicom")]
+    #[test]
+    fn an_image_of_the_scan_is_not_replaced_but_its_folder_takes_other_files() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("scan")).expect("made");
+        fs::write(at("scan/IM1"), [&[0; 128][..], b"DICM"].concat()).expect("written");
+        fs::write(at("scan/notes.txt"), "text").expect("written");
+        for scan in ["scan", "scan/IM1"] {
+            let files = |output: &str| {
+                let mut files = Files::default();
+                crate::segment_files::add_scan(&mut files, "--input", &at(scan));
+                files.output("--report", &at(output));
+                files
+            };
+            for name in ["scan/new.dcm", "scan/notes.txt", "other"] {
+                files(name).check().expect(name);
+            }
+            for name in ["scan/IM1", "scan/../scan/IM1"] {
+                let Usage(message) = files(name).check().expect_err(name);
+                assert!(message.contains("--report") && message.contains("--input"), "{message}");
+            }
+        }
+        let mut files = Files::default();
+        crate::segment_files::add_scan(&mut files, "--input", &at("scan"));
+        files.folder("--per-object", &at("masks"), [at("scan/IM1")]);
+        refused(&files, &["--per-object", "is a DICOM image in the folder of --input"]);
+    }
+
     #[test]
     fn a_cache_is_a_folder_of_its_own_outside_of_bundles() {
         let folder = folder();

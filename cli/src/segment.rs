@@ -22,7 +22,7 @@ use crate::plan::{self, Watch};
 use crate::postprocessing::{self, Masks, PostprocessingArguments};
 use crate::progress;
 use crate::prompts::PromptArguments;
-use crate::segment_files::{self, DicomArguments, is_dicom_name};
+use crate::segment_files::{self, DicomArguments, DicomOutputs, is_dicom_name};
 use crate::settings::Settings;
 use crate::swapped;
 use crate::text::parse_label;
@@ -136,7 +136,7 @@ impl Segment {
         let mut warnings = self.warnings.printer();
         let maps = self.maps.files(&prompts)?;
         let dicom = self.dicom.outputs(self.output.as_ref(), &prompts)?;
-        let in_place = self.check_outputs(&prompts, &masks, &maps)?;
+        let in_place = self.check_outputs(&prompts, &masks, &maps, &dicom)?;
         warnings.print_all(&in_place);
         if self.strict {
             names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
@@ -201,6 +201,7 @@ impl Segment {
                 finished.compare(&mut report, truth)?;
             }
             self.name_files(&mut report, &masks, &renamed);
+            report.files.rtstruct = dicom.rtstruct().map(|path| path.display().to_string());
             maps.name_in(&mut report);
             match &self.report {
                 Some(path) if is_standard_output(path) => {
@@ -235,15 +236,30 @@ impl Segment {
     }
 
     /// Reports what cannot work before the work starts, not after it.
-    fn check_outputs(&self, prompts: &[Prompt], masks: &[ObjectFile], maps: &Maps) -> anyhow::Result<Vec<Warning>> {
+    fn check_outputs(
+        &self,
+        prompts: &[Prompt],
+        masks: &[ObjectFile],
+        maps: &Maps,
+        dicom: &DicomOutputs<'_>,
+    ) -> anyhow::Result<Vec<Warning>> {
         let objects = prompts.len();
-        if self.output.is_none() && self.per_object.is_none() && maps.are_absent() && !self.plan {
+        if self.output.is_none()
+            && self.per_object.is_none()
+            && maps.are_absent()
+            && dicom.rtstruct().is_none()
+            && !self.plan
+        {
             let message =
                 "no output: give --output FILE, --per-object DIR, --probabilities, --logits, or several of them";
             return Err(Usage(message.to_owned()).into());
         }
-        let named = [("--output", &self.output), ("--overlay", &self.overlay)];
-        for (option, path) in named.iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+        let named = [
+            ("--output", self.output.as_ref()),
+            ("--overlay", self.overlay.as_ref()),
+            ("--rtstruct", dicom.rtstruct()),
+        ];
+        for (option, path) in named.iter().filter_map(|&(option, path)| Some((option, path?))) {
             not_standard_output(option, path)?;
         }
         if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none() && !is_dicom_name(path))
@@ -277,6 +293,7 @@ impl Segment {
         files.input_if("--library", self.settings.machine().library());
         self.measured.check(self.settings.machine().provider(), &mut files)?;
         files.output_if("--output", self.output.as_ref());
+        files.output_if("--rtstruct", dicom.rtstruct());
         files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
         files.output_if("--overlay", self.overlay.as_ref());
         if let Some(dir) = &self.per_object {

@@ -1,9 +1,10 @@
 //! Outputs that name their objects, and refer to the images of a DICOM series: their options, and how they are written.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use segvol::{Grid, Mask, MaskError, Prompt, Warning};
-use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, seg};
+use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
 
 use crate::exit::Usage;
 use crate::outputs::Files;
@@ -16,6 +17,10 @@ pub(crate) struct DicomArguments {
     /// the object with the higher logit wins [default: binary]
     #[arg(long, value_enum, value_name = "KIND", help_heading = "DICOM output")]
     seg: Option<SegKind>,
+    /// RT Structure Set with the objects' contours, for treatment planning: closed lines at the borders of the voxels, on the planes of
+    /// the scan's images
+    #[arg(long, value_name = "FILE", help_heading = "DICOM output")]
+    rtstruct: Option<PathBuf>,
     /// Root of the UIDs of new DICOM objects, such as that of your institution [default: UIDs under 2.25, from hashes of the
     /// content]
     #[arg(long, value_name = "UID", help_heading = "DICOM output")]
@@ -73,8 +78,13 @@ impl DicomArguments {
             ("--fill-missing", self.fill_missing),
             ("--anonymous", self.anonymous),
         ];
-        if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given && seg.is_none()) {
-            return Err(Usage(format!("{option}: expected a DICOM output: --output FILE.dcm")).into());
+        let is_absent = seg.is_none() && self.rtstruct.is_none();
+        if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given && is_absent) {
+            let message = "expected a DICOM output: --output FILE.dcm or --rtstruct FILE.dcm";
+            return Err(Usage(format!("{option}: {message}")).into());
+        }
+        if let Some(path) = self.rtstruct.as_ref().filter(|path| !is_dicom_name(path)) {
+            return Err(Usage(format!("`{}`: expected a name that ends in .dcm", path.display())).into());
         }
         let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
         let interactive = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
@@ -90,7 +100,12 @@ impl DicomArguments {
 
 impl DicomOutputs<'_> {
     fn is_absent(&self) -> bool {
-        self.seg.is_none()
+        self.seg.is_none() && self.arguments.rtstruct.is_none()
+    }
+
+    /// The RT Structure Set.
+    pub(crate) fn rtstruct(&self) -> Option<&PathBuf> {
+        self.arguments.rtstruct.as_ref()
     }
 
     /// Refuses a scan to which no DICOM object can refer, before any work. Returns what will be made up.
@@ -100,7 +115,9 @@ impl DicomOutputs<'_> {
 
     /// Writes the masks.
     pub(crate) fn save(&self, masks: &Masks<'_>, prompts: &[Prompt], bundle_sha256: &str) -> anyhow::Result<()> {
-        let Some(path) = self.seg else { return Ok(()) };
+        if self.is_absent() {
+            return Ok(());
+        }
         let segments = prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label });
         let segments: Vec<Segment> = segments.collect();
         let provenance = Provenance {
@@ -108,27 +125,33 @@ impl DicomOutputs<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             bundle_sha256: bundle_sha256.to_owned(),
         };
-        let grid = std::sync::Arc::clone(masks.grid());
-        let encoding = match self.arguments.seg {
-            Some(SegKind::Labelmap) => seg::Encoding::Labelmap,
-            Some(SegKind::Binary) | None => seg::Encoding::Binary,
+        let grid = masks.grid();
+        let each = |index: usize| masks.mask(index).map_err(mask_error);
+        let with = |mask| Segments {
+            grid: Arc::clone(grid),
+            segments: segments.clone(),
+            mask,
+            provenance: provenance.clone(),
         };
-        // In a label map, objects do not overlap.
-        let map = (encoding == seg::Encoding::Labelmap).then(|| masks.label_map()).transpose()?;
-        let mask = |index: usize| -> Result<Mask, MaskError> {
-            match &map {
-                None => masks.mask(index).map_err(mask_error),
-                Some(map) => {
+        match (self.seg, self.arguments.seg) {
+            (None, _) => {}
+            (Some(path), Some(SegKind::Labelmap)) => {
+                // In a label map, objects do not overlap.
+                let map = masks.label_map()?;
+                let mask = |index: usize| -> Result<Mask, MaskError> {
                     let inside = map.voxels_of(index as u16 + 1)?;
-                    Mask::from_labels(
-                        inside.into_iter().map(u8::from).collect::<Vec<u8>>(),
-                        std::sync::Arc::clone(&grid),
-                    )
-                }
+                    let inside: Vec<u8> = inside.into_iter().map(u8::from).collect();
+                    Mask::from_labels(inside, Arc::clone(grid))
+                };
+                seg::save(path, &with(&mask), seg::Encoding::Labelmap, &self.options)?;
             }
-        };
-        let segments = Segments { grid: std::sync::Arc::clone(&grid), segments, mask: &mask, provenance };
-        seg::save(path, &segments, encoding, &self.options)?;
+            (Some(path), Some(SegKind::Binary) | None) => {
+                seg::save(path, &with(&each), seg::Encoding::Binary, &self.options)?;
+            }
+        }
+        if let Some(path) = self.rtstruct() {
+            rtstruct::save(path, &with(&each), &self.options)?;
+        }
         Ok(())
     }
 }
@@ -152,5 +175,49 @@ pub(crate) fn add_scan(files: &mut Files, option: &str, path: &Path) {
             files.images(option, if here { Path::new(".") } else { folder });
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        dicom: DicomArguments,
+    }
+
+    fn refused(line: &str, output: Option<&str>) -> String {
+        let line = Line::try_parse_from(std::iter::once("segvol").chain(line.split_whitespace())).expect("valid");
+        let output = output.map(PathBuf::from);
+        let outputs = line.dicom.outputs(output.as_ref(), &[]);
+        outputs.map(|_| ()).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn options_that_do_nothing_are_refused() {
+        for (line, output) in [
+            ("", None),
+            ("--seg labelmap --anonymous --fill-missing --uid-root 1.2.3", Some("a.dcm")),
+            ("--seg binary", Some("A.DCM")),
+            ("--rtstruct a.dcm --anonymous", Some("a.nii.gz")),
+            ("--rtstruct a.dcm", None),
+        ] {
+            assert_eq!(refused(line, output), "", "{line}");
+        }
+        for (line, output, part) in [
+            ("--seg binary", Some("a.nii.gz"), "--seg: expected an --output whose name ends in .dcm"),
+            ("--seg binary --rtstruct a.dcm", None, "--seg: expected"),
+            ("--anonymous", Some("a.nii.gz"), "--anonymous: expected a DICOM output"),
+            ("--fill-missing", None, "--fill-missing: expected a DICOM output"),
+            ("--uid-root 1.2", None, "--uid-root: expected a DICOM output"),
+            ("--uid-root 1..2", Some("a.dcm"), "UID root"),
+            ("--rtstruct a.xml", None, "`a.xml`: expected a name that ends in .dcm"),
+        ] {
+            assert!(refused(line, output).contains(part), "{line}: {}", refused(line, output));
+        }
     }
 }

@@ -13,16 +13,16 @@ use crate::postprocessing::Masks;
 pub(crate) struct DicomArguments {}
 
 /// No outputs.
-pub(crate) struct DicomOutputs;
+pub(crate) struct DicomOutputs<'a>(std::marker::PhantomData<&'a ()>);
 
 impl DicomArguments {
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
-    pub(crate) fn outputs(&self, _output: Option<&PathBuf>, _prompts: &[Prompt]) -> anyhow::Result<DicomOutputs> {
-        Ok(DicomOutputs)
+    pub(crate) fn outputs(&self, _output: Option<&PathBuf>, _prompts: &[Prompt]) -> anyhow::Result<DicomOutputs<'_>> {
+        Ok(DicomOutputs(std::marker::PhantomData))
     }
 }
 
-impl DicomOutputs {
+impl DicomOutputs<'_> {
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
     pub(crate) fn check(&self, _grid: &Grid) -> Result<Vec<Warning>, SegmentsError> {
         Ok(Vec::new())
@@ -31,6 +31,14 @@ impl DicomOutputs {
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
     pub(crate) fn save(&self, _masks: &Masks<'_>, _prompts: &[Prompt], _bundle_sha256: &str) -> anyhow::Result<()> {
         Ok(())
+    }
+}
+
+impl DicomOutputs<'_> {
+    /// None.
+    #[expect(clippy::unused_self, reason = "as with DICOM")]
+    pub(crate) fn rtstruct(&self) -> Option<&PathBuf> {
+        None
     }
 }
 

@@ -230,7 +230,7 @@ impl Header {
             Code::new("113110", "DCM", "Retain UIDs Option"),
         ];
         for element in [
-            text(tags::PATIENT_NAME, VR::PN, "Anonymous"),
+            text(tags::PATIENT_NAME, VR::PN, "Anonymous^"),
             text(tags::PATIENT_ID, VR::LO, &study.short()),
             text(tags::PATIENT_IDENTITY_REMOVED, VR::CS, "YES"),
             text(tags::DEIDENTIFICATION_METHOD, VR::LO, "segvol: new object, UIDs kept"),

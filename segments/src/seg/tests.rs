@@ -359,7 +359,7 @@ fn an_anonymous_object_says_nothing_about_the_patient() {
     let file = opened(&path);
     assert_eq!(
         (text(&file, tags::PATIENT_NAME), text(&file, tags::PATIENT_IDENTITY_REMOVED)),
-        ("Anonymous".to_owned(), "YES".to_owned())
+        ("Anonymous^".to_owned(), "YES".to_owned())
     );
     assert_eq!(text(&file, tags::STUDY_INSTANCE_UID), "1.2.3.100", "the link to the images stays");
     assert_eq!(text(first(&file, tags::REFERENCED_SERIES_SEQUENCE), tags::SERIES_INSTANCE_UID), "1.2.3.200");

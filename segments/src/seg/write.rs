@@ -151,7 +151,7 @@ impl Object<'_> {
             text(tags::CONTENT_TIME, VR::TM, time),
             text(tags::CONTENT_LABEL, VR::CS, "SEGMENTATION"),
             text(tags::CONTENT_DESCRIPTION, VR::LO, "Objects segmented by a model"),
-            text(tags::CONTENT_CREATOR_NAME, VR::PN, "segvol"),
+            text(tags::CONTENT_CREATOR_NAME, VR::PN, "segvol^"),
             count(tags::SAMPLES_PER_PIXEL, 1),
             text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
             text(tags::NUMBER_OF_FRAMES, VR::IS, &places.len().to_string()),
