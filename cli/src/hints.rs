@@ -102,6 +102,9 @@ fn of_segments(error: &SegmentsError) -> Option<&'static str> {
         SegmentsError::Missing { .. } => {
             Some("--fill-missing makes them up, for research data that goes back into no archive")
         }
+        SegmentsError::NoObject { .. } | SegmentsError::SeveralObjects { .. } => {
+            Some("--truth-label NAME=NUMBER says which segment or ROI an object is")
+        }
         _ => None,
     }
 }

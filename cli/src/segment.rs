@@ -9,6 +9,7 @@ use segvol::volume::Format;
 use segvol::{Cancellation, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning};
 use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
+use segvol_segments::SegmentsError;
 
 use crate::exit::Usage;
 use crate::maps::{MapArguments, Maps};
@@ -25,7 +26,7 @@ use crate::segment_files::{self, DicomArguments, DicomOutputs, is_dicom_name};
 use crate::settings::Settings;
 use crate::swapped;
 use crate::text::parse_label;
-use crate::warnings::WarningArguments;
+use crate::warnings::{Printer, WarningArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,11 +95,12 @@ pub(crate) struct Segment {
     /// instead of the summary
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
-    /// Label map on the scan's grid with the correct masks: adds Dice to the summary and the report, and contours to the
-    /// picture
-    #[arg(long, value_name = "FILE", requires = "truth_label", help_heading = "Output")]
+    /// The correct masks on the scan's grid: a label map with --truth-label, or a DICOM SEG, RTSTRUCT or .seg.nrrd, which has
+    /// names. Adds Dice to the summary and the report, and contours to the picture
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     truth: Option<PathBuf>,
-    /// An object's name and its value in --truth; can be repeated
+    /// An object's name and its value in --truth, or the number of its segment or ROI; can be repeated. Without it, objects are
+    /// found in a DICOM SEG, RTSTRUCT or .seg.nrrd by their names
     #[arg(long, value_name = "NAME=LABEL", value_parser = parse_label, requires = "truth", help_heading = "Output")]
     truth_label: Vec<(String, u16)>,
     /// Print how many windows, seconds and MiB the command would take, and stop: after the zoom-out window if `segvol bench
@@ -145,7 +147,7 @@ impl Segment {
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let filled = dicom.check(volume.grid())?;
         warnings.print_all(&filled);
-        let truth = self.truth(&volume)?;
+        let truth = self.truth(&volume, &prompts, &mut warnings)?;
         let options = self.measured.apply(&self.model, options, &mut warnings)?;
         let model = Model::open(&self.model, &options)?;
         warnings.print_all(&model.name_warnings(&prompts));
@@ -302,13 +304,29 @@ impl Segment {
         Ok(files.check()?)
     }
 
-    fn truth(&self, volume: &Volume) -> anyhow::Result<Option<Truth>> {
+    fn truth(&self, volume: &Volume, prompts: &[Prompt], warnings: &mut Printer) -> anyhow::Result<Option<Truth>> {
         let Some(path) = &self.truth else { return Ok(None) };
         let mut labels = BTreeMap::new();
         for (name, label) in &self.truth_label {
             if labels.insert(name.clone(), *label).is_some_and(|other| other != *label) {
                 return Err(Usage(format!("--truth-label: expected one label for {name:?}, found two")).into());
             }
+        }
+        if let Some(named) = segvol_segments::read(path, volume.grid())? {
+            warnings.print_all(&named.warnings);
+            let index = |name: &str| match labels.get(name) {
+                Some(&label) => named.with_label(label),
+                None => named.find(name),
+            };
+            let mask = |name: &str| Ok::<_, SegmentsError>((name.to_owned(), named.mask(index(name)?)?));
+            // With labels, only the objects that have one are compared.
+            let wanted =
+                prompts.iter().map(Prompt::name).filter(|name| labels.is_empty() || labels.contains_key(*name));
+            return Ok(Some(Truth::from_masks(wanted.map(mask).collect::<Result<_, _>>()?)));
+        }
+        if labels.is_empty() {
+            let message = "--truth: a label map has no names: give --truth-label NAME=LABEL for each object to compare";
+            return Err(Usage(message.to_owned()).into());
         }
         Ok(Some(Truth::open(path, volume.grid(), labels).map_err(segvol::Error::from)?))
     }

@@ -237,7 +237,7 @@ pub(crate) fn read_whole(input: &Input) -> Result<InMemDicomObject, String> {
     if let Some(damage) = elements.damage {
         return Err(damage);
     }
-    let wanted = |tag: Tag| tag.group() % 2 == 0 && tag.group() >= 0x0008 && tag.element() != 0;
+    let wanted = |tag: Tag| tag.group().is_multiple_of(2) && tag.group() >= 0x0008 && tag.element() != 0;
     match parse(&mut bytes, &elements, start.encoding, wanted)? {
         (object, None) => Ok(object),
         (_, Some(tag)) => Err(format!("its element {tag} cannot be read")),

@@ -17,7 +17,7 @@ pub(super) fn decimals(smallest_spacing_mm: f64, farthest_mm: f64) -> Result<usi
     let more = (0.1 / smallest_spacing_mm).log10().ceil().max(0.0);
     let decimals = DECIMALS + more as usize;
     let fits = |decimals: usize| format!("{:.decimals$}", -farthest_mm.abs()).len() <= MAX_CHARACTERS;
-    if decimals > MAX_CHARACTERS || !fits(decimals) {
+    if !farthest_mm.is_finite() || decimals > MAX_CHARACTERS || !fits(decimals) {
         return Err(SegmentsError::Unfit {
             what: "RTSTRUCT",
             reason: format!(

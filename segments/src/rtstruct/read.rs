@@ -18,6 +18,9 @@ use crate::read::{Found, Shape};
 /// How far from a slice a contour may be, as a part of the distance between slices: programs round.
 const OFF_SLICE: f64 = 0.1;
 
+/// The largest coordinate: a kilometre.
+const FARTHEST_MM: f64 = 1e6;
+
 /// The least points of a contour with an area.
 const MIN_POINTS: usize = 3;
 
@@ -143,7 +146,10 @@ fn points(contour: &InMemDicomObject, tag: Tag) -> Result<Vec<[f64; 3]>, String>
     let mut numbers = Vec::new();
     for part in text.split('\\') {
         match part.trim_matches(|c: char| c.is_whitespace() || c == '\0').parse::<f64>() {
-            Ok(number) if number.is_finite() => numbers.push(number),
+            Ok(number) if number.abs() <= FARTHEST_MM => numbers.push(number),
+            Ok(number) if number.is_finite() => {
+                return Err(format!("expected coordinates in millimetres, found {number:e}"));
+            }
             _ => return Err(format!("expected numbers as coordinates, found {part:?}")),
         }
     }
@@ -163,8 +169,7 @@ fn in_slice(points: &[[f64; 3]], grid: &Grid) -> Result<(usize, Vec<Point>), Str
     let row = grid.inverse().rows()[2];
     let between_mm = 1.0 / row[..3].iter().map(|n| n * n).sum::<f64>().sqrt();
     let farthest = voxels.iter().map(|voxel| (voxel[2] - nearest).abs()).fold(0.0, f64::max);
-    // Also if it is NaN.
-    if !(farthest <= OFF_SLICE) {
+    if farthest > OFF_SLICE {
         let least = voxels.iter().map(|voxel| voxel[2]).fold(f64::INFINITY, f64::min);
         let greatest = voxels.iter().map(|voxel| voxel[2]).fold(f64::NEG_INFINITY, f64::max);
         if greatest - least > 2.0 * OFF_SLICE {

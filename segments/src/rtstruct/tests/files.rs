@@ -304,7 +304,8 @@ fn contours_of_other_programs_are_filled_by_the_even_odd_rule() {
         (("CLOSED_PLANAR", "0\\0\\0\\1\\0\\0\\1\\NaN\\0"), "found \"NaN\""),
         (("CLOSED_PLANAR", "0\\0\\0\\1\\0\\0\\1\\1\\2"), "span slices 0.0 to 1.0"),
         (("CLOSED_PLANAR", "0\\0\\1\\1\\0\\1\\1\\1\\1"), "it lies 1.00 mm from the nearest slice"),
-        (("CLOSED_PLANAR", "0\\0\\1e300\\1\\0\\1e300\\1\\1\\1e300"), "outside of the scan"),
+        (("CLOSED_PLANAR", "0\\0\\0\\1e308\\0\\0\\1\\1\\1e308"), "in millimetres, found 1e308"),
+        (("CLOSED_PLANAR", "0\\0\\1e300\\1\\0\\1e300\\1\\1\\1e300"), "in millimetres, found 1e300"),
     ] {
         written(&path, "1.2.9", &[("CLOSED_PLANAR", outer), contour]);
         let found = read(&path, &grid).expect("readable").expect("an RTSTRUCT");
