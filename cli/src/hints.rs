@@ -15,6 +15,7 @@ use segvol_converter::{CheckpointError, ConvertError};
 use segvol_evaluation::{Advice, CaseListError, EvaluationError, ResultsFileError};
 use segvol_onnx::BundleError;
 use segvol_onnx::manifest::MANIFEST_FILE;
+use segvol_segments::SegmentsError;
 
 use crate::setup::SetupError;
 
@@ -44,6 +45,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(EvaluationError::OtherRun { .. } | EvaluationError::Busy { .. }) = error.downcast_ref() {
         return Some("--work names another work file".to_owned());
+    }
+    if let Some(error) = error.downcast_ref::<SegmentsError>() {
+        return of_segments(error).map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<CaseListError>() {
         return error.advice.map(|advice| of_cases(advice).to_owned());
@@ -112,6 +116,19 @@ fn of_scan(error: &VolumeError) -> Option<String> {
     }
     match error {
         VolumeError::NotDicom { .. } => Some("leave --series out".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_segments(error: &SegmentsError) -> Option<&'static str> {
+    match error {
+        SegmentsError::NotDicom => Some("name the series' folder with --input, or a NIfTI file with --output"),
+        SegmentsError::Missing { .. } => {
+            Some("--fill-missing makes them up, for research data that goes back into no archive")
+        }
+        SegmentsError::NoObject { .. } | SegmentsError::SeveralObjects { .. } => {
+            Some("--truth-label NAME=NUMBER says which segment or ROI an object is")
+        }
         _ => None,
     }
 }

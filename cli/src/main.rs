@@ -36,6 +36,8 @@ mod prompts;
 mod providers;
 mod segfm;
 mod segment;
+#[cfg_attr(not(feature = "dicom"), path = "segment_files_without.rs")]
+mod segment_files;
 mod settings;
 mod setup;
 mod swapped;

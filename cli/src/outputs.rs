@@ -28,6 +28,8 @@ struct Entry {
 enum Role {
     /// A file that is read.
     Input,
+    /// A folder with DICOM images that are read.
+    Images,
     /// A file that is written, in a folder that must exist.
     Output,
     /// A file to which lines are added, in a folder that must exist.
@@ -53,6 +55,11 @@ impl Files {
         if let Some(path) = path {
             self.input(option, path);
         }
+    }
+
+    /// A folder with the images of a scan. Other files may be written into it.
+    pub(crate) fn images(&mut self, option: impl Into<String>, folder: &Path) {
+        self.add(option, folder, Role::Images);
     }
 
     /// The files of a bundle, as its manifest lists them; only the manifest if it cannot be read.
@@ -110,7 +117,7 @@ impl Files {
     /// Refuses what would replace an input, or the same output twice, or cannot be written. Returns warnings about outputs that are
     /// written in place.
     pub(crate) fn check(&self) -> Result<Vec<Warning>, Usage> {
-        let outputs = || self.0.iter().filter(|entry| entry.role != Role::Input);
+        let outputs = || self.0.iter().filter(|entry| !matches!(entry.role, Role::Input | Role::Images));
         for entry in outputs() {
             not_standard_output(&entry.option, &entry.path)?;
         }
@@ -141,10 +148,23 @@ impl Files {
         }
         let mut warnings = Vec::new();
         for entry in outputs() {
+            self.check_images(entry)?;
             self.check_contents(entry)?;
             warnings.extend(entry.check_writable()?);
         }
         Ok(warnings)
+    }
+
+    /// Refuses to replace an image of a scan.
+    fn check_images(&self, entry: &Entry) -> Result<(), Usage> {
+        let folders = self.0.iter().filter(|other| other.role == Role::Images);
+        for folder in folders.filter(|folder| file_identity::is_within(&entry.path, &folder.path)) {
+            if entry.path.is_file() && crate::segment_files::is_image(&entry.path) {
+                let message = "is a DICOM image in the folder of";
+                return Err(Usage(format!("{}: {message} {}; choose another name", entry.other(), folder.other())));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a folder whose replacement would delete an input, and a folder inside a file that is yet to be written.
@@ -181,7 +201,7 @@ impl Files {
                     None => Ok(()),
                 }
             }
-            Role::Input | Role::Output | Role::Appended | Role::InFolder => Ok(()),
+            Role::Input | Role::Images | Role::Output | Role::Appended | Role::InFolder => Ok(()),
         }
     }
 }
@@ -213,7 +233,7 @@ impl Entry {
                 None => check_new_folder(&self.path, Path::parent).map(|()| None),
                 in_place => Ok(in_place),
             }),
-            Role::Input | Role::InFolder => Ok(None),
+            Role::Input | Role::Images | Role::InFolder => Ok(None),
         };
         checked.map_err(|error| self.refused(&error))
     }
@@ -336,6 +356,35 @@ mod tests {
         let mut files = Files::default();
         files.output("--output", folder.path());
         refused(&files, &["--output", "is a folder"]);
+    }
+
+    #[cfg(feature = "dicom")]
+    #[test]
+    fn an_image_of_the_scan_is_not_replaced_but_its_folder_takes_other_files() {
+        let folder = folder();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("scan")).expect("made");
+        fs::write(at("scan/IM1"), [&[0; 128][..], b"DICM"].concat()).expect("written");
+        fs::write(at("scan/notes.txt"), "text").expect("written");
+        for scan in ["scan", "scan/IM1"] {
+            let files = |output: &str| {
+                let mut files = Files::default();
+                crate::segment_files::add_scan(&mut files, "--input", &at(scan));
+                files.output("--report", &at(output));
+                files
+            };
+            for name in ["scan/new.dcm", "scan/notes.txt", "other"] {
+                files(name).check().expect(name);
+            }
+            for name in ["scan/IM1", "scan/../scan/IM1"] {
+                let Usage(message) = files(name).check().expect_err(name);
+                assert!(message.contains("--report") && message.contains("--input"), "{message}");
+            }
+        }
+        let mut files = Files::default();
+        crate::segment_files::add_scan(&mut files, "--input", &at("scan"));
+        files.folder("--per-object", &at("masks"), [at("scan/IM1")]);
+        refused(&files, &["--per-object", "is a DICOM image in the folder of --input"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use segvol::volume::Format;
 use segvol::{Cancellation, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning};
 use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
+use segvol_segments::SegmentsError;
 
 use crate::exit::Usage;
 use crate::maps::{MapArguments, Maps};
@@ -21,10 +22,11 @@ use crate::plan::{self, Watch};
 use crate::postprocessing::{self, Masks, PostprocessingArguments};
 use crate::progress;
 use crate::prompts::PromptArguments;
+use crate::segment_files::{self, DicomArguments, DicomOutputs, is_dicom_name};
 use crate::settings::Settings;
 use crate::swapped;
 use crate::text::parse_label;
-use crate::warnings::WarningArguments;
+use crate::warnings::{Printer, WarningArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,6 +40,8 @@ Examples:
     segvol segment -i ct.nii.gz -m bundle --space lps --box -60,-90,110,10,-20,180 -o spleen.nii.gz
   How long will it take, and how much memory?
     segvol segment -i ct.nii.gz -m bundle --text liver --plan
+  A DICOM SEG of a series, for an archive or a viewer:
+    segvol segment -i series/ -m bundle --text liver --text spleen -o organs.dcm
   Several objects from a file, each with its own prompts:
     segvol segment -i ct.nii.gz -m bundle --prompts objects.json --per-object masks/
   One organ today and another one tomorrow, without encoding the scan twice:
@@ -62,8 +66,8 @@ Objects file:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Segment {
-    /// The scan: NIfTI, .nii or .nii.gz
-    #[arg(short, long, value_name = "FILE")]
+    /// The scan: NIfTI, .nii or .nii.gz; or a DICOM series: its folder, a zip of it, or one of its files
+    #[arg(short, long, value_name = "FILE|DIR")]
     input: PathBuf,
     /// The bundle that `segvol convert` made
     #[arg(short, long, value_name = "DIR")]
@@ -77,7 +81,7 @@ pub(crate) struct Segment {
     strict: bool,
 
     /// Label map on the scan's grid, .nii or .nii.gz: 0 background, 1 the first object, 2 the second; where objects overlap,
-    /// the one with the higher logit
+    /// the one with the higher logit. Of a DICOM scan also .dcm: a DICOM SEG with names and codes, in which objects may overlap
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Folder for one mask per object, DIR/NAME.nii.gz; these masks may overlap
@@ -85,15 +89,18 @@ pub(crate) struct Segment {
     per_object: Option<PathBuf>,
     #[command(flatten)]
     maps: MapArguments,
+    #[command(flatten)]
+    dicom: DicomArguments,
     /// Report of the run, JSON: volumes, boxes, windows, times, provider, warnings, files. `-` prints it on standard output
     /// instead of the summary
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
-    /// Label map on the scan's grid with the correct masks: adds Dice to the summary and the report, and contours to the
-    /// picture
-    #[arg(long, value_name = "FILE", requires = "truth_label", help_heading = "Output")]
+    /// The correct masks on the scan's grid: a label map with --truth-label, or a DICOM SEG, RTSTRUCT or .seg.nrrd, which has
+    /// names. Adds Dice to the summary and the report, and contours to the picture
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     truth: Option<PathBuf>,
-    /// An object's name and its value in --truth; can be repeated
+    /// An object's name and its value in --truth, or the number of its segment or ROI; can be repeated. Without it, objects are
+    /// found in a DICOM SEG, RTSTRUCT or .seg.nrrd by their names
     #[arg(long, value_name = "NAME=LABEL", value_parser = parse_label, requires = "truth", help_heading = "Output")]
     truth_label: Vec<(String, u16)>,
     /// Print how many windows, seconds and MiB the command would take, and stop: after the zoom-out window if `segvol bench
@@ -128,7 +135,8 @@ impl Segment {
         let postprocessing = self.postprocessing.of_prompts(&prompts)?;
         let mut warnings = self.warnings.printer();
         let maps = self.maps.files(&prompts)?;
-        let in_place = self.check_outputs(&prompts, &masks, &maps)?;
+        let dicom = self.dicom.outputs(self.output.as_ref(), &prompts)?;
+        let in_place = self.check_outputs(&prompts, &masks, &maps, &dicom)?;
         warnings.print_all(&in_place);
         if self.strict {
             names::require_known(&self.model, prompts.iter().filter_map(Prompt::as_text))?;
@@ -137,7 +145,9 @@ impl Segment {
         swapped::check(("-i", &self.input), ("-m", &self.model))?;
         prompts.iter().try_for_each(|prompt| study_options.profile.check(prompt)).map_err(segvol::Error::from)?;
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
-        let truth = self.truth(&volume)?;
+        let filled = dicom.check(volume.grid())?;
+        warnings.print_all(&filled);
+        let truth = self.truth(&volume, &prompts, &mut warnings)?;
         let options = self.measured.apply(&self.model, options, &mut warnings)?;
         let model = Model::open(&self.model, &options)?;
         warnings.print_all(&model.name_warnings(&prompts));
@@ -166,12 +176,14 @@ impl Segment {
         finished.amend(&mut report)?;
         report.plan = plan;
         report.warnings.extend(in_place);
+        report.warnings.extend(filled);
         let found = report.objects.iter().flat_map(|object| &object.warnings);
         warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
         warnings.print_all(renamed.iter().flatten());
         warnings.print_all(&study.embedding_warnings());
 
-        if let Some(path) = &self.output {
+        dicom.save(&finished, &prompts, &report.bundle.manifest_sha256)?;
+        if let Some(path) = self.output.as_ref().filter(|path| !is_dicom_name(path)) {
             finished.label_map()?.save(path).map_err(segvol::Error::from)?;
         }
         if let Some(dir) = &self.per_object {
@@ -189,6 +201,7 @@ impl Segment {
                 finished.compare(&mut report, truth)?;
             }
             self.name_files(&mut report, &masks, &renamed);
+            report.files.rtstruct = dicom.rtstruct().map(|path| path.display().to_string());
             maps.name_in(&mut report);
             match &self.report {
                 Some(path) if is_standard_output(path) => {
@@ -223,20 +236,36 @@ impl Segment {
     }
 
     /// Reports what cannot work before the work starts, not after it.
-    fn check_outputs(&self, prompts: &[Prompt], masks: &[ObjectFile], maps: &Maps) -> anyhow::Result<Vec<Warning>> {
+    fn check_outputs(
+        &self,
+        prompts: &[Prompt],
+        masks: &[ObjectFile],
+        maps: &Maps,
+        dicom: &DicomOutputs<'_>,
+    ) -> anyhow::Result<Vec<Warning>> {
         let objects = prompts.len();
-        if self.output.is_none() && self.per_object.is_none() && maps.are_absent() && !self.plan {
+        if self.output.is_none()
+            && self.per_object.is_none()
+            && maps.are_absent()
+            && dicom.rtstruct().is_none()
+            && !self.plan
+        {
             let message =
                 "no output: give --output FILE, --per-object DIR, --probabilities, --logits, or several of them";
             return Err(Usage(message.to_owned()).into());
         }
-        let named = [("--output", &self.output), ("--overlay", &self.overlay)];
-        for (option, path) in named.iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+        let named = [
+            ("--output", self.output.as_ref()),
+            ("--overlay", self.overlay.as_ref()),
+            ("--rtstruct", dicom.rtstruct()),
+        ];
+        for (option, path) in named.iter().filter_map(|&(option, path)| Some((option, path?))) {
             not_standard_output(option, path)?;
         }
-        if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none()) {
+        if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none() && !is_dicom_name(path))
+        {
             let name = path.display();
-            return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
+            return Err(Usage(format!("`{name}`: expected a name that ends in .nii, .nii.gz or .dcm")).into());
         }
         if let Some(path) = &self.overlay {
             if !segvol_overlay::is_png_name(path) {
@@ -257,13 +286,14 @@ impl Segment {
             return Err(Usage(format!("--truth-label: no object is named {name:?}; the objects are {names:?}")).into());
         }
         let mut files = Files::default();
-        files.input("--input", &self.input);
+        segment_files::add_scan(&mut files, "--input", &self.input);
         files.bundle("--model", &self.model);
         files.input_if("--prompts", self.prompts.file());
         files.input_if("--truth", self.truth.as_ref());
         files.input_if("--library", self.settings.machine().library());
         self.measured.check(self.settings.machine().provider(), &mut files)?;
         files.output_if("--output", self.output.as_ref());
+        files.output_if("--rtstruct", dicom.rtstruct());
         files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
         files.output_if("--overlay", self.overlay.as_ref());
         if let Some(dir) = &self.per_object {
@@ -274,13 +304,29 @@ impl Segment {
         Ok(files.check()?)
     }
 
-    fn truth(&self, volume: &Volume) -> anyhow::Result<Option<Truth>> {
+    fn truth(&self, volume: &Volume, prompts: &[Prompt], warnings: &mut Printer) -> anyhow::Result<Option<Truth>> {
         let Some(path) = &self.truth else { return Ok(None) };
         let mut labels = BTreeMap::new();
         for (name, label) in &self.truth_label {
             if labels.insert(name.clone(), *label).is_some_and(|other| other != *label) {
                 return Err(Usage(format!("--truth-label: expected one label for {name:?}, found two")).into());
             }
+        }
+        if let Some(named) = segvol_segments::read(path, volume.grid())? {
+            warnings.print_all(&named.warnings);
+            let index = |name: &str| match labels.get(name) {
+                Some(&label) => named.with_label(label),
+                None => named.find(name),
+            };
+            let mask = |name: &str| Ok::<_, SegmentsError>((name.to_owned(), named.mask(index(name)?)?));
+            // With labels, only the objects that have one are compared.
+            let wanted =
+                prompts.iter().map(Prompt::name).filter(|name| labels.is_empty() || labels.contains_key(*name));
+            return Ok(Some(Truth::from_masks(wanted.map(mask).collect::<Result<_, _>>()?)));
+        }
+        if labels.is_empty() {
+            let message = "--truth: a label map has no names: give --truth-label NAME=LABEL for each object to compare";
+            return Err(Usage(message.to_owned()).into());
         }
         Ok(Some(Truth::open(path, volume.grid(), labels).map_err(segvol::Error::from)?))
     }

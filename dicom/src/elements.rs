@@ -197,7 +197,7 @@ enum LevelKind {
 }
 
 /// Where an element ends. Sequences in it are walked.
-fn end_of(bytes: &mut Bytes, element: Element, encoding: Encoding) -> Result<u64, String> {
+pub(crate) fn end_of(bytes: &mut Bytes, element: Element, encoding: Encoding) -> Result<u64, String> {
     let length = bytes.length();
     let damaged = |at: u64, what: &str| format!("its element {} is damaged at byte {at}: {what}", element.tag);
     let within = |at: u64, count: u64| at.checked_add(count).filter(|end| *end <= length);

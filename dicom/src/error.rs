@@ -30,6 +30,14 @@ pub enum DicomError {
         /// What is wrong.
         reason: String,
     },
+    /// A DICOM file that is no part of a scan is damaged.
+    #[error("{}: expected a whole DICOM file: {reason}; get it again", printable_path(path))]
+    Object {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// No image in the folder can be part of a scan.
     #[error("{}: no scan: {reason}", printable_path(path))]
     NoScan {
@@ -82,6 +90,7 @@ impl DicomError {
         match self {
             Self::Io { .. }
             | Self::File { .. }
+            | Self::Object { .. }
             | Self::NoScan { .. }
             | Self::Several { .. }
             | Self::Choice { .. }

@@ -9,7 +9,7 @@ use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::attributes::identifier;
-use crate::elements::{Element, Elements, Encoding, walk, walk_group};
+use crate::elements::{Element, Elements, Encoding, end_of, walk, walk_group};
 use crate::input::{Bytes, Input};
 
 /// How many bytes tell whether a file is DICOM.
@@ -235,6 +235,42 @@ pub(crate) fn read_attributes(input: &Input) -> Result<InMemDicomObject, String>
     let (mut object, _) = parse(&mut bytes, &elements, start.encoding, wanted)?;
     object.retain(|element| wanted(element.header().tag));
     Ok(object)
+}
+
+/// All attributes of a file but pixels and private ones.
+///
+/// # Errors
+///
+/// A part of a sentence if the file is damaged or truncated anywhere before its pixels.
+pub(crate) fn read_whole(input: &Input) -> Result<InMemDicomObject, String> {
+    let (start, mut bytes) = opened(input)?;
+    let elements = walk(&mut bytes, start.at, start.encoding);
+    if let Some(damage) = elements.damage {
+        return Err(damage);
+    }
+    let wanted = |tag: Tag| tag.group().is_multiple_of(2) && tag.group() >= 0x0008 && tag.element() != 0;
+    match parse(&mut bytes, &elements, start.encoding, wanted)? {
+        (object, None) => Ok(object),
+        (_, Some(tag)) => Err(format!("its element {tag} cannot be read")),
+    }
+}
+
+/// Checks that every length in a file fits the file, also after the pixels, and that sequences are not nested too deep.
+///
+/// # Errors
+///
+/// A part of a sentence.
+pub(crate) fn check_lengths(input: &Input) -> Result<(), String> {
+    let (start, mut bytes) = opened(input)?;
+    let mut at = start.at;
+    loop {
+        let elements = walk(&mut bytes, at, start.encoding);
+        match (elements.damage, elements.pixels) {
+            (Some(damage), _) => return Err(damage),
+            (None, Some(pixels)) => at = end_of(&mut bytes, pixels, start.encoding)?,
+            (None, None) => return Ok(()),
+        }
+    }
 }
 
 /// Reads the wanted elements. Where all of them together cannot be read, each is read alone, and the first that cannot be is

@@ -17,6 +17,7 @@ mod folder;
 mod header;
 mod image;
 mod input;
+mod object;
 pub mod pixels;
 mod places;
 mod read;
@@ -28,5 +29,6 @@ mod zip;
 
 pub use catalogue::{Catalogue, PassedOver, SeriesEntry};
 pub use error::DicomError;
+pub use object::{check_lengths, read_object};
 pub use read::{DicomScan, ReadOptions, files_read, holds_dicom, read, read_bytes};
 pub use source::{SourceSeries, SourceSlice};

@@ -8,6 +8,7 @@ use segvol::mask::MaskError;
 use segvol::postprocess::PostprocessError;
 use segvol::{TruthError, VolumeError};
 use segvol_base::ErrorKind;
+use segvol_segments::SegmentsError;
 
 /// Why one case has no scores. The message does not repeat the case's name.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum CaseError {
     /// The label map cannot be used.
     #[error(transparent)]
     Truth(#[from] TruthError),
+    /// The file with named masks cannot be used.
+    #[error("truth {0}")]
+    Segments(#[from] SegmentsError),
     /// A file has several structures, where a mask of one was expected.
     #[error(
         "truth `{path}`: expected a mask of one structure, with one value besides 0, found the labels {found:?}; is this a label map?",
@@ -79,6 +83,7 @@ impl CaseError {
                 ErrorKind::Input
             }
             Self::Truth(error) => error.kind(),
+            Self::Segments(error) => error.kind(),
             Self::Segvol(error) => error.kind(),
             Self::Mask(error) => error.kind(),
             Self::Postprocess(error) => error.kind(),

@@ -1,7 +1,9 @@
 //! How many cases fit into memory at the same time.
 
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use segvol::volume::Format;
 use segvol_base::machine;
 
 use crate::cases::Case;
@@ -22,10 +24,33 @@ const SHARE_PERCENT: u64 = 75;
 /// An upper bound of the bytes that a case needs, without embeddings. 0 if its scan's header cannot be read: such a case fails
 /// before it allocates anything.
 pub(crate) fn case_bytes(case: &Case, against: bool) -> u64 {
-    let voxels = segvol::nifti::read_header(&case.image).map_or(0, |header| header.voxels() as u64);
+    let voxels = voxels(&case.image);
     let has_own_masks = case.structures.iter().any(|structure| !structure.files.is_empty());
     let own = if has_own_masks { BYTES_PER_VOXEL_OWN_MASKS } else { 0 };
     voxels * (BYTES_PER_VOXEL + own + if against { BYTES_PER_VOXEL_AGAINST } else { 0 })
+}
+
+/// The voxels of a scan: as its NIfTI header says, else as many as its files can hold.
+fn voxels(image: &Path) -> u64 {
+    match Format::of_name(image) {
+        Some(Format::Nifti | Format::NiftiGzip) => {
+            segvol::nifti::read_header(image).map_or(0, |header| header.voxels() as u64)
+        }
+        // Two bytes a voxel, compressed to a quarter at best.
+        _ => bytes_on_disk(image, 0).saturating_mul(2),
+    }
+}
+
+/// The bytes of a file, or of all files in a folder.
+fn bytes_on_disk(path: &Path, depth: usize) -> u64 {
+    const MAX_DEPTH: usize = 8;
+    match std::fs::read_dir(path) {
+        Ok(entries) if depth < MAX_DEPTH => {
+            entries.flatten().map(|entry| bytes_on_disk(&entry.path(), depth + 1)).fold(0, u64::saturating_add)
+        }
+        Ok(_) => 0,
+        Err(_) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+    }
 }
 
 /// Bytes that cases may fill by default: three quarters of the memory that this process may still allocate; `None` where that

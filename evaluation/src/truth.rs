@@ -8,6 +8,7 @@ use std::sync::Arc;
 use segvol::mask::{Labels, Mask, MaskError};
 use segvol::{Grid, TruthError, truth};
 use segvol_base::memory;
+use segvol_segments::{NamedMasks, SegmentsError};
 
 use crate::cases::{Case, Structure};
 use crate::error::CaseError;
@@ -43,8 +44,19 @@ impl Truth {
         if !case.has_truth() {
             return Ok(None);
         }
-        let map = case.labels.as_deref().map(|path| label_map(case, path, grid)).transpose()?;
         let mut own = BTreeMap::new();
+        let map = match case.labels.as_deref() {
+            None => None,
+            Some(path) => match segvol_segments::read(path, grid)? {
+                None => Some(label_map(case, path, grid)?),
+                Some(named) => {
+                    for structure in case.structures.iter().filter(|structure| structure.files.is_empty()) {
+                        own.insert(structure.name.clone(), Part::named(structure, &named)?);
+                    }
+                    None
+                }
+            },
+        };
         for structure in case.structures.iter().filter(|structure| !structure.files.is_empty()) {
             own.insert(structure.name.clone(), Part::read(structure, grid)?);
         }
@@ -121,6 +133,13 @@ impl Part {
         memory::check_available::<u8>("the mask of a structure", grid.voxels()).map_err(MaskError::from)?;
         let mut inside = vec![0_u8; grid.voxels()];
         for path in &structure.files {
+            if let Some(named) = segvol_segments::read(path, grid)? {
+                // The only object is the structure, whatever it is called.
+                let index = if named.names().len() == 1 { 0 } else { named.find(&structure.name)? };
+                let found = named.mask(index)?.voxels_of(ALONE)?;
+                inside.iter_mut().zip(found).for_each(|(inside, found)| *inside |= u8::from(found));
+                continue;
+            }
             let (mask, there) = truth::read_label_map(path, grid)?;
             let labels: Vec<u16> = there.into_iter().filter(|&label| label > 0).collect();
             let label = match labels.as_slice() {
@@ -132,15 +151,28 @@ impl Part {
             inside.iter_mut().zip(found).for_each(|(inside, found)| *inside |= u8::from(found));
         }
         let mask = Mask::from_labels(inside, Arc::clone(grid))?;
-        let bounds = mask.bounding_box_ijk(ALONE);
-        if bounds.is_none() && structure.promised {
+        if mask.bounding_box_ijk(ALONE).is_none() && structure.promised {
             let (name, path) = (structure.name.clone(), structure.files[0].clone());
             return Err(CaseError::EmptyMask { path, name });
         }
+        Ok(Self::of(&mask)?)
+    }
+
+    /// The structure in a file with names, by its name. It may be absent unless the case promises it.
+    fn named(structure: &Structure, named: &NamedMasks) -> Result<Self, CaseError> {
+        match named.find(&structure.name) {
+            Ok(index) => Ok(Self::of(&named.mask(index)?)?),
+            Err(SegmentsError::NoObject { .. }) if !structure.promised => Ok(Self { bounds: None, inside: Vec::new() }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The box around a mask, 1 inside.
+    fn of(mask: &Mask) -> Result<Self, MaskError> {
+        let bounds = mask.bounding_box_ijk(ALONE);
         let mut kept = Vec::new();
-        let rows = rows(bounds, grid.shape_xyz());
-        memory::check_available::<bool>("the mask of a structure", rows.clone().map(|row| row.len()).sum())
-            .map_err(MaskError::from)?;
+        let rows = rows(bounds, mask.shape_xyz());
+        memory::check_available::<bool>("the mask of a structure", rows.clone().map(|row| row.len()).sum())?;
         for row in rows {
             kept.extend(row.map(|index| mask.labels().get(index) == Some(ALONE)));
         }
@@ -248,5 +280,88 @@ mod tests {
             panic!("an error")
         };
         assert!(error.to_string().contains("\"lung\""), "{error}");
+    }
+
+    #[test]
+    fn a_label_map_has_no_names() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let map = saved(folder.path(), "map.nii.gz", |index| (index % 4) as u16);
+        assert!(segvol_segments::read(&map, &grid()).expect("readable").is_none());
+        assert_eq!(segvol_segments::names(&map).expect("readable"), None);
+    }
+
+    /// The grid of a DICOM scan.
+    #[cfg(feature = "dicom")]
+    fn dicom_grid() -> Arc<Grid> {
+        use segvol::volume::segvol_dicom::{SourceSeries, SourceSlice};
+        let slice = |k: usize| SourceSlice {
+            sop_class_uid: Some("1.2.840.10008.5.1.4.1.1.2".to_owned()),
+            sop_instance_uid: Some(format!("1.2.3.{k}")),
+            frame_number: None,
+            position_mm: [0.0, 0.0, 3.0 * k as f64],
+            orientation: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            pixel_spacing_mm: [2.0, 1.0],
+            slice_thickness_mm: None,
+        };
+        let series = SourceSeries {
+            study_instance_uid: Some("1.2.1".to_owned()),
+            series_instance_uid: Some("1.2.2".to_owned()),
+            frame_of_reference_uid: Some("1.2.4".to_owned()),
+            modality: Some("CT".to_owned()),
+            attributes: Default::default(),
+            slices: (0..3).map(|k| Some(slice(k))).collect(),
+        };
+        let affine = Affine::from_lps(Affine::from_spacing([1.0, 2.0, 3.0]));
+        Arc::new(Grid::new([5, 4, 3], affine).expect("a grid").with_dicom(Arc::new(series)))
+    }
+
+    #[cfg(feature = "dicom")]
+    #[test]
+    fn structures_are_found_in_dicom_by_their_names() {
+        use segvol_segments::{DicomOptions, Provenance, Segment, Segments, rtstruct, seg};
+        let folder = tempfile::tempdir().expect("a folder");
+        let grid = dicom_grid();
+        let masks = [|index: usize| index.is_multiple_of(3), |index: usize| index.is_multiple_of(2)].map(|inside| {
+            let labels: Vec<u8> = (0..60).map(|index| u8::from(inside(index))).collect();
+            Mask::from_labels(labels, Arc::clone(&grid)).expect("a mask")
+        });
+        let mask = |index: usize| Ok(masks[index].clone());
+        let names = ["Left_Kidney", "Liver"];
+        let segments = Segments {
+            grid: Arc::clone(&grid),
+            segments: names
+                .into_iter()
+                .zip(1..)
+                .map(|(name, label)| Segment { name: name.to_owned(), label })
+                .collect(),
+            mask: &mask,
+            provenance: Provenance::default(),
+        };
+        let options = DicomOptions::default().fill_missing(true);
+        let paths = ["rtstruct.dcm", "seg.dcm"].map(|name| folder.path().join(name));
+        rtstruct::save(&paths[0], &segments, &options).expect("saved");
+        seg::save(&paths[1], &segments, seg::Encoding::Binary, &options).expect("saved");
+        for path in paths {
+            assert_eq!(segvol_segments::names(&path).expect("readable").expect("names"), names);
+            // The values say nothing here.
+            let structures = vec![
+                Structure::in_label_map("liver", vec![1], true),
+                Structure::in_label_map("left kidney", vec![7], false),
+                Structure::in_label_map("spleen", vec![2], false),
+                Structure::in_files("liver alone", vec![path.clone()], false),
+            ];
+            let known = case(Some(path.clone()), structures);
+            let error = Truth::open(&known, &grid).err().expect("two objects, none is called so").to_string();
+            assert!(error.contains("\"liver alone\"") && error.contains("Left_Kidney, Liver"), "{error}");
+            let known = Case { structures: known.structures[..3].into(), ..known };
+            let truth = Truth::open(&known, &grid).expect("read").expect("a truth");
+            let of = |index: usize| indices(&truth.of(&known.structures[index]).expect("memory"));
+            assert_eq!(of(0), (0..60).filter(|index| index % 2 == 0).collect::<Vec<_>>());
+            assert_eq!(of(1), (0..60).filter(|index| index % 3 == 0).collect::<Vec<_>>());
+            assert_eq!(of(2), []);
+            let promised = case(Some(path), vec![Structure::in_label_map("spleen", vec![2], true)]);
+            let error = Truth::open(&promised, &grid).err().expect("no spleen").to_string();
+            assert!(error.contains("\"spleen\"") && error.contains("Left_Kidney, Liver"), "{error}");
+        }
     }
 }

@@ -80,6 +80,9 @@ pub struct Files {
     /// The label map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// The RT Structure Set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtstruct: Option<String>,
     /// The logits of the only object, if they are in a file that was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logits: Option<String>,

@@ -7,13 +7,24 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codes;
+#[cfg(feature = "dicom")]
+pub mod dicom;
 mod error;
+mod read;
+#[cfg(feature = "dicom")]
+pub mod rtstruct;
+#[cfg(feature = "dicom")]
+pub mod seg;
 
 use std::sync::Arc;
 
 use segvol_volume::{Grid, Mask, MaskError};
 
+#[cfg(feature = "dicom")]
+pub use dicom::DicomOptions;
 pub use error::SegmentsError;
+pub use read::{NamedMasks, names, read};
 
 /// One named object.
 #[derive(Debug, Clone, PartialEq, Eq)]

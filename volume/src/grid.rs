@@ -133,9 +133,10 @@ impl Grid {
         &self.read_options
     }
 
-    /// The same grid, of a volume that was read from this DICOM series.
+    /// The same grid, of a volume that was read from this DICOM series. [`Volume::open`](crate::Volume::open) does this.
     #[cfg(feature = "dicom")]
-    pub(crate) fn with_dicom(self, series: Arc<SourceSeries>) -> Self {
+    #[must_use]
+    pub fn with_dicom(self, series: Arc<SourceSeries>) -> Self {
         Self { dicom: Some(series), ..self }
     }
 

@@ -206,11 +206,10 @@ impl Order {
     }
 }
 
-/// A label map on a scan's grid, and the label of each object by name.
+/// The true masks of a scan's objects by name: labels of a label map, or masks of their own, which may overlap.
 #[derive(Debug, Clone)]
 pub struct Truth {
-    mask: Mask,
-    labels: BTreeMap<String, u16>,
+    objects: BTreeMap<String, (Arc<Mask>, u16)>,
 }
 
 impl Truth {
@@ -225,13 +224,21 @@ impl Truth {
             let found = there.into_iter().filter(|&label| label > 0).collect();
             return Err(TruthError::Missing { path: path.to_path_buf(), name: name.clone(), label, found });
         }
-        Ok(Self { mask, labels })
+        let mask = Arc::new(mask);
+        Ok(Self { objects: labels.into_iter().map(|(name, label)| (name, (Arc::clone(&mask), label))).collect() })
     }
 
-    /// The label map and the label of the object with this name. `None` if the truth has no object of this name.
+    /// The truth of objects with a mask each, 1 inside.
+    #[must_use]
+    pub fn from_masks(masks: BTreeMap<String, Mask>) -> Self {
+        Self { objects: masks.into_iter().map(|(name, mask)| (name, (Arc::new(mask), 1))).collect() }
+    }
+
+    /// The mask and the label of the object with this name. `None` if the truth has no object of this name.
     #[must_use]
     pub fn of(&self, name: &str) -> Option<(&Mask, u16)> {
-        Some((&self.mask, *self.labels.get(name)?))
+        let (mask, label) = self.objects.get(name)?;
+        Some((mask, *label))
     }
 
     /// The Dice coefficient, in [0, 1], of label 1 of `mask` against the object with this name. `None` if the truth has

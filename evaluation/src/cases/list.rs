@@ -25,6 +25,8 @@
 //! - a structure with a `file` is where that mask is not 0; such structures may overlap. It is listed by the case itself;
 //! - a case without `labels` whose structures have no files has no truth: its left and right organs are compared
 //!   ([`sides`](crate::sides)). Then no case has a truth, and `structures` are names of which some are pairs, or absent;
+//! - `labels` MAY be a DICOM SEG, RTSTRUCT or `.seg.nrrd`: structures are found by their names, and values are not looked at. Then
+//!   `structures` may be left out, and all objects of the file are evaluated;
 //! - unknown fields are errors, so that a misspelt one is not ignored.
 
 use std::collections::BTreeMap;
@@ -34,7 +36,7 @@ use std::sync::Arc;
 use segvol_base::json::{At, Document, Fields, JsonError};
 
 use super::entries::{read_text, stem};
-use super::names::{read_names, structures};
+use super::names::{names_in, read_names, structures};
 use super::{Case, CaseListError, Structure, check};
 
 /// The layout of a case list that this version reads.
@@ -109,7 +111,14 @@ fn case(entry: &At<'_>, names: &Shared, folder: &Path) -> Result<Case, JsonError
     let name = fields.get("name").map(|at| at.text("a name, for example \"a\"")).transpose()?;
     let name = name.map_or_else(|| stem(&image), str::to_owned);
     let own = own_names(&fields, names, folder)?;
-    let structures = match (own.as_ref().or(names.of_all.as_ref()), &labels) {
+    let listed = own.or_else(|| names.of_all.clone());
+    let listed = match (listed, &labels) {
+        (None, Some(path)) => {
+            names_in(path).map_err(|error| entry.refuse_as("a file with names", error.to_string()))?
+        }
+        (listed, _) => listed,
+    };
+    let structures = match (listed.as_ref(), &labels) {
         (Some(structures), _) => Arc::clone(structures),
         (None, None) => Arc::default(),
         (None, Some(_)) => {

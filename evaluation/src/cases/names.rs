@@ -123,6 +123,21 @@ fn files(at: &At<'_>, folder: &Path) -> Result<Vec<PathBuf>, JsonError> {
     if paths.is_empty() { Err(file.refuse(FILE)) } else { Ok(paths) }
 }
 
+/// The structures of a file that has names itself: a DICOM SEG, RTSTRUCT or `.seg.nrrd`; `None` if it is another file, or absent.
+/// A structure's value is its place in the file.
+pub(super) fn names_in(path: &Path) -> Result<Option<Arc<[Structure]>>, CaseListError> {
+    let names = segvol_segments::names(path).map_err(|error| CaseListError::new(path, error.to_string()))?;
+    let Some(names) = names else { return Ok(None) };
+    let mut structures: Vec<Structure> = Vec::new();
+    for (value, name) in (1..=u16::MAX).zip(names) {
+        // A name that occurs twice is refused when the file is read.
+        if !structures.iter().any(|known| known.name == name) {
+            structures.push(Structure::in_label_map(name, vec![value], false));
+        }
+    }
+    Ok(Some(structures.into()))
+}
+
 /// Reads a JSON file that says what masks are called by the names of their files: `{"kidney_left": "left kidney"}`. Files that
 /// have the same name belong to one structure. Returns the files of each name, without extension, in the file's order.
 pub(super) fn read_names_of_files(path: &Path) -> Result<Vec<(String, Vec<String>)>, CaseListError> {

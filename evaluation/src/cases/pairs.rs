@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::entries::{file_name, nifti_files};
+use super::entries::{file_name, image_list, is_dicom_name, is_seg_nrrd, stem, twice};
 use super::layout::Data;
-use super::names::read_names;
+use super::names::{names_in, read_names};
 use super::{Advice, Case, CaseListError, Structure};
 
 /// What a label map's name has after the scan's. A folder may use several.
@@ -17,23 +17,33 @@ const NAMES_FILE: &str = "labels.json";
 
 /// Whether a folder has a file that is called like a label map.
 pub(super) fn is_there(folder: &Path) -> Result<bool, CaseListError> {
-    Ok(nifti_files(folder)?.keys().any(|stem| scan_of(stem).is_some()))
+    Ok(image_list(folder)?.iter().any(|path| scan_of(path).is_some()))
 }
 
-/// The name of the scan that a label map of this name belongs to.
-fn scan_of(stem: &str) -> Option<&str> {
-    SUFFIXES.into_iter().find_map(|suffix| stem.strip_suffix(suffix)).filter(|scan| !scan.is_empty())
+/// The name of the scan that a label map of this name belongs to. `X.seg.nrrd` belongs to `X` too.
+fn scan_of(path: &Path) -> Option<String> {
+    let stem = stem(path);
+    let scan = SUFFIXES.into_iter().find_map(|suffix| stem.strip_suffix(suffix)).filter(|scan| !scan.is_empty());
+    let scan = scan.map(str::to_owned);
+    if is_seg_nrrd(path) { scan.or(Some(stem)) } else { scan }
 }
 
 /// The cases of a folder. A scan without a label map, and a label map without a scan, are cases that fail.
 pub(super) fn read(folder: &Path, names: Option<&Path>) -> Result<Data, CaseListError> {
     let (mut scans, mut maps): (BTreeMap<String, PathBuf>, BTreeMap<String, PathBuf>) = Default::default();
-    for (stem, path) in nifti_files(folder)? {
-        let Some(scan) = scan_of(&stem) else {
-            scans.insert(stem, path);
+    let mut paths = image_list(folder)?;
+    paths.sort();
+    for path in paths {
+        let Some(scan) = scan_of(&path) else {
+            // A DICOM file beside others is a slice, not a scan.
+            if !is_dicom_name(&path)
+                && let Some(other) = scans.insert(stem(&path), path.clone())
+            {
+                return Err(twice(folder, [other, path]));
+            }
             continue;
         };
-        if let Some(other) = maps.insert(scan.to_owned(), path.clone()) {
+        if let Some(other) = maps.insert(scan.clone(), path.clone()) {
             let [a, b] = [other, path].map(|path| file_name(&path));
             let reason = format!("two label maps of the scan {scan:?}: {a} and {b}; expected one");
             return Err(CaseListError::new(folder, reason).advising(Advice::List));
@@ -75,10 +85,15 @@ impl<'a> Shared<'a> {
 
     /// The names of a label map: those that were asked for, else those of its own file, `X_labels.json`, else the folder's.
     fn of(&self, map: &Path) -> Result<Arc<[Structure]>, CaseListError> {
-        let own = self.folder.join(format!("{}.json", super::entries::stem(map)));
+        let own = self.folder.join(format!("{}.json", stem(map)));
         // `labels.json` is never a label map's own: a scan's name comes before.
         if !self.chosen && own.is_file() {
             return read_names(&own);
+        }
+        if self.names.is_none()
+            && let Some(named) = names_in(map)?
+        {
+            return Ok(named);
         }
         let missing = || {
             let reason = format!(

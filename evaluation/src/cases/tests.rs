@@ -427,3 +427,52 @@ fn a_file_is_no_folder_of_cases() {
     let error = read_data(&folder.path().join("none"), &DataOptions::default()).expect_err("nothing");
     assert!(error.to_string().contains("none"), "{error}");
 }
+
+#[test]
+fn a_folder_without_nifti_has_scans_of_other_formats() {
+    let names = [("names.json", r#"{"liver": 1}"#)];
+    let folder = tree(&[
+        names[0],
+        ("images/a.nrrd", ""),
+        ("images/b.mha", ""),
+        ("images/c.zip", ""),
+        ("images/IM0001.dcm", ""),
+        ("images/notes/readme.txt", ""),
+        ("truth/a.seg.nrrd", ""),
+        ("truth/b.dcm", ""),
+        ("truth/c.nrrd", ""),
+        ("mixed/a.nii.gz", ""),
+        ("mixed/a.nrrd", ""),
+        ("mixed/b.mha", ""),
+    ]);
+    let at = |name: &str| folder.path().join(name);
+    let cases = read_folders(&at("images"), Some((&at("truth"), &at("names.json")))).expect("cases");
+    let shown: Vec<String> = cases
+        .iter()
+        .map(|case| {
+            let file = |path: &Path| path.strip_prefix(folder.path()).expect("inside").display().to_string();
+            format!("{}: {} {}", case.name, file(&case.image), case.labels.as_deref().map(file).unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        ["a: images/a.nrrd truth/a.seg.nrrd", "b: images/b.mha truth/b.dcm", "c: images/c.zip truth/c.nrrd"]
+    );
+    // Beside NIfTI, other files are what they have always been: not scans.
+    let cases = read_folders(&at("mixed"), None).expect("cases");
+    assert_eq!(cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["a"]);
+
+    let pairs =
+        tree(&[("labels.json", names[0].1), ("a.nrrd", ""), ("a.seg.nrrd", ""), ("b.nrrd", ""), ("b_seg.dcm", "")]);
+    let found = read_data(pairs.path(), &DataOptions::default()).expect("pairs");
+    assert_eq!(shown_cases(&found), ["a: a.nrrd a.seg.nrrd", "b: b.nrrd b_seg.dcm"]);
+}
+
+/// Name, scan and label map of each case.
+fn shown_cases(data: &Data) -> Vec<String> {
+    let file = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let case = |case: &Case| {
+        format!("{}: {} {}", case.name, file(&case.image), case.labels.as_deref().map(file).unwrap_or_default())
+    };
+    data.cases.iter().map(case).collect()
+}

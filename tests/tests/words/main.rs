@@ -213,6 +213,12 @@ fn usage() {
     page.error("Embeddings in a file", &format!("{segment} --text liver -o m.nii --embeddings bundle/manifest.json/a"));
     page.error("Embeddings over the scan", &format!("{segment} --text liver -o m.nii --embeddings scan.nii.gz"));
     page.error("A limit of no folder", &format!("{segment} --text liver -o m.nii --embeddings-mib 100"));
+    page.error("A SEG of a NIfTI file", &format!("{segment} --text liver -o organs.dcm"));
+    page.error("Contours of a NIfTI file", &format!("{segment} --text liver --rtstruct organs.dcm"));
+    page.error("A kind of SEG without one", &format!("{segment} --text liver --seg labelmap -o m.nii"));
+    page.error("An anonymous NIfTI file", &format!("{segment} --text liver --anonymous -o m.nii"));
+    page.error("A root of UIDs that is none", &format!("{segment} --text liver --uid-root 1..2 -o organs.dcm"));
+    page.error("Contours in another format", &format!("{segment} --text liver --rtstruct organs.xml"));
     page.error("No thread", &format!("{segment} --text liver --threads 0 -o mask.nii.gz"));
     page.error("A smoothing out of range", &format!("{segment} --text liver --smooth 60 -o mask.nii.gz"));
     page.error("A volume below 0", &format!("{segment} --text liver --min-volume=-1 -o mask.nii.gz"));

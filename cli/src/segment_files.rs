@@ -1,0 +1,233 @@
+//! Outputs that name their objects, and refer to the images of a DICOM series: their options, and how they are written.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use segvol::volume::MaskError;
+use segvol::{Grid, Mask, Prompt, Warning};
+use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
+
+use crate::exit::Usage;
+use crate::outputs::Files;
+use crate::postprocessing::Masks;
+
+/// The options of DICOM outputs.
+#[derive(clap::Args)]
+pub(crate) struct DicomArguments {
+    /// How --output FILE.dcm holds the masks: one bit a voxel for each object, so that objects may overlap, or one label map, where
+    /// the object with the higher logit wins [default: binary]
+    #[arg(long, value_enum, value_name = "KIND", help_heading = "DICOM output")]
+    seg: Option<SegKind>,
+    /// RT Structure Set with the objects' contours, for treatment planning: closed lines at the borders of the voxels, on the planes of
+    /// the scan's images
+    #[arg(long, value_name = "FILE", help_heading = "DICOM output")]
+    rtstruct: Option<PathBuf>,
+    /// Root of the UIDs of new DICOM objects, such as that of your institution [default: UIDs under 2.25, from hashes of the
+    /// content]
+    #[arg(long, value_name = "UID", help_heading = "DICOM output")]
+    uid_root: Option<String>,
+    /// Make up identifiers and dates that the scan's files lack, such as the Frame of Reference UID, with a warning. For research
+    /// data; without it, they are an error
+    #[arg(long, help_heading = "DICOM output")]
+    fill_missing: bool,
+    /// Leave out of DICOM outputs who the patient is, and dates. UIDs are kept: they say which images are segmented
+    #[arg(long, help_heading = "DICOM output")]
+    anonymous: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SegKind {
+    /// One bit a voxel; every reader knows it
+    Binary,
+    /// One number a voxel; since DICOM 2024
+    Labelmap,
+}
+
+/// Whether a file is DICOM that no output may replace: neither a segmentation nor a structure set.
+pub(crate) fn is_image(path: &Path) -> bool {
+    dicom::is_image(path)
+}
+
+/// Whether a name is that of a DICOM file.
+pub(crate) fn is_dicom_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("dcm"))
+}
+
+/// The DICOM outputs of a call.
+pub(crate) struct DicomOutputs<'a> {
+    arguments: &'a DicomArguments,
+    /// The DICOM SEG.
+    seg: Option<&'a PathBuf>,
+    options: DicomOptions,
+}
+
+impl DicomArguments {
+    /// The DICOM outputs of these objects. `output` is where masks go, whatever its format.
+    ///
+    /// Refuses options that do nothing.
+    pub(crate) fn outputs<'a>(
+        &'a self,
+        output: Option<&'a PathBuf>,
+        prompts: &[Prompt],
+    ) -> anyhow::Result<DicomOutputs<'a>> {
+        let seg = output.filter(|path| is_dicom_name(path));
+        if self.seg.is_some() && seg.is_none() {
+            return Err(Usage("--seg: expected an --output whose name ends in .dcm".to_owned()).into());
+        }
+        let given = [
+            ("--uid-root", self.uid_root.is_some()),
+            ("--fill-missing", self.fill_missing),
+            ("--anonymous", self.anonymous),
+        ];
+        let is_absent = seg.is_none() && self.rtstruct.is_none();
+        if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given && is_absent) {
+            let message = "expected a DICOM output: --output FILE.dcm or --rtstruct FILE.dcm";
+            return Err(Usage(format!("{option}: {message}")).into());
+        }
+        if let Some(path) = self.rtstruct.as_ref().filter(|path| !is_dicom_name(path)) {
+            return Err(Usage(format!("`{}`: expected a name that ends in .dcm", path.display())).into());
+        }
+        let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
+        let interactive = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
+        let options = DicomOptions::default()
+            .uid_root(self.uid_root.clone())
+            .fill_missing(self.fill_missing)
+            .anonymous(self.anonymous)
+            .interactive(interactive);
+        options.check()?;
+        Ok(DicomOutputs { arguments: self, seg, options })
+    }
+}
+
+impl DicomOutputs<'_> {
+    fn is_absent(&self) -> bool {
+        self.seg.is_none() && self.arguments.rtstruct.is_none()
+    }
+
+    /// The RT Structure Set.
+    pub(crate) fn rtstruct(&self) -> Option<&PathBuf> {
+        self.arguments.rtstruct.as_ref()
+    }
+
+    /// Refuses a scan to which no DICOM object can refer, before any work. Returns what will be made up.
+    pub(crate) fn check(&self, grid: &Grid) -> Result<Vec<Warning>, SegmentsError> {
+        if self.is_absent() { Ok(Vec::new()) } else { dicom::check(grid, &self.options) }
+    }
+
+    /// Writes the masks.
+    pub(crate) fn save(&self, masks: &Masks<'_>, prompts: &[Prompt], bundle_sha256: &str) -> anyhow::Result<()> {
+        if self.is_absent() {
+            return Ok(());
+        }
+        let segments = prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label });
+        let segments: Vec<Segment> = segments.collect();
+        let provenance = Provenance {
+            algorithm: "SegVol".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            bundle_sha256: bundle_sha256.to_owned(),
+        };
+        let grid = masks.grid();
+        let each = |index: usize| masks.mask(index).map_err(mask_error);
+        let objects = Objects { grid, segments, provenance };
+        match (self.seg, self.arguments.seg) {
+            (None, _) => {}
+            (Some(path), Some(SegKind::Labelmap)) => {
+                // In a label map, objects do not overlap.
+                let map = masks.label_map()?;
+                let mask = |index: usize| -> Result<Mask, MaskError> {
+                    let inside = map.voxels_of(index as u16 + 1)?;
+                    let inside: Vec<u8> = inside.into_iter().map(u8::from).collect();
+                    Mask::from_labels(inside, Arc::clone(grid))
+                };
+                seg::save(path, &objects.with(&mask), seg::Encoding::Labelmap, &self.options)?;
+            }
+            (Some(path), Some(SegKind::Binary) | None) => {
+                seg::save(path, &objects.with(&each), seg::Encoding::Binary, &self.options)?;
+            }
+        }
+        if let Some(path) = self.rtstruct() {
+            rtstruct::save(path, &objects.with(&each), &self.options)?;
+        }
+        Ok(())
+    }
+}
+
+/// What all writers of files are told.
+struct Objects<'a> {
+    grid: &'a Arc<Grid>,
+    segments: Vec<Segment>,
+    provenance: Provenance,
+}
+
+impl Objects<'_> {
+    fn with<'m>(&self, mask: &'m dyn Fn(usize) -> Result<Mask, MaskError>) -> Segments<'m> {
+        let Self { grid, segments, provenance } = self;
+        Segments { grid: Arc::clone(grid), segments: segments.clone(), mask, provenance: provenance.clone() }
+    }
+}
+
+/// A mask that cannot be made, as the writers of files take it.
+fn mask_error(error: segvol::Error) -> MaskError {
+    match error {
+        segvol::Error::Mask(error) => error,
+        other => MaskError::Io { path: PathBuf::new(), source: std::io::Error::other(other) },
+    }
+}
+
+/// Notes the scan: its file, or the images of its folder, which no output may replace. One file of a series is read with the others in its
+/// folder.
+pub(crate) fn add_scan(files: &mut Files, option: &str, path: &Path) {
+    files.input(option, path);
+    match path.parent() {
+        _ if path.is_dir() => files.images(option, path),
+        Some(folder) if path.is_file() && is_image(path) => {
+            let here = folder.as_os_str().is_empty();
+            files.images(option, if here { Path::new(".") } else { folder });
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        dicom: DicomArguments,
+    }
+
+    fn refused(line: &str, output: Option<&str>) -> String {
+        let line = Line::try_parse_from(std::iter::once("segvol").chain(line.split_whitespace())).expect("valid");
+        let output = output.map(PathBuf::from);
+        let outputs = line.dicom.outputs(output.as_ref(), &[]);
+        outputs.map(|_| ()).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn options_that_do_nothing_are_refused() {
+        for (line, output) in [
+            ("", None),
+            ("--seg labelmap --anonymous --fill-missing --uid-root 1.2.3", Some("a.dcm")),
+            ("--seg binary", Some("A.DCM")),
+            ("--rtstruct a.dcm --anonymous", Some("a.nii.gz")),
+            ("--rtstruct a.dcm", None),
+        ] {
+            assert_eq!(refused(line, output), "", "{line}");
+        }
+        for (line, output, part) in [
+            ("--seg binary", Some("a.nii.gz"), "--seg: expected an --output whose name ends in .dcm"),
+            ("--seg binary --rtstruct a.dcm", None, "--seg: expected"),
+            ("--anonymous", Some("a.nii.gz"), "--anonymous: expected a DICOM output"),
+            ("--fill-missing", None, "--fill-missing: expected a DICOM output"),
+            ("--uid-root 1.2", None, "--uid-root: expected a DICOM output"),
+            ("--uid-root 1..2", Some("a.dcm"), "UID root"),
+            ("--rtstruct a.xml", None, "`a.xml`: expected a name that ends in .dcm"),
+        ] {
+            assert!(refused(line, output).contains(part), "{line}: {}", refused(line, output));
+        }
+    }
+}

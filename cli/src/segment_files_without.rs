@@ -1,0 +1,58 @@
+//! The outputs of `segment_files.rs` in a build without DICOM: there are none.
+
+use std::path::{Path, PathBuf};
+
+use segvol::{Grid, Prompt, Warning};
+use segvol_segments::SegmentsError;
+
+use crate::outputs::Files;
+use crate::postprocessing::Masks;
+
+/// No options.
+#[derive(clap::Args)]
+pub(crate) struct DicomArguments {}
+
+/// No outputs.
+pub(crate) struct DicomOutputs<'a>(std::marker::PhantomData<&'a ()>);
+
+impl DicomArguments {
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
+    pub(crate) fn outputs(&self, _output: Option<&PathBuf>, _prompts: &[Prompt]) -> anyhow::Result<DicomOutputs<'_>> {
+        Ok(DicomOutputs(std::marker::PhantomData))
+    }
+}
+
+impl DicomOutputs<'_> {
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
+    pub(crate) fn check(&self, _grid: &Grid) -> Result<Vec<Warning>, SegmentsError> {
+        Ok(Vec::new())
+    }
+
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
+    pub(crate) fn save(&self, _masks: &Masks<'_>, _prompts: &[Prompt], _bundle_sha256: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+impl DicomOutputs<'_> {
+    /// None.
+    #[expect(clippy::unused_self, reason = "as with DICOM")]
+    pub(crate) fn rtstruct(&self) -> Option<&PathBuf> {
+        None
+    }
+}
+
+/// No name is that of a DICOM file.
+pub(crate) fn is_dicom_name(_path: &Path) -> bool {
+    false
+}
+
+/// Whether a file is an image that no output may replace: DICOM is not read.
+pub(crate) fn is_image(_path: &Path) -> bool {
+    false
+}
+
+/// Notes the scan.
+pub(crate) fn add_scan(files: &mut Files, option: &str, path: &Path) {
+    files.input(option, path);
+}

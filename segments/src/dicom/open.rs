@@ -1,0 +1,61 @@
+//! Opens a DICOM file that may be damaged.
+
+use std::io::Read as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use dicom_dictionary_std::uids;
+use dicom_object::{DefaultDicomObject, OpenFileOptions};
+use segvol_base::memory::check_available_if_large;
+
+use crate::error::SegmentsError;
+
+/// How much more memory the elements of a file may take than its bytes: frames with many small sequences.
+const MEMORY_PER_BYTE: u64 = 8;
+
+/// Whether a file is DICOM, and neither a segmentation nor a structure set: one that must not be replaced by one.
+#[must_use]
+pub fn is_image(path: &Path) -> bool {
+    let mut start = [0; 132];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    if read.is_err() || start[128..] != *b"DICM" {
+        return false;
+    }
+    let replaceable =
+        [uids::SEGMENTATION_STORAGE, uids::LABEL_MAP_SEGMENTATION_STORAGE, uids::RT_STRUCTURE_SET_STORAGE];
+    // Only the meta group is read: the rest begins with group 8.
+    let options = OpenFileOptions::new().read_until(dicom_core::Tag(0x0008, 0x0000));
+    let opened = catch_unwind(AssertUnwindSafe(|| options.open_file(path)));
+    !opened.is_ok_and(|file| {
+        file.is_ok_and(|file| {
+            let class = file.meta().media_storage_sop_class_uid();
+            replaceable.contains(&class.trim_end_matches(['\0', ' ']))
+        })
+    })
+}
+
+/// Opens a DICOM file with all its elements.
+///
+/// # Errors
+///
+/// [`SegmentsError::Io`] if it cannot be read, [`SegmentsError::Unreadable`] if it is no DICOM or damaged,
+/// [`SegmentsError::Memory`].
+pub(crate) fn open(path: &Path) -> Result<DefaultDicomObject, SegmentsError> {
+    let io = |source| SegmentsError::Io { path: path.to_path_buf(), source };
+    let length = std::fs::metadata(path).map_err(io)?.len();
+    let needed = usize::try_from(length.saturating_mul(MEMORY_PER_BYTE)).unwrap_or(usize::MAX);
+    check_available_if_large::<u8>("the elements of a DICOM file", needed)?;
+    segvol_dicom::check_lengths(path)?;
+    let unreadable = |reason: String| SegmentsError::Unreadable { path: path.to_path_buf(), reason };
+    // The parser is another crate's; a panic on a damaged file must not end the program.
+    let opened = catch_unwind(AssertUnwindSafe(|| OpenFileOptions::new().open_file(path)));
+    match opened {
+        Ok(Ok(file)) => Ok(file),
+        Ok(Err(error)) => {
+            let reasons = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let reasons: Vec<String> = reasons.map(ToString::to_string).collect();
+            Err(unreadable(format!("expected a DICOM file: {}", reasons.join(": "))))
+        }
+        Err(_) => Err(unreadable("expected a DICOM file, found one that is damaged".to_owned())),
+    }
+}
