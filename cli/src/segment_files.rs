@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use segvol::{Grid, Mask, MaskError, Prompt, Warning};
+use segvol::volume::MaskError;
+use segvol::{Grid, Mask, Prompt, Warning};
 use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
 
 use crate::exit::Usage;
