@@ -101,6 +101,8 @@ codes! {
     IntensityLabelMap = "intensity_label_map",
     /// Intensities do not look like Hounsfield units.
     IntensityNotHounsfield = "intensity_not_hounsfield",
+    /// Attributes that the scan's DICOM files lack were made up for a DICOM output.
+    DicomFilled = "dicom_filled",
     /// The body fills only a few voxels of the scan.
     BodySmall = "body_small",
     /// The model was not trained with this name.

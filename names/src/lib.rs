@@ -200,6 +200,13 @@ impl Names {
     }
 }
 
+/// Whether two texts are spellings of one name: upper case, blanks, signs between words, the order of the words, British and
+/// American English, singular and plural make no difference.
+#[must_use]
+pub fn is_same_name(a: &str, b: &str) -> bool {
+    Normal::new(a).is_same_name(&Normal::new(b))
+}
+
 /// How near a name is to a text.
 struct Near<'a> {
     similarity: f64,

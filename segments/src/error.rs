@@ -18,6 +18,55 @@ pub enum SegmentsError {
         /// Why.
         source: io::Error,
     },
+    /// A file cannot be written.
+    #[error("{}: cannot write: {source}", segvol_base::printable_path(path))]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The scan does not come from DICOM.
+    #[error(
+        "the scan does not come from DICOM: a DICOM SEG or RTSTRUCT refers to the images of a series, so it needs a DICOM scan"
+    )]
+    NotDicom,
+    /// The images lack what an object must state.
+    #[error("the scan's DICOM files lack what a DICOM SEG or RTSTRUCT must state: {}", attributes.join(", "))]
+    Missing {
+        /// The attributes, each with its tag.
+        attributes: Vec<&'static str>,
+    },
+    /// The root of new UIDs is none.
+    #[error("UID root {root:?}: {reason}")]
+    UidRoot {
+        /// The root.
+        root: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The masks are not on the planes of the slices.
+    #[error("the masks are not on the planes of the scan's slices: {reason}")]
+    OffPlanes {
+        /// What is where.
+        reason: String,
+    },
+    /// A file cannot hold the objects.
+    #[error("{what}: {reason}")]
+    Unfit {
+        /// The kind of file.
+        what: &'static str,
+        /// What does not fit, and what to do.
+        reason: String,
+    },
+    /// A file with segments cannot be read.
+    #[error("{}: {reason}", segvol_base::printable_path(path))]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What was expected, and what was found.
+        reason: String,
+    },
     /// A mask cannot be made.
     #[error(transparent)]
     Mask(#[from] MaskError),
@@ -31,7 +80,11 @@ impl SegmentsError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } => ErrorKind::Input,
+            Self::Io { .. } | Self::Missing { .. } | Self::OffPlanes { .. } | Self::Unreadable { .. } => {
+                ErrorKind::Input
+            }
+            Self::Write { .. } => ErrorKind::Runtime,
+            Self::NotDicom | Self::UidRoot { .. } | Self::Unfit { .. } => ErrorKind::Usage,
             Self::Mask(error) => error.kind(),
             Self::Memory(error) => error.kind(),
         }

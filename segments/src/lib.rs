@@ -7,12 +7,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codes;
+#[cfg(feature = "dicom")]
+pub mod dicom;
 mod error;
 
 use std::sync::Arc;
 
 use segvol_volume::{Grid, Mask, MaskError};
 
+#[cfg(feature = "dicom")]
+pub use dicom::DicomOptions;
 pub use error::SegmentsError;
 
 /// One named object.
