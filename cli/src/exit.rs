@@ -159,6 +159,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         .or_else(|| of(error, CalibrationError::kind))
         .or_else(|| of(error, OverlayError::kind))
         .or_else(|| of(error, SegfmError::kind))
+        .or_else(|| of(error, segvol_segments::SegmentsError::kind))
         .or_else(|| of(error, segvol_measure::Error::kind))
         .or_else(|| of(error, segvol_measure::RecordError::kind))
         .unwrap_or(ErrorKind::Runtime)

@@ -18,6 +18,7 @@ mod exit;
 mod hints;
 mod inspect;
 mod interrupt;
+mod label_files;
 mod log;
 mod machine;
 mod manual;

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::sync::Arc;
 
 use segvol::postprocess::{
     Neighbours, Object, Overrides, Postprocessing, Record, Runs, checked_min_volume_ml, checked_smooth_mm, label_map,
 };
-use segvol::{Error, Mask, PointLabel, Prompt, Report, Segmentation, Study, Truth, Warning};
+use segvol::{Error, Grid, Mask, PointLabel, Prompt, Report, Segmentation, Study, Truth, Warning};
 
 use crate::exit::Usage;
 
@@ -151,7 +152,13 @@ impl<'a> Masks<'a> {
         self.segmentations.iter().enumerate().map(|(index, found)| (found.name(), self.mask(index)))
     }
 
-    fn mask(&self, index: usize) -> Result<Mask, Error> {
+    /// The scan's grid.
+    pub(crate) fn grid(&self) -> &Arc<Grid> {
+        self.study.grid()
+    }
+
+    /// The mask of one object, by its index.
+    pub(crate) fn mask(&self, index: usize) -> Result<Mask, Error> {
         match &self.done[index] {
             Some(done) => Ok(done.runs.mask(self.study.grid())?),
             None => self.segmentations[index].mask(),

@@ -11,6 +11,7 @@ use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 
 use crate::exit::Usage;
+use crate::label_files::{LabelArguments, is_output_name};
 use crate::maps::{MapArguments, Maps};
 use crate::measured::{self, MeasuredArguments};
 use crate::names;
@@ -62,7 +63,7 @@ Objects file:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Segment {
-    /// The scan: NIfTI, .nii or .nii.gz
+    /// The scan: NIfTI, NRRD, MetaImage, or a DICOM series
     #[arg(short, long, value_name = "FILE")]
     input: PathBuf,
     /// The bundle that `segvol convert` made
@@ -76,13 +77,16 @@ pub(crate) struct Segment {
     #[arg(long, help_heading = "Prompts")]
     strict: bool,
 
-    /// Label map on the scan's grid, .nii or .nii.gz: 0 background, 1 the first object, 2 the second; where objects overlap,
-    /// the one with the higher logit
+    /// Label map on the scan's grid, .nii, .nii.gz, .nrrd or .mha: 0 background, 1 the first object, 2 the second; where objects
+    /// overlap, the one with the higher logit. As .seg.nrrd, 3D Slicer's segmentation with names and codes, in which objects may
+    /// overlap
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Folder for one mask per object, DIR/NAME.nii.gz; these masks may overlap
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     per_object: Option<PathBuf>,
+    #[command(flatten)]
+    labels: LabelArguments,
     #[command(flatten)]
     maps: MapArguments,
     /// Report of the run, JSON: volumes, boxes, windows, times, provider, warnings, files. `-` prints it on standard output
@@ -172,7 +176,7 @@ impl Segment {
         warnings.print_all(&study.embedding_warnings());
 
         if let Some(path) = &self.output {
-            finished.label_map()?.save(path).map_err(segvol::Error::from)?;
+            self.labels.save(path, &finished, &prompts)?;
         }
         if let Some(dir) = &self.per_object {
             segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
@@ -234,9 +238,9 @@ impl Segment {
         for (option, path) in named.iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
             not_standard_output(option, path)?;
         }
-        if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none()) {
+        if let Some(path) = self.output.as_ref().filter(|path| !is_output_name(path)) {
             let name = path.display();
-            return Err(Usage(format!("`{name}`: expected a name that ends in .nii or .nii.gz")).into());
+            return Err(Usage(format!("`{name}`: expected a name that ends in .seg.nrrd, {}", Format::NAMES)).into());
         }
         if let Some(path) = &self.overlay {
             if !segvol_overlay::is_png_name(path) {
@@ -264,6 +268,7 @@ impl Segment {
         files.input_if("--library", self.settings.machine().library());
         self.measured.check(self.settings.machine().provider(), &mut files)?;
         files.output_if("--output", self.output.as_ref());
+        self.labels.add_to(&mut files)?;
         files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
         files.output_if("--overlay", self.overlay.as_ref());
         if let Some(dir) = &self.per_object {

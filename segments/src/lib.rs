@@ -11,6 +11,8 @@ pub mod codes;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod error;
+pub mod label_table;
+pub mod seg_nrrd;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use segvol::{Names, Warning, WarningCode};
 
-use super::entries::{file_name, folders, nifti_files, some};
+use super::entries::{file_name, folders, image_files, some};
 use super::layout::{Data, scans};
 use super::names::read_names_of_files;
 use super::{Advice, Case, CaseListError, Structure};
@@ -46,7 +46,7 @@ pub(super) fn read(folder: &Path, names: Option<&Path>, trained: Option<&Names>)
         unused.extend(others);
         let masks = case.join(MASKS);
         // A case without masks fails when this folder is read.
-        let files = if masks.is_dir() { nifti_files(&masks)? } else { BTreeMap::new() };
+        let files = if masks.is_dir() { image_files(&masks)? } else { BTreeMap::new() };
         let structures = match &names {
             Some((_, names)) => named(names, &files, &masks),
             None => called_as_files(&files, &masks, trained)?,
@@ -66,7 +66,7 @@ pub(super) fn read(folder: &Path, names: Option<&Path>, trained: Option<&Names>)
     if folder.join(MASKS).is_dir() {
         // The folder's own files were looked at above.
     } else {
-        unused.extend(nifti_files(folder)?.into_values());
+        unused.extend(image_files(folder)?.into_values());
     }
     if !unused.is_empty() {
         let shown: Vec<String> =
@@ -86,7 +86,7 @@ pub(super) fn read(folder: &Path, names: Option<&Path>, trained: Option<&Names>)
 
 /// The scan of a case, and the NIfTI files beside it.
 fn scan_of(case: &Path) -> Result<(PathBuf, Vec<PathBuf>), CaseListError> {
-    let mut files = nifti_files(case)?;
+    let mut files = image_files(case)?;
     if let Some(scan) = files.remove(SCAN) {
         return Ok((scan, files.into_values().collect()));
     }

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use segvol::volume::Format;
+use segvol::volume::format::{is_scan_name, scan_stem};
 use segvol_base::{is_leftover, text};
 
 use super::CaseListError;
 
-/// The folder's NIfTI files by their names without extension.
-pub(super) fn nifti_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CaseListError> {
+/// The folder's scans and label maps (NIfTI, NRRD, MetaImage) by their names without extension.
+pub(super) fn image_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CaseListError> {
     let failed = |error: io::Error| CaseListError::new(folder, error.to_string());
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if Format::of_name(&path).is_some()
+        if is_scan_name(&path)
             && !is_leftover(&path)
             && !path.is_dir()
             && let Some(other) = files.insert(stem(&path), path.clone())
@@ -55,11 +55,9 @@ pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// A file's name without `.nii` or `.nii.gz`.
+/// A file's name without the extension of a scan, such as `.nii.gz`.
 pub(super) fn stem(path: &Path) -> String {
-    let name = file_name(path);
-    let end = [".nii.gz", ".nii"].into_iter().find(|end| name.to_ascii_lowercase().ends_with(end));
-    name[..name.len() - end.map_or(0, str::len)].to_owned()
+    scan_stem(path).unwrap_or_else(|| file_name(path))
 }
 
 /// The first few of these, for a message.

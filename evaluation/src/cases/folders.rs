@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::entries::nifti_files;
+use super::entries::image_files;
 use super::names::read_names;
 use super::{Case, CaseListError, check};
 
-/// Lists the cases of a folder of NIfTI files, `.nii` or `.nii.gz`. `truth` is a folder of label maps with the same names, and
+/// Lists the cases of a folder of scans, such as `.nii.gz` or `.nrrd`. `truth` is a folder of label maps with the same names, and
 /// a JSON file that gives the value of every structure's name, `{"liver": 1}`.
 ///
 /// A file that is in only one of the folders is a case too: that case fails, so that the file is not ignored. Hidden files, and
@@ -18,7 +18,7 @@ use super::{Case, CaseListError, check};
 ///
 /// [`CaseListError`] for a folder or the file of names.
 pub fn read_folders(images: &Path, truth: Option<(&Path, &Path)>) -> Result<Vec<Case>, CaseListError> {
-    let scans = nifti_files(images)?;
+    let scans = image_files(images)?;
     let cases: Vec<Case> = match truth {
         None => {
             let case = |(name, image)| Case { name, image, labels: None, structures: Arc::default() };
@@ -26,7 +26,7 @@ pub fn read_folders(images: &Path, truth: Option<(&Path, &Path)>) -> Result<Vec<
         }
         Some((truth, names)) => {
             let structures = read_names(names)?;
-            let maps = nifti_files(truth)?;
+            let maps = image_files(truth)?;
             let stems: BTreeSet<&String> = scans.keys().chain(maps.keys()).collect();
             let expected = |folder: &Path, stem: &str| folder.join(format!("{stem}.nii.gz"));
             let case = |stem: &String| Case {
@@ -39,7 +39,8 @@ pub fn read_folders(images: &Path, truth: Option<(&Path, &Path)>) -> Result<Vec<
         }
     };
     if cases.is_empty() {
-        let reason = "expected at least one scan (.nii or .nii.gz) in this folder, found none";
+        let reason =
+            "expected at least one scan (.nii.gz, .nii, .nrrd, .nhdr, .mha or .mhd) in this folder, found none";
         return Err(CaseListError::new(images, reason));
     }
     check(&cases).map_err(|reason| CaseListError::new(images, reason))?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use segvol::{Warning, WarningCode};
 use segvol_base::json::{At, Document, JsonError};
 
-use super::entries::{file_name, nifti_files, read_text, some};
+use super::entries::{file_name, image_files, read_text, some};
 use super::layout::{Data, Split, scans};
 use super::names::read_names;
 use super::{Advice, Case, CaseListError, Structure};
@@ -66,7 +66,7 @@ pub(super) fn read(folder: &Path, split: Option<Split>, names: Option<&Path>) ->
     }
     let [images, labels] = folders(chosen).map(|name| folder.join(name));
     let scans_of = channel_0(&images)?;
-    let maps = nifti_files(&labels)?;
+    let maps = image_files(&labels)?;
     let names: std::collections::BTreeSet<&String> = scans_of.keys().chain(maps.keys()).collect();
     let case = |name: &String| Case {
         name: name.clone(),
@@ -78,7 +78,7 @@ pub(super) fn read(folder: &Path, split: Option<Split>, names: Option<&Path>) ->
     let other = if chosen == Split::Train { Split::Test } else { Split::Train };
     let [other_images, other_labels] = folders(other).map(|name| folder.join(name));
     if split.is_none() && other_images.is_dir() && !other_labels.is_dir() {
-        let count = nifti_files(&other_images)?.len();
+        let count = image_files(&other_images)?.len();
         let [images, labels] = [&other_images, &other_labels].map(|path| file_name(path));
         let message = format!("the {} of {images} are not used: there is no {labels}", scans(count));
         if count > 0 {
@@ -103,7 +103,7 @@ fn without_ignored(all: Arc<[Structure]>, warnings: &mut Vec<Warning>) -> Arc<[S
 
 /// The scans by the names of their cases: their files have the channel's number, or none of them has.
 fn channel_0(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CaseListError> {
-    let files = nifti_files(folder)?;
+    let files = image_files(folder)?;
     let refused = |reason: String| Err(CaseListError::new(folder, reason).advising(Advice::List));
     let (mut numbered, mut plain, mut others) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (stem, path) in files {
@@ -138,8 +138,9 @@ fn check_description(path: &Path) -> Result<(), CaseListError> {
                     return Err(value.refuse(CHANNELS));
                 }
                 "file_ending" => {
-                    const ENDING: &str = "the ending of NIfTI files, \".nii.gz\" or \".nii\"";
-                    if ![".nii.gz", ".nii"].contains(&value.text(ENDING)?) {
+                    const ENDING: &str =
+                        "the ending of scans, \".nii.gz\", \".nii\", \".nrrd\", \".nhdr\", \".mha\" or \".mhd\"";
+                    if !segvol::volume::format::SCAN_EXTENSIONS.contains(&value.text(ENDING)?) {
                         return Err(value.refuse(ENDING));
                     }
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::entries::{file_name, nifti_files};
+use super::entries::{file_name, image_files};
 use super::layout::Data;
 use super::names::read_names;
 use super::{Advice, Case, CaseListError, Structure};
@@ -17,7 +17,7 @@ const NAMES_FILE: &str = "labels.json";
 
 /// Whether a folder has a file that is called like a label map.
 pub(super) fn is_there(folder: &Path) -> Result<bool, CaseListError> {
-    Ok(nifti_files(folder)?.keys().any(|stem| scan_of(stem).is_some()))
+    Ok(image_files(folder)?.keys().any(|stem| scan_of(stem).is_some()))
 }
 
 /// The name of the scan that a label map of this name belongs to.
@@ -28,7 +28,7 @@ fn scan_of(stem: &str) -> Option<&str> {
 /// The cases of a folder. A scan without a label map, and a label map without a scan, are cases that fail.
 pub(super) fn read(folder: &Path, names: Option<&Path>) -> Result<Data, CaseListError> {
     let (mut scans, mut maps): (BTreeMap<String, PathBuf>, BTreeMap<String, PathBuf>) = Default::default();
-    for (stem, path) in nifti_files(folder)? {
+    for (stem, path) in image_files(folder)? {
         let Some(scan) = scan_of(&stem) else {
             scans.insert(stem, path);
             continue;

@@ -25,6 +25,8 @@
 
 mod geometry;
 mod header;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeMap;
