@@ -487,7 +487,7 @@ fn masks_and_maps_are_written_in_every_format() {
     }
     let bytes = fs::read(folder.path().join("c.nii")).expect("read");
     assert_eq!(bytes[348..360], [1, 0, 0, 0, 32, 0, 0, 0, 6, 0, 0, 0]);
-    assert_eq!(&bytes[360..376], b"labels\n1 liver\n");
+    assert_eq!(&bytes[360..376], b"labels\n1 liver\n\0");
     for name in ["m.seg.nrrd", "m.nhdr", "m.mhd", "m.png", "nrrd"] {
         let error = small.save(folder.path().join(name)).expect_err(name).to_string();
         assert!(error.contains(".nii, .nii.gz, .nrrd or .mha"), "{error}");
