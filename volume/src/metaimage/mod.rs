@@ -24,13 +24,10 @@ mod write;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use self::header::Header;
+use self::header::{DATA_FILE, Header};
 use crate::raster::{self, Encoding, Layout, Place, Places, RasterError, RasterVolume, Start};
 
 pub use write::write;
-
-/// The field that names files.
-const DATA_FILE: &str = "ElementDataFile";
 
 /// Reads a scan from `reader`. `bytes` is the length of the file, if that is known; `folder` is the folder of a header that may
 /// name other files.
