@@ -1,7 +1,7 @@
-"""Writes the seeds of the fuzz targets into corpus/: small files as PyTorch, NumPy and nibabel write them.
+"""Writes the seeds of the fuzz targets into corpus/: small files as PyTorch, NumPy, nibabel and imagecodecs write them.
 
-Run it by hand when a format gains something: python3 fuzz/seeds.py (needs torch, nibabel and numpy). The inputs that the
-fuzzer itself found are not here but in the archives of reached/.
+Run it by hand when a format gains something: python3 fuzz/seeds.py (needs torch, nibabel, numpy and imagecodecs). The inputs
+that the fuzzer itself found are not here but in the archives of reached/.
 """
 
 import gzip
@@ -11,6 +11,7 @@ import pickle
 import struct
 from pathlib import Path
 
+import imagecodecs
 import nibabel
 import numpy
 import torch
@@ -300,6 +301,35 @@ def records() -> None:
     write("records", "gzip", gzip.compress(packed({**prompts, **halves}, {"tool": "x"}), mtime=0))
 
 
+def frames() -> None:
+    """A frame of 10 rows and 12 columns in each code stream that DICOM uses."""
+    i, j = numpy.meshgrid(numpy.arange(12), numpy.arange(10))
+    values = 37 * i + 101 * j + 5 * i * j - 1000  # -1000 to 811
+
+    def frame(target: str, name: str, bits: int, signed: bool, stream: bytes) -> None:
+        allocated = 8 * -(-bits // 8)
+        write(f"dicom_{target}", name, bytes([10, 12, allocated, bits, bits - 1, signed]) + stream)
+
+    low, twelve, sixteen = (values + 1000) // 8, values + 1000, 36 * (values + 1000)
+    signed = values.astype("<i2")
+    literal = lambda plane: b"".join(b"\x0b" + row.tobytes() for row in plane)
+    planes = [(sixteen >> 8).astype("u1"), (sixteen & 255).astype("u1")]
+    segments = [literal(plane) for plane in planes]
+    start = 64 + len(segments[0])
+    frame("rle", "sixteen_bits", 16, False, struct.pack("<16I", 2, 64, start, *13 * [0]) + b"".join(segments))
+    frame("rle", "runs", 8, False, struct.pack("<16I", 1, 64, *14 * [0]) + b"\xc1\x07\x80\xcb\x09\x01\x01\x02")
+
+    frame("jpeg", "baseline", 8, False, imagecodecs.jpeg8_encode(low.astype("u1"), level=95))
+    frame("jpeg", "lossless_12_bits", 12, False, imagecodecs.ljpeg_encode(twelve.astype("<u2"), bitspersample=12))
+    frame("jpeg", "lossless_16_bits", 16, False, imagecodecs.ljpeg_encode(sixteen.astype("<u2"), bitspersample=16))
+    frame("jpegls", "lossless_signed", 16, True, imagecodecs.jpegls_encode(signed.view("<u2")))
+    frame("jpegls", "near_2", 16, False, imagecodecs.jpegls_encode(sixteen.astype("<u2"), level=2))
+    j2k = lambda image, **options: imagecodecs.jpeg2k_encode(image, codecformat="j2k", reversible=True, level=0, **options)
+    frame("j2k", "lossless_signed", 16, True, j2k(signed))
+    frame("j2k", "lossless_unsigned_12_bits", 12, False, j2k(twelve.astype("<u2"), bitspersample=12))
+    frame("j2k", "high_throughput", 16, False, imagecodecs.htj2k_encode(sixteen.astype("<u2")))
+
+
 # The seeds of `manifest` are not made here: they are the manifests of the tests' bundles, without their last field.
 checkpoints()
 volumes()
@@ -309,3 +339,4 @@ evaluations()
 segfm_cases()
 configs()
 records()
+frames()

@@ -83,6 +83,8 @@ codes! {
     UnitUnknown = "unit_unknown",
     /// The axes are not perpendicular.
     AxesSheared = "axes_sheared",
+    /// The axes are not perpendicular, and the model saw the scan straightened.
+    ScanStraightened = "scan_straightened",
     /// A value in the header is wrong and was replaced or ignored.
     HeaderRepaired = "header_repaired",
     /// Bytes after the end of the data were ignored.

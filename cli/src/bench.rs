@@ -238,7 +238,7 @@ impl Bench {
         for scan in &self.gate_scan {
             Volume::open_with(scan, &self.read.options()).map_err(segvol::Error::from)?;
         }
-        Ok(Some(GateScans { scans: self.gate_scan.clone(), prompts, affine: self.read.affine() }))
+        Ok(Some(GateScans { scans: self.gate_scan.clone(), prompts, read: self.read.options() }))
     }
 
     /// Stores what was measured, and says what `auto` makes of it.
@@ -282,7 +282,7 @@ impl Bench {
         Ok(JobPlan {
             bundle,
             scan: scan.to_owned(),
-            affine: self.read.affine(),
+            read: self.read.options(),
             prompts,
             providers: self.provider.clone(),
             provider_options: self.provider_option.clone(),

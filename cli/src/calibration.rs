@@ -54,6 +54,8 @@ impl CalibrationArguments {
                 ("--calibrate", self.calibrate.is_some()),
                 ("--dynamic", self.dynamic),
                 ("--affine", self.read.affine().is_some()),
+                ("--series", self.read.has_series()),
+                ("--fill-gaps", self.read.fills_gaps()),
             ];
             return match unused.iter().find(|(_, given)| *given) {
                 Some((option, _)) => Err(Usage(format!("{option} is only for int8: add int8 to --precision")).into()),

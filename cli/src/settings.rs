@@ -28,6 +28,14 @@ impl ReadArguments {
         self.affine
     }
 
+    pub(crate) fn has_series(&self) -> bool {
+        self.series.is_some()
+    }
+
+    pub(crate) fn fills_gaps(&self) -> bool {
+        self.fill_gaps
+    }
+
     pub(crate) fn options(&self) -> ReadOptions {
         ReadOptions::default().affine(self.affine).series(self.series.clone()).fill_gaps(self.fill_gaps)
     }

@@ -133,7 +133,7 @@ impl Verify {
             reference,
             scans: self.input.clone(),
             prompts: self.prompts.as_deref().map(prompts_text).transpose()?,
-            affine: self.read.affine(),
+            read: self.read.options(),
             threads: self.threads,
             libraries: libraries(&self.library),
             program: this_program()?,

@@ -4,6 +4,7 @@
 //! of cell `a` is at `start + (a + 1/2) size / n - 1/2`, if the centre of voxel 0 is at 0. The cells are the tokens, or the window's own
 //! voxels; in the zoom-out window, `size` is the crop's.
 
+use segvol::volume::grid::{bounds, corners};
 use segvol::{Study, WindowKey};
 use segvol_onnx::Architecture;
 use serde::Serialize;
@@ -44,18 +45,18 @@ impl Placed {
         let start = window.start_dhw().map(|n| n as i64);
         let size = window.size_dhw(shape, architecture.window_dhw).map(whole);
         let shown = window.shown_dhw(shape);
-        let oriented = |of: &dyn Fn(usize) -> i64| study.axes().to_ijk([0, 1, 2].map(|axis| of(axis) as f64));
-        let first = oriented(&|axis| crop[axis] + start[axis]);
-        let last = oriented(&|axis| crop[axis] + start[axis] + size[axis] - 1);
+        let first = [0, 1, 2].map(|axis| (crop[axis] + start[axis]) as f64);
+        let last = [0, 1, 2].map(|axis| (crop[axis] + start[axis] + size[axis] - 1) as f64);
+        // A flipped axis swaps the two ends, and a shear moves all eight corners.
+        let (min, max) = bounds(corners(first, last).map(|corner| study.seen_to_ijk(corner)));
         Self {
             pass: if window.is_zoom_out() { "zoom_out" } else { "zoom_in" },
             start_dhw: start,
             size_dhw: size,
             shown_start_dhw: shown.map(|(from, _)| whole(from)),
             shown_end_dhw: shown.map(|(_, to)| whole(to)),
-            // A flipped axis swaps the two ends.
-            min_ijk: [0, 1, 2].map(|axis| first[axis].min(last[axis]) as i64),
-            max_ijk: [0, 1, 2].map(|axis| first[axis].max(last[axis]) as i64),
+            min_ijk: min.map(|index| index.floor() as i64),
+            max_ijk: max.map(|index| index.ceil() as i64),
             affine: cells(study, window, architecture, architecture.grid_dhw()),
             window_affine: cells(study, window, architecture, architecture.window_dhw),
         }
@@ -69,13 +70,22 @@ fn cells(study: &Study, window: &WindowKey, architecture: &Architecture, count: 
     let step = [0, 1, 2].map(|axis| size[axis] as f64 / count[axis] as f64);
     let first = [0, 1, 2].map(|axis| crop[axis] as f64 + start[axis] as f64 + step[axis] / 2.0 - 0.5);
     let (axes, file) = (study.axes(), study.grid().affine());
-    let (origin, rows) = (file.apply(axes.to_ijk(first)), file.rows());
+    let place = |dhw: [f64; 3]| file.apply(study.seen_to_ijk(dhw));
+    let (origin, rows) = (place(first), file.rows());
     let mut affine = [[0.0; 4], [0.0; 4], [0.0; 4], [0.0, 0.0, 0.0, 1.0]];
-    for row in 0..3 {
-        for axis in 0..3 {
-            let sign = if axes.flipped()[axis] { -1.0 } else { 1.0 };
-            affine[row][axis] = sign * step[axis] * rows[row][axes.file_axes()[axis]];
+    for axis in 0..3 {
+        let sign = if axes.flipped()[axis] { -1.0 } else { 1.0 };
+        let mut next = first;
+        next[axis] += step[axis];
+        let next = place(next);
+        for row in 0..3 {
+            affine[row][axis] = match study.shear() {
+                None => sign * step[axis] * rows[row][axes.file_axes()[axis]],
+                Some(_) => next[row] - origin[row],
+            };
         }
+    }
+    for row in 0..3 {
         affine[row][3] = origin[row];
     }
     affine

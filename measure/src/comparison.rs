@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use segvol::{AffineChoice, Provider};
+use segvol::{Provider, ReadOptions};
 use segvol_onnx::Precision;
 
 use crate::error::{Error, temporary_folder};
@@ -27,8 +27,8 @@ pub struct Comparison {
     pub scans: Vec<PathBuf>,
     /// The text of a prompts file. `None`: the default prompts of [`crate::scans::Scans`].
     pub prompts: Option<String>,
-    /// Which affine to use where a scan's header states two that differ.
-    pub affine: Option<AffineChoice>,
+    /// How scans are read.
+    pub read: ReadOptions,
     /// Threads per graph. `None`: as many as there are cores.
     pub threads: Option<usize>,
     /// The library of each provider.
@@ -77,7 +77,7 @@ impl Comparison {
             library: self.libraries.of(provider),
             scans: self.scans.clone(),
             prompts: self.prompts.clone(),
-            affine: self.affine,
+            read: self.read.clone(),
         }
     }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use segvol::{
-    AffineChoice, Cancellation, Follower, Model, Placement, Precision, Prompt, Provider, ReadOptions, Segmentation,
-    Study, StudyOptions, Volume,
+    Cancellation, Follower, Model, Placement, Precision, Prompt, Provider, ReadOptions, Segmentation, Study,
+    StudyOptions, Volume,
 };
 use segvol_base::machine;
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,9 @@ pub struct Job {
     pub bundle: PathBuf,
     /// The scan.
     pub scan: PathBuf,
-    /// Which affine to use if the scan's header states two that differ.
+    /// How scans are read.
     #[serde(default)]
-    pub affine: Option<AffineChoice>,
+    pub read: ReadOptions,
     /// The text of a prompts file.
     pub prompts: String,
     /// The provider of all graphs.
@@ -175,8 +175,7 @@ impl Job {
 
     fn once(&self, model: &Model, prompts: &[Prompt], mask: &std::path::Path) -> Result<(Once, Study), Error> {
         let start = Instant::now();
-        let volume =
-            Volume::open_with(&self.scan, &ReadOptions::default().affine(self.affine)).map_err(segvol::Error::from)?;
+        let volume = Volume::open_with(&self.scan, &self.read).map_err(segvol::Error::from)?;
         let load_ms = milliseconds(start);
         // A study of one call needs no window twice.
         let study = model.study_with(volume, &StudyOptions::default().cache_bytes(0))?;

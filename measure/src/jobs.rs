@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use segvol::{AffineChoice, Precision, Provider};
+use segvol::{Precision, Provider, ReadOptions};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -21,8 +21,8 @@ pub struct JobPlan {
     pub bundle: PathBuf,
     /// The scan.
     pub scan: PathBuf,
-    /// Which affine to use if the scan's header states two that differ.
-    pub affine: Option<AffineChoice>,
+    /// How scans are read.
+    pub read: ReadOptions,
     /// The text of a prompts file.
     pub prompts: String,
     /// Providers.
@@ -87,7 +87,7 @@ impl JobPlan {
                     let job = Job {
                         bundle: self.bundle.clone(),
                         scan: self.scan.clone(),
-                        affine: self.affine,
+                        read: self.read.clone(),
                         prompts: self.prompts.clone(),
                         provider,
                         provider_options: self.provider_options.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use segvol::{AffineChoice, Provider};
+use segvol::{Provider, ReadOptions};
 use segvol_base::machine;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 use segvol_onnx::{Precision, Stage};
@@ -27,8 +27,8 @@ pub struct GateScans {
     pub scans: Vec<PathBuf>,
     /// The text of a prompts file. `None`: the default prompts of [`crate::scans::Scans`].
     pub prompts: Option<String>,
-    /// Which affine to use where a scan's header states two that differ.
-    pub affine: Option<AffineChoice>,
+    /// How scans are read.
+    pub read: ReadOptions,
 }
 
 /// What is stored of a benchmark: its rows of the image encoder with one window a run, with those of the mask decoder with one prompt.
@@ -127,7 +127,7 @@ fn reference(plan: &Plan, gate: &GateScans, path: &Path) -> Result<Record, Error
         library: plan.libraries.of(Provider::Cpu),
         scans: gate.scans.clone(),
         prompts: gate.prompts.clone(),
-        affine: gate.affine,
+        read: gate.read.clone(),
     };
     match Worker::start(&plan.program)?.ask(&Request::Dump { side, path: path.to_owned() })? {
         Reply::Dumped => Ok(Record::read(path)?),
@@ -154,7 +154,7 @@ fn check(
         library: Some(stored.library.path.clone()).filter(|path| path.is_absolute()),
         scans: if needs_gate { gate.scans.clone() } else { Vec::new() },
         prompts: gate.prompts.clone(),
-        affine: gate.affine,
+        read: gate.read.clone(),
     };
     match Worker::start(&plan.program)?.ask(&Request::Verify { side, reference: path.to_owned() })? {
         Reply::Verified(found) => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use segvol::{AffineChoice, Options, Provider, ReadOptions};
+use segvol::{Options, Provider, ReadOptions};
 use segvol_onnx::Precision;
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +32,9 @@ pub struct Side {
     pub scans: Vec<PathBuf>,
     /// The text of a prompts file. `None`: the default prompts of [`Scans`].
     pub prompts: Option<String>,
-    /// Which affine to use where a scan's header states two that differ.
+    /// How scans are read.
     #[serde(default)]
-    pub affine: Option<AffineChoice>,
+    pub read: ReadOptions,
 }
 
 impl Side {
@@ -65,7 +65,7 @@ impl Side {
 
     fn scans(&self) -> Result<Scans, Error> {
         let prompts = self.prompts.as_deref().map(segvol::parse_prompts).transpose()?;
-        let read = ReadOptions::default().affine(self.affine);
+        let read = self.read.clone();
         Ok(Scans { files: self.scans.clone(), prompts: prompts.unwrap_or_default(), read })
     }
 }

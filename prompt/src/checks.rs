@@ -2,6 +2,7 @@
 
 use segvol_base::{Warning, WarningCode};
 use segvol_scan::Scan;
+use segvol_volume::grid::corners;
 use segvol_volume::{Marks, PointLabel};
 
 use crate::prompt::{Prompt, Space};
@@ -21,16 +22,17 @@ pub fn prompt_warnings(prompt: &Prompt, marks: &Marks, scan: &Scan) -> Vec<Warni
     }
     for (given, mark) in prompt.points.iter().zip(&marks.points).filter(|(given, _)| is_positive(given)) {
         // A point outside the crop was moved, and has a warning already.
-        let voxel = scan.oriented_voxel(mark.0).filter(|&voxel| scan.crop.contains(voxel));
+        let voxel = scan.seen_voxel(mark.0).filter(|&voxel| scan.crop.contains(voxel));
         if voxel.is_some_and(|voxel| scan.air.surrounds(voxel)) {
             warn(WarningCode::PromptInAir, format!("point {} is in air", position(prompt.space, given.0)));
         }
     }
     if let Some(marked) = &marks.bounding_box {
-        let corners = [marked.min, marked.max].map(|corner| scan.oriented_voxel(corner));
-        if let [Some(a), Some(b)] = corners {
-            let low: [usize; 3] = std::array::from_fn(|axis| a[axis].min(b[axis]));
-            let high: [usize; 3] = std::array::from_fn(|axis| a[axis].max(b[axis]));
+        let corners = corners(marked.min, marked.max).into_iter().map(|corner| scan.seen_voxel(corner));
+        if let Some(corners) = corners.collect::<Option<Vec<[usize; 3]>>>() {
+            let along = |axis: usize| corners.iter().map(move |corner| corner[axis]);
+            let low = [0, 1, 2].map(|axis| along(axis).min().unwrap_or_default());
+            let high = [0, 1, 2].map(|axis| along(axis).max().unwrap_or_default());
             if scan.crop.meets(low, high) && scan.air.share(low, high) > 0.99 {
                 warn(WarningCode::PromptInAir, "the box contains only air".to_owned());
             }

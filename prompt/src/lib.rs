@@ -9,6 +9,7 @@ mod exact;
 pub mod file;
 mod names;
 mod place;
+mod profile;
 mod prompt;
 
 pub use checks::{position, prompt_warnings};
@@ -16,4 +17,5 @@ pub use exact::{BoxDhw, ExactBox};
 pub use file::{PromptFileError, parse_prompts};
 pub use names::name_warnings;
 pub use place::{PlacedPrompt, Placer};
+pub use profile::Profile;
 pub use prompt::{Prompt, PromptError, Space};

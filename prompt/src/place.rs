@@ -7,6 +7,7 @@ use segvol_volume::{AxisMap, BoundingBox, Grid, Marks, PointLabel};
 use crate::prompt::{Prompt, PromptError, Space};
 use segvol_scan::crop::Crop;
 use segvol_scan::resize::{nearest_exact_index, nearest_index};
+use segvol_scan::shear::Shear;
 
 /// A prompt's points and box in voxels of the zoom-out window, `(d, h, w)`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Placer<'a> {
     pub axes: &'a AxisMap,
     /// The part of the oriented scan that the model sees.
     pub crop: &'a Crop,
+    /// From the oriented scan to the rectangular volume that the model sees, if it is sheared.
+    shear: Option<&'a Shear>,
     /// The size of the zoom-out window, in voxels.
     pub window_dhw: [usize; 3],
 }
@@ -33,7 +36,14 @@ impl<'a> Placer<'a> {
     /// For a scan on `grid`.
     #[must_use]
     pub fn new(grid: &'a Grid, axes: &'a AxisMap, crop: &'a Crop, window_dhw: [usize; 3]) -> Self {
-        Self { grid, axes, crop, window_dhw }
+        Self { grid, axes, crop, shear: None, window_dhw }
+    }
+
+    /// For a scan that is straightened before the model sees it. Points keep their places in the patient. A box becomes the box
+    /// around its eight corners, so that it still contains the whole object, whatever its form.
+    #[must_use]
+    pub fn straightened(self, shear: Option<&'a Shear>) -> Self {
+        Self { shear, ..self }
     }
 
     /// Converts a prompt's points and box to voxels of the zoom-out window.
@@ -137,9 +147,13 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
-    /// The scan's voxel that contains a coordinate, in the model's axes. Coordinates outside the scan are moved to its border.
+    /// The voxel that contains a coordinate, in the volume that the model sees. Coordinates outside the scan are moved to its border.
     fn scan_voxel_dhw(&self, space: Space, at: [f64; 3]) -> [usize; 3] {
         let ijk = self.to_ijk(space, at);
+        if let Some(shear) = self.shear {
+            let (at, shape) = (shear.to_straight(self.axes.to_dhw(ijk)), shear.shape_dhw());
+            return std::array::from_fn(|axis| nearest_voxel(at[axis].clamp(0.0, shape[axis] as f64 - 1.0)));
+        }
         let shape = self.grid.shape_xyz();
         let voxel: [f64; 3] =
             std::array::from_fn(|axis| (ijk[axis] + 0.5).floor().clamp(0.0, shape[axis] as f64 - 1.0));
@@ -174,12 +188,13 @@ impl<'a> Placer<'a> {
         if space != Space::Window {
             return self.to_ijk(space, at);
         }
-        // The centre of the window's voxel, first in voxels of the crop, then of the oriented scan.
+        // The centre of the window's voxel, first in voxels of the crop, then of the volume that the model sees.
         let crop = self.crop.shape_dhw();
-        self.axes.to_ijk(std::array::from_fn(|axis| {
+        let seen = std::array::from_fn(|axis| {
             let scale = crop[axis] as f64 / self.window_dhw[axis] as f64;
             (at[axis] + 0.5) * scale - 0.5 + self.crop.start_dhw[axis] as f64
-        }))
+        });
+        self.axes.to_ijk(self.shear.map_or(seen, |shear| shear.to_scan(seen)))
     }
 
     fn check_inside(&self, prompt: &Prompt, at: [f64; 3], what: &str) -> Result<(), PromptError> {

@@ -7,6 +7,7 @@ use segvol_base::{ErrorKind, OutOfMemory};
 use segvol_onnx::{BundleError, Precision, Stage};
 use segvol_scan::ScanError;
 use segvol_scan::intensity::IntensityError;
+use segvol_scan::shear::TooSheared;
 use segvol_volume::{MaskError, TruthError, VolumeError};
 
 use crate::provider::Provider;
@@ -95,6 +96,9 @@ pub enum Error {
     /// The scan's intensities cannot be normalised.
     #[error(transparent)]
     Intensity(#[from] IntensityError),
+    /// The scan's axes are too far from perpendicular.
+    #[error(transparent)]
+    TooSheared(#[from] TooSheared),
     /// A prompt does not fit the scan.
     #[error(transparent)]
     Prompt(#[from] PromptError),
@@ -131,6 +135,7 @@ impl Error {
             Self::Truth(error) => error.kind(),
             Self::Mask(error) => error.kind(),
             Self::Intensity(error) => error.kind(),
+            Self::TooSheared(_) => ErrorKind::Input,
             Self::Prompt(error) => error.kind(),
             Self::Setting { .. } => ErrorKind::Usage,
             Self::Memory(error) => error.kind(),
@@ -156,6 +161,7 @@ impl From<ScanError> for Error {
         match error {
             ScanError::Memory(error) => Self::Memory(error),
             ScanError::Intensity(error) => Self::Intensity(error),
+            ScanError::TooSheared(error) => Self::TooSheared(error),
         }
     }
 }

@@ -146,7 +146,7 @@ pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabe
 pub use segvol_postprocess as postprocess;
 pub use segvol_prompt::file::SCHEMA_VERSION as PROMPTS_SCHEMA_VERSION;
 pub use segvol_prompt::{Prompt, PromptError, PromptFileError, Space, parse_prompts};
-pub use segvol_scan::{crop, intensity, resize};
+pub use segvol_scan::{crop, intensity, resize, shear};
 #[doc(no_inline)]
 pub use segvol_volume as volume;
 pub use segvol_volume::{

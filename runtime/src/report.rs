@@ -150,10 +150,24 @@ pub struct ImageReport {
     pub shape_xyz: [usize; 3],
     /// Distance between voxel centres per axis of the file, in millimetres.
     pub spacing_mm: [f64; 3],
-    /// First voxel of the crop in the oriented scan, `(d, h, w)`.
+    /// First voxel of the crop in the oriented scan, or in the straightened one, `(d, h, w)`.
     pub crop_start_dhw: [usize; 3],
     /// Voxels per axis of the crop, `(d, h, w)`.
     pub crop_shape_dhw: [usize; 3],
+    /// The rectangular volume that the model saw; `None`, and absent from the JSON, if the scan was not straightened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub straightened: Option<StraightenedReport>,
+}
+
+/// The rectangular volume that the model saw in the place of a sheared scan.
+#[derive(Debug, Clone, Serialize)]
+pub struct StraightenedReport {
+    /// Angle between the scan's axes and perpendicular ones, in degrees.
+    pub angle_degrees: f64,
+    /// Voxels per axis, `(d, h, w)`.
+    pub shape_dhw: [usize; 3],
+    /// Distance between voxel centres per axis, `(d, h, w)`, in millimetres.
+    pub spacing_dhw_mm: [f64; 3],
 }
 
 /// The settings that the result depends on.
@@ -258,6 +272,11 @@ impl Report {
                 spacing_mm: study.grid().spacing_mm(),
                 crop_start_dhw: study.crop().start_dhw,
                 crop_shape_dhw: study.crop().shape_dhw(),
+                straightened: study.shear().map(|shear| StraightenedReport {
+                    angle_degrees: shear.angle_degrees(),
+                    shape_dhw: shear.shape_dhw(),
+                    spacing_dhw_mm: shear.spacing_mm(),
+                }),
             },
             settings: SettingsReport {
                 orientation: model.orientation(settings),

@@ -75,6 +75,17 @@ impl IntensityError {
 pub fn warnings(volume: &Volume, body_only: bool) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let intensities = volume.intensities();
+    if let (Some([low, high]), Some(share)) = (volume.padding_hu(), intensities.stated_padding) {
+        let value = if low == high { format!("value {low}") } else { format!("values {low} to {high}") };
+        let done = if body_only {
+            "those around the field of view are taken as air"
+        } else {
+            "they count as a part of the scan, which can spoil the masks"
+        };
+        let message =
+            format!("{:.1} % of the voxels have the padding {value} that the file states; {done}", 100.0 * share);
+        warnings.push(Warning::new(WarningCode::IntensityPadding, message));
+    }
     if let Some(Padding { value, share }) = intensities.padding {
         let done = if body_only && intensities.unlike_hounsfield.is_none() {
             "they are taken as air"
@@ -146,9 +157,22 @@ pub fn normalise(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
 /// # Errors
 /// As for [`normalise`].
 pub fn normalise_body(volume: &mut Array3<f32>) -> Result<(), IntensityError> {
-    // NaN stays NaN.
-    volume.par_mapv_inplace(|value| if value < AIR_HU && value.is_finite() { AIR_HU } else { value });
+    clear_padding(volume);
     normalise_up_to(volume, METAL_HU)
+}
+
+/// Makes voxels below [`AIR_HU`] air. NaN stays NaN.
+pub(crate) fn clear_padding(volume: &mut Array3<f32>) {
+    volume.par_mapv_inplace(|value| if value < AIR_HU && value.is_finite() { AIR_HU } else { value });
+}
+
+/// The error of the first voxel that is NaN or infinite; `None` if all are finite.
+pub(crate) fn not_finite(volume: &Array3<f32>) -> Option<IntensityError> {
+    if volume.par_iter().all(|value| value.is_finite()) {
+        return None;
+    }
+    let ((d, h, w), &value) = volume.indexed_iter().find(|(_, value)| !value.is_finite())?;
+    Some(IntensityError::NotFinite { index_dhw: [d, h, w], value })
 }
 
 /// As [`normalise`], with a foreground and extremes of the voxels up to `limit` only.

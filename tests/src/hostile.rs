@@ -12,6 +12,7 @@ use std::sync::{LazyLock, Once, OnceLock};
 use ndarray::Array3;
 use segvol::{Orientation, Precision, Profile, Tokenizer, Volume, intensity, parse_prompts};
 use segvol_converter::{Checkpoint, Inspection};
+use segvol_dicom::pixels::{Frames, PixelData, PixelFormat, TransferSyntax};
 use segvol_evaluation::{By, Case, ModelHeader, Settings, cases, format, paired, results_file};
 use segvol_measure::Record;
 use segvol_onnx::Manifest;
@@ -61,6 +62,25 @@ pub const TARGETS: &[Target] = &[
     Target { name: "work_file", run: work_file, memory: FILE, memory_per_byte: 256 },
     Target { name: "segfm", run: segfm_case, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
     Target { name: "results", run: results, memory: FILE, memory_per_byte: 512 },
+    Target { name: "dicom_rle", run: |bytes| frame(bytes, "1.2.840.10008.1.2.5"), memory: FILE, memory_per_byte: 64 },
+    Target {
+        name: "dicom_jpeg",
+        run: |bytes| frame(bytes, "1.2.840.10008.1.2.4.70"),
+        memory: FILE,
+        memory_per_byte: 64,
+    },
+    Target {
+        name: "dicom_jpegls",
+        run: |bytes| frame(bytes, "1.2.840.10008.1.2.4.80"),
+        memory: FILE,
+        memory_per_byte: 64,
+    },
+    Target {
+        name: "dicom_j2k",
+        run: |bytes| frame(bytes, "1.2.840.10008.1.2.4.90"),
+        memory: FILE,
+        memory_per_byte: 64,
+    },
     Target { name: "records", run: records, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
 ];
 
@@ -369,4 +389,32 @@ fn records(bytes: &[u8]) {
         };
         assert_eq!((a.shape(), a.ints(), bits(a)), (b.shape(), b.ints(), bits(b)), "`{name}`");
     }
+}
+
+/// One frame of a DICOM image. The bytes are Rows, Columns, Bits Allocated, Bits Stored, High Bit and Pixel Representation, then its
+/// code stream. The same stream gives the same values, and none that Bits Stored cannot hold.
+///
+/// The memory of JPEG 2000 is not counted: it is C's. `dicom` limits it before it decodes, and libFuzzer watches it.
+fn frame(bytes: &[u8], syntax: &str) {
+    let Some((&[rows, columns, allocated, stored, high, signed], stream)) = bytes.split_first_chunk() else { return };
+    let format = PixelFormat {
+        rows: rows.into(),
+        columns: columns.into(),
+        bits_allocated: allocated.into(),
+        bits_stored: stored.into(),
+        high_bit: high.into(),
+        signed: signed == 1,
+    };
+    let fragments = [stream.to_vec()];
+    let data = PixelData::Fragments { fragments: &fragments, offsets: &[], extended: Vec::new() };
+    let Ok(frames) = Frames::new(format, &TransferSyntax::of(syntax), data, 1) else { return };
+    let mut values = vec![0; format.pixels()];
+    if frames.decode(0, &mut values, |value| value).is_err() {
+        return;
+    }
+    let (low, high) = if format.signed { (-(1i64 << (stored - 1)), 1 << (stored - 1)) } else { (0, 1 << stored) };
+    assert!(values.iter().all(|value| (low..high).contains(value)), "{values:?}");
+    let mut again = vec![0; format.pixels()];
+    frames.decode(0, &mut again, |value| value).expect("it was decoded before");
+    assert_eq!(values, again);
 }

@@ -15,7 +15,7 @@ pub const METAL_HU: f32 = 3000.0;
 const PADDING_HU: f32 = -1200.0;
 
 /// A scan without any voxel as dark as this does not have Hounsfield units: there is no air.
-const BRIGHTEST_AIR_HU: f32 = -500.0;
+pub const BRIGHTEST_AIR_HU: f32 = -500.0;
 
 /// The smallest share of all voxels that is called padding, and of all voxels above [`BRIGHTEST_AIR_HU`] that metal may
 /// have at most.
@@ -42,6 +42,9 @@ pub struct Intensities {
     pub above_body: u64,
     /// Padding, if more than a few voxels are far below air.
     pub padding: Option<Padding>,
+    /// The share of all voxels, in [0, 1], that have a value which the file states for padding, if they are more than a few. They are
+    /// counted nowhere else.
+    pub stated_padding: Option<f64>,
     /// What the intensities look like if not like Hounsfield units.
     pub unlike_hounsfield: Option<Unlike>,
 }
@@ -79,7 +82,21 @@ impl Intensities {
     /// Counts the voxels of a volume, i fastest, then j, k.
     #[must_use]
     pub fn of(voxels: &[f32]) -> Self {
-        let counts = voxels.par_chunks(CHUNK).fold(Counts::default, Counts::add).reduce(Counts::default, Counts::and);
+        Self::without(voxels, None)
+    }
+
+    /// As [`Intensities::of`], without the voxels from the lowest to the highest value of padding: they are air, whatever their value.
+    #[must_use]
+    pub fn without(voxels: &[f32], padding_hu: Option<[f32; 2]>) -> Self {
+        let add = |counts: Counts, voxels: &[f32]| match padding_hu {
+            None => counts.add(voxels.iter().copied()),
+            Some([low, high]) => {
+                counts.add(voxels.iter().copied().filter(|value| !(low - 1e-3..=high + 1e-3).contains(value)))
+            }
+        };
+        let counts = voxels.par_chunks(CHUNK).fold(Counts::default, add).reduce(Counts::default, Counts::and);
+        let finite = || voxels.par_iter().filter(|value| value.is_finite()).count() as u64;
+        let stated = padding_hu.map_or(0, |_| finite() - counts.finite);
         let voxels = voxels.len() as f64;
         let below_padding = counts.below_padding();
         let share = below_padding.iter().map(|(_, count)| *count).sum::<u64>() as f64 / voxels;
@@ -91,7 +108,8 @@ impl Intensities {
             below_air: counts.below_air,
             above_body: counts.above_body,
             padding,
-            unlike_hounsfield: counts.unlike_hounsfield(),
+            stated_padding: Some(stated as f64 / voxels).filter(|&share| share > PADDING_SHARE),
+            unlike_hounsfield: counts.unlike_hounsfield().filter(|&unlike| stated == 0 || unlike != Unlike::NoAir),
         }
     }
 
@@ -182,9 +200,9 @@ impl Default for Counts {
 
 impl Counts {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Clamped to the range of the counters.
-    fn add(mut self, voxels: &[f32]) -> Self {
+    fn add(mut self, voxels: impl Iterator<Item = f32>) -> Self {
         let mut previous = 0.0;
-        for &value in voxels.iter().filter(|value| value.is_finite()) {
+        for value in voxels.filter(|value| value.is_finite()) {
             self.finite += 1;
             self.minimum = self.minimum.min(value);
             self.maximum = self.maximum.max(value);

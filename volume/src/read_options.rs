@@ -45,7 +45,8 @@ impl FromStr for AffineChoice {
 }
 
 /// Options for [`Volume::open_with`](crate::Volume::open_with).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct ReadOptions {
     /// Which affine to use if the header states two that differ. `None`: the rule of

@@ -152,6 +152,7 @@ pub struct Volume {
     voxels: Vec<f32>,
     grid: Arc<Grid>,
     intensities: Intensities,
+    padding_hu: Option<[f32; 2]>,
     warnings: Vec<Warning>,
 }
 
@@ -261,7 +262,8 @@ impl Volume {
     fn from_dicom(scan: segvol_dicom::DicomScan, options: &ReadOptions, path: &Path) -> Result<Self, VolumeError> {
         let affine = Affine::from_lps(Affine::new(scan.affine_lps));
         let grid = Grid::new(scan.shape_xyz, affine)?.read_with(options.clone());
-        Ok(Self::assemble(scan.voxels, grid.with_source(path).with_dicom(scan.source), scan.warnings))
+        let grid = grid.with_source(path).with_dicom(scan.source);
+        Ok(Self::assemble(scan.voxels, grid, scan.padding_hu, scan.warnings))
     }
 
     fn from_nifti(
@@ -276,7 +278,7 @@ impl Volume {
         if let Some(path) = path {
             grid = grid.with_source(path);
         }
-        Ok(Self::assemble(contents.voxels, grid, warnings))
+        Ok(Self::assemble(contents.voxels, grid, None, warnings))
     }
 
     /// A volume that does not come from a file.
@@ -298,11 +300,11 @@ impl Volume {
         if voxels.len() != expected {
             return Err(VolumeError::Length { shape_xyz, expected, found: voxels.len() });
         }
-        Ok(Self::assemble(voxels, Grid::new(shape_xyz, affine)?, Vec::new()))
+        Ok(Self::assemble(voxels, Grid::new(shape_xyz, affine)?, None, Vec::new()))
     }
 
-    fn assemble(voxels: Vec<f32>, grid: Grid, mut warnings: Vec<Warning>) -> Self {
-        let intensities = Intensities::of(&voxels);
+    fn assemble(voxels: Vec<f32>, grid: Grid, padding_hu: Option<[f32; 2]>, mut warnings: Vec<Warning>) -> Self {
+        let intensities = Intensities::without(&voxels, padding_hu);
         warnings.extend(intensities.warning());
         let spacing = grid.spacing_mm();
         if spacing.iter().any(|spacing| !PLAUSIBLE_SPACING_MM.contains(spacing)) {
@@ -313,7 +315,25 @@ impl Volume {
             );
             warnings.push(Warning::new(WarningCode::SpacingImplausible, message));
         }
-        Self { voxels, grid: Arc::new(grid), intensities, warnings }
+        Self { voxels, grid: Arc::new(grid), intensities, padding_hu, warnings }
+    }
+
+    /// The same volume, whose voxels from `low` to `high` Hounsfield units are padding where they surround the scanner's field of
+    /// view: in each slice (of constant k), those that are connected with its border by others of them. The voxels stay as they are;
+    /// a model is shown air in their place.
+    #[must_use]
+    pub fn with_padding_hu(self, [low, high]: [f32; 2]) -> Self {
+        let padding_hu = Some([low.min(high), low.max(high)]);
+        let unwarned = |warning: &Warning| self.intensities.warning().as_ref() != Some(warning);
+        let mut warnings: Vec<Warning> = self.warnings.iter().filter(|warning| unwarned(warning)).cloned().collect();
+        let intensities = Intensities::without(&self.voxels, padding_hu);
+        warnings.extend(intensities.warning());
+        Self { intensities, padding_hu, warnings, ..self }
+    }
+
+    /// The lowest and the highest value of padding in Hounsfield units that the file states; `None` if it states none.
+    pub fn padding_hu(&self) -> Option<[f32; 2]> {
+        self.padding_hu
     }
 
     /// Writes the scan in the format of the file's name: `.nii`, `.nii.gz`, `.nrrd` or `.mha`.

@@ -717,9 +717,13 @@ typedef struct SegvolReadOptions {
      */
     int32_t affine;
     /**
-     * Must be 0.
+     * Of DICOM: 1 to interpolate whole missing slices between their neighbours, 0 to refuse a series with a gap.
      */
-    int32_t reserved;
+    int32_t fill_gaps;
+    /**
+     * Of DICOM: the series to read, by its Series Instance UID or its Series Number. NULL for the only one that is a scan.
+     */
+    const char *series;
 } SegvolReadOptions;
 
 /**
@@ -1156,15 +1160,18 @@ void segvol_model_free(struct SegvolModel *model);
  */
 
 /**
- * Reads a NIfTI file, .nii or .nii.gz.
+ * Reads a scan: NIfTI, NRRD or MetaImage. A library that was built with the feature `dicom` also reads DICOM: a folder, a
+ * zip of one, a file with several frames, or one slice of a series in its folder.
  *
- * - `path`: the file.
+ * - `path`: the file or folder.
  * - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
  *
- * Errors: FILE, MEMORY. FILE also if the file's sform and qform mirror each other: segvol_volume_open_with() chooses.
+ * Errors: FILE, MEMORY. FILE also if the file's sform and qform mirror each other, or if a folder holds several series:
+ * segvol_volume_open_with() chooses.
  * Any thread.
  */
-SegvolStatus segvol_volume_open(const char *path, struct SegvolVolume **volume);
+SegvolStatus segvol_volume_open(const char *path,
+                                struct SegvolVolume **volume);
 
 /**
  * Sets all fields to their defaults.
@@ -1177,9 +1184,9 @@ SegvolStatus segvol_volume_open(const char *path, struct SegvolVolume **volume);
 SegvolStatus segvol_read_options_init(struct SegvolReadOptions *options, size_t size);
 
 /**
- * Reads a NIfTI file, .nii or .nii.gz, with options.
+ * Reads a scan as segvol_volume_open() does, with options.
  *
- * - `path`: the file.
+ * - `path`: the file or folder.
  * - `options`: initialised with segvol_read_options_init(). NULL for the defaults.
  * - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
  *

@@ -246,7 +246,7 @@ inline SegvolBuffer buffer()
 // A scan: its intensities, and the position of its voxels in the patient.
 class Volume {
 public:
-    // Reads a NIfTI file, .nii or .nii.gz.
+    // Reads a scan: NIfTI, NRRD, MetaImage; DICOM if the library was built with it.
     explicit Volume(const std::string &path)
     {
         SegvolVolume *handle = nullptr;
@@ -254,12 +254,23 @@ public:
         handle_.reset(handle);
     }
 
-    // Reads a NIfTI file. If its sform and qform differ, `affine` says which one is used.
+    // Reads a scan. If the sform and qform of a NIfTI file differ, `affine` says which one is used.
     Volume(const std::string &path, SegvolAffine affine)
     {
         SegvolReadOptions options{};
         detail::check(segvol_read_options_init(&options, sizeof options));
         options.affine = affine;
+        SegvolVolume *handle = nullptr;
+        detail::check(segvol_volume_open_with(path.c_str(), &options, &handle));
+        handle_.reset(handle);
+    }
+
+    // Reads the DICOM series with this Series Instance UID or Series Number.
+    Volume(const std::string &path, const std::string &series)
+    {
+        SegvolReadOptions options{};
+        detail::check(segvol_read_options_init(&options, sizeof options));
+        options.series = series.c_str();
         SegvolVolume *handle = nullptr;
         detail::check(segvol_volume_open_with(path.c_str(), &options, &handle));
         handle_.reset(handle);

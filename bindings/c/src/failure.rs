@@ -93,6 +93,7 @@ fn input(error: &Error) -> SegvolStatus {
     match error {
         Error::Volume(error) => volume(error),
         Error::Intensity(_) => SegvolStatus::Intensity,
+        Error::TooSheared(_) => SegvolStatus::Affine,
         Error::Prompt(PromptError::OutsideScan { .. }) => SegvolStatus::OutsideScan,
         Error::Prompt(_) => SegvolStatus::Prompt,
         Error::Tokenizer(TokenizerError::BadFile { .. }) => SegvolStatus::Bundle,

@@ -138,23 +138,28 @@ pub struct SegvolReadOptions {
     pub size: usize,
     /// Which affine to use if the file states two that differ: a SegvolAffine.
     pub affine: i32,
-    /// Must be 0.
-    pub reserved: i32,
+    /// Of DICOM: 1 to interpolate whole missing slices between their neighbours, 0 to refuse a series with a gap.
+    pub fill_gaps: i32,
+    /// Of DICOM: the series to read, by its Series Instance UID or its Series Number. NULL for the only one that is a scan.
+    pub series: *const c_char,
 }
 
-// SAFETY: `repr(C)`, the size comes first, all fields are numbers, no padding at the end.
+// SAFETY: `repr(C)`, the size comes first, all fields are numbers and pointers, no padding at the end.
 unsafe impl Versioned for SegvolReadOptions {
     const NAME: &'static str = "SegvolReadOptions";
-    const FIRST_SIZE: usize = size_of::<Self>();
-    const DEFAULT: Self = Self { size: size_of::<Self>(), affine: SegvolAffine::Default as i32, reserved: 0 };
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, series);
+    const DEFAULT: Self =
+        Self { size: size_of::<Self>(), affine: SegvolAffine::Default as i32, fill_gaps: 0, series: std::ptr::null() };
 }
 
-/// Reads a NIfTI file, .nii or .nii.gz.
+/// Reads a scan: NIfTI, NRRD or MetaImage. A library that was built with the feature `dicom` also reads DICOM: a folder, a
+/// zip of one, a file with several frames, or one slice of a series in its folder.
 ///
-/// - `path`: the file.
+/// - `path`: the file or folder.
 /// - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
 ///
-/// Errors: FILE, MEMORY. FILE also if the file's sform and qform mirror each other: segvol_volume_open_with() chooses.
+/// Errors: FILE, MEMORY. FILE also if the file's sform and qform mirror each other, or if a folder holds several series:
+/// segvol_volume_open_with() chooses.
 /// Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn segvol_volume_open(path: *const c_char, volume: *mut *mut SegvolVolume) -> SegvolStatus {
@@ -181,9 +186,9 @@ pub unsafe extern "C" fn segvol_read_options_init(options: *mut SegvolReadOption
     fence(|| unsafe { sized::init(options, size, "options") })
 }
 
-/// Reads a NIfTI file, .nii or .nii.gz, with options.
+/// Reads a scan as segvol_volume_open() does, with options.
 ///
-/// - `path`: the file.
+/// - `path`: the file or folder.
 /// - `options`: initialised with segvol_read_options_init(). NULL for the defaults.
 /// - `volume`: receives the volume. The caller owns it and frees it with segvol_volume_free(). Unchanged on failure.
 ///
@@ -224,10 +229,18 @@ unsafe fn read_options(pointer: *const SegvolReadOptions) -> Result<ReadOptions,
         2 => Some(AffineChoice::Qform),
         other => return Err(unknown("options.affine", "one of SegvolAffine, 0 to 2", other)),
     };
-    if given.reserved != 0 {
-        return Err(unknown("options.reserved", "0", given.reserved));
-    }
-    Ok(ReadOptions::default().affine(affine))
+    let fill_gaps = match given.fill_gaps {
+        0 => false,
+        1 => true,
+        other => return Err(unknown("options.fill_gaps", "0 or 1", other)),
+    };
+    let series = if given.series.is_null() {
+        None
+    } else {
+        // SAFETY: a string, as the rules of the header require.
+        Some(unsafe { text(given.series, "options.series") }?.to_owned())
+    };
+    Ok(ReadOptions::default().affine(affine).series(series).fill_gaps(fill_gaps))
 }
 
 /// Sets all fields to their defaults.

@@ -232,8 +232,17 @@ static void volumes(const char *scan)
     options.affine = 3;
     FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.affine: expected");
     OK(segvol_read_options_init(&options, sizeof options));
-    options.reserved = 1;
-    FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.reserved: expected 0");
+    options.fill_gaps = 2;
+    FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.fill_gaps: expected 0 or 1");
+    OK(segvol_read_options_init(&options, sizeof options));
+    options.series = "\xff";
+    FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.series");
+    /* A program of the first version, whose struct ends before the series. */
+    OK(segvol_read_options_init(&options, offsetof(SegvolReadOptions, series)));
+    options.series = "no pointer that the library may read";
+    OK(segvol_volume_open_with(scan, &options, &other));
+    segvol_volume_free(other);
+    other = untouched;
     CHECK(other == untouched);
 }
 

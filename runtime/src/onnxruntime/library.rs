@@ -1,4 +1,5 @@
-//! Loads ONNX Runtime's library, and makes its environment. A process has one of each. `search.rs` says where it is.
+//! Loads ONNX Runtime's library, and makes its environment. A process has one of each. The crate `library` says
+//! where it is.
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -6,10 +7,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub(crate) use ort::environment::Environment;
 use segvol_base::memory;
+use segvol_library::{LOADER, LOADER_NAMES, Place, REQUESTED, chosen};
 
 use super::foreign::{self, without_telemetry};
 use super::logger::logger;
-use super::search::{self, LOADER_NAMES, Place};
 use crate::error::Error;
 use crate::provider::Provider;
 
@@ -20,7 +21,25 @@ static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
 /// it while the library is loaded, for example when it gets a message.
 static LOADED: OnceLock<(PathBuf, String)> = OnceLock::new();
 
-/// The environment of this process. The first call makes it, from the library that [`search::places`] leads to.
+/// The flavour that has a provider, if `segvol setup` knows one; `None` if any library may have it.
+#[must_use]
+pub fn flavour_of(provider: Provider) -> Option<&'static str> {
+    match provider {
+        Provider::OpenVino => Some("openvino"),
+        Provider::Cuda | Provider::TensorRt => Some("gpu"),
+        _ => None,
+    }
+}
+
+/// Every place, in the order of the search. `asked` is the path that the caller names; `providers` are those that were
+/// requested, which decide the order of the flavours.
+#[must_use]
+pub fn places(asked: Option<&Path>, providers: &[Provider]) -> Vec<Place> {
+    let preferred: Vec<&str> = providers.iter().copied().filter_map(flavour_of).collect();
+    segvol_library::places(asked, &preferred)
+}
+
+/// The environment of this process. The first call makes it, from the library that [`places`] leads to.
 ///
 /// # Errors
 ///
@@ -31,8 +50,8 @@ pub(crate) fn environment(library: Option<&Path>, providers: &[Provider]) -> Res
     if let (Some(environment), None) = (&*current, library) {
         return Ok(environment.clone());
     }
-    let places = search::places(library, providers);
-    let place = search::chosen(&places);
+    let places = places(library, providers);
+    let place = chosen(&places);
     if let (Some(environment), Some(path)) = (&*current, place.library.as_ref().or(place.path.as_ref())) {
         same(path)?;
         return Ok(environment.clone());
@@ -52,7 +71,7 @@ pub(crate) fn environment_of(candidate: &Path) -> Result<Environment, Error> {
         same(candidate)?;
         return Ok(environment.clone());
     }
-    Ok(current.insert(load(candidate, search::REQUESTED)?).clone())
+    Ok(current.insert(load(candidate, REQUESTED)?).clone())
 }
 
 /// A named place without a library.
@@ -63,7 +82,7 @@ fn missing(place: &Place) -> Error {
 
 /// Adds to an error where the library's path comes from, unless the caller gave it.
 fn found_by(error: Error, place: &Place) -> Error {
-    if place.name == search::REQUESTED { error } else { with(error, &format!("; found by: {}", place.name)) }
+    if place.name == REQUESTED { error } else { with(error, &format!("; found by: {}", place.name)) }
 }
 
 /// Refuses a path to another library than the loaded one.
@@ -81,14 +100,13 @@ fn same(path: &Path) -> Result<(), Error> {
 fn by_loader(places: &[Place]) -> Result<Environment, Error> {
     let mut first = None;
     for name in LOADER_NAMES {
-        match load(Path::new(name), search::LOADER) {
+        match load(Path::new(name), LOADER) {
             Ok(environment) => return Ok(environment),
             Err(error) => first = first.or(Some(error)),
         }
     }
-    let looked: Vec<String> =
-        places.iter().filter(|place| place.name != search::REQUESTED).map(Place::describe).collect();
-    let first = first.unwrap_or_else(|| missing(search::chosen(places)));
+    let looked: Vec<String> = places.iter().filter(|place| place.name != REQUESTED).map(Place::describe).collect();
+    let first = first.unwrap_or_else(|| missing(chosen(places)));
     Err(with(first, &format!("; looked for it at: {}", looked.join(", "))))
 }
 

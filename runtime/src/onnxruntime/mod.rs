@@ -15,7 +15,6 @@ mod placement;
 pub(crate) mod precision;
 pub mod probe;
 pub(crate) mod provider;
-pub(crate) mod search;
 pub(crate) mod session;
 
 /// The oldest minor version of ONNX Runtime 1 that can be loaded, such as 24. Newer ones can be loaded too.

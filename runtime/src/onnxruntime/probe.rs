@@ -21,9 +21,10 @@ use super::{foreign, placement};
 use crate::error::Error;
 use crate::provider::Provider;
 
-pub use super::search::{
+pub use super::library::{flavour_of, places};
+pub use segvol_library::{
     FETCHED_FOLDER, FLAVOURS, HOME_VARIABLE, LIBRARY_NAME, LIBRARY_VARIABLE, LOADER, Place, REQUESTED, chosen,
-    flavour_of, installed_folder, of_flavour, places, user_folder,
+    installed_folder, of_flavour, user_folder,
 };
 
 /// A library file that may be ONNX Runtime.

@@ -5,7 +5,6 @@ mod embed;
 mod object;
 mod options;
 mod pipeline;
-mod profile;
 mod progress;
 mod prompt_in_window;
 mod segmentation;
@@ -27,9 +26,9 @@ use segvol_volume::{AxisMap, Grid, Marks, Mask, Volume};
 
 pub use embed::EmbeddingTaker;
 pub use options::{Effort, StudyOptions};
-pub use profile::Profile;
 pub use progress::{Follower, Observer, Progress};
 pub use segmentation::{Segmentation, VoxelCounts, WindowCounts};
+pub use segvol_prompt::Profile;
 pub use window_plan::WindowPlan;
 pub use windows::Statistics;
 pub use zoom_out::RegionOfInterest;
@@ -42,6 +41,7 @@ use progress::Observed;
 use segmentation::{label_counts, label_map};
 use segvol_prompt::{PlacedPrompt, Placer, Prompt, PromptError, name_warnings, prompt_warnings};
 use segvol_scan::crop::Crop;
+use segvol_scan::shear::Shear;
 use segvol_scan::{Scan, intensity, unexpected_axes};
 use segvol_windows::Start;
 use windows::Windows;
@@ -85,6 +85,7 @@ impl Study {
             statistics.times_ms.insert(step, start.elapsed().as_secs_f64() * 1e3);
             start = Instant::now();
         })?;
+        warnings.extend(scan.straightened());
         let shape = scan.crop.shape_dhw();
         if shape.iter().any(|&n| n < 2) {
             let message = format!("the body fills only {shape:?} voxels (D, H, W) of the scan");
@@ -101,7 +102,7 @@ impl Study {
         self.windows.image()
     }
 
-    /// The position of the crop in the oriented scan.
+    /// The position of the crop in the volume that the model sees: the oriented scan, [straightened](Study::shear) if it is sheared.
     #[must_use]
     pub fn crop(&self) -> &Crop {
         &self.scan.crop
@@ -133,7 +134,20 @@ impl Study {
         &self.options
     }
 
-    /// The map between the file's axes and the model's.
+    /// From the oriented scan to the rectangular volume that the model sees in its place; `None` if the scan's axes are perpendicular,
+    /// or if it is shown as it is stored.
+    #[must_use]
+    pub fn shear(&self) -> Option<&Shear> {
+        self.scan.shear.as_ref()
+    }
+
+    /// The position in voxels of the file of a position `(d, h, w)` in the volume that the model sees, which has the [crop](Study::crop).
+    #[must_use]
+    pub fn seen_to_ijk(&self, at_dhw: [f64; 3]) -> [f64; 3] {
+        self.scan.seen_to_ijk(at_dhw)
+    }
+
+    /// The map between the file's axes and those of the oriented scan, which are the model's.
     #[must_use]
     pub fn axes(&self) -> &AxisMap {
         &self.scan.axes
@@ -310,8 +324,8 @@ impl Study {
     }
 
     fn placer(&self) -> Placer<'_> {
-        let Scan { grid, axes, crop, .. } = &*self.scan;
-        Placer::new(grid, axes, crop, self.windows.window_dhw())
+        let Scan { grid, axes, crop, shear, .. } = &*self.scan;
+        Placer::new(grid, axes, crop, self.windows.window_dhw()).straightened(shear.as_ref())
     }
 
     /// Number of voxels that carry each object's label in [`Study::label_map`].

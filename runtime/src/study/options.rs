@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use segvol_volume::Orientation;
 use serde::{Deserialize, Serialize};
 
-use super::profile::Profile;
 use crate::error::Error;
+use segvol_prompt::Profile;
 use segvol_windows::{RELEASED_THRESHOLD, Threshold, is_threshold};
 
 /// The largest overlap. With it, a voxel is in up to 64,000 windows (40 along each axis); with 0.5, in at most 27. A larger

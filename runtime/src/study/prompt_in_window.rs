@@ -8,8 +8,8 @@ use segvol_onnx::PromptLabel;
 use segvol_volume::PointLabel;
 
 use super::object::EMPTY_BOX;
-use super::profile::Profile;
 use crate::stages::{TextEmbedding, WindowPrompt};
+use segvol_prompt::Profile;
 use segvol_prompt::{ExactBox, PlacedPrompt};
 use segvol_scan::resize::IndexTables;
 use segvol_windows::{Frame, Region, bounding_box, runs, slab_box};

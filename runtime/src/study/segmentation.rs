@@ -12,6 +12,8 @@ use segvol_volume::mask::Labels;
 use super::zoom_out::RegionOfInterest;
 use crate::error::Error;
 use segvol_scan::Scan;
+use segvol_scan::crop::Crop;
+use segvol_scan::shear::Shear;
 use segvol_windows::{Region, Threshold, count};
 
 /// The segmentation of one object.
@@ -98,11 +100,12 @@ impl Segmentation {
         let shape = self.scan.crop.shape_dhw();
         segvol_base::memory::check_available::<f32>("the logits of the crop", shape.iter().product())?;
         let mut logits = Array3::zeros(shape);
-        self.fill(logits.view_mut());
+        fill(logits.view_mut(), |d, h, row| self.row(d, h, true, row));
         Ok(logits)
     }
 
-    /// Logits with the shape of the scan's file, one per voxel, i fastest, then j, k. They are NaN outside the crop.
+    /// Logits with the shape of the scan's file, one per voxel, i fastest, then j, k. They are NaN outside the crop. If the scan was
+    /// straightened, they are interpolated linearly in the plane of each slice.
     ///
     /// # Errors
     ///
@@ -111,7 +114,7 @@ impl Segmentation {
         let voxels = self.scan.grid.voxels();
         segvol_base::memory::check_available::<f32>("the logits of the scan", voxels)?;
         let mut map = vec![f32::NAN; voxels];
-        self.fill(in_crop(&self.scan, &mut map));
+        fill(in_frame(&self.scan, &mut map), |d, h, row| self.frame_row(d, h, true, row));
         Ok(map)
     }
 
@@ -130,26 +133,19 @@ impl Segmentation {
         Ok(map)
     }
 
-    /// Writes the logits after both passes into an array of the crop's shape.
-    fn fill(&self, mut logits: ArrayViewMut3<'_, f32>) {
-        logits.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
-            let mut row = vec![0.0; slice.ncols()];
-            for (h, mut out) in slice.rows_mut().into_iter().enumerate() {
-                self.row(d, h, true, &mut row);
-                out.iter_mut().zip(&row).for_each(|(out, &logit)| *out = logit);
-            }
-        });
-    }
-
     /// Bounding box of the mask in voxels of the file: the smallest and the largest `(i, j, k)`, both inclusive. `None` if the
     /// mask is empty.
     #[must_use]
     pub fn bounding_box_ijk(&self) -> Option<([usize; 3], [usize; 3])> {
-        let [depth, height, width] = self.scan.crop.shape_dhw();
+        let [depth, height, width] = frame_shape(&self.scan);
+        let occupied = self.occupied_rows();
         let of_slice = |d| {
             let mut row = vec![0.0; width];
             let of_row = |h| {
-                self.row(d, h, true, &mut row);
+                if !self.may_occupy([d, h], &occupied, true) {
+                    return None;
+                }
+                self.frame_row(d, h, true, &mut row);
                 let first = row.iter().position(|&logit| self.threshold.is_inside(logit))?;
                 let last = row.iter().rposition(|&logit| self.threshold.is_inside(logit))?;
                 Some(Region { min_dhw: [d, h, first], max_dhw: [d, h, last] })
@@ -157,7 +153,7 @@ impl Segmentation {
             (0..height).filter_map(of_row).reduce(Region::and)
         };
         let found = (0..depth).into_par_iter().filter_map(of_slice).reduce_with(Region::and)?;
-        let start = self.scan.crop.start_dhw;
+        let [start, _] = self.scan.frame_dhw();
         let [a, b] = [found.min_dhw, found.max_dhw].map(|dhw| {
             let ijk = self.scan.axes.to_ijk(std::array::from_fn(|axis| (dhw[axis] + start[axis]) as f64));
             ijk.map(|index| index as usize)
@@ -183,13 +179,40 @@ impl Segmentation {
         }
     }
 
+    /// As [`Segmentation::row`], for a row of the [frame](Scan::frame_dhw); NaN where the model saw nothing.
+    fn frame_row(&self, d: usize, h: usize, zoomed_in: bool, row: &mut [f32]) {
+        let Some(shear) = &self.scan.shear else { return self.row(d, h, zoomed_in, row) };
+        for (w, logit) in row.iter_mut().enumerate() {
+            *logit = self.between(shear, [d, h, w], zoomed_in).unwrap_or(f32::NAN);
+        }
+    }
+
+    /// The logit of a voxel of the oriented scan, between those of the straightened one; `None` outside the crop.
+    fn between(&self, shear: &Shear, voxel_dhw: [usize; 3], zoomed_in: bool) -> Option<f32> {
+        let Crop { start_dhw, end_dhw, .. } = self.scan.crop;
+        shear.sample(voxel_dhw, start_dhw, end_dhw, |voxel| self.logit_in_crop(voxel, zoomed_in))
+    }
+
     /// The rows of the zoom-out window, `[D, H]`, that have a voxel inside the mask.
     fn occupied_rows(&self) -> Array2<bool> {
         self.zoom_out.map_axis(Axis(2), |row| row.iter().any(|&logit| self.threshold.is_inside(logit)))
     }
 
-    /// Whether a row of the crop can have a voxel inside the mask.
-    fn may_occupy(&self, [d, h]: [usize; 2], occupied: &Array2<bool>, zoomed_in: bool) -> bool {
+    /// Whether a row of the [frame](Scan::frame_dhw) can have a voxel inside the mask.
+    fn may_occupy(&self, row: [usize; 2], occupied: &Array2<bool>, zoomed_in: bool) -> bool {
+        let Scan { shear: Some(shear), crop, .. } = &*self.scan else {
+            return self.may_occupy_in_crop(row, occupied, zoomed_in);
+        };
+        let [low, high] = shear.rows_around(row);
+        let part = |axis: usize| {
+            let (start, end) = (crop.start_dhw[axis], crop.end_dhw[axis]);
+            low[axis].max(start) - start..(high[axis] + 1).min(end).max(start) - start
+        };
+        part(0).any(|d| part(1).any(|h| self.may_occupy_in_crop([d, h], occupied, zoomed_in)))
+    }
+
+    /// As [`Segmentation::may_occupy`], for a row of the crop.
+    fn may_occupy_in_crop(&self, [d, h]: [usize; 2], occupied: &Array2<bool>, zoomed_in: bool) -> bool {
         let [from_d, from_h, _] = &self.scan.tables;
         let looked_at =
             |ZoomedIn { region, .. }: &ZoomedIn| region.range(0).contains(&d) && region.range(1).contains(&h);
@@ -199,6 +222,11 @@ impl Segmentation {
     /// Number of voxels in the mask after the zoom-out pass and after both passes.
     #[must_use]
     pub fn voxels(&self) -> VoxelCounts {
+        if self.scan.shear.is_some() {
+            let occupied = self.occupied_rows();
+            let [zoom_out, zoom_in] = [false, true].map(|zoomed_in| self.count_rows(&occupied, zoomed_in));
+            return VoxelCounts { zoom_out, zoom_in };
+        }
         let tables = &self.scan.tables;
         let inside = |voxel| self.threshold.is_inside(self.zoom_out[voxel]);
         let zoom_out = count(tables, self.scan.crop.shape_dhw().map(|n| 0..n), inside);
@@ -207,6 +235,21 @@ impl Segmentation {
             zoom_out - replaced + zoom_in.inside
         });
         VoxelCounts { zoom_out, zoom_in }
+    }
+
+    /// Number of voxels of the [frame](Scan::frame_dhw) in the mask, row by row.
+    fn count_rows(&self, occupied: &Array2<bool>, zoomed_in: bool) -> u64 {
+        let [depth, height, width] = frame_shape(&self.scan);
+        let of_slice = |d: usize| {
+            let mut row = vec![0.0; width];
+            let mut count = 0;
+            for h in (0..height).filter(|&h| self.may_occupy([d, h], occupied, zoomed_in)) {
+                self.frame_row(d, h, zoomed_in, &mut row);
+                count += row.iter().filter(|&&logit| self.threshold.is_inside(logit)).count() as u64;
+            }
+            count
+        };
+        (0..depth).into_par_iter().map(of_slice).sum()
     }
 
     /// The share of the mask, in [0, 1], in the region of the last pass, and what this region is.
@@ -227,17 +270,22 @@ impl Segmentation {
 
     /// The logit after both passes of a voxel of the oriented scan; `None` outside the crop.
     fn logit_at(&self, voxel_dhw: [usize; 3]) -> Option<f32> {
-        let Scan { crop, tables, .. } = &*self.scan;
-        if !crop.contains(voxel_dhw) {
-            return None;
+        let Scan { crop, shear, .. } = &*self.scan;
+        if let Some(shear) = shear {
+            return self.between(shear, voxel_dhw, true);
         }
-        let voxel: [usize; 3] = std::array::from_fn(|axis| voxel_dhw[axis] - crop.start_dhw[axis]);
-        if let Some(ZoomedIn { region, logits, .. }) = &self.zoom_in
+        let inside = crop.contains(voxel_dhw);
+        inside.then(|| self.logit_in_crop([0, 1, 2].map(|axis| voxel_dhw[axis] - crop.start_dhw[axis]), true))
+    }
+
+    /// The logit of a voxel of the crop, after both passes if `zoomed_in`, else after the zoom-out pass.
+    fn logit_in_crop(&self, voxel: [usize; 3], zoomed_in: bool) -> f32 {
+        if let Some(ZoomedIn { region, logits, .. }) = self.zoom_in.as_ref().filter(|_| zoomed_in)
             && (0..3).all(|axis| region.range(axis).contains(&voxel[axis]))
         {
-            return Some(logits[[0, 1, 2].map(|axis| voxel[axis] - region.min_dhw[axis])]);
+            return logits[[0, 1, 2].map(|axis| voxel[axis] - region.min_dhw[axis])];
         }
-        Some(self.zoom_out[[0, 1, 2].map(|axis| tables[axis][voxel[axis]])])
+        self.zoom_out[[0, 1, 2].map(|axis| self.scan.tables[axis][voxel[axis]])]
     }
 
     /// The object's mask with the shape and affine of the scan's file: 1 inside, 0 outside.
@@ -284,7 +332,7 @@ pub(crate) fn label_counts(scan: &Scan, segmentations: &[Segmentation]) -> Vec<u
     if let [alone] = segmentations {
         return vec![alone.voxels().zoom_in];
     }
-    let [depth, height, width] = scan.crop.shape_dhw();
+    let [depth, height, width] = frame_shape(scan);
     let none = || vec![0_u64; segmentations.len()];
     let occupied = occupied(segmentations);
     let of_slice = |d: usize| {
@@ -308,7 +356,7 @@ fn occupied(segmentations: &[Segmentation]) -> Vec<Array2<bool>> {
     segmentations.par_iter().map(Segmentation::occupied_rows).collect()
 }
 
-/// Buffers for the objects of one row of the crop.
+/// Buffers for the objects of one row of the [frame](Scan::frame_dhw).
 struct Rows<'a> {
     occupied: &'a [Array2<bool>],
     logits: Vec<f32>,
@@ -333,7 +381,7 @@ impl<'a> Rows<'a> {
         self.winners.fill(None);
         for (index, segmentation) in segmentations.iter().enumerate().filter(|&(index, _)| here(index)) {
             let index = index as u32;
-            segmentation.row(d, h, zoomed_in, &mut self.logits);
+            segmentation.frame_row(d, h, zoomed_in, &mut self.logits);
             for ((&logit, best), winner) in self.logits.iter().zip(&mut self.best).zip(&mut self.winners) {
                 if segmentation.threshold.is_inside(logit) && logit > *best {
                     (*best, *winner) = (logit, Some(index));
@@ -356,9 +404,9 @@ where
 {
     segvol_base::memory::check_available::<T>("the mask", scan.grid.voxels())?;
     let mut labels = vec![T::default(); scan.grid.voxels()];
-    let [_, height, width] = scan.crop.shape_dhw();
+    let [_, height, width] = frame_shape(scan);
     let occupied = occupied(segmentations);
-    in_crop(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
+    in_frame(scan, &mut labels).axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
         let mut rows = Rows::new(width, &occupied);
         for h in 0..height {
             for (w, winner) in rows.winners(segmentations, [d, h], zoomed_in).iter().enumerate() {
@@ -371,8 +419,25 @@ where
     Ok(labels)
 }
 
-/// A view of the crop, `[D, H, W]`, in values that are in the file's order.
-fn in_crop<'a, T>(scan: &Scan, file_order: &'a mut [T]) -> ArrayViewMut3<'a, T> {
-    let ([d, h, w], [to_d, to_h, to_w]) = (scan.crop.start_dhw, scan.crop.end_dhw);
+/// Writes logits row by row: `row` gets `d`, `h` and the row.
+fn fill(mut logits: ArrayViewMut3<'_, f32>, row: impl Fn(usize, usize, &mut [f32]) + Sync) {
+    logits.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(d, mut slice)| {
+        let mut logits = vec![0.0; slice.ncols()];
+        for (h, mut out) in slice.rows_mut().into_iter().enumerate() {
+            row(d, h, &mut logits);
+            out.iter_mut().zip(&logits).for_each(|(out, &logit)| *out = logit);
+        }
+    });
+}
+
+/// Voxels per axis of the [frame](Scan::frame_dhw).
+fn frame_shape(scan: &Scan) -> [usize; 3] {
+    let [start, end] = scan.frame_dhw();
+    [0, 1, 2].map(|axis| end[axis] - start[axis])
+}
+
+/// A view of the [frame](Scan::frame_dhw), `[D, H, W]`, in values that are in the file's order.
+fn in_frame<'a, T>(scan: &Scan, file_order: &'a mut [T]) -> ArrayViewMut3<'a, T> {
+    let [[d, h, w], [to_d, to_h, to_w]] = scan.frame_dhw();
     scan.axes.oriented_mut(file_order).slice_move(s![d..to_d, h..to_h, w..to_w])
 }

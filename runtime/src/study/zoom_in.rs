@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use super::object::Object;
 use super::options::StudyOptions;
 use super::pipeline;
-use super::profile::Profile;
 use super::progress::{Observer, Progress};
 use super::prompt_in_window::{ZoomInScan, look};
 use super::segmentation::{Segmentation, ZoomedIn};
@@ -14,6 +13,7 @@ use super::window_plan::Users;
 use super::windows::Windows;
 use crate::error::Error;
 use segvol_base::OutOfMemory;
+use segvol_prompt::Profile;
 use segvol_scan::resize::{IndexTables, Trilinear};
 use segvol_windows::{Average, Coarse, Frame, Planner, Start, Target, View, frames_over_region};
 

@@ -588,6 +588,7 @@ fn libraries() {
     add("No thread", &Error::Thread(io::Error::other("resource temporarily unavailable")));
     add("Stopped by the observer", &Error::Cancelled);
     add("A mask cannot be written", &MaskError::Io { path: file(), source: io() });
+    add("Axes that are far from perpendicular", &segvol::shear::TooSheared { angle_degrees: 89.9 });
     add("A mask over its scan", &MaskError::OverScan { path: file() });
     add("A mask without a name for a format", &MaskError::Name { path: "mask.png".into() });
     add("A mask of another length", &MaskError::Length { shape_xyz: [4, 3, 2], expected: 24, found: 23 });

@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::provider::Provider;
-
 /// The name of the library file that the operating system's dynamic loader searches for.
 pub const LIBRARY_NAME: &str = if cfg!(target_os = "windows") {
     "onnxruntime.dll"
@@ -37,10 +35,10 @@ const VERSIONED: (&str, &str) = if cfg!(target_os = "windows") {
 };
 
 /// The names that the system's dynamic loader is asked for, in this order.
-pub(crate) const LOADER_NAMES: &[&str] =
+pub const LOADER_NAMES: &[&str] =
     if cfg!(target_os = "linux") { &[LIBRARY_NAME, "libonnxruntime.so.1"] } else { &[LIBRARY_NAME] };
 
-/// The environment variable that names the library, or its folder, if [`crate::Options::library`] is `None`.
+/// The environment variable that names the library, or its folder, if the caller names none.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// The environment variable that names the folder for what is installed for segvol, instead of the user's data folder.
@@ -106,7 +104,8 @@ impl Place {
     }
 
     /// The place in words, with what is there.
-    pub(crate) fn describe(&self) -> String {
+    #[must_use]
+    pub fn describe(&self) -> String {
         match (&self.path, &self.problem) {
             (Some(path), Some(problem)) => format!("{} (`{}`: {problem})", self.name, path.display()),
             (Some(path), None) => format!("{} (`{}`)", self.name, path.display()),
@@ -116,20 +115,10 @@ impl Place {
     }
 }
 
-/// The flavour that has a provider, if `segvol setup` knows one; `None` if any library may have it.
+/// Every place, in the order of the search. `asked` is the path that the caller names; `preferred` are the flavours that come before
+/// the others.
 #[must_use]
-pub fn flavour_of(provider: Provider) -> Option<&'static str> {
-    match provider {
-        Provider::OpenVino => Some("openvino"),
-        Provider::Cuda | Provider::TensorRt => Some("gpu"),
-        _ => None,
-    }
-}
-
-/// Every place, in the order of the search. `asked` is the path that the caller names; `providers` are those that were
-/// requested, which decide the order of the flavours.
-#[must_use]
-pub fn places(asked: Option<&Path>, providers: &[Provider]) -> Vec<Place> {
+pub fn places(asked: Option<&Path>, preferred: &[&'static str]) -> Vec<Place> {
     let mut places = vec![
         Place::named(REQUESTED, asked.map(Path::to_owned)),
         Place::named(LIBRARY_VARIABLE, variable(LIBRARY_VARIABLE)),
@@ -143,7 +132,7 @@ pub fn places(asked: Option<&Path>, providers: &[Provider]) -> Vec<Place> {
         places.push(Place::folder("beside the program", folder));
         places.extend(beside_bin.map(|folder| Place::folder("lib beside the program's bin", folder)));
     }
-    places.extend(flavour_places(&in_order(providers)));
+    places.extend(flavour_places(&in_order(preferred)));
     let loader = Some(PathBuf::from(LIBRARY_NAME));
     places.push(Place { name: LOADER.to_owned(), path: None, library: loader, problem: None });
     places
@@ -179,10 +168,10 @@ fn flavour_places(flavours: &[&'static str]) -> Vec<Place> {
     places
 }
 
-/// The flavours of the requested providers, then the others.
-fn in_order(providers: &[Provider]) -> Vec<&'static str> {
+/// The preferred flavours, then the others.
+fn in_order(preferred: &[&'static str]) -> Vec<&'static str> {
     let mut flavours: Vec<&str> = Vec::new();
-    for flavour in providers.iter().copied().filter_map(flavour_of).chain(FLAVOURS) {
+    for flavour in preferred.iter().copied().chain(FLAVOURS) {
         if !flavours.contains(&flavour) {
             flavours.push(flavour);
         }
@@ -346,9 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn the_requested_providers_flavour_comes_first() {
-        assert_eq!(in_order(&[Provider::Auto]), FLAVOURS);
-        assert_eq!(in_order(&[Provider::Cpu, Provider::TensorRt, Provider::Cuda]), ["gpu", "cpu", "openvino"]);
+    fn preferred_flavours_come_first_and_once() {
+        assert_eq!(in_order(&[]), FLAVOURS);
+        assert_eq!(in_order(&["gpu", "gpu", "openvino"]), ["gpu", "openvino", "cpu"]);
     }
 
     #[cfg(target_os = "linux")]

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use segvol_prompt::{Prompt, PromptError, Space};
 use segvol_volume::Orientation;
 use serde::{Deserialize, Serialize};
+
+use crate::prompt::{Prompt, PromptError, Space};
 
 /// How a scan is shown to the model: which windows and prompts the passes get. All profiles run the same network.
 ///
@@ -28,7 +29,8 @@ pub enum Profile {
     /// - with several windows, a box prompt is the zoom-out mask's box clipped to the user's box;
     /// - a window without voxels of the zoom-out mask, the user's points and the user's box keeps its zoom-out logits;
     /// - voxels that no body has, padding below -1024 HU and metal above 3000 HU, do not count for the normalisation;
-    /// - a box and points together are used in both passes.
+    /// - a box and points together are used in both passes;
+    /// - a scan of a tilted gantry is straightened, and padding that the file states is air.
     #[default]
     Default,
     /// Exactly as GitHub's demo, including its quirks. The demo sees the axes as stored; other orientations are possible.
@@ -80,7 +82,8 @@ impl Profile {
     ///
     /// The programs differ in this word alone, and maps and logits are resized by `nearest` in all of them. So in the others, the
     /// zoom-out image and what is found in it lie up to half a voxel apart.
-    pub(crate) fn resizes_by_nearest(self) -> bool {
+    #[must_use]
+    pub fn resizes_by_nearest(self) -> bool {
         match self {
             Self::Default | Self::Released | Self::Huggingface => false,
             Self::HuggingfaceNearest | Self::Segfm => true,
@@ -117,10 +120,14 @@ impl Profile {
     ///
     /// The zoom-out pass takes a box and points together. If it finds nothing, or no zoom-in pass is wanted, that is the result.
     ///
+    /// # Errors
+    ///
+    /// [`PromptError::Profile`] with what it takes.
+    ///
     /// # Source
     ///
     /// BAAI-DCAI/SegVol@5768c97, `inference_demo.py`, `zoom_in_zoom_out`; BAAI/SegVol@516701d, `forward_test`.
-    pub(crate) fn check_zoom_in(self, prompt: &Prompt, begins: bool) -> Result<(), PromptError> {
+    pub fn check_zoom_in(self, prompt: &Prompt, begins: bool) -> Result<(), PromptError> {
         let both = !prompt.points.is_empty() && prompt.bounding_box.is_some();
         match self {
             Self::Released | Self::Huggingface | Self::HuggingfaceNearest if both && begins => {
