@@ -255,7 +255,7 @@ impl Volume {
         if let Some(path) = path {
             grid = grid.with_source(path);
         }
-        Ok(Self::assemble(contents.voxels, grid, contents.warnings))
+        Ok(Self::assemble(contents.voxels, grid, None, contents.warnings))
     }
 
     #[cfg(feature = "dicom")]
