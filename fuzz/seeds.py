@@ -87,6 +87,16 @@ def checkpoints() -> None:
     write("keys", "no_prefix", f"{key}\nfc.weight\n".encode())
 
 
+def rasters() -> None:
+    data = (numpy.arange(24) - 12).astype("<i2").tobytes()
+    start = b"type: short\ndimension: 3\nsizes: 3 4 2\nendian: little\n"
+    space = b"space: LPS\nspace directions: (0.5,0,0) (0,0.7,0.1) (0,0,2)\nspace origin: (1,2,3)\n"
+    write("nrrd", "raw", b"NRRD0004\n" + start + space + b"encoding: raw\n\n" + data)
+    head = b"ObjectType = Image\nNDims = 3\nDimSize = 3 4 2\nElementType = MET_SHORT\nElementSpacing = 0.5 0.7 2\n"
+    place = b"TransformMatrix = 1 0 0 0 0.8 0.6 0 -0.6 0.8\nOffset = 1 2 3\nAnatomicalOrientation = RAI\n"
+    write("metaimage", "raw", head + place + b"ElementDataFile = LOCAL\n" + data)
+
+
 def volumes() -> None:
     for name, dtype, image in [
         ("int16", numpy.int16, nibabel.Nifti1Image),
@@ -107,6 +117,7 @@ def volumes() -> None:
         write("nifti", name, file)
         write("nifti_header", name, file[:544] if name == "float32" else file[:352])
         write("nifti_gzip", name, gzip.compress(file, mtime=0))
+    rasters()
     write("nifti_gzip", "plain", file)
     write("nifti_gzip", "zeros", gzip.compress(file[:544] + bytes(60000), mtime=0))
 

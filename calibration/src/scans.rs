@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use segvol::Volume;
-use segvol::volume::Format;
+use segvol::volume::format::is_scan_name;
 use segvol::volume::intensities::Unlike;
 use segvol_base::is_leftover;
 
@@ -79,7 +79,7 @@ pub(crate) struct Found {
 /// The scan at `path`, or those in that folder. There is at least one, or a label map.
 pub(crate) fn find(path: &Path) -> Result<Found, CalibrationError> {
     let none = |found: String| CalibrationError::NoScans { path: path.to_owned(), found };
-    let is_scan = |path: &Path| path.is_file() && Format::of_name(path).is_some();
+    let is_scan = |path: &Path| path.is_file() && is_scan_name(path);
     if is_scan(path) {
         return Ok(Found { scans: vec![path.to_owned()], skipped: Vec::new(), in_folder: false });
     }

@@ -47,7 +47,7 @@ docs/embeddings.md describes all tensors.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Embed {
-    /// The scan: NIfTI, .nii or .nii.gz
+    /// The scan: NIfTI, NRRD, MetaImage, or a DICOM series
     #[arg(short, long, value_name = "FILE")]
     input: PathBuf,
     /// The bundle that `segvol convert` made

@@ -19,6 +19,7 @@ mod hints;
 mod inspect;
 mod inspect_scans;
 mod interrupt;
+mod label_files;
 mod log;
 mod machine;
 mod manual;

@@ -35,8 +35,8 @@ const OTHER_FILES: [&str; 17] = [
 /// The options for probabilities and logits.
 #[derive(clap::Args)]
 pub(crate) struct MapArguments {
-    /// Probabilities, 0 to 1, on the scan's grid; 0 outside the region that the model sees. A name that ends in .nii or
-    /// .nii.gz is the file of a single object; any other is a folder with DIR/NAME.nii.gz for each object
+    /// Probabilities, 0 to 1, on the scan's grid; 0 outside the region that the model sees. A name that ends in .nii,
+    /// .nii.gz, .nrrd or .mha is the file of a single object; any other is a folder with DIR/NAME.nii.gz for each object
     #[arg(long, value_name = "FILE|DIR", help_heading = "Output")]
     probabilities: Option<PathBuf>,
     /// Logits on the scan's grid, likewise; NaN outside the region that the model sees
@@ -95,7 +95,8 @@ impl Place {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
         if !says_folder && !path.is_dir() && extension.is_some_and(|found| OTHER_FILES.contains(&found.as_str())) {
             return Err(Usage(format!(
-                "{option} `{name}`: expected a name that ends in .nii or .nii.gz, or a folder; if this is a folder, write `{name}/`"
+                "{option} `{name}`: expected a name that ends in {}, or a folder; if this is a folder, write `{name}/`",
+                Format::NAMES
             )));
         }
         Ok(Self::Folder(path.to_owned(), ObjectFile::all(path, prompts)))

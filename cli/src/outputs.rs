@@ -45,9 +45,12 @@ enum Role {
 }
 
 impl Files {
-    /// A file that is read.
+    /// A file that is read. Of a header, this includes the files with its voxels.
     pub(crate) fn input(&mut self, option: impl Into<String>, path: &Path) {
-        self.add(option, path, Role::Input);
+        let option = option.into();
+        for file in segvol::volume::files_of(path) {
+            self.add(option.clone(), &file, Role::Input);
+        }
     }
 
     /// A file that is read, if the option is given.

@@ -12,6 +12,7 @@ use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 use segvol_segments::SegmentsError;
 
 use crate::exit::Usage;
+use crate::label_files::{LabelArguments, is_output_name};
 use crate::maps::{MapArguments, Maps};
 use crate::measured::{self, MeasuredArguments};
 use crate::names;
@@ -66,7 +67,7 @@ Objects file:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Segment {
-    /// The scan: NIfTI, .nii or .nii.gz; or a DICOM series: its folder, a zip of it, or one of its files
+    /// The scan: NIfTI, NRRD, MetaImage, or a DICOM series: its folder, a zip of it, or one of its files
     #[arg(short, long, value_name = "FILE|DIR")]
     input: PathBuf,
     /// The bundle that `segvol convert` made
@@ -80,13 +81,16 @@ pub(crate) struct Segment {
     #[arg(long, help_heading = "Prompts")]
     strict: bool,
 
-    /// Label map on the scan's grid, .nii or .nii.gz: 0 background, 1 the first object, 2 the second; where objects overlap,
-    /// the one with the higher logit. Of a DICOM scan also .dcm: a DICOM SEG with names and codes, in which objects may overlap
+    /// Label map on the scan's grid, .nii, .nii.gz, .nrrd or .mha: 0 background, 1 the first object, 2 the second; where objects
+    /// overlap, the one with the higher logit. With names and codes, and objects that may overlap: .seg.nrrd, 3D Slicer's
+    /// segmentation; of a DICOM scan also .dcm, a DICOM SEG
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Folder for one mask per object, DIR/NAME.nii.gz; these masks may overlap
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     per_object: Option<PathBuf>,
+    #[command(flatten)]
+    labels: LabelArguments,
     #[command(flatten)]
     maps: MapArguments,
     #[command(flatten)]
@@ -184,7 +188,7 @@ impl Segment {
 
         dicom.save(&finished, &prompts, &report.bundle.manifest_sha256)?;
         if let Some(path) = self.output.as_ref().filter(|path| !is_dicom_name(path)) {
-            finished.label_map()?.save(path).map_err(segvol::Error::from)?;
+            self.labels.save(path, &finished, &prompts)?;
         }
         if let Some(dir) = &self.per_object {
             segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;
@@ -262,10 +266,9 @@ impl Segment {
         for (option, path) in named.iter().filter_map(|&(option, path)| Some((option, path?))) {
             not_standard_output(option, path)?;
         }
-        if let Some(path) = self.output.as_ref().filter(|path| Format::of_name(path).is_none() && !is_dicom_name(path))
-        {
-            let name = path.display();
-            return Err(Usage(format!("`{name}`: expected a name that ends in .nii, .nii.gz or .dcm")).into());
+        if let Some(path) = self.output.as_ref().filter(|path| !is_output_name(path) && !is_dicom_name(path)) {
+            let (name, names) = (path.display(), Format::NAMES);
+            return Err(Usage(format!("`{name}`: expected a name that ends in .seg.nrrd, .dcm, {names}")).into());
         }
         if let Some(path) = &self.overlay {
             if !segvol_overlay::is_png_name(path) {
@@ -294,6 +297,7 @@ impl Segment {
         self.measured.check(self.settings.machine().provider(), &mut files)?;
         files.output_if("--output", self.output.as_ref());
         files.output_if("--rtstruct", dicom.rtstruct());
+        self.labels.add_to(&mut files, self.output.as_ref())?;
         files.output_if("--report", self.report.as_ref().filter(|path| !is_standard_output(path)));
         files.output_if("--overlay", self.overlay.as_ref());
         if let Some(dir) = &self.per_object {

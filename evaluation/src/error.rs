@@ -52,7 +52,7 @@ pub enum CaseError {
     },
     /// A folder of masks has none of the structures that are looked for.
     #[error(
-        "truth `{folder}`: expected masks (.nii or .nii.gz) of the structures in this folder, found none of them",
+        "truth `{folder}`: expected masks (.nii.gz, .nrrd or others) of the structures in this folder, found none of them",
         folder = folder.display()
     )]
     NoMasks {

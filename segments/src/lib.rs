@@ -11,11 +11,13 @@ pub mod codes;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod error;
+pub mod label_table;
 mod read;
 #[cfg(feature = "dicom")]
 pub mod rtstruct;
 #[cfg(feature = "dicom")]
 pub mod seg;
+pub mod seg_nrrd;
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use segvol_measure::Record;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
-use crate::{checkpoint, hostile_c, hostile_nifti, models};
+use crate::{checkpoint, hostile_c, hostile_nifti, hostile_raster, models};
 
 /// One fuzz target.
 pub struct Target {
@@ -48,6 +48,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "nifti_header", run: hostile_nifti::header, memory: FILE, memory_per_byte: 8 },
     Target { name: "nifti", run: nifti_plain, memory: FILE, memory_per_byte: 32 },
     Target { name: "nifti_gzip", run: hostile_nifti::gzip, memory: FILE, memory_per_byte: 8 * 1032 + 32 },
+    Target { name: "nrrd", run: hostile_raster::nrrd, memory: FILE, memory_per_byte: 32 * 1032 },
+    Target { name: "metaimage", run: hostile_raster::metaimage, memory: FILE, memory_per_byte: 32 * 1032 },
     Target { name: "prompts", run: prompts, memory: FILE, memory_per_byte: 128 },
     Target { name: "tokenizer", run: tokenizer, memory: FILE, memory_per_byte: 512 },
     Target { name: "vocabulary", run: vocabulary, memory: FILE, memory_per_byte: 512 },

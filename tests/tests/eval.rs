@@ -489,7 +489,7 @@ fn sides_tell_the_orientation_of_a_model() {
     refused(&sides(&["--overlay", &here("pictures").to_string_lossy()]), USAGE, &["--overlay", "label maps"]);
     refused(&sides(&["--pairs", "left kidney"]), USAGE, &["LEFT/RIGHT"]);
     fs::remove_file(here("scans/phantom.nii.gz")).expect("removed");
-    refused(&sides(&[]), INPUT, &["scans: expected at least one scan (.nii or .nii.gz)"]);
+    refused(&sides(&[]), INPUT, &["scans: expected at least one scan (.nii.gz, .nii,"]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn with_header(path: &Path, change: impl FnOnce(&mut Header)) -> PathBuf {
     change(&mut header);
     let written = fs::File::create(path).expect("a file");
     let voxels = nifti::Voxels::F32(&contents.voxels);
-    nifti::write_gzip(written, &header, 0, voxels).expect("written");
+    nifti::write_gzip(written, &header, 0, voxels, "").expect("written");
     path.to_path_buf()
 }
 

@@ -151,13 +151,15 @@ fn onnx_runtime_is_named_in_one_room_only() {
     }
 }
 
-/// `fuzz/` builds the targets of NIfTI from this file without the runtime.
+/// `fuzz/` builds the targets of scans from these files without the runtime.
 #[test]
-fn hostile_nifti_files_need_the_volume_crate_only() {
-    let text = fs::read_to_string(root().join("tests/src/hostile_nifti.rs")).expect("read");
-    assert!(text.contains("segvol_volume::"));
-    for other in ["segvol::", "segvol_tests::", "segvol_onnx::", "crate::"] {
-        assert!(!code(&text).any(|line| line.contains(other)), "it names {other}");
+fn hostile_scans_need_the_volume_crate_only() {
+    for file in ["tests/src/hostile_nifti.rs", "tests/src/hostile_raster.rs"] {
+        let text = fs::read_to_string(root().join(file)).expect("read");
+        assert!(text.contains("segvol_volume::"));
+        for other in ["segvol::", "segvol_tests::", "segvol_onnx::", "crate::"] {
+            assert!(!code(&text).any(|line| line.contains(other)), "{file} names {other}");
+        }
     }
 }
 

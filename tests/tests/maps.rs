@@ -226,7 +226,7 @@ fn what_is_a_file_and_what_is_a_folder_is_never_guessed() {
         ("--probabilities p.nii", &["--probabilities", "found 3"]),
         (
             "--probabilities p.npy",
-            &["--probabilities `p.npy`: expected a name that ends in .nii or .nii.gz, or a folder"],
+            &["--probabilities `p.npy`: expected a name that ends in .nii, .nii.gz, .nrrd or .mha, or a folder"],
         ),
         ("--logits -", &["--logits", "standard output"]),
         ("--logits a --probabilities a", &["--logits `a`: is the same", "as --probabilities", "choose another"]),

@@ -48,6 +48,7 @@ pub use mask::{Mask, MaskError};
 pub use orientation::AxisMap;
 pub use raster::RasterError;
 pub use read_options::{AffineChoice, ReadOptions};
+pub use save::is_part_of_scan;
 pub use segvol_base::{AxisCodes, Orientation};
 #[cfg(feature = "dicom")]
 pub use segvol_dicom;

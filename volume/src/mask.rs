@@ -211,7 +211,16 @@ impl Mask {
     /// that the scan was read from, also through a link; [`MaskError::Io`], with the path, if the file is write-protected or
     /// cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), MaskError> {
-        save(path.as_ref(), &self.grid, self.as_voxels())
+        save(path.as_ref(), &self.grid, self.as_voxels(), "")
+    }
+
+    /// As [`Mask::save`], with a comment in the file: in NIfTI as a header extension of code 6 (plain text), as nibabel and others read
+    /// it; in NRRD as the key `comment`. MetaImage gets none.
+    ///
+    /// # Errors
+    /// The same as [`Mask::save`].
+    pub fn save_with_comment(&self, path: impl AsRef<Path>, comment: &str) -> Result<(), MaskError> {
+        save(path.as_ref(), &self.grid, self.as_voxels(), comment)
     }
 
     /// Writes the same bytes as [`Mask::save`] to any writer, such as memory or a network connection.
@@ -219,7 +228,7 @@ impl Mask {
     /// # Errors
     /// The error of `writer`.
     pub fn write(&self, writer: impl Write, format: Format) -> io::Result<()> {
-        save::write(writer, format, &self.grid, &self.grid.nifti_header(), self.as_voxels())
+        save::write(writer, format, &self.grid, &self.grid.nifti_header(), self.as_voxels(), "")
     }
 
     fn as_voxels(&self) -> Voxels<'_> {
@@ -238,12 +247,12 @@ impl Mask {
 /// does not end in `.nii`, `.nii.gz`, `.nrrd` or `.mha`; [`MaskError::OverScan`] if the file is the scan's own; [`MaskError::Io`] if the
 /// file cannot be written.
 pub fn save_logits(path: impl AsRef<Path>, logits: &[f32], grid: &Grid) -> Result<(), MaskError> {
-    save(path.as_ref(), grid, Voxels::F32(logits))
+    save(path.as_ref(), grid, Voxels::F32(logits), "")
 }
 
-fn save(path: &Path, grid: &Grid, voxels: Voxels<'_>) -> Result<(), MaskError> {
+fn save(path: &Path, grid: &Grid, voxels: Voxels<'_>, comment: &str) -> Result<(), MaskError> {
     check_length(voxels.len(), grid)?;
-    save::save(path, grid, grid.nifti_header(), voxels).map_err(|failure| {
+    save::save(path, grid, grid.nifti_header(), voxels, comment).map_err(|failure| {
         let path = path.to_path_buf();
         match failure {
             Failure::Name => MaskError::Name { path },

@@ -31,12 +31,19 @@ pub(crate) enum Failure {
 }
 
 /// Writes `voxels`, as many as the grid has, to a file, atomically. Its name decides the format.
-pub(crate) fn save(path: &Path, grid: &Grid, header: Cow<'_, Header>, voxels: Voxels<'_>) -> Result<(), Failure> {
+pub(crate) fn save(
+    path: &Path,
+    grid: &Grid,
+    header: Cow<'_, Header>,
+    voxels: Voxels<'_>,
+    comment: &str,
+) -> Result<(), Failure> {
     let format = Format::of_name(path).ok_or(Failure::Name)?;
     if is_part_of_scan(grid, path) {
         return Err(Failure::OverScan);
     }
-    let written = |file: &std::fs::File| write(BufWriter::with_capacity(1 << 18, file), format, grid, &header, voxels);
+    let written =
+        |file: &std::fs::File| write(BufWriter::with_capacity(1 << 18, file), format, grid, &header, voxels, comment);
     atomic_file::write(path, written).map_err(Failure::Io)
 }
 
@@ -47,21 +54,27 @@ pub(crate) fn write(
     grid: &Grid,
     header: &Header,
     voxels: Voxels<'_>,
+    comment: &str,
 ) -> io::Result<()> {
     let intent_code = if voxels.are_labels() { INTENT_LABEL } else { INTENT_NONE };
     match format {
         Format::Nifti => {
-            nifti::write_to(&mut writer, header, intent_code, voxels)?;
+            nifti::write_with(&mut writer, header, intent_code, voxels, comment)?;
             writer.flush()
         }
-        Format::NiftiGzip => nifti::write_gzip(writer, header, intent_code, voxels),
-        Format::Nrrd => nrrd::write(writer, grid, 1, voxels, &[]),
+        Format::NiftiGzip => nifti::write_gzip(writer, header, intent_code, voxels, comment),
+        Format::Nrrd => {
+            let text = (!comment.is_empty()).then(|| ("comment".to_owned(), comment.to_owned()));
+            nrrd::write(writer, grid, 1, voxels, text.as_slice())
+        }
         Format::MetaImage => metaimage::write(writer, grid, voxels),
     }
 }
 
-/// Whether `path` is a file that the scan was read from.
-fn is_part_of_scan(grid: &Grid, path: &Path) -> bool {
+/// Whether `path` is a file that the scan on this grid was read from: its own file, a file with its voxels, or a DICOM file in its
+/// folder. An output must not replace it.
+#[must_use]
+pub fn is_part_of_scan(grid: &Grid, path: &Path) -> bool {
     let Some(scan) = grid.source() else { return false };
     if is_same_file(scan, path) || grid.data_files().iter().any(|file| is_same_file(file, path)) {
         return true;

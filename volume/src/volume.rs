@@ -381,7 +381,7 @@ impl Volume {
             Some(_) => Cow::Owned(Header::from_affine(self.shape_xyz(), self.grid.affine())),
             None => self.grid.nifti_header(),
         };
-        save::save(path, &self.grid, header, Voxels::exact(&self.voxels)).map_err(|failure| {
+        save::save(path, &self.grid, header, Voxels::exact(&self.voxels), "").map_err(|failure| {
             let path = path.to_path_buf();
             match failure {
                 Failure::Name => VolumeError::Name { path },

@@ -138,8 +138,9 @@ fn check_description(path: &Path) -> Result<(), CaseListError> {
                     return Err(value.refuse(CHANNELS));
                 }
                 "file_ending" => {
-                    const ENDING: &str = "the ending of NIfTI files, \".nii.gz\" or \".nii\"";
-                    if ![".nii.gz", ".nii"].contains(&value.text(ENDING)?) {
+                    const ENDING: &str =
+                        "the ending of scans, \".nii.gz\", \".nii\", \".nrrd\", \".nhdr\", \".mha\" or \".mhd\"";
+                    if !segvol::volume::format::SCAN_EXTENSIONS.contains(&value.text(ENDING)?) {
                         return Err(value.refuse(ENDING));
                     }
                 }

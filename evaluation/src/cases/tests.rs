@@ -92,7 +92,7 @@ fn a_folder_without_truth_is_a_list_and_leftovers_are_no_cases() {
         fs::remove_file(here(name)).expect("removed");
     }
     let error = read_folders(folder.path(), None).expect_err("no scan").to_string();
-    assert!(error.contains("at least one scan (.nii or .nii.gz)"), "{error}");
+    assert!(error.contains("at least one scan (.nii.gz, .nii,"), "{error}");
 }
 
 /// A folder with these files: empty, or with this text.

@@ -107,6 +107,15 @@ fn scans(folder: &Path) {
     save(here("flat_scan.nii"), &Volume::new(scan.shape_xyz(), constant, affine).expect("a volume"));
     Mask::from_labels(labels, Arc::clone(scan.grid())).expect("a mask").save(here("labels.nii.gz")).expect("saved");
 
+    let nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\nendian: little\nencoding: raw\n";
+    let space = "space: LPS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n";
+    write(here("short.nrrd"), format!("{nrrd}{space}\n1234"));
+    write(here("bzip2.nrrd"), format!("{}{space}\n", nrrd.replace("raw", "bzip2")));
+    write(here("outside.nhdr"), format!("{nrrd}{space}data file: ../secrets.raw\n"));
+    write(here("unknown_space.nrrd"), format!("{nrrd}space dimension: 3\n{}\n{}", &space[11..], "a".repeat(128)));
+    let meta = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_SHORT\nElementSpacing = 1 1 1\n";
+    write(here("channels.mha"), format!("{meta}ElementNumberOfChannels = 3\nElementDataFile = LOCAL\n"));
+    write(here("missing.mhd"), format!("{meta}ElementDataFile = missing.raw\n"));
     write(here("text.nii.gz"), "not a scan");
     write(here("slice.dcm"), [&[0; 128], b"DICM".as_slice(), &[0; 400]].concat());
     fs::create_dir(here("series")).expect("a folder");

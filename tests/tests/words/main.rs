@@ -239,6 +239,15 @@ fn usage() {
     page.error("A name that the model does not know", &format!("{strict} -m named --text livr"));
     page.error("Several", &format!("{strict} -m named --text kidney_left --text liver --text patella"));
     page.error("Names of a model that has no list", &format!("{strict} -m bundle --text liver"));
+    page.error("A copy in an unknown format", "copy -i scan.nii.gz -o copy.png");
+    page.error("A copy as a segmentation", "copy -i scan.nii.gz -o copy.seg.nrrd");
+    page.error("A copy over the scan", "copy -i scan.nii.gz -o ./scan.nii.gz");
+    page.error("A copy on standard output", "copy -i scan.nii.gz -o -");
+    page.error(
+        "A table of labels in another format",
+        &format!("{segment} --text liver -o m.nii.gz --labels-file m.csv"),
+    );
+    page.error("A table of labels without a label map", &format!("{segment} --text liver --labels-file m.txt --plan"));
     page.compare("01-usage.txt");
 }
 
@@ -267,6 +276,11 @@ fn scans() {
     segment("A folder with two series of DICOM", "two_series");
     segment("A series that is not there", "two_series --series 9");
     segment("A series of a NIfTI file", "scan.nii.gz --series 9");
+    segment("An NRRD file that ends before its last voxel", "short.nrrd");
+    segment("An NRRD file that is packed with bzip2", "bzip2.nrrd");
+    segment("An NRRD header that names a file in another folder", "outside.nhdr");
+    segment("A MetaImage file with colours", "channels.mha");
+    segment("A MetaImage header without its voxels", "missing.mhd");
     segment("A Git LFS pointer", "pointer.nii.gz");
     segment("A web page", "page.nii.gz");
     segment("An archive in a gzip file", "archive.nii.gz");

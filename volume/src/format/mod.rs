@@ -47,7 +47,7 @@ impl Format {
 pub const SCAN_EXTENSIONS: [&str; 6] = [".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"];
 
 /// Whether a file's name is one of a scan or of a label map: `.nii`, `.nii.gz`, `.nrrd`, `.nhdr`, `.mha` or `.mhd`, in any case.
-/// The files of DICOM may have any name.
+/// The files of DICOM may have any name, and a `.seg.nrrd` is neither.
 #[must_use]
 pub fn is_scan_name(path: &Path) -> bool {
     scan_stem(path).is_some()
@@ -58,6 +58,9 @@ pub fn is_scan_name(path: &Path) -> bool {
 pub fn scan_stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy();
     let lower = name.to_ascii_lowercase();
+    if lower.ends_with(".seg.nrrd") {
+        return None;
+    }
     let end = SCAN_EXTENSIONS.into_iter().find(|end| lower.ends_with(end))?;
     Some(name[..name.len() - end.len()].to_owned())
 }

@@ -77,10 +77,6 @@ fn files() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         (at(128, b"DICM"), "a DICOM file", "dcm2niix"),
         (bare_dicom(true), "a DICOM file", "dcm2niix"),
         (bare_dicom(false), "a DICOM file", "dcm2niix"),
-        (padded(b"NRRD0005\ntype: short\nencoding: gzip\n\n"), "an NRRD file", "convert"),
-        (b"NRRD0005\ntype: short\ndata file: ct.raw\n".to_vec(), "an NRRD header", "convert"),
-        (padded(b"ObjectType = Image\nNDims = 3\nElementDataFile = LOCAL\n"), "a MetaImage file", "convert"),
-        (b"ObjectType = Image\nNDims = 3\nElementDataFile = a.raw\n".to_vec(), "a MetaImage header", "convert"),
         (padded(b"\x89PNG\r\n\x1a\n"), "a PNG picture", "Hounsfield"),
         (padded(b"\xff\xd8\xff\xe0"), "a JPEG picture", "Hounsfield"),
         (padded(b"II*\0\x08\0\0\0"), "a TIFF picture", "Hounsfield"),
@@ -124,8 +120,40 @@ fn a_name_asks_for_a_format() {
     let format = |name: &str| Format::of_name(Path::new(name));
     assert_eq!(format("a/mask.nii"), Some(Format::Nifti));
     assert_eq!(format("MASK.NII.GZ"), Some(Format::NiftiGzip));
-    assert_eq!(format("mask.nrrd"), None);
-    assert_eq!(format("nii"), None);
+    assert_eq!(format("mask.NRRD"), Some(Format::Nrrd));
+    assert_eq!(format("mask.mha"), Some(Format::MetaImage));
+    for name in ["mask.seg.nrrd", "mask.SEG.NRRD", "mask.nhdr", "mask.mhd", "mask.dcm", "nii", "mha", "nrrd"] {
+        assert_eq!(format(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_name_is_that_of_a_scan_or_not() {
+    let stem = |name: &str| scan_stem(Path::new(name));
+    for name in ["a/ct.nii", "ct.NII.GZ", "ct.nrrd", "ct.nhdr", "ct.mha", "ct.MHD"] {
+        assert_eq!(stem(name).as_deref(), Some("ct"), "{name}");
+        assert!(is_scan_name(Path::new(name)));
+    }
+    for name in ["ct.seg.nrrd", "ct.dcm", "ct.gz", "ct.raw", "ct", "nii"] {
+        assert_eq!(stem(name), None, "{name}");
+    }
+}
+
+#[test]
+fn scans_of_other_formats_are_recognised() {
+    let headers: [(&[u8], Kind, &str); 4] = [
+        (b"NRRD0005\ntype: short\nencoding: gzip\n\n", Kind::Nrrd, "an NRRD file"),
+        (b"NRRD0005\ntype: short\ndata file: ct.raw\n", Kind::Nrrd, "an NRRD header"),
+        (b"ObjectType = Image\nNDims = 3\nElementDataFile = LOCAL\n", Kind::MetaImage, "a MetaImage file"),
+        (b"ObjectType = Image\nNDims = 3\nElementDataFile = a.raw\n", Kind::MetaImage, "a MetaImage header"),
+    ];
+    for (bytes, kind, what) in headers {
+        let found = recognise(bytes).expect("known");
+        assert!(found.kind == kind && found.what.starts_with(what) && found.next.is_empty(), "{found}");
+        // These formats compress only their voxels.
+        let error = Volume::read(&gzip(bytes)[..]).expect_err("packed").to_string();
+        assert!(error.contains(&format!("a gzip file that holds {what}")) && error.contains("gunzip"), "{error}");
+    }
 }
 
 #[test]

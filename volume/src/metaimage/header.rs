@@ -5,10 +5,12 @@ use std::io::BufRead;
 
 use segvol_base::{Warning, WarningCode};
 
-use super::DATA_FILE;
 use crate::affine::Affine;
 use crate::nifti::{ByteOrder, Datatype};
 use crate::raster::{self, Encoding, Lines, Place, RasterError, check_skip, checked, numbers, pattern, shown};
+
+/// The field that names files.
+pub(super) const DATA_FILE: &str = "ElementDataFile";
 
 /// A header, as far as it is used.
 #[derive(Clone, Debug)]

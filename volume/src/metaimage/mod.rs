@@ -17,26 +17,24 @@
 //! "MetaIO", itk.org/Wiki/MetaIO/Documentation; ITK's MetaImageIO for the coordinates.
 
 mod header;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use self::header::Header;
+use self::header::{DATA_FILE, Header};
 use crate::raster::{self, Encoding, Layout, Place, Places, RasterError, RasterVolume, Start};
 
 pub use write::write;
 
-/// The field that names files.
-const DATA_FILE: &str = "ElementDataFile";
-
 /// Reads a scan from `reader`. `bytes` is the length of the file, if that is known; `folder` is the folder of a header that may
 /// name other files.
-pub(crate) fn read_from(
-    reader: impl BufRead,
-    bytes: Option<u64>,
-    folder: Option<&Path>,
-) -> Result<RasterVolume, RasterError> {
+///
+/// # Errors
+/// [`RasterError`], with the field that is wrong, if the file cannot be read.
+pub fn read_from(reader: impl BufRead, bytes: Option<u64>, folder: Option<&Path>) -> Result<RasterVolume, RasterError> {
     let (header, reader) = Header::read(reader)?;
     let mut warnings = Vec::new();
     let affine = header.affine(&mut warnings)?;

@@ -56,7 +56,7 @@ pub(crate) use gzip::{MAGIC as GZIP_MAGIC, Members};
 pub use header::{ByteOrder, Datatype, Header, Version};
 pub(crate) use read::{CHUNK_BYTES, MAX_TRAILING, convert, not_voxels_alone, open};
 pub use read::{NiftiVolume, read, read_from, read_header};
-pub use write::{write_gzip, write_to};
+pub use write::{write_gzip, write_to, write_with};
 
 /// The maximum number of voxels of a volume: 2^31, which is 8 GiB as float32 (1290 x 1290 x 1290).
 pub const MAX_VOXELS: u64 = 1 << 31;
@@ -80,7 +80,7 @@ pub enum NiftiError {
         reason: String,
     },
     /// It is a file of another format, or a folder.
-    #[error("expected a NIfTI file (.nii or .nii.gz), found {found}")]
+    #[error("expected a NIfTI, NRRD or MetaImage file, found {found}")]
     OtherFormat {
         /// What it is, and what to do with it.
         found: Recognised,

@@ -812,7 +812,7 @@ fn masks_that_cannot_be_written_are_refused() {
         Err(MaskError::Length { expected: 24, found: 23, .. })
     ));
     let mask = Mask::from_labels(vec![0_u8; 24], volume.grid().clone()).expect("a mask");
-    for name in ["mask", "mask.nrrd", "mask.gz", "mask.nii.gz.bak"] {
+    for name in ["mask", "mask.seg.nrrd", "mask.gz", "mask.nii.gz.bak"] {
         assert!(matches!(mask.save(folder.path().join(name)), Err(MaskError::Name { .. })), "{name}");
     }
     let error = mask.save(folder.path().join("missing/mask.nii")).expect_err("no such folder").to_string();

@@ -25,6 +25,8 @@
 
 mod geometry;
 mod header;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeMap;
@@ -45,11 +47,10 @@ const EXPECTED: &str = "an NRRD file (.nrrd or .nhdr)";
 
 /// Reads a scan from `reader`. `bytes` is the length of the file, if that is known; `folder` is the folder of a header that may
 /// name other files.
-pub(crate) fn read_from(
-    reader: impl BufRead,
-    bytes: Option<u64>,
-    folder: Option<&Path>,
-) -> Result<RasterVolume, RasterError> {
+///
+/// # Errors
+/// [`RasterError`], with the field that is wrong, if the file cannot be read.
+pub fn read_from(reader: impl BufRead, bytes: Option<u64>, folder: Option<&Path>) -> Result<RasterVolume, RasterError> {
     let (header, reader) = Header::read(reader)?;
     let mut warnings = Vec::new();
     let (layout, shape_xyz) = header.layout(1)?;
