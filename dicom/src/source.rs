@@ -19,6 +19,20 @@ pub struct SourceSeries {
     pub slices: Vec<Option<SourceSlice>>,
 }
 
+/// A series about which nothing is known.
+impl Default for SourceSeries {
+    fn default() -> Self {
+        Self {
+            study_instance_uid: None,
+            series_instance_uid: None,
+            frame_of_reference_uid: None,
+            modality: None,
+            attributes: InMemDicomObject::new_empty(),
+            slices: Vec::new(),
+        }
+    }
+}
+
 /// One image of a series, or one frame of a file with several.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceSlice {
