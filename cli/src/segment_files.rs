@@ -128,12 +128,7 @@ impl DicomOutputs<'_> {
         };
         let grid = masks.grid();
         let each = |index: usize| masks.mask(index).map_err(mask_error);
-        let with = |mask| Segments {
-            grid: Arc::clone(grid),
-            segments: segments.clone(),
-            mask,
-            provenance: provenance.clone(),
-        };
+        let objects = Objects { grid, segments, provenance };
         match (self.seg, self.arguments.seg) {
             (None, _) => {}
             (Some(path), Some(SegKind::Labelmap)) => {
@@ -144,16 +139,30 @@ impl DicomOutputs<'_> {
                     let inside: Vec<u8> = inside.into_iter().map(u8::from).collect();
                     Mask::from_labels(inside, Arc::clone(grid))
                 };
-                seg::save(path, &with(&mask), seg::Encoding::Labelmap, &self.options)?;
+                seg::save(path, &objects.with(&mask), seg::Encoding::Labelmap, &self.options)?;
             }
             (Some(path), Some(SegKind::Binary) | None) => {
-                seg::save(path, &with(&each), seg::Encoding::Binary, &self.options)?;
+                seg::save(path, &objects.with(&each), seg::Encoding::Binary, &self.options)?;
             }
         }
         if let Some(path) = self.rtstruct() {
-            rtstruct::save(path, &with(&each), &self.options)?;
+            rtstruct::save(path, &objects.with(&each), &self.options)?;
         }
         Ok(())
+    }
+}
+
+/// What all writers of files are told.
+struct Objects<'a> {
+    grid: &'a Arc<Grid>,
+    segments: Vec<Segment>,
+    provenance: Provenance,
+}
+
+impl Objects<'_> {
+    fn with<'m>(&self, mask: &'m dyn Fn(usize) -> Result<Mask, MaskError>) -> Segments<'m> {
+        let Self { grid, segments, provenance } = self;
+        Segments { grid: Arc::clone(grid), segments: segments.clone(), mask, provenance: provenance.clone() }
     }
 }
 
