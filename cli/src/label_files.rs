@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use segvol::Prompt;
+use segvol::mask::MaskError;
 use segvol::volume::Format;
-use segvol::{MaskError, Prompt};
 use segvol_segments::label_table::{self, TableFormat};
 use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
 
