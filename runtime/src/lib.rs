@@ -140,6 +140,8 @@ pub use options::Options;
 pub use provider::{PassedOver, Placement, Provider, ProviderOptionError, ProviderOptions};
 pub use report::{ObjectReport, Report};
 pub use segvol_base::{ErrorKind, Warning, WarningCode};
+#[doc(no_inline)]
+pub use segvol_metrics as metrics;
 pub use segvol_names::{NameAdvice, Names};
 pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabel, Stage};
 #[doc(no_inline)]
@@ -151,7 +153,7 @@ pub use segvol_scan::{crop, intensity, resize, shear};
 pub use segvol_volume as volume;
 pub use segvol_volume::{
     AffineChoice, AxisCodes, BoundingBox, FloatType, Grid, Marks, Mask, Orientation, PointLabel, ReadOptions, Truth,
-    TruthError, Volume, VolumeError, mask, metrics, nifti, orientation, save_map, truth,
+    TruthError, Volume, VolumeError, mask, nifti, orientation, save_map, truth,
 };
 #[doc(hidden)]
 pub use segvol_windows::stitched;

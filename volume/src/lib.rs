@@ -14,6 +14,7 @@
 
 mod affine;
 mod buffer;
+mod dice;
 #[cfg(feature = "dicom")]
 pub mod dicom;
 mod files;
@@ -24,7 +25,6 @@ pub mod maps;
 mod marks;
 pub mod mask;
 pub mod metaimage;
-pub mod metrics;
 pub mod nifti;
 pub mod nrrd;
 pub mod orientation;
@@ -38,6 +38,7 @@ mod voxels;
 
 pub use affine::Affine;
 pub use buffer::{Buffer, Elements};
+pub use dice::dice;
 pub use files::files_of;
 pub use format::Format;
 pub use grid::{Grid, GridError};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use segvol_base::{ErrorKind, OutOfMemory};
 
+use crate::dice::dice;
 use crate::grid::Grid;
 use crate::mask::{Labels, Mask};
-use crate::metrics;
 use crate::strided::Strided;
 use crate::volume::{Volume, VolumeError};
 
@@ -248,10 +248,10 @@ impl Truth {
         let (truth, label) = self.of(name)?;
         let (in_8, in_16) = (|&value: &u8| u16::from(value) == label, |&value: &u16| value == label);
         Some(match (mask.labels(), truth.labels()) {
-            (Labels::U8(found), Labels::U8(truth)) => metrics::dice(found, truth, |&value| value == 1, in_8),
-            (Labels::U8(found), Labels::U16(truth)) => metrics::dice(found, truth, |&value| value == 1, in_16),
-            (Labels::U16(found), Labels::U8(truth)) => metrics::dice(found, truth, |&value| value == 1, in_8),
-            (Labels::U16(found), Labels::U16(truth)) => metrics::dice(found, truth, |&value| value == 1, in_16),
+            (Labels::U8(found), Labels::U8(truth)) => dice(found, truth, |&value| value == 1, in_8),
+            (Labels::U8(found), Labels::U16(truth)) => dice(found, truth, |&value| value == 1, in_16),
+            (Labels::U16(found), Labels::U8(truth)) => dice(found, truth, |&value| value == 1, in_8),
+            (Labels::U16(found), Labels::U16(truth)) => dice(found, truth, |&value| value == 1, in_16),
         })
     }
 }

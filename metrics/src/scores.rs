@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::surface::SurfaceDistances;
-use super::{dice, volume_ml};
-use crate::grid::Grid;
-use crate::mask::MaskError;
+use crate::surface::SurfaceDistances;
+use crate::{dice, volume_ml};
+use segvol_volume::Grid;
+use segvol_volume::MaskError;
 
 /// How well the mask that was found agrees with the true mask.
 ///
@@ -81,8 +81,7 @@ impl Scores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::affine::Affine;
-    use crate::volume::Volume;
+    use segvol_volume::{Affine, Volume};
 
     fn grid(affine: Affine) -> std::sync::Arc<Grid> {
         std::sync::Arc::clone(Volume::new([2, 2, 2], vec![0.0; 8], affine).expect("a volume").grid())

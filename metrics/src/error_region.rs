@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use ndarray::Array3;
 use segvol_base::memory;
 
-use super::distance::squared_distances;
-use crate::mask::MaskError;
+use crate::distance::squared_distances;
+use segvol_volume::MaskError;
 
 /// The largest region of voxels in which a mask differs from the true one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

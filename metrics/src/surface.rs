@@ -2,8 +2,8 @@
 
 use ndarray::Array3;
 
-use super::distance::squared_distances;
-use crate::mask::MaskError;
+use crate::distance::squared_distances;
+use segvol_volume::MaskError;
 
 /// A length that a header stored as float32 can exceed the intended value by this fraction.
 const HAIR: f64 = 1e-6;

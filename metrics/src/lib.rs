@@ -1,6 +1,10 @@
 //! Metrics: how well two masks agree, and the volume of a mask.
 //!
 //! `docs/evaluation.md` defines every metric in words. [`Scores`] has all metrics of one pair of masks.
+//!
+//! This crate knows nothing about models.
+
+#![forbid(unsafe_code)]
 
 mod distance;
 mod error_region;
@@ -11,19 +15,8 @@ pub use error_region::ErrorRegion;
 pub use scores::Scores;
 pub use surface::SurfaceDistances;
 
-use crate::grid::Grid;
-
-/// The Dice coefficient of two sets of voxels: `2 |A ∩ B| / (|A| + |B|)`, in [0, 1]. It is 1 if both sets are empty.
-///
-/// `in_a` and `in_b` say which voxels of `a` and `b` are in the sets. If one slice is shorter, the voxels beyond its
-/// end are not in its set.
-///
-/// The released code adds 1 to the denominator, which only favours large masks. This is the plain definition.
-pub fn dice<A, B>(a: &[A], b: &[B], in_a: impl Fn(&A) -> bool, in_b: impl Fn(&B) -> bool) -> f64 {
-    let shared = a.iter().zip(b).filter(|(a, b)| in_a(a) && in_b(b)).count();
-    let held = a.iter().filter(|a| in_a(a)).count() + b.iter().filter(|b| in_b(b)).count();
-    if held == 0 { 1.0 } else { 2.0 * shared as f64 / held as f64 }
-}
+use segvol_volume::Grid;
+pub use segvol_volume::dice;
 
 /// The volume of this many voxels of a grid, in millilitres.
 pub fn volume_ml(voxels: u64, grid: &Grid) -> f64 {
@@ -33,8 +26,7 @@ pub fn volume_ml(voxels: u64, grid: &Grid) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::affine::Affine;
-    use crate::volume::Volume;
+    use segvol_volume::{Affine, Volume};
 
     #[test]
     fn dice_of_known_sets() {
