@@ -18,7 +18,7 @@ use segvol_measure::Record;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
-use crate::{checkpoint, hostile_c, hostile_nifti, hostile_raster, models};
+use crate::{checkpoint, hostile_c, hostile_nifti, hostile_raster, hostile_segments, models};
 
 /// One fuzz target.
 pub struct Target {
@@ -84,6 +84,10 @@ pub const TARGETS: &[Target] = &[
         memory: FILE,
         memory_per_byte: 64,
     },
+    // Deflated data sets and layers; the files' objects have one small scan's masks.
+    Target { name: "dicom_seg", run: hostile_segments::named, memory: FILE, memory_per_byte: 32 * 1032 },
+    Target { name: "rtstruct", run: hostile_segments::named, memory: FILE, memory_per_byte: 32 * 1032 },
+    Target { name: "seg_nrrd", run: hostile_segments::named, memory: FILE, memory_per_byte: 32 * 1032 },
     Target { name: "records", run: records, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
 ];
 
@@ -114,7 +118,7 @@ pub fn clean() {
     fs::remove_dir_all(&*FOLDER).expect("removed");
 }
 
-fn file(name: &str, parts: &[&[u8]]) -> PathBuf {
+pub(crate) fn file(name: &str, parts: &[&[u8]]) -> PathBuf {
     fs::create_dir_all(&*FOLDER).expect("a folder");
     let path = FOLDER.join(name);
     // The file is created anew. If it were truncated and written again, ext4 would write it to the disk at once, which
