@@ -58,7 +58,6 @@ pub fn read(path: &Path, grid: &Arc<Grid>) -> Result<SegMasks, SegmentsError> {
     let unreadable = |reason: String| SegmentsError::Unreadable { path: path.to_path_buf(), reason };
     let seg = Seg::of(&file).map_err(unreadable)?;
     let numbers = seg.segments.clone();
-    check_available::<u32>("a frame of a DICOM SEG", seg.rows * seg.columns)?;
     let needed = grid.voxels().saturating_mul(numbers.len());
     check_available::<u8>("the masks of a DICOM SEG", needed)?;
     let mut voxels: BTreeMap<u16, Vec<u8>> =
@@ -168,6 +167,9 @@ impl<'a> Seg<'a> {
     fn fill(&self, grid: &Grid, voxels: &mut BTreeMap<u16, Vec<u8>>) -> Result<(), String> {
         let shared = items(self.file.get(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE)).first();
         let pixels = Pixels::of(self)?;
+        // The pixels are there, so a small file asks for no large frame unless it is compressed.
+        check_available::<u32>("a frame of a DICOM SEG", self.rows * self.columns)
+            .map_err(|error| error.to_string())?;
         let mut values = vec![0_u32; self.rows * self.columns];
         for (n, item) in self.frames.iter().enumerate() {
             let in_frame = |reason: String| format!("frame {}: {reason}", n + 1);
