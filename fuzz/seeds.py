@@ -332,21 +332,27 @@ def frames() -> None:
     frame("j2k", "high_throughput", 16, False, imagecodecs.htj2k_encode(sixteen.astype("<u2")))
 
 
+def element(group: int, number: int, vr: str, value: bytes) -> bytes:
+    value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
+    tag = struct.pack("<HH", group, number) + vr.encode()
+    return tag + struct.pack("<HI" if vr in ("OW", "SQ", "OB") else "<H", *([0] if vr in ("OW", "SQ", "OB") else []), len(value)) + value
+
+
+def text(group: int, number: int, vr: str, value: str) -> bytes:
+    return element(group, number, vr, value.encode())
+
+
+def word(number: int, value: int) -> bytes:
+    return element(0x28, number, "US", struct.pack("<H", value))
+
+
+def item(body: bytes) -> bytes:
+    return struct.pack("<HHI", 0xFFFE, 0xE000, len(body)) + body
+
+
 def series() -> None:
     """Series of two slices with 2 rows of 3 columns: files with one image, with several frames, deflated, and in archives."""
 
-    def element(group: int, number: int, vr: str, value: bytes) -> bytes:
-        value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
-        tag = struct.pack("<HH", group, number) + vr.encode()
-        return tag + struct.pack("<HI" if vr in ("OW", "SQ", "OB") else "<H", *([0] if vr in ("OW", "SQ", "OB") else []), len(value)) + value
-
-    def text(group: int, number: int, vr: str, value: str) -> bytes:
-        return element(group, number, vr, value.encode())
-
-    def word(number: int, value: int) -> bytes:
-        return element(0x28, number, "US", struct.pack("<H", value))
-
-    item = lambda body: struct.pack("<HHI", 0xFFFE, 0xE000, len(body)) + body
     position = lambda k: text(0x20, 0x32, "DS", f"1\\-2\\{3 * k}")
     orientation = text(0x20, 0x37, "DS", "1\\0\\0\\0\\0.96\\0.28")
     spacing = text(0x28, 0x30, "DS", "0.5\\0.75")
@@ -383,6 +389,56 @@ def series() -> None:
         write("dicom_zip", name, archive.getvalue())
 
 
+def objects() -> None:
+    """Named objects on 2 slices with 3 rows of 4 columns: as DICOM SEG, RTSTRUCT and .seg.nrrd."""
+
+    def file(group: str, body: bytes) -> bytes:
+        uid = f"1.2.840.10008.5.1.4.1.1.{group}"
+        meta = text(2, 2, "UI", uid) + text(2, 3, "UI", "1.2.3") + text(2, 0x10, "UI", "1.2.840.10008.1.2.1") + text(2, 0x12, "UI", "1.2.4")
+        meta = element(2, 1, "OB", b"\0\1") + meta
+        length = element(2, 0, "UL", struct.pack("<I", len(meta)))
+        return bytes(128) + b"DICM" + length + meta + text(8, 0x16, "UI", uid) + text(8, 0x18, "UI", "1.2.3") + body
+
+    number = lambda group, at, value: element(group, at, "US", struct.pack("<H", value))
+    segment = lambda at, name: item(number(0x62, 4, at) + text(0x62, 5, "LO", name))
+    place = lambda k: element(0x20, 0x9113, "SQ", item(text(0x20, 0x32, "DS", f"0\\0\\{2 * k}")))
+    shared = item(element(0x20, 0x9116, "SQ", item(text(0x20, 0x37, "DS", "1\\0\\0\\0\\1\\0")))
+                  + element(0x28, 0x9110, "SQ", item(text(0x28, 0x30, "DS", "0.75\\0.5"))))
+
+    def seg(kind: str, bits: int, names: dict[int, str], frames: list[tuple[int, int]], stored: bytes) -> bytes:
+        shape = word(2, 1) + text(0x28, 8, "IS", str(len(frames))) + word(0x10, 3) + word(0x11, 4)
+        form = word(0x100, bits) + word(0x101, bits) + word(0x102, bits - 1) + word(0x103, 0)
+        most = number(0x62, 0xE, 255) if kind == "FRACTIONAL" else b""
+        segments = element(0x62, 2, "SQ", b"".join(segment(at, name) for at, name in names.items()))
+        which = lambda at: b"" if kind == "LABELMAP" else element(0x62, 0xA, "SQ", item(number(0x62, 0xB, at)))
+        groups = b"".join(item(place(k) + which(at)) for k, at in frames)
+        groups = element(0x5200, 0x9229, "SQ", shared) + element(0x5200, 0x9230, "SQ", groups)
+        body = text(8, 0x60, "CS", "SEG") + shape + form + text(0x62, 1, "CS", kind) + segments + most + groups
+        return file("66.7" if kind == "LABELMAP" else "66.4", body + element(0x7FE0, 0x10, "OB", stored))
+
+    two = {1: "liver", 2: "liver tumor"}
+    write("dicom_seg", "binary", seg("BINARY", 1, two, [(0, 1), (1, 1), (1, 2)], bytes([0x66, 0xF6, 0x6F, 0x20, 0x02])))
+    write("dicom_seg", "labelmap", seg("LABELMAP", 8, {0: "background", **two}, [(1, 0)], bytes([0, 1, 1, 2] * 3)))
+    write("dicom_seg", "fractional", seg("FRACTIONAL", 8, {1: "liver"}, [(0, 1)], bytes(range(0, 240, 20))))
+
+    roi = lambda at, name: item(text(0x3006, 0x22, "IS", str(at)) + text(0x3006, 0x24, "UI", "1.2.9") + text(0x3006, 0x26, "LO", name))
+    corners = lambda low, high, k: "\\".join(f"{x}\\{y}\\{2 * k}" for x, y in [(low, low), (high, low), (high, high), (low, high)])
+    contour = lambda kind, low, high, k: item(
+        text(0x3006, 0x42, "CS", kind) + text(0x3006, 0x46, "IS", "4") + text(0x3006, 0x50, "DS", corners(low, high, k)))
+    of = lambda at, *contours: item(element(0x3006, 0x40, "SQ", b"".join(contours)) + text(0x3006, 0x84, "IS", str(at)))
+    ring = of(1, contour("CLOSED_PLANAR", -0.3, 1.7, 0), contour("CLOSED_PLANAR", 0.3, 1.1, 0))
+    rest = of(2, contour("CLOSEDPLANAR_XOR", 0.2, 1.3, 1), contour("POINT", 1, 1, 1))
+    body = text(8, 0x60, "CS", "RTSTRUCT") + element(0x3006, 0x20, "SQ", roi(1, "ring") + roi(2, "rest"))
+    write("rtstruct", "ring", file("481.3", body + element(0x3006, 0x39, "SQ", ring + rest)))
+
+    header = (b"NRRD0004\ntype: uchar\ndimension: 4\nspace: left-posterior-superior\nsizes: 2 2 2 2\n"
+              b"space directions: none (0.5,0,0) (0,0.75,0) (0,0,2)\nkinds: list domain domain domain\n"
+              b"encoding: raw\nspace origin: (0.5,0.75,0)\n"
+              b"Segment0_ID:=Segment_1\nSegment0_Name:=liver\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n"
+              b"Segment1_Name:=tumor\nSegment1_LabelValue:=1\nSegment1_Layer:=1\nSegmentation_ReferenceImageExtentOffset:=1 1 0\n\n")
+    write("seg_nrrd", "cropped_layers", header + bytes([1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]))
+
+
 # The seeds of `manifest` are not made here: they are the manifests of the tests' bundles, without their last field.
 checkpoints()
 volumes()
@@ -394,3 +450,4 @@ configs()
 records()
 frames()
 series()
+objects()

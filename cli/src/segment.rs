@@ -27,7 +27,7 @@ use crate::segment_files::{self, DicomArguments, DicomOutputs, is_dicom_name};
 use crate::settings::Settings;
 use crate::swapped;
 use crate::text::parse_label;
-use crate::warnings::{Printer, WarningArguments};
+use crate::warnings::WarningArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -151,7 +151,9 @@ impl Segment {
         let volume = Volume::open_with(&self.input, &self.settings.read_options()).map_err(segvol::Error::from)?;
         let filled = dicom.check(volume.grid())?;
         warnings.print_all(&filled);
-        let truth = self.truth(&volume, &prompts, &mut warnings)?;
+        let (truth, about_truth) = self.truth(&volume, &prompts)?.unzip();
+        let about_truth = about_truth.unwrap_or_default();
+        warnings.print_all(&about_truth);
         let options = self.measured.apply(&self.model, options, &mut warnings)?;
         let model = Model::open(&self.model, &options)?;
         warnings.print_all(&model.name_warnings(&prompts));
@@ -181,6 +183,7 @@ impl Segment {
         report.plan = plan;
         report.warnings.extend(in_place);
         report.warnings.extend(filled);
+        report.warnings.extend(about_truth);
         let found = report.objects.iter().flat_map(|object| &object.warnings);
         warnings.print_all(found.filter(|warning| !names::is_about_names(warning.code)));
         warnings.print_all(renamed.iter().flatten());
@@ -308,7 +311,8 @@ impl Segment {
         Ok(files.check()?)
     }
 
-    fn truth(&self, volume: &Volume, prompts: &[Prompt], warnings: &mut Printer) -> anyhow::Result<Option<Truth>> {
+    /// The true masks, and what is unusual about their file.
+    fn truth(&self, volume: &Volume, prompts: &[Prompt]) -> anyhow::Result<Option<(Truth, Vec<Warning>)>> {
         let Some(path) = &self.truth else { return Ok(None) };
         let mut labels = BTreeMap::new();
         for (name, label) in &self.truth_label {
@@ -317,7 +321,6 @@ impl Segment {
             }
         }
         if let Some(named) = segvol_segments::read(path, volume.grid())? {
-            warnings.print_all(&named.warnings);
             let index = |name: &str| match labels.get(name) {
                 Some(&label) => named.with_label(label),
                 None => named.find(name),
@@ -326,13 +329,14 @@ impl Segment {
             // With labels, only the objects that have one are compared.
             let wanted =
                 prompts.iter().map(Prompt::name).filter(|name| labels.is_empty() || labels.contains_key(*name));
-            return Ok(Some(Truth::from_masks(wanted.map(mask).collect::<Result<_, _>>()?)));
+            return Ok(Some((Truth::from_masks(wanted.map(mask).collect::<Result<_, _>>()?), named.warnings.clone())));
         }
         if labels.is_empty() {
             let message = "--truth: a label map has no names: give --truth-label NAME=LABEL for each object to compare";
             return Err(Usage(message.to_owned()).into());
         }
-        Ok(Some(Truth::open(path, volume.grid(), labels).map_err(segvol::Error::from)?))
+        let truth = Truth::open(path, volume.grid(), labels).map_err(segvol::Error::from)?;
+        Ok(Some((truth, Vec::new())))
     }
 
     fn montage(

@@ -196,7 +196,7 @@ pub struct CaseResult {
     /// from run to run, and are not in files of rows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seconds: BTreeMap<String, Vec<Option<f64>>>,
-    /// Warnings about the scan.
+    /// Warnings about the scan and its true masks.
     pub warnings: Vec<Warning>,
     /// The pictures of the case by kind of prompt, as their files are named; empty, and absent from the JSON, if there are none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

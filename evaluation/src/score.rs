@@ -91,7 +91,7 @@ impl Scorer<'_> {
         let study = open(self.model)?;
         let Some(truth) = truth else { return self.sides(case, &study) };
         let other = self.against.map(open).transpose()?;
-        let mut result = CaseResult::new(&case.name, study.warnings().to_vec());
+        let mut result = CaseResult::new(&case.name, [study.warnings(), &truth.warnings].concat());
         if let Some(clicks) = self.settings.interactive {
             self.interactive(case, &truth, &study, clicks, &mut result)?;
             result.warnings.extend(study.embedding_warnings());

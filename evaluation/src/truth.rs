@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use segvol::mask::{Labels, Mask, MaskError};
-use segvol::{Grid, TruthError, truth};
+use segvol::{Grid, TruthError, Warning, truth};
 use segvol_base::memory;
 use segvol_segments::{NamedMasks, SegmentsError};
 
@@ -22,6 +22,8 @@ pub(crate) struct Truth {
     /// By the names of the structures that have files of their own.
     own: BTreeMap<String, Part>,
     grid: Arc<Grid>,
+    /// What files with names left out or have that is unusual, each once.
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// One structure's true mask: where a mask has a label.
@@ -44,12 +46,13 @@ impl Truth {
         if !case.has_truth() {
             return Ok(None);
         }
-        let mut own = BTreeMap::new();
+        let (mut own, mut warnings) = (BTreeMap::new(), Vec::new());
         let map = match case.labels.as_deref() {
             None => None,
             Some(path) => match segvol_segments::read(path, grid)? {
                 None => Some(label_map(case, path, grid)?),
                 Some(named) => {
+                    add(&mut warnings, &named);
                     for structure in case.structures.iter().filter(|structure| structure.files.is_empty()) {
                         own.insert(structure.name.clone(), Part::named(structure, &named)?);
                     }
@@ -58,9 +61,9 @@ impl Truth {
             },
         };
         for structure in case.structures.iter().filter(|structure| !structure.files.is_empty()) {
-            own.insert(structure.name.clone(), Part::read(structure, grid)?);
+            own.insert(structure.name.clone(), Part::read(structure, grid, &mut warnings)?);
         }
-        Ok(Some(Self { map, own, grid: Arc::clone(grid) }))
+        Ok(Some(Self { map, own, grid: Arc::clone(grid), warnings }))
     }
 
     /// A structure's true mask, which is empty if it is absent.
@@ -97,6 +100,15 @@ impl Known<'_> {
     }
 }
 
+/// Adds the warnings of a file that are not there yet: several structures may be in the same file.
+fn add(warnings: &mut Vec<Warning>, named: &NamedMasks) {
+    for warning in &named.warnings {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+}
+
 fn label_map(case: &Case, path: &Path, grid: &Arc<Grid>) -> Result<Mask, CaseError> {
     // A folder of masks stands here if it has none of the structures.
     if path.is_dir() || case.structures.is_empty() {
@@ -129,11 +141,12 @@ fn union(map: &Mask, labels: &[u16]) -> Result<Mask, MaskError> {
 
 impl Part {
     /// Reads the files of a structure: it is where any of them is not 0.
-    fn read(structure: &Structure, grid: &Arc<Grid>) -> Result<Self, CaseError> {
+    fn read(structure: &Structure, grid: &Arc<Grid>, warnings: &mut Vec<Warning>) -> Result<Self, CaseError> {
         memory::check_available::<u8>("the mask of a structure", grid.voxels()).map_err(MaskError::from)?;
         let mut inside = vec![0_u8; grid.voxels()];
         for path in &structure.files {
             if let Some(named) = segvol_segments::read(path, grid)? {
+                add(warnings, &named);
                 // The only object is the structure, whatever it is called.
                 let index = if named.names().len() == 1 { 0 } else { named.find(&structure.name)? };
                 let found = named.mask(index)?.voxels_of(ALONE)?;
@@ -288,6 +301,46 @@ mod tests {
         let map = saved(folder.path(), "map.nii.gz", |index| (index % 4) as u16);
         assert!(segvol_segments::read(&map, &grid()).expect("readable").is_none());
         assert_eq!(segvol_segments::names(&map).expect("readable"), None);
+    }
+
+    #[test]
+    fn structures_are_found_in_seg_nrrd_by_their_names() {
+        use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = ["Left_Kidney", "Liver"];
+        let mask = |index: usize| {
+            let labels: Vec<u8> = (0..60).map(|n: usize| u8::from(n.is_multiple_of(3 - index))).collect();
+            Mask::from_labels(labels, grid())
+        };
+        let segments = Segments {
+            grid: grid(),
+            segments: names.iter().zip(1..).map(|(name, label)| Segment { name: (*name).to_owned(), label }).collect(),
+            mask: &mask,
+            provenance: Provenance::default(),
+        };
+        let path = folder.path().join("a.seg.nrrd");
+        seg_nrrd::save(&path, &segments).expect("saved");
+        let structures = vec![
+            Structure::in_label_map("liver", vec![1], true),
+            Structure::in_label_map("spleen", vec![2], false),
+            Structure::in_files("left kidney", vec![path.clone()], true),
+        ];
+        let known = case(Some(path.clone()), structures);
+        let truth = Truth::open(&known, &grid()).expect("read").expect("a truth");
+        let of = |index: usize| indices(&truth.of(&known.structures[index]).expect("memory"));
+        assert_eq!(of(0), (0..60).filter(|index| index % 2 == 0).collect::<Vec<_>>());
+        assert_eq!(of(2), (0..60).filter(|index| index % 3 == 0).collect::<Vec<_>>());
+        assert!(of(1).is_empty() && truth.warnings.is_empty());
+
+        // What a file has that is unusual is said once, also if several structures are in it.
+        let text = std::fs::read(&path).expect("read");
+        let at = text.windows(2).position(|pair| pair == b"\n\n").expect("the end of the header");
+        let header = String::from_utf8(text[..at].to_vec()).expect("text");
+        let header = header.replace("space: left-posterior-superior", "space: scanner-xyz").into_bytes();
+        std::fs::write(&path, [&header, &text[at..]].concat()).expect("written");
+        let truth = Truth::open(&known, &grid()).expect("read").expect("a truth");
+        let messages: Vec<&str> = truth.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        assert!(messages.len() == 1 && messages[0].contains("a.seg.nrrd"), "{messages:?}");
     }
 
     /// The grid of a DICOM scan.

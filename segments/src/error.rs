@@ -68,7 +68,7 @@ pub enum SegmentsError {
         reason: String,
     },
     /// A file with segments has no such object.
-    #[error("{}: expected {wanted}, found only {}", segvol_base::printable_path(path), segvol_base::printable(&found.join(", ")))]
+    #[error("{}: expected an object with {wanted}, found only {}", segvol_base::printable_path(path), segvol_base::printable(&found.join(", ")))]
     NoObject {
         /// The file.
         path: PathBuf,
@@ -77,12 +77,12 @@ pub enum SegmentsError {
         /// The names in the file.
         found: Vec<String>,
     },
-    /// Several objects of a file have a name.
-    #[error("{}: expected one object called {wanted:?}, found {}", segvol_base::printable_path(path), segvol_base::printable(&found.join(", ")))]
+    /// Several objects of a file have a name or a number.
+    #[error("{}: expected one object with {wanted}, found {}", segvol_base::printable_path(path), segvol_base::printable(&found.join(", ")))]
     SeveralObjects {
         /// The file.
         path: PathBuf,
-        /// The name.
+        /// What was looked for: a name, or a number.
         wanted: String,
         /// Their names in the file.
         found: Vec<String>,

@@ -10,6 +10,7 @@ use segvol_names::is_same_name;
 use segvol_volume::{Grid, Mask};
 
 use crate::error::SegmentsError;
+use crate::seg_nrrd::{self, SegNrrd};
 #[cfg(feature = "dicom")]
 use crate::{dicom, rtstruct, seg};
 
@@ -37,11 +38,15 @@ pub(crate) struct Found {
 #[derive(Debug, Clone)]
 pub(crate) enum Shape {
     /// A mask with 1 inside.
+    #[cfg(feature = "dicom")]
     Voxels(Arc<Mask>),
+    /// An object of a `.seg.nrrd` by its index there, of which a mask is made when it is asked for.
+    Layer(Arc<SegNrrd>, usize),
     /// Contours, of which a mask is made when it is asked for.
     #[cfg(feature = "dicom")]
     Contours(rtstruct::Contours),
     /// Why there is no mask, in the rest of a sentence.
+    #[cfg(feature = "dicom")]
     Unusable(String),
 }
 
@@ -54,6 +59,19 @@ pub(crate) enum Shape {
 pub fn read(path: &Path, grid: &Arc<Grid>) -> Result<Option<NamedMasks>, SegmentsError> {
     let Some(kind) = kind(path)? else { return Ok(None) };
     let (objects, warnings) = match kind {
+        Kind::SegNrrd(_) => {
+            let found = seg_nrrd::read(path)?;
+            found.check_on(grid)?;
+            // Axes that are not perpendicular are the scan's own, which says so itself.
+            let others = found.warnings.iter().filter(|warning| warning.code != WarningCode::AxesSheared);
+            let (warnings, found) = (others.cloned().collect(), Arc::new(found));
+            let object = |(index, object): (usize, &seg_nrrd::NamedLayer)| Found {
+                name: object.name.clone(),
+                label: Some(object.label),
+                shape: Shape::Layer(Arc::clone(&found), index),
+            };
+            (found.objects.iter().enumerate().map(object).collect(), warnings)
+        }
         #[cfg(feature = "dicom")]
         Kind::Rtstruct(object) => {
             let objects = rtstruct::read(path, &object, grid)?;
@@ -91,29 +109,22 @@ fn too_short(path: &Path, object: &Found) -> Option<Warning> {
 ///
 /// # Errors
 ///
-/// [`SegmentsError::Io`] if the file cannot be read; [`SegmentsError::Dicom`] if it is damaged.
+/// [`SegmentsError::Io`] if the file cannot be read; [`SegmentsError::Unreadable`] and [`SegmentsError::Dicom`] if it is damaged.
 pub fn names(path: &Path) -> Result<Option<Vec<String>>, SegmentsError> {
     Ok(match kind(path)? {
         None => None,
+        Some(Kind::SegNrrd(names)) => Some(names),
         #[cfg(feature = "dicom")]
         Some(Kind::Rtstruct(object)) => Some(rtstruct::names(&object)),
         #[cfg(feature = "dicom")]
-        Some(Kind::Seg(object)) => Some(seg_names(&object)),
+        Some(Kind::Seg(object)) => Some(seg::names(path, &object)?),
     })
-}
-
-/// The labels of a DICOM SEG's segments.
-#[cfg(feature = "dicom")]
-fn seg_names(object: &InMemDicomObject) -> Vec<String> {
-    use dicom_dictionary_std::tags;
-    let segments = dicom::items(object, tags::SEGMENT_SEQUENCE).iter();
-    let is_object =
-        |segment: &&InMemDicomObject| dicom::identifier(segment, tags::SEGMENT_NUMBER).as_deref() != Some("0");
-    segments.filter(is_object).filter_map(|segment| dicom::text_of(segment, tags::SEGMENT_LABEL)).collect()
 }
 
 /// A kind of file that has names, with its attributes.
 enum Kind {
+    /// With the names.
+    SegNrrd(Vec<String>),
     #[cfg(feature = "dicom")]
     Rtstruct(InMemDicomObject),
     #[cfg(feature = "dicom")]
@@ -136,7 +147,7 @@ fn kind(path: &Path) -> Result<Option<Kind>, SegmentsError> {
             _ => None,
         });
     }
-    Ok(None)
+    Ok(seg_nrrd::names(path)?.map(Kind::SegNrrd))
 }
 
 impl NamedMasks {
@@ -170,12 +181,12 @@ impl NamedMasks {
             [one] => Ok(*one),
             [] => Err(SegmentsError::NoObject {
                 path: self.path.clone(),
-                wanted: format!("{name:?}"),
+                wanted: format!("the name {name:?}"),
                 found: self.objects.iter().map(|object| object.name.clone()).collect(),
             }),
             several => Err(SegmentsError::SeveralObjects {
                 path: self.path.clone(),
-                wanted: name.to_owned(),
+                wanted: format!("the name {name:?}"),
                 found: found_names(several),
             }),
         }
@@ -185,19 +196,26 @@ impl NamedMasks {
     ///
     /// # Errors
     ///
-    /// [`SegmentsError::NoObject`] if there is none.
+    /// [`SegmentsError::NoObject`] if there is none, and [`SegmentsError::SeveralObjects`] if there are several, as in the layers of
+    /// a `.seg.nrrd`.
     pub fn with_label(&self, label: u16) -> Result<usize, SegmentsError> {
-        self.objects.iter().position(|object| object.label == Some(label)).ok_or_else(|| {
-            let shown = |object: &Found| match object.label {
-                Some(label) => format!("{} ({label})", object.name),
-                None => object.name.clone(),
-            };
-            SegmentsError::NoObject {
-                path: self.path.clone(),
-                wanted: format!("the number {label}"),
-                found: self.objects.iter().map(shown).collect(),
+        let mut with = (0..self.objects.len()).filter(|&index| self.objects[index].label == Some(label));
+        let shown = |object: &Found| match object.label {
+            Some(label) => format!("{} ({label})", object.name),
+            None => object.name.clone(),
+        };
+        let (path, wanted) = (self.path.clone(), format!("the number {label}"));
+        match (with.next(), with.next()) {
+            (Some(one), None) => Ok(one),
+            (None, _) => {
+                let found = self.objects.iter().map(shown).collect();
+                Err(SegmentsError::NoObject { path, wanted, found })
             }
-        })
+            (Some(_), Some(_)) => {
+                let several = self.objects.iter().filter(|object| object.label == Some(label));
+                Err(SegmentsError::SeveralObjects { path, wanted, found: several.map(shown).collect() })
+            }
+        }
     }
 
     /// The mask of an object by its index in [`names`](Self::names): 1 inside.
@@ -212,9 +230,12 @@ impl NamedMasks {
     pub fn mask(&self, index: usize) -> Result<Mask, SegmentsError> {
         let object = &self.objects[index];
         match &object.shape {
+            #[cfg(feature = "dicom")]
             Shape::Voxels(mask) => Ok(Mask::clone(mask)),
+            Shape::Layer(file, layer) => Ok(file.mask_on(*layer, &self.grid)?.expect("an object of this file")),
             #[cfg(feature = "dicom")]
             Shape::Contours(contours) => contours.mask(&self.grid),
+            #[cfg(feature = "dicom")]
             Shape::Unusable(reason) => Err(SegmentsError::Unreadable {
                 path: self.path.clone(),
                 reason: format!("{:?}: {reason}", object.name),

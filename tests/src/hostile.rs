@@ -18,7 +18,7 @@ use segvol_measure::Record;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
-use crate::{checkpoint, hostile_c, hostile_nifti, hostile_raster, models};
+use crate::{checkpoint, hostile_c, hostile_nifti, hostile_raster, hostile_segments, models};
 
 /// One fuzz target.
 pub struct Target {
@@ -35,9 +35,9 @@ pub struct Target {
 /// The memory that a reader may use for a file of any size, in bytes: buffers, tables, messages.
 const FILE: usize = 8 << 20;
 
-/// The memory that C calls may use, and readers that check what is available, in bytes. They allocate a reserve of 32 MiB in addition to
-/// what they need, and free it without using it.
-const CALLS: usize = 40 << 20;
+/// The memory that C calls and readers of DICOM may use, in bytes. The library allocates a reserve of 32 MiB in addition to what
+/// it needs, and frees it without using it.
+const CHECKED: usize = 40 << 20;
 
 /// All fuzz targets.
 pub const TARGETS: &[Target] = &[
@@ -53,37 +53,46 @@ pub const TARGETS: &[Target] = &[
     Target { name: "prompts", run: prompts, memory: FILE, memory_per_byte: 128 },
     Target { name: "tokenizer", run: tokenizer, memory: FILE, memory_per_byte: 512 },
     Target { name: "vocabulary", run: vocabulary, memory: FILE, memory_per_byte: 512 },
-    Target { name: "c_buffer", run: hostile_c::buffer, memory: CALLS, memory_per_byte: 64 },
-    Target { name: "c_prompts", run: hostile_c::prompts, memory: CALLS, memory_per_byte: 64 },
-    Target { name: "c_options", run: hostile_c::options, memory: CALLS, memory_per_byte: 64 },
-    Target { name: "c_mask", run: hostile_c::mask, memory: CALLS, memory_per_byte: 64 },
+    Target { name: "c_buffer", run: hostile_c::buffer, memory: CHECKED, memory_per_byte: 64 },
+    Target { name: "c_prompts", run: hostile_c::prompts, memory: CHECKED, memory_per_byte: 64 },
+    Target { name: "c_options", run: hostile_c::options, memory: CHECKED, memory_per_byte: 64 },
+    Target { name: "c_mask", run: hostile_c::mask, memory: CHECKED, memory_per_byte: 64 },
     Target { name: "config", run: config, memory: FILE, memory_per_byte: 256 },
     Target { name: "cases", run: case_lists, memory: FILE, memory_per_byte: 128 },
     Target { name: "work_file", run: work_file, memory: FILE, memory_per_byte: 256 },
     Target { name: "segfm", run: segfm_case, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
     Target { name: "results", run: results, memory: FILE, memory_per_byte: 512 },
     // A series in a deflated data set of a deflated archive; an image and its header are in memory at once.
-    Target { name: "dicom_file", run: dicom_file, memory: CALLS, memory_per_byte: 8 * 1032 + 256 },
-    Target { name: "dicom_zip", run: dicom_zip, memory: CALLS, memory_per_byte: 8 * 1032 * 4 + 1024 },
-    Target { name: "dicom_rle", run: |bytes| frame(bytes, "1.2.840.10008.1.2.5"), memory: CALLS, memory_per_byte: 64 },
+    Target { name: "dicom_file", run: dicom_file, memory: CHECKED, memory_per_byte: 8 * 1032 + 256 },
+    Target { name: "dicom_zip", run: dicom_zip, memory: CHECKED, memory_per_byte: 8 * 1032 * 4 + 1024 },
+    Target {
+        name: "dicom_rle",
+        run: |bytes| frame(bytes, "1.2.840.10008.1.2.5"),
+        memory: CHECKED,
+        memory_per_byte: 64,
+    },
     Target {
         name: "dicom_jpeg",
         run: |bytes| frame(bytes, "1.2.840.10008.1.2.4.70"),
-        memory: CALLS,
+        memory: CHECKED,
         memory_per_byte: 64,
     },
     Target {
         name: "dicom_jpegls",
         run: |bytes| frame(bytes, "1.2.840.10008.1.2.4.80"),
-        memory: CALLS,
+        memory: CHECKED,
         memory_per_byte: 64,
     },
     Target {
         name: "dicom_j2k",
         run: |bytes| frame(bytes, "1.2.840.10008.1.2.4.90"),
-        memory: CALLS,
+        memory: CHECKED,
         memory_per_byte: 64,
     },
+    // Deflated data sets and layers; the files' objects have one small scan's masks.
+    Target { name: "dicom_seg", run: hostile_segments::named, memory: CHECKED, memory_per_byte: 32 * 1032 },
+    Target { name: "rtstruct", run: hostile_segments::named, memory: CHECKED, memory_per_byte: 32 * 1032 },
+    Target { name: "seg_nrrd", run: hostile_segments::named, memory: CHECKED, memory_per_byte: 32 * 1032 },
     Target { name: "records", run: records, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
 ];
 
@@ -114,7 +123,7 @@ pub fn clean() {
     fs::remove_dir_all(&*FOLDER).expect("removed");
 }
 
-fn file(name: &str, parts: &[&[u8]]) -> PathBuf {
+pub(crate) fn file(name: &str, parts: &[&[u8]]) -> PathBuf {
     fs::create_dir_all(&*FOLDER).expect("a folder");
     let path = FOLDER.join(name);
     // The file is created anew. If it were truncated and written again, ext4 would write it to the disk at once, which

@@ -38,6 +38,7 @@ pub mod hostile;
 mod hostile_c;
 pub mod hostile_nifti;
 pub mod hostile_raster;
+pub mod hostile_segments;
 pub mod imports;
 pub mod models;
 pub mod programs;

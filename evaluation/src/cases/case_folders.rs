@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use segvol::volume::format::{Kind, recognise_path};
 use segvol::{Names, Warning, WarningCode};
 
 use super::entries::{file_name, folders, image_files, some};
@@ -92,7 +93,15 @@ fn scan_of(case: &Path) -> Result<(PathBuf, Vec<PathBuf>), CaseListError> {
     }
     let names: Vec<String> = files.values().map(|path| file_name(path)).collect();
     match files.into_values().collect::<Vec<_>>().as_slice() {
-        [] => Ok((case.join(format!("{SCAN}.nii.gz")), Vec::new())),
+        [] => match dicom_in(case)? {
+            Some(dicom) => {
+                let reason = format!(
+                    "expected a scan in a file, {SCAN}.nii.gz, in this layout; found a DICOM series in {dicom}"
+                );
+                Err(CaseListError::new(case, reason).advising(Advice::List))
+            }
+            None => Ok((case.join(format!("{SCAN}.nii.gz")), Vec::new())),
+        },
         [scan] => Ok((scan.clone(), Vec::new())),
         _ => {
             let found = some(names.iter().map(String::as_str));
@@ -100,6 +109,14 @@ fn scan_of(case: &Path) -> Result<(PathBuf, Vec<PathBuf>), CaseListError> {
             Err(CaseListError::new(case, reason).advising(Advice::List))
         }
     }
+}
+
+/// The folder with a DICOM series in the folder of a case, or that folder itself; `None` if there is none.
+fn dicom_in(case: &Path) -> Result<Option<String>, CaseListError> {
+    let is_dicom =
+        |path: &Path| recognise_path(path).is_ok_and(|found| found.is_some_and(|found| found.kind == Kind::Dicom));
+    let inside = folders(case)?.into_iter().find(|(name, path)| name != MASKS && is_dicom(path));
+    Ok(inside.map(|(name, _)| name).or_else(|| is_dicom(case).then(|| "the folder itself".to_owned())))
 }
 
 /// The structures that are named, as far as the case has a mask of them. A mask that is missing beside others of the same

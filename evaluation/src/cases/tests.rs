@@ -415,6 +415,9 @@ fn a_folder_for_each_case_with_a_mask_for_each_structure() {
     assert!(shown(&found)[0].contains(": ct.nii.gz, -, liver=segmentations/liver.nii.gz"), "{:?}", shown(&found));
     let two = [("s/a.nii", ""), ("s/b.nii", ""), ("s/segmentations/liver.nii.gz", "")];
     refused(&two, &DataOptions::default(), Some(Advice::List), &["expected one scan", "a.nii, b.nii"]);
+    let dicom = format!("{}DICM", "\0".repeat(128));
+    let series = [("s/ct/1", dicom.as_str()), ("s/ct/2", dicom.as_str()), ("s/segmentations/liver.nii.gz", "")];
+    refused(&series, &DataOptions::default(), Some(Advice::List), &["ct.nii.gz", "found a DICOM series in ct"]);
     let same = [("s/ct.nii", ""), ("s/segmentations/a_b.nii", ""), ("s/segmentations/a__b.nii", "")];
     refused(&same, &DataOptions::default(), Some(Advice::Names), &["a__b.nii and a_b.nii are both called \"a b\""]);
 }

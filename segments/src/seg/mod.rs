@@ -9,5 +9,6 @@ mod read;
 mod tests;
 mod write;
 
+pub(crate) use read::names;
 pub use read::{SegMask, SegMasks, is_seg, read};
 pub use write::{Encoding, save};

@@ -57,8 +57,7 @@ pub fn read(path: &Path, grid: &Arc<Grid>) -> Result<SegMasks, SegmentsError> {
     let file = open(path)?;
     let unreadable = |reason: String| SegmentsError::Unreadable { path: path.to_path_buf(), reason };
     let seg = Seg::of(&file).map_err(unreadable)?;
-    let numbers: Vec<(u16, String)> =
-        seg.segments.iter().filter(|(number, _)| *number != 0 || seg.kind != Kind::Labelmap).cloned().collect();
+    let numbers = seg.segments.clone();
     let needed = grid.voxels().saturating_mul(numbers.len());
     check_available::<u8>("the masks of a DICOM SEG", needed)?;
     let mut voxels: BTreeMap<u16, Vec<u8>> =
@@ -80,6 +79,29 @@ pub fn read(path: &Path, grid: &Arc<Grid>) -> Result<SegMasks, SegmentsError> {
         Kind::Binary | Kind::Labelmap => Vec::new(),
     };
     Ok(SegMasks { masks, warnings })
+}
+
+/// The labels of the segments, as [`read`] names them.
+pub(crate) fn names(path: &Path, object: &InMemDicomObject) -> Result<Vec<String>, SegmentsError> {
+    let unreadable = |reason: String| SegmentsError::Unreadable { path: path.to_path_buf(), reason };
+    Ok(segments(object).map_err(unreadable)?.into_iter().map(|(_, name)| name).collect())
+}
+
+/// The numbers and labels of the segments, without the background of a label map.
+fn segments(object: &InMemDicomObject) -> Result<Vec<(u16, String)>, String> {
+    let segments = items(object.get(tags::SEGMENT_SEQUENCE)).iter().map(|item| {
+        let number = whole16(item, tags::SEGMENT_NUMBER, "Segment Number")?;
+        let label = text_of(item, tags::SEGMENT_LABEL).filter(|label| !label.is_empty());
+        Ok((number, label.unwrap_or_else(|| format!("segment {number}"))))
+    });
+    let mut segments: Vec<(u16, String)> = segments.collect::<Result<_, String>>()?;
+    if segments.is_empty() {
+        return Err("Segment Sequence: expected at least one segment, found none".to_owned());
+    }
+    if text_of(object, tags::SEGMENTATION_TYPE).as_deref() == Some("LABELMAP") {
+        segments.retain(|(number, _)| *number != 0);
+    }
+    Ok(segments)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,9 +144,9 @@ impl<'a> Seg<'a> {
                 return Err(format!("Segmentation Type: expected BINARY, LABELMAP or FRACTIONAL, found {found}"));
             }
         };
-        let rows = whole(file, tags::ROWS, "Rows")? as usize;
-        let columns = whole(file, tags::COLUMNS, "Columns")? as usize;
-        let bits = whole(file, tags::BITS_ALLOCATED, "Bits Allocated")? as u16;
+        let rows = usize::from(whole16(file, tags::ROWS, "Rows")?);
+        let columns = usize::from(whole16(file, tags::COLUMNS, "Columns")?);
+        let bits = whole16(file, tags::BITS_ALLOCATED, "Bits Allocated")?;
         let expected: &[u16] = if kind == Kind::Binary { &[1] } else { &[8, 16] };
         if rows == 0 || columns == 0 || !expected.contains(&bits) {
             return Err(format!(
@@ -137,15 +159,7 @@ impl<'a> Seg<'a> {
             let what = "Per-frame Functional Groups Sequence";
             return Err(format!("{what}: expected an item for each of {count} frames, found {}", frames.len()));
         }
-        let segments = items(file.get(tags::SEGMENT_SEQUENCE)).iter().map(|item| {
-            let number = whole(item, tags::SEGMENT_NUMBER, "Segment Number")? as u16;
-            let label = text_of(item, tags::SEGMENT_LABEL).filter(|label| !label.is_empty());
-            Ok((number, label.unwrap_or_else(|| format!("segment {number}"))))
-        });
-        let segments: Vec<(u16, String)> = segments.collect::<Result<_, String>>()?;
-        if segments.is_empty() {
-            return Err("Segment Sequence: expected at least one segment, found none".to_owned());
-        }
+        let segments = segments(file)?;
         Ok(Self { file, kind, rows, columns, bits, segments, frames })
     }
 
@@ -153,6 +167,9 @@ impl<'a> Seg<'a> {
     fn fill(&self, grid: &Grid, voxels: &mut BTreeMap<u16, Vec<u8>>) -> Result<(), String> {
         let shared = items(self.file.get(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE)).first();
         let pixels = Pixels::of(self)?;
+        // The pixels are there, so a small file asks for no large frame unless it is compressed.
+        check_available::<u32>("a frame of a DICOM SEG", self.rows * self.columns)
+            .map_err(|error| error.to_string())?;
         let mut values = vec![0_u32; self.rows * self.columns];
         for (n, item) in self.frames.iter().enumerate() {
             let in_frame = |reason: String| format!("frame {}: {reason}", n + 1);
@@ -162,8 +179,10 @@ impl<'a> Seg<'a> {
                 Kind::Binary | Kind::Fractional { .. } => {
                     let group = group(item, shared, tags::SEGMENT_IDENTIFICATION_SEQUENCE)
                         .ok_or_else(|| in_frame("expected a Segment Identification Sequence, found none".to_owned()))?;
-                    Some(whole(group, tags::REFERENCED_SEGMENT_NUMBER, "Referenced Segment Number").map_err(in_frame)?
-                        as u16)
+                    Some(
+                        whole16(group, tags::REFERENCED_SEGMENT_NUMBER, "Referenced Segment Number")
+                            .map_err(in_frame)?,
+                    )
                 }
             };
             let placed = place(&self.plane(item, shared).map_err(in_frame)?, grid).map_err(in_frame)?;
@@ -278,6 +297,12 @@ fn items(element: Option<&InMemElement>) -> &[InMemDicomObject] {
 fn text_of(object: &InMemDicomObject, tag: Tag) -> Option<String> {
     let text = object.get(tag)?.to_str().ok()?;
     Some(text.trim_end_matches(['\0', ' ']).trim_start().to_owned())
+}
+
+/// A whole number of 16 bits.
+fn whole16(object: &InMemDicomObject, tag: Tag, name: &str) -> Result<u16, String> {
+    let found = whole(object, tag, name)?;
+    u16::try_from(found).map_err(|_| format!("{name}: expected a whole number up to 65535, found {found}"))
 }
 
 /// A whole number of 32 bits.

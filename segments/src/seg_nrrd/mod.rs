@@ -22,5 +22,5 @@ mod read;
 mod tests;
 mod write;
 
-pub use read::{NamedLayer, SegNrrd, read};
+pub use read::{NamedLayer, SegNrrd, names, read};
 pub use write::{save, write};

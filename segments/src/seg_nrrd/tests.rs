@@ -149,3 +149,73 @@ fn a_part_of_the_scan_in_another_order_is_put_into_its_place() {
         assert!(error.contains(part_of_message), "{error}");
     }
 }
+
+/// Which voxels of a scan are inside an object that is found by its name.
+fn named(masks: &crate::NamedMasks, name: &str) -> Vec<usize> {
+    let mask = masks.mask(masks.find(name).expect("the name")).expect("a mask");
+    (0..24).filter(|&n| mask.labels().get(n) == Some(1)).collect()
+}
+
+#[test]
+fn files_are_known_by_their_contents_and_objects_by_their_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The name says nothing.
+    let path = folder.path().join("organs.nrrd");
+    let objects: [(&str, u16, &[usize]); 2] = [("Left_Kidney", 3, &[0, 1, 2]), ("liver", 7, &[1, 23])];
+    fs::write(&path, written(&objects).expect("written")).expect("written");
+    assert_eq!(crate::names(&path).expect("readable").expect("names"), ["Left_Kidney", "liver"]);
+    let found = crate::read(&path, &grid()).expect("readable").expect("names");
+    assert_eq!((named(&found, "left kidney"), named(&found, "liver")), (vec![0, 1, 2], vec![1, 23]));
+    assert_eq!((found.with_label(7).expect("a label"), found.warnings.len()), (1, 0));
+    let error = found.find("spleen").expect_err("no spleen").to_string();
+    assert!(error.contains("\"spleen\"") && error.contains("Left_Kidney, liver"), "{error}");
+
+    // A label map has no names, whatever it is called; a damaged header is not passed over.
+    let path = folder.path().join("labels.seg.nrrd");
+    let mut bytes = Vec::new();
+    mask(&[4]).write(&mut bytes, segvol_volume::Format::Nrrd).expect("written");
+    fs::write(&path, &bytes).expect("written");
+    assert_eq!(crate::names(&path).expect("readable"), None);
+    assert!(crate::read(&path, &grid()).expect("readable").is_none());
+    fs::write(&path, "NRRD0004\nSegment0_Name:=liver\n\n").expect("written");
+    for error in [crate::names(&path).expect_err("damaged"), crate::read(&path, &grid()).expect_err("damaged")] {
+        assert!(error.to_string().contains("labels.seg.nrrd"), "{error}");
+    }
+}
+
+/// What Slicer writes by default: cropped to the objects, with the offset of the part beside the origin that holds it already; each layer
+/// counts its labels from 1.
+#[test]
+fn a_cropped_file_with_layers_lies_where_its_origin_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("slicer.seg.nrrd");
+    let save = |origin: &str| {
+        let header = format!(
+            "NRRD0004\n# Complete NRRD file format specification at:\n# http://teem.sourceforge.net/nrrd/format.html\n\
+             type: unsigned char\ndimension: 4\nspace: left-posterior-superior\nsizes: 2 2 2 2\n\
+             space directions: none (0.5,0,0) (-0.1,0.75,0) (0,-0.2,2)\nkinds: list domain domain domain\nencoding: ascii\n\
+             space origin: {origin}\nmeasurement frame: (1,0,0) (0,1,0) (0,0,1)\nSegment0_Color:=0.8 0.3 0.3\n\
+             Segment0_Extent:=0 1 0 0 0 0\nSegment0_ID:=Segment_1\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n\
+             Segment0_Name:=liver\nSegment1_Extent:=0 1 0 1 0 1\nSegment1_ID:=Segment_2\nSegment1_LabelValue:=1\n\
+             Segment1_Layer:=1\nSegment1_Name:=tumor\nSegmentation_ContainedRepresentationNames:=Binary labelmap|\n\
+             Segmentation_ReferenceImageExtentOffset:=1 1 0\n\n1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 1\n"
+        );
+        fs::write(&path, header).expect("written");
+    };
+    save("(-39.6,-29.25,-20)");
+    let found = crate::read(&path, &grid()).expect("readable").expect("names");
+    assert_eq!((named(&found, "liver"), named(&found, "Tumor")), (vec![5, 6], vec![5, 22]));
+    let error = found.with_label(1).expect_err("two").to_string();
+    assert!(error.contains("number 1") && error.contains("liver (1), tumor (1)"), "{error}");
+
+    save("(-39.6,-29.25,-19)");
+    let error = crate::read(&path, &grid()).expect_err("between slices").to_string();
+    assert!(error.contains("slicer.seg.nrrd") && error.contains("0.50 voxels off"), "{error}");
+    save("(-39.1,-29.25,-20)");
+    let found = crate::read(&path, &grid()).expect("readable").expect("names");
+    assert_eq!(named(&found, "liver"), [6, 7]);
+    save("(-38.6,-29.25,-20)");
+    let found = crate::read(&path, &grid()).expect("readable").expect("names");
+    let error = found.mask(0).expect_err("column 4 of 4").to_string();
+    assert!(error.contains("\"liver\" has voxels outside the scan"), "{error}");
+}

@@ -10,9 +10,10 @@ use ::safetensors::tensor::TensorView;
 use assert_cmd::Command;
 use segvol::nifti::{Datatype, Header};
 use segvol::volume::Affine;
-use segvol::{Mask, Volume};
+use segvol::{Grid, Mask, Volume};
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::MANIFEST_FILE;
+use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
 use segvol_tests::command::SEGVOL;
 use segvol_tests::golden::data;
 use segvol_tests::seeded::{uniform01, write_tokenizer};
@@ -107,6 +108,18 @@ fn scans(folder: &Path) {
     save(here("flat_scan.nii"), &Volume::new(scan.shape_xyz(), constant, affine).expect("a volume"));
     Mask::from_labels(labels, Arc::clone(scan.grid())).expect("a mask").save(here("labels.nii.gz")).expect("saved");
 
+    let between = Affine::new([[a, b, c, d + a / 2.0], y, z]);
+    let between = Arc::new(Grid::new(scan.shape_xyz(), between).expect("a grid"));
+    for (name, grid) in [("organs.seg.nrrd", scan.grid()), ("moved.seg.nrrd", &between)] {
+        let segments = Segments {
+            grid: Arc::clone(grid),
+            segments: vec![Segment { name: "spleen".to_owned(), label: 1 }],
+            mask: &|_| Mask::from_labels(vec![1_u8; grid.voxels()], Arc::clone(grid)),
+            provenance: Provenance::default(),
+        };
+        seg_nrrd::save(&here(name), &segments).expect("saved");
+    }
+    write(here("damaged.seg.nrrd"), "NRRD0004\nSegment0_Name:=liver\n\n");
     let nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 4 4\nendian: little\nencoding: raw\n";
     let space = "space: LPS\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n";
     write(here("short.nrrd"), format!("{nrrd}{space}\n1234"));

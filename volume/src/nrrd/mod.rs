@@ -30,7 +30,8 @@ mod tests;
 mod write;
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use segvol_base::Warning;
@@ -93,6 +94,18 @@ pub fn read_layers(path: &Path) -> Result<Layers, RasterError> {
         return Err(RasterError::OtherFormat { expected: EXPECTED, found });
     }
     read_layers_from(reader, bytes, path.parent())
+}
+
+/// Reads the keys and values in the header of an NRRD file, and nothing of its voxels. `None` if the file is another one.
+///
+/// # Errors
+/// [`RasterError`], with the line or field that is wrong, if the header cannot be read.
+pub fn read_text(path: &Path) -> Result<Option<BTreeMap<String, String>>, RasterError> {
+    let mut reader = BufReader::new(File::open(path)?);
+    if !reader.fill_buf()?.starts_with(b"NRRD") {
+        return Ok(None);
+    }
+    Ok(Some(Header::read(reader)?.0.text))
 }
 
 /// As [`read_layers`], from any reader: the voxels must follow the header. `bytes` is the length of all, if that is known.
