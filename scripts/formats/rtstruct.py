@@ -6,11 +6,11 @@ what rt-utils writes is read as truth.
 | even-odd     | numpy: a centre inside of an odd number of contours                       | 1                  |
 | winding      | numpy: a centre that the contours wind around                             | 1                  |
 | scikit-image | each contour alone, united                                                | 1                  |
-| plastimatch  | each contour alone, united; corners rounded to float32                    | at least 0.99      |
-| rt-utils     | OpenCV: corners rounded to whole voxels, border voxels inside             | reported, 0.95     |
+| plastimatch  | each contour alone, united; corners rounded to float32                    | at least 0.99 (1)  |
+| rt-utils     | OpenCV: corners rounded to whole voxels, border voxels inside             | at least 0.94      |
 
-rt-utils rounds a corner between two voxels to one of them, and fills the border too: up to half a voxel too much on each side. It
-also mixes up rows and columns of images that are not square, so it reads square ones only.
+rt-utils rounds a corner between two voxels to one of them, and fills the border too: no voxel is lost, and none is further than one
+voxel outside. It also mixes up rows and columns of images that are not square, so it reads square ones only.
 
 Besides what the model finds, a ring with an island in it is written: programs disagree most about holes.
 """
@@ -21,7 +21,7 @@ import subprocess
 import nibabel
 import numpy as np
 import pydicom
-from _shared import ROOT, WORK, check, finish, not_checked, segment, segvol, variants, write_nifti, write_series
+from _shared import ROOT, WORK, check, finish, segment, segvol, variants, write_nifti, write_series
 from skimage.draw import polygon2mask
 
 TEXTS = ("liver", "spleen", "left kidney")
@@ -111,8 +111,7 @@ def by_rt_utils(path, folder):
 def dciodvfy(path, what):
     command = os.environ.get("DCIODVFY")
     if not command:
-        not_checked(f"{what}: dciodvfy")
-        return
+        return  # scripts/check-formats has said so.
     done = subprocess.run([command, str(path)], capture_output=True, text=True, errors="replace")
     errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
     check(not errors, f"{what}: dciodvfy finds no error {errors[:3]}")
@@ -145,8 +144,18 @@ def compare(what, path, folder, masks, affine):
         of = by_rt_utils(path, folder)
         for name, mask in masks.items():
             found = of(name)
-            best = max(dice(found, mask), dice(found[..., ::-1], mask))
-            print(f"        {what}, {name}: rt-utils: Dice {best:.4f}")
+            found = max(found, found[..., ::-1], key=lambda one: dice(one, mask))
+            beyond, lost = int((found & ~with_neighbours(mask)).sum()), int((mask & ~found).sum())
+            score = dice(found, mask)
+            is_near = beyond == lost == 0 and score >= 0.94
+            check(is_near, f"{what}, {name}: rt-utils: Dice {score:.4f}, {lost} voxels lost, {beyond} more than one voxel outside")
+
+
+def with_neighbours(mask):
+    """A mask with the eight neighbours of each voxel in its slice."""
+    padded = np.pad(mask, ((1, 1), (1, 1), (0, 0)))
+    ni, nj, _ = mask.shape
+    return np.logical_or.reduce([padded[di : di + ni, dj : dj + nj] for di in range(3) for dj in range(3)])
 
 
 def main():
@@ -169,7 +178,7 @@ def main():
         check(scores == [1.0] * len(TEXTS), f"{name}: read as truth: Dice {scores}")
 
     voxels, affine, _ = variants()["plain"]
-    rt_utils_as_truth(WORK / "plain", WORK / "plain-masks", affine)
+    rt_utils_as_truth(WORK / "plain", affine)
     rings()
     finish()
 
@@ -187,18 +196,18 @@ def rings():
     masks = {"liver": labels & ~ring, RING: ring}
     folder = write_series(WORK / "rings", voxels, affine)
     write_nifti(WORK / "rings.nii.gz", (masks["liver"] + 2 * ring).astype(np.uint8), affine)
-    command = ["cargo", "run", "--quiet", "--package", "segvol-segments", "--features", "dicom", "--example", "rtstruct", "--"]
-    command += [folder, WORK / "rings.nii.gz", WORK / "rings.dcm", "liver=1", f"{RING}=2"]
-    subprocess.run(list(map(str, command)), check=True, cwd=ROOT)
+    command = [os.environ["RTSTRUCT"], folder, WORK / "rings.nii.gz", WORK / "rings.dcm", "liver=1", f"{RING}=2"]
+    subprocess.run(list(map(str, command)), check=True)
     compare("rings", WORK / "rings.dcm", folder, masks, affine)
 
 
-def rt_utils_as_truth(folder, per_object, affine):
+def rt_utils_as_truth(folder, affine):
     """Contours that rt-utils writes, which run through the centres of voxels, give its masks back."""
     from rt_utils import RTStructBuilder
 
-    image = nibabel.load(per_object / "liver.nii.gz")
-    mask = np.asarray(image.dataobj) == 1
+    # The windows that the model sees depend on all objects: the liver alone is not quite the liver with others.
+    segment(folder, WORK / "liver.nii.gz", texts=("liver",))
+    mask = np.asarray(nibabel.load(WORK / "liver.nii.gz").dataobj) == 1
     structures = RTStructBuilder.create_new(dicom_series_path=str(folder))
     # Slices in the order of rt-utils: by their positions along z; rows first.
     order = mask if (np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)[2, 2] > 0 else mask[..., ::-1]
@@ -207,7 +216,8 @@ def rt_utils_as_truth(folder, per_object, affine):
     structures.save(str(path))
     report = segment(folder, WORK / "truth.nii.gz", "--truth", path, texts=("liver",))
     score = report["objects"][0]["dice"]
-    check(score >= 0.99, f"contours of rt-utils read as truth, by the name in another case: Dice {score:.4f}")
+    # OpenCV draws no hole of one voxel.
+    check(score >= 0.999, f"contours of rt-utils read as truth, by the name in another case: Dice {score:.4f}")
     said = segvol("segment", "-i", folder, "-m", os.environ["BUNDLE"], "--text", "pancreas", "-o", WORK / "none.nii.gz",
                   "--truth", path, "--quiet", fails=True)
     check("pancreas" in said and "Liver" in said, "a truth without the object is refused with the names that it has")
