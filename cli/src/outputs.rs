@@ -45,9 +45,18 @@ enum Role {
 }
 
 impl Files {
-    /// A file that is read. Of a header, this includes the files with its voxels.
+    /// A file that is read. Of a header, this includes the files with its voxels; of a folder, or one slice in it, the images of
+    /// DICOM. Other files may be written there, segmentations of the scan too.
     pub(crate) fn input(&mut self, option: impl Into<String>, path: &Path) {
         let option = option.into();
+        match path.parent() {
+            _ if path.is_dir() => self.add(option.clone(), path, Role::Images),
+            Some(folder) if crate::segment_files::is_image(path) => {
+                let here = folder.as_os_str().is_empty();
+                self.add(option.clone(), if here { Path::new(".") } else { folder }, Role::Images);
+            }
+            _ => {}
+        }
         for file in segvol::volume::files_of(path) {
             self.add(option.clone(), &file, Role::Input);
         }
@@ -58,11 +67,6 @@ impl Files {
         if let Some(path) = path {
             self.input(option, path);
         }
-    }
-
-    /// A folder with the images of a scan. Other files may be written into it.
-    pub(crate) fn images(&mut self, option: impl Into<String>, folder: &Path) {
-        self.add(option, folder, Role::Images);
     }
 
     /// The files of a bundle, as its manifest lists them; only the manifest if it cannot be read.
@@ -368,24 +372,26 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("scan")).expect("made");
         fs::write(at("scan/IM1"), [&[0; 128][..], b"DICM"].concat()).expect("written");
+        // A data set without a preamble: group length and version.
+        fs::write(at("scan/bare"), b"\x08\0\0\0UL\x04\0\x10\0\0\0\x08\0\x05\0CS\x0a\0ISO_IR 100").expect("written");
         fs::write(at("scan/notes.txt"), "text").expect("written");
         for scan in ["scan", "scan/IM1"] {
             let files = |output: &str| {
                 let mut files = Files::default();
-                crate::segment_files::add_scan(&mut files, "--input", &at(scan));
+                files.input("--input", &at(scan));
                 files.output("--report", &at(output));
                 files
             };
             for name in ["scan/new.dcm", "scan/notes.txt", "other"] {
                 files(name).check().expect(name);
             }
-            for name in ["scan/IM1", "scan/../scan/IM1"] {
+            for name in ["scan/IM1", "scan/../scan/IM1", "scan/bare"] {
                 let Usage(message) = files(name).check().expect_err(name);
                 assert!(message.contains("--report") && message.contains("--input"), "{message}");
             }
         }
         let mut files = Files::default();
-        crate::segment_files::add_scan(&mut files, "--input", &at("scan"));
+        files.input("--input", &at("scan"));
         files.folder("--per-object", &at("masks"), [at("scan/IM1")]);
         refused(&files, &["--per-object", "is a DICOM image in the folder of --input"]);
     }

@@ -23,7 +23,7 @@ use crate::plan::{self, Watch};
 use crate::postprocessing::{self, Masks, PostprocessingArguments};
 use crate::progress;
 use crate::prompts::PromptArguments;
-use crate::segment_files::{self, DicomArguments, DicomOutputs, is_dicom_name};
+use crate::segment_files::{DicomArguments, DicomOutputs, is_dicom_name};
 use crate::settings::Settings;
 use crate::swapped;
 use crate::text::parse_label;
@@ -292,7 +292,7 @@ impl Segment {
             return Err(Usage(format!("--truth-label: no object is named {name:?}; the objects are {names:?}")).into());
         }
         let mut files = Files::default();
-        segment_files::add_scan(&mut files, "--input", &self.input);
+        files.input("--input", &self.input);
         files.bundle("--model", &self.model);
         files.input_if("--prompts", self.prompts.file());
         files.input_if("--truth", self.truth.as_ref());

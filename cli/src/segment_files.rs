@@ -8,7 +8,6 @@ use segvol::{Grid, Mask, Prompt, Warning};
 use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
 
 use crate::exit::Usage;
-use crate::outputs::Files;
 use crate::postprocessing::Masks;
 
 /// The options of DICOM outputs.
@@ -171,20 +170,6 @@ fn mask_error(error: segvol::Error) -> MaskError {
     match error {
         segvol::Error::Mask(error) => error,
         other => MaskError::Io { path: PathBuf::new(), source: std::io::Error::other(other) },
-    }
-}
-
-/// Notes the scan: its file, or the images of its folder, which no output may replace. One file of a series is read with the others in its
-/// folder.
-pub(crate) fn add_scan(files: &mut Files, option: &str, path: &Path) {
-    files.input(option, path);
-    match path.parent() {
-        _ if path.is_dir() => files.images(option, path),
-        Some(folder) if path.is_file() && is_image(path) => {
-            let here = folder.as_os_str().is_empty();
-            files.images(option, if here { Path::new(".") } else { folder });
-        }
-        _ => {}
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use segvol::{Grid, Prompt, Warning};
 use segvol_segments::SegmentsError;
 
-use crate::outputs::Files;
 use crate::postprocessing::Masks;
 
 /// No options.
@@ -50,9 +49,4 @@ pub(crate) fn is_dicom_name(_path: &Path) -> bool {
 /// Whether a file is an image that no output may replace: DICOM is not read.
 pub(crate) fn is_image(_path: &Path) -> bool {
     false
-}
-
-/// Notes the scan.
-pub(crate) fn add_scan(files: &mut Files, option: &str, path: &Path) {
-    files.input(option, path);
 }

@@ -30,5 +30,5 @@ mod zip;
 pub use catalogue::{Catalogue, PassedOver, SeriesEntry};
 pub use error::DicomError;
 pub use object::{check_lengths, read_object};
-pub use read::{DicomScan, ReadOptions, files_read, holds_dicom, read, read_bytes};
+pub use read::{DicomScan, ReadOptions, holds_dicom, is_dicom_file, read, read_bytes};
 pub use source::{SourceSeries, SourceSlice};

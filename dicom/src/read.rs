@@ -82,11 +82,10 @@ pub fn holds_dicom(path: &Path) -> Result<bool, DicomError> {
     Study::holds_dicom(path)
 }
 
-/// The files that [`read`] may read: all in a folder, or those beside one slice. For checks that an output replaces none of them;
-/// what is wrong with them is not reported here.
+/// Whether a file is DICOM, by its first bytes. One that cannot be read is not.
 #[must_use]
-pub fn files_read(path: &Path) -> Vec<PathBuf> {
-    Study::files_read(path)
+pub fn is_dicom_file(path: &Path) -> bool {
+    path.is_file() && Study::is_bare(path)
 }
 
 /// Reads the scan among bytes of a zip archive, or of one file with several frames, that are in memory.

@@ -98,19 +98,6 @@ impl Study {
         Ok(false)
     }
 
-    /// The files that may be read as part of what is at `path`, those that are not DICOM included.
-    pub(crate) fn files_read(path: &Path) -> Vec<PathBuf> {
-        let inputs = match path.parent() {
-            _ if path.is_dir() => folder::files(path),
-            Some(parent) if path.is_file() && Self::is_bare(path) => {
-                folder::files_beside(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
-            }
-            _ => Ok(Vec::new()),
-        };
-        // Reading the scan reports what is wrong.
-        inputs.unwrap_or_default().iter().filter_map(|input| input.path().map(Path::to_path_buf)).collect()
-    }
-
     /// Looks into bytes: a zip archive, or one file.
     ///
     /// # Errors
@@ -180,7 +167,7 @@ impl Study {
         }
     }
 
-    fn is_bare(path: &Path) -> bool {
+    pub(crate) fn is_bare(path: &Path) -> bool {
         Input::on_disk(path.to_path_buf(), String::new()).head(HEAD_BYTES).is_ok_and(|head| is_dicom(&head))
     }
 

@@ -255,4 +255,16 @@ seg = pydicom.dcmread(WORK / "anonymous.dcm")
 secrets = [secret for secret in (b"ller", b"P1", b"1950", b"20200304", b"A1") if secret in (WORK / "anonymous.dcm").read_bytes()]
 check(seg.PatientIdentityRemoved == "YES" and not secrets, f"an anonymous SEG has no {secrets or 'names and dates'}")
 verify(WORK / "anonymous.dcm", "anonymous")
+
+# The scan's own images are safe, given as a folder or as one of them; a segmentation beside them may be written again.
+for scan in (WORK / "plain", WORK / "plain" / "IM0007"):
+    ask = ["segment", "-m", os.environ["BUNDLE"], "--text", "liver", "-i", scan, "--quiet"]
+    message = segvol(*ask, "-o", WORK / "plain" / "IM0001", fails=True)
+    check("expected a name that ends in" in message, "a name without an extension is refused")
+    message = segvol(*ask, "-o", WORK / "x.nii.gz", "--report", WORK / "plain" / "IM0001", fails=True)
+    check("is a DICOM image in the folder" in message, f"an image of the scan is not replaced: {message.strip()}")
+    for _ in range(2):
+        segvol(*ask, "-o", WORK / "plain" / "seg.dcm")
+    (WORK / "plain" / "seg.dcm").unlink()
+    check(True, f"a SEG in the folder of {scan.name} is written twice")
 finish()

@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::format::{Kind, recognise_path};
 use crate::{metaimage, nrrd};
 
-/// The files that the scan at `path` is made of: itself, those with its voxels if it is a header of NRRD or MetaImage, and all in
-/// a folder or beside a slice of DICOM. For checks that an output replaces none of them. Nothing is reported here: reading the
-/// scan does that.
+/// The files that the scan at `path` is made of: itself, and those with its voxels if it is a header of NRRD or MetaImage. For
+/// checks that an output replaces none of them. Nothing is reported here: reading the scan does that. A series of DICOM is a
+/// folder, and which of its files are read is known only then.
 #[must_use]
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
-    #[cfg(feature = "dicom")]
-    files.extend(segvol_dicom::files_read(path));
     // A pipe can be read only once.
     if !path.is_file() {
         return files;

@@ -1,6 +1,5 @@
 //! Opens a DICOM file that may be damaged.
 
-use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -16,9 +15,7 @@ const MEMORY_PER_BYTE: u64 = 8;
 /// Whether a file is DICOM, and neither a segmentation nor a structure set: one that must not be replaced by one.
 #[must_use]
 pub fn is_image(path: &Path) -> bool {
-    let mut start = [0; 132];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    if read.is_err() || start[128..] != *b"DICM" {
+    if !segvol_dicom::is_dicom_file(path) {
         return false;
     }
     let replaceable =
