@@ -172,13 +172,20 @@ fn element_at(bytes: &mut Bytes, at: u64, encoding: Encoding) -> Result<Option<E
     if !vr.iter().all(u8::is_ascii_uppercase) {
         return Ok(None);
     }
-    if [b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN", b"SV", b"UV"].contains(&&vr) {
+    // All others, also unknown ones, have a long length: PS3.5, 7.1.2. The library reads them so, too.
+    if !SHORT.contains(&&vr) {
         let Some(long) = bytes.peek::<4>(at + 8).map_err(io)? else { return Ok(None) };
         return Ok(Some(Element { tag, start: at, value: at + 12, length: length(encoding.u32(long)), vr: Some(vr) }));
     }
     let length = Some(u64::from(encoding.u16([g, h])));
     Ok(Some(Element { tag, start: at, value: at + 8, length, vr: Some(vr) }))
 }
+
+/// Types whose length has 2 bytes.
+const SHORT: [&[u8; 2]; 21] = [
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+];
 
 /// What is being walked through.
 struct Level {

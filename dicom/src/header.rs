@@ -265,6 +265,10 @@ pub(crate) fn check_lengths(input: &Input) -> Result<(), String> {
     let mut at = start.at;
     loop {
         let elements = walk(&mut bytes, at, start.encoding);
+        if elements.found.iter().any(|(element, _)| element.tag == Tag(0, 0)) {
+            // Other parsers take a length from among the zeros, or from what follows them.
+            return Err("there are zeros where an element must be".to_owned());
+        }
         match (elements.damage, elements.pixels) {
             (Some(damage), _) => return Err(damage),
             (None, Some(pixels)) => at = end_of(&mut bytes, pixels, start.encoding)?,
