@@ -265,16 +265,29 @@ pub(crate) fn check_lengths(input: &Input) -> Result<(), String> {
     let mut at = start.at;
     loop {
         let elements = walk(&mut bytes, at, start.encoding);
-        if elements.found.iter().any(|(element, _)| element.tag == Tag(0, 0)) {
-            // Other parsers take a length from among the zeros, or from what follows them.
-            return Err("there are zeros where an element must be".to_owned());
-        }
         match (elements.damage, elements.pixels) {
             (Some(damage), _) => return Err(damage),
             (None, Some(pixels)) => at = end_of(&mut bytes, pixels, start.encoding)?,
-            (None, None) => return Ok(()),
+            (None, None) => {
+                let end = elements.found.last().map_or(at, |(_, end)| *end);
+                return check_zeros(&mut bytes, end);
+            }
         }
     }
+}
+
+/// Checks that nothing but zeros follows the last element: other parsers go on after them, and take a length from there.
+fn check_zeros(bytes: &mut Bytes, mut at: u64) -> Result<(), String> {
+    const STEP: u64 = 1 << 16;
+    // Up to 7 bytes are no element.
+    while bytes.length().saturating_sub(at) >= 8 {
+        let count = STEP.min(bytes.length() - at);
+        if bytes.take(at, count)?.iter().any(|&byte| byte != 0) {
+            return Err(format!("there are bytes after the last element, at byte {at} or later"));
+        }
+        at += count;
+    }
+    Ok(())
 }
 
 /// Reads the wanted elements. Where all of them together cannot be read, each is read alone, and the first that cannot be is
