@@ -10,6 +10,8 @@ fn main() {
         let interface = if major == "0" { format!("0.{minor}") } else { major };
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libsegvol.so.{interface}");
         println!("cargo::rustc-cdylib-link-arg=-Wl,-rpath,$ORIGIN");
+        // What other crates export for C, as the translated OpenJPEG does, must not take the place of the program's own library.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,--exclude-libs,ALL");
         // dlclose must not unload the library, because its threads still run.
         println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }

@@ -236,7 +236,7 @@ static void volumes(const char *scan)
     FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.fill_gaps: expected 0 or 1");
     OK(segvol_read_options_init(&options, sizeof options));
     options.series = "\xff";
-    FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_ARGUMENT, "options.series");
+    FAILS(segvol_volume_open_with(scan, &options, &other), SEGVOL_STATUS_UTF8, "options.series");
     /* A program of the first version, whose struct ends before the series. */
     OK(segvol_read_options_init(&options, offsetof(SegvolReadOptions, series)));
     options.series = "no pointer that the library may read";

@@ -40,7 +40,7 @@ pub fn read_folders(images: &Path, truth: Option<(&Path, &Path)>) -> Result<Vec<
         }
     };
     if cases.is_empty() {
-        let reason = "expected at least one scan in this folder (.nii, .nii.gz, .nrrd, .mha, or a folder of DICOM for each), found none";
+        let reason = "expected at least one scan (.nii.gz, .nii, .nrrd, .mha, or a folder of DICOM for each) in this folder, found none";
         return Err(CaseListError::new(images, reason));
     }
     check(&cases).map_err(|reason| CaseListError::new(images, reason))?;

@@ -341,8 +341,8 @@ fn nnunet_in_both_versions_and_the_decathlon() {
     );
     let two = r#"{"channel_names": {"0": "CT", "1": "PET"}, "labels": {"liver": 1}}"#;
     refused(&[train[0], train[1], ("dataset.json", two)], &none, None, &["`channel_names`", "one channel", "`1`"]);
-    let nrrd = r#"{"file_ending": ".nrrd", "labels": {"liver": 1}}"#;
-    refused(&[train[0], train[1], ("dataset.json", nrrd)], &none, None, &["`file_ending`", ".nrrd"]);
+    let png = r#"{"file_ending": ".png", "labels": {"liver": 1}}"#;
+    refused(&[train[0], train[1], ("dataset.json", png)], &none, None, &["`file_ending`", ".png"]);
     let ignore = r#"{"labels": {"background": 0, "liver": 1, "ignore": 2}}"#;
     let found = data(&[train[0], train[1], ("dataset.json", ignore)], &none).expect("an ignored label");
     assert!(shown(&found)[0].ends_with("liver=[1]") && found.warnings[0].message.contains("\"ignore\" (2)"));

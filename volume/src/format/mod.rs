@@ -2,8 +2,6 @@
 
 mod content;
 mod path;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 

@@ -17,8 +17,6 @@
 //! "MetaIO", itk.org/Wiki/MetaIO/Documentation; ITK's MetaImageIO for the coordinates.
 
 mod header;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::io::BufRead;

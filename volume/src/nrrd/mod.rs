@@ -25,8 +25,6 @@
 
 mod geometry;
 mod header;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use segvol_base::WarningCode;
 
-use crate::volume::{Volume, VolumeError};
+use segvol_volume::{Volume, VolumeError};
 
 const HEADER: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n\
     TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = -10 20 30\nCenterOfRotation = 0 0 0\nAnatomicalOrientation = RAI\n\
@@ -215,7 +215,7 @@ fn voxels_are_read_from_the_files_that_a_header_names() {
     ] {
         let found = read(changes).unwrap_or_else(|error| panic!("{changes:?}: {error}"));
         assert_eq!((found.voxels(), codes(&found)), (&voxels()[..], vec![]), "{changes:?}");
-        let files = crate::files_of(&at("ct.mhd"));
+        let files = segvol_volume::files_of(&at("ct.mhd"));
         assert!(files.len() > 1 && files.iter().all(|file| file.is_file()), "{files:?}");
         assert_eq!(found.grid().data_files().len(), files.len() - 1);
     }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::*;
-use crate::volume::Volume;
+use segvol_volume::Volume;
+use segvol_volume::format::*;
 
 /// `bytes`, followed by as many zeros as a header has.
 fn padded(bytes: &[u8]) -> Vec<u8> {
@@ -215,9 +216,9 @@ fn no_beginning_of_a_file_is_taken_for_nifti_or_panics() {
 #[test]
 fn a_nifti_file_is_recognised_compressed_or_not() {
     let folder = tempfile::tempdir().expect("folder");
-    let affine = crate::affine::Affine::from_spacing([1.0; 3]);
+    let affine = segvol_volume::Affine::from_spacing([1.0; 3]);
     let volume = Volume::new([2, 2, 2], vec![0.0; 8], affine).expect("a volume");
-    let mask = crate::mask::Mask::from_labels(vec![1_u8; 8], volume.grid().clone()).expect("a mask");
+    let mask = segvol_volume::mask::Mask::from_labels(vec![1_u8; 8], volume.grid().clone()).expect("a mask");
     for name in ["mask.nii", "mask.nii.gz"] {
         let path = folder.path().join(name);
         mask.save(&path).expect("saved");

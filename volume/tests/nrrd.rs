@@ -8,11 +8,12 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use segvol_base::WarningCode;
 
-use super::*;
-use crate::format::Format;
-use crate::grid::Grid;
-use crate::mask::Mask;
-use crate::volume::{Volume, VolumeError};
+use segvol_volume::format::Format;
+use segvol_volume::grid::Grid;
+use segvol_volume::mask::Mask;
+use segvol_volume::nrrd::*;
+use segvol_volume::{Affine, raster};
+use segvol_volume::{Volume, VolumeError};
 
 const SPACE: &str =
     "space: left-posterior-superior\nspace directions: (0.5,0,0) (0,0.75,0) (0,0,2)\nspace origin: (-10,20,30)\n";
@@ -274,7 +275,7 @@ fn voxels_are_read_from_the_files_that_a_header_names() {
         let found = read(data).unwrap_or_else(|error| panic!("{data}: {error}"));
         assert_eq!(found.voxels(), voxels(), "{data}");
         // No output may replace them.
-        let files = crate::files_of(&at("ct.nhdr"));
+        let files = segvol_volume::files_of(&at("ct.nhdr"));
         assert!(files.len() > 1 && files.iter().all(|file| file.is_file()), "{files:?}");
         assert_eq!(found.grid().data_files().len(), files.len() - 1);
     }
@@ -314,7 +315,7 @@ fn a_file_with_voxels_of_the_scan_is_not_replaced() {
     assert!(matches!(found.save(&data), Err(VolumeError::OverScan { .. })));
     assert!(matches!(found.save(&header), Err(VolumeError::Name { .. })));
     let mask = Mask::from_labels(vec![1_u8; 24], found.grid().clone()).expect("a mask");
-    assert!(matches!(mask.save(&data), Err(crate::MaskError::OverScan { .. })));
+    assert!(matches!(mask.save(&data), Err(segvol_volume::MaskError::OverScan { .. })));
     assert_eq!(fs::read(&data).expect("read"), before);
     found.save(folder.path().join("copy.nrrd")).expect("another file");
 }
@@ -439,7 +440,7 @@ proptest! {
         let count = grid.voxels() * layers;
         let labels: Vec<u16> = (0..count).map(|n| if big { 300 } else { 0 } + n as u16).collect();
         let small: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
-        let voxels = if big { crate::nifti::Voxels::U16(&labels) } else { crate::nifti::Voxels::U8(&small) };
+        let voxels = if big { segvol_volume::nifti::Voxels::U16(&labels) } else { segvol_volume::nifti::Voxels::U8(&small) };
         let mut bytes = Vec::new();
         let text = [("Segment0_Name".to_owned(), "left\nkid\\ney: a:=b".to_owned())];
         write(&mut bytes, &grid, layers, voxels, &text).expect("memory");
@@ -473,7 +474,7 @@ fn masks_and_maps_are_written_in_every_format() {
             assert_eq!(fs::read(&path).expect("read"), written, "{name}");
         }
         let map: Vec<f32> = (0..24).map(|n| if n == 3 { f32::NAN } else { n as f32 / 7.0 }).collect();
-        crate::save_map(&path, &map, scan.grid()).expect("saved");
+        segvol_volume::save_map(&path, &map, scan.grid()).expect("saved");
         let found = Volume::open(&path).expect("read");
         assert!(found.voxels().iter().zip(&map).all(|(a, b)| a.to_bits() == b.to_bits()), "{name}");
     }
