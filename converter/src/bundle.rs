@@ -121,7 +121,7 @@ impl Draft {
         let mut file = HashedFile::create(&path).map_err(output(&path))?;
         let (sender, receiver) = sync_channel::<(u64, Vec<u8>)>(1);
         let (faults, written) = thread::scope(|scope| {
-            let writer = scope.spawn(move || -> io::Result<HashedFile> {
+            let writer = thread::Builder::new().spawn_scoped(scope, move || -> io::Result<HashedFile> {
                 for (offset, bytes) in receiver {
                     file.pad_to(offset)?;
                     file.write_all(&bytes)?;
@@ -150,7 +150,9 @@ impl Draft {
             }
             drop(sender);
             let panicked = |_| Err(io::Error::other("the writing thread panicked"));
-            (faults, writer.join().unwrap_or_else(panicked))
+            let no_thread =
+                |error: io::Error| io::Error::other(format!("not enough memory for a thread that writes: {error}"));
+            (faults, writer.map_err(no_thread).and_then(|writer| writer.join().unwrap_or_else(panicked)))
         });
         if !faults.is_empty() {
             let (path, faults) = (checkpoint.path.clone(), TensorFaults(faults));

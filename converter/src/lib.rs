@@ -202,10 +202,15 @@ fn convert_wanted(
     let names = names.filter(|_| tokenizer.is_some());
     let about = About { tool: TOOL, axes, names: names.as_ref(), license_note: LICENSE_NOTE };
     let (stages, sha256) = thread::scope(|scope| {
-        let hash = scope.spawn(|| sha256_files(&checkpoint.files));
+        // Without memory for another thread, the files are hashed afterwards.
+        let hash = thread::Builder::new().spawn_scoped(scope, || sha256_files(&checkpoint.files));
         let write = |(&key, planned)| Ok((key, draft.write_stage(key, planned, &checkpoint, &architecture, &about)?));
         let stages = plan.stages.iter().map(write).collect::<Result<BTreeMap<_, _>, ConvertError>>();
-        (stages, hash.join().unwrap_or_else(|_| Err(io::Error::other("the hashing thread panicked"))))
+        let hash = match hash {
+            Ok(hash) => hash.join().unwrap_or_else(|_| Err(io::Error::other("the hashing thread panicked"))),
+            Err(_) => sha256_files(&checkpoint.files),
+        };
+        (stages, hash)
     });
     let stages = stages?;
     let sha256 = sha256.map_err(|source| CheckpointError::Io { path: checkpoint.path.clone(), source })?;

@@ -54,6 +54,7 @@ fn images(volume: &Volume, series: &str, number: &str) -> Vec<Set> {
         writer::image(k)
             .text(SERIES, b"UI", series)
             .text(NUMBER, b"IS", number)
+            .text((8, 0x20), b"DA", "20200304")
             .text(SOP_INSTANCE, b"UI", format!("{series}.{k}"))
             .numbers(POSITION, &[-x, -y, z])
             .numbers(SPACING, &[dy, dx])
