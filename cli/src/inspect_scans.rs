@@ -1,6 +1,8 @@
 //! `segvol inspect` of scans: the series of a folder of DICOM, or the grid and the intensities of one scan.
 
-use std::io::{self, Write};
+#[cfg(feature = "dicom")]
+use std::io;
+use std::io::Write;
 use std::path::Path;
 
 use segvol::volume::Intensities;
@@ -9,7 +11,9 @@ use segvol::volume::dicom::{self, Catalogue, SeriesEntry};
 use segvol::volume::format::{Kind, recognise_path};
 use segvol::volume::orientation::stored_axes;
 use segvol::{ReadOptions, Volume};
-use segvol_base::{printable, printable_path};
+#[cfg(feature = "dicom")]
+use segvol_base::printable;
+use segvol_base::printable_path;
 use serde_json::json;
 
 use crate::measuring::print_json;
