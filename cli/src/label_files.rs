@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use segvol::Prompt;
-use segvol::mask::MaskError;
 use segvol::volume::Format;
 use segvol_segments::label_table::{self, TableFormat};
-use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
+use segvol_segments::{Provenance, Segments, seg_nrrd};
 
 use crate::exit::Usage;
 use crate::outputs::Files;
-use crate::postprocessing::Masks;
+use crate::postprocessing::{Masks, segments};
 
 /// The option for a table of labels.
 #[derive(clap::Args)]
@@ -51,16 +50,9 @@ impl LabelArguments {
 
     /// Writes all objects to one file, which is not DICOM, and the table of labels.
     pub(crate) fn save(&self, output: &Path, masks: &Masks<'_>, prompts: &[Prompt]) -> anyhow::Result<()> {
-        let segments: Vec<Segment> =
-            prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label }).collect();
+        let segments = segments(prompts);
         if is_seg_nrrd_name(output) {
-            let mask = |index: usize| {
-                masks.mask(index).map_err(|error| match error {
-                    segvol::Error::Mask(error) => error,
-                    segvol::Error::Memory(error) => MaskError::Memory(error),
-                    other => MaskError::Io { path: output.to_path_buf(), source: std::io::Error::other(other) },
-                })
-            };
+            let mask = |index: usize| masks.mask_for(output, index);
             let (grid, segments) = (Arc::clone(masks.grid()), segments.clone());
             seg_nrrd::save(output, &Segments { grid, segments, mask: &mask, provenance: Provenance::default() })?;
         } else {

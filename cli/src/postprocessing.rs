@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
+use segvol::mask::MaskError;
 use segvol::postprocess::{
     Neighbours, Object, Overrides, Postprocessing, Record, Runs, checked_min_volume_ml, checked_smooth_mm, label_map,
 };
 use segvol::{Error, Grid, Mask, PointLabel, Prompt, Report, Segmentation, Study, Truth, Warning};
+use segvol_segments::Segment;
 
 use crate::exit::Usage;
 
@@ -99,6 +102,11 @@ impl PostprocessingArguments {
     }
 }
 
+/// The objects of a call as the writers of files with names take them, labelled in their order.
+pub(crate) fn segments(prompts: &[Prompt]) -> Vec<Segment> {
+    prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label }).collect()
+}
+
 /// The masks of a run as they are written: after postprocessing, if there is any. Without it, they are those of the library.
 pub(crate) struct Masks<'a> {
     study: &'a Study,
@@ -163,6 +171,15 @@ impl<'a> Masks<'a> {
             Some(done) => Ok(done.runs.mask(self.study.grid())?),
             None => self.segmentations[index].mask(),
         }
+    }
+
+    /// The mask of one object, as the writers of `output`, a file with names, take it.
+    pub(crate) fn mask_for(&self, output: &Path, index: usize) -> Result<Mask, MaskError> {
+        self.mask(index).map_err(|error| match error {
+            Error::Mask(error) => error,
+            Error::Memory(error) => MaskError::Memory(error),
+            other => MaskError::Io { path: output.to_path_buf(), source: std::io::Error::other(other) },
+        })
     }
 
     /// The label map of all objects.

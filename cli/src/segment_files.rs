@@ -8,7 +8,7 @@ use segvol::{Grid, Mask, Prompt, Warning};
 use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
 
 use crate::exit::Usage;
-use crate::postprocessing::Masks;
+use crate::postprocessing::{Masks, segments};
 
 /// The options of DICOM outputs.
 #[derive(clap::Args)]
@@ -118,15 +118,13 @@ impl DicomOutputs<'_> {
         if self.is_absent() {
             return Ok(());
         }
-        let segments = prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label });
-        let segments: Vec<Segment> = segments.collect();
+        let segments = segments(prompts);
         let provenance = Provenance {
             algorithm: "SegVol".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             bundle_sha256: bundle_sha256.to_owned(),
         };
         let grid = masks.grid();
-        let each = |index: usize| masks.mask(index).map_err(mask_error);
         let objects = Objects { grid, segments, provenance };
         match (self.seg, self.arguments.seg) {
             (None, _) => {}
@@ -141,11 +139,13 @@ impl DicomOutputs<'_> {
                 seg::save(path, &objects.with(&mask), seg::Encoding::Labelmap, &self.options)?;
             }
             (Some(path), Some(SegKind::Binary) | None) => {
-                seg::save(path, &objects.with(&each), seg::Encoding::Binary, &self.options)?;
+                let mask = |index: usize| masks.mask_for(path, index);
+                seg::save(path, &objects.with(&mask), seg::Encoding::Binary, &self.options)?;
             }
         }
         if let Some(path) = self.rtstruct() {
-            rtstruct::save(path, &objects.with(&each), &self.options)?;
+            let mask = |index: usize| masks.mask_for(path, index);
+            rtstruct::save(path, &objects.with(&mask), &self.options)?;
         }
         Ok(())
     }
@@ -162,14 +162,6 @@ impl Objects<'_> {
     fn with<'m>(&self, mask: &'m dyn Fn(usize) -> Result<Mask, MaskError>) -> Segments<'m> {
         let Self { grid, segments, provenance } = self;
         Segments { grid: Arc::clone(grid), segments: segments.clone(), mask, provenance: provenance.clone() }
-    }
-}
-
-/// A mask that cannot be made, as the writers of files take it.
-fn mask_error(error: segvol::Error) -> MaskError {
-    match error {
-        segvol::Error::Mask(error) => error,
-        other => MaskError::Io { path: PathBuf::new(), source: std::io::Error::other(other) },
     }
 }
 
