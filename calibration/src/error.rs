@@ -11,7 +11,7 @@ use segvol_converter::ConvertError;
 #[non_exhaustive]
 pub enum CalibrationError {
     /// The path of the scans has no scans.
-    #[error("calibration `{}`: expected a scan (.nii.gz, .nii, .nrrd, .nhdr, .mha or .mhd), or a folder with at least one, found {found}", path.display())]
+    #[error("calibration `{}`: expected a NIfTI, NRRD or MetaImage file (.nii.gz, .nii, .nrrd, .nhdr, .mha or .mhd), or a folder with at least one, found {found}", path.display())]
     NoScans {
         /// The file or folder.
         path: PathBuf,
