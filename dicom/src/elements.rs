@@ -69,6 +69,26 @@ impl Element {
         self.vr.is_none() || self.has_vr(&[b"OW"])
     }
 
+    /// Whether its bytes are a whole number of values. The library rounds down, and then takes the rest for the next element, whose
+    /// length it believes: up to 4 GB of memory for a few bytes.
+    fn is_whole(&self) -> bool {
+        let unit = match self.vr {
+            Some(vr) => match &vr {
+                b"US" | b"SS" | b"OW" => 2,
+                b"UL" | b"SL" | b"FL" | b"AT" | b"OF" | b"OL" => 4,
+                b"FD" | b"OD" | b"SV" | b"UV" | b"OV" => 8,
+                _ => 1,
+            },
+            None => match StandardDataDictionary.by_tag(self.tag).map(|entry| entry.vr().relaxed()) {
+                Some(VR::US | VR::SS | VR::OW) => 2,
+                Some(VR::UL | VR::SL | VR::FL | VR::AT | VR::OF | VR::OL) => 4,
+                Some(VR::FD | VR::OD | VR::SV | VR::UV | VR::OV) => 8,
+                _ => 1,
+            },
+        };
+        self.length.is_none_or(|length| length % unit == 0)
+    }
+
     /// Whether the value is a sequence, of items that are read.
     fn is_sequence(&self) -> bool {
         match self.vr {
@@ -84,12 +104,21 @@ impl Element {
 /// The elements of a data set, up to its pixels.
 #[derive(Debug, Default)]
 pub(crate) struct Elements {
-    /// Each element with where it ends, in the order of the file.
-    pub(crate) found: Vec<(Element, u64)>,
+    /// Each element, in the order of the file.
+    pub(crate) found: Vec<Found>,
     /// Pixel Data.
     pub(crate) pixels: Option<Element>,
     /// Why the walk ended before the end of the data set; the elements before are usable.
     pub(crate) damage: Option<String>,
+}
+
+/// An element, and what a look into it has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) element: Element,
+    pub(crate) end: u64,
+    /// The element, or the first one in it, whose bytes are not a whole number of values: the library must not read it.
+    pub(crate) broken: Option<Tag>,
 }
 
 /// Walks from `at` to Pixel Data or the end of the file.
@@ -145,12 +174,12 @@ fn walk_into(
                 false => Err("its pixel data is longer than the file, which is truncated".to_owned()),
             };
         }
-        let end = end_of(bytes, element, encoding)?;
+        let found = look_into(bytes, element, encoding)?;
         if elements.found.len() >= MAX_ELEMENTS {
             return Err(format!("its data set has more than {MAX_ELEMENTS} elements"));
         }
-        elements.found.push((element, end));
-        at = end;
+        elements.found.push(found);
+        at = found.end;
     }
     Ok(at)
 }
@@ -204,16 +233,18 @@ enum LevelKind {
 }
 
 /// Where an element ends. Sequences in it are walked.
-pub(crate) fn end_of(bytes: &mut Bytes, element: Element, encoding: Encoding) -> Result<u64, String> {
+pub(crate) fn look_into(bytes: &mut Bytes, element: Element, encoding: Encoding) -> Result<Found, String> {
     let length = bytes.length();
+    let mut broken = (!element.is_whole()).then_some(element.tag);
     let damaged = |at: u64, what: &str| format!("its element {} is damaged at byte {at}: {what}", element.tag);
     let within = |at: u64, count: u64| at.checked_add(count).filter(|end| *end <= length);
     let mut levels = match nested(&element, encoding) {
         Some(level) => vec![level],
         None => {
             let count = element.length.unwrap_or_default();
-            return within(element.value, count)
-                .ok_or_else(|| damaged(element.start, "it is longer than the file, which is truncated"));
+            let end = within(element.value, count);
+            let end = end.ok_or_else(|| damaged(element.start, "it is longer than the file, which is truncated"))?;
+            return Ok(Found { element, end, broken });
         }
     };
     let mut at = element.value;
@@ -248,6 +279,9 @@ pub(crate) fn end_of(bytes: &mut Bytes, element: Element, encoding: Encoding) ->
             }
             (LevelKind::Item, tag) if tag.group() != 0xfffe => {
                 at = found.value;
+                if !found.is_whole() {
+                    broken.get_or_insert(found.tag);
+                }
                 match nested(&found, encoding) {
                     Some(level) => levels.push(level),
                     None => {
@@ -262,7 +296,7 @@ pub(crate) fn end_of(bytes: &mut Bytes, element: Element, encoding: Encoding) ->
             return Err(damaged(at, &format!("sequences are nested more than {MAX_DEPTH} deep")));
         }
     }
-    Ok(at)
+    Ok(Found { element, end: at, broken })
 }
 
 /// What an element holds, if it is not one value.

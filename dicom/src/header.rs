@@ -9,7 +9,7 @@ use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::attributes::identifier;
-use crate::elements::{Element, Elements, Encoding, end_of, walk, walk_group};
+use crate::elements::{Element, Elements, Encoding, Found, look_into, walk, walk_group};
 use crate::input::{Bytes, Input};
 
 /// How many bytes tell whether a file is DICOM.
@@ -152,13 +152,7 @@ fn start(bytes: &mut Bytes) -> Result<Start, String> {
     let explicit = types[4..].iter().all(u8::is_ascii_uppercase);
     let encoding = if explicit { Encoding::EXPLICIT } else { Encoding::IMPLICIT };
     let (group, at) = walk_group(bytes, after_preamble, encoding, 2)?;
-    let stated = group.found.iter().find(|(element, _)| element.tag == tags::TRANSFER_SYNTAX_UID);
-    let stated = match stated {
-        Some((element, end)) if end - element.value <= 128 => bytes.take(element.value, end - element.value)?,
-        Some(_) | None => Vec::new(),
-    };
-    let transfer_syntax = String::from_utf8_lossy(&stated);
-    let transfer_syntax = transfer_syntax.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned();
+    let transfer_syntax = identifier_of(bytes, &group, tags::TRANSFER_SYNTAX_UID)?;
     let encoding = match transfer_syntax.as_str() {
         "" => {
             let rest = bytes.take(at, (bytes.length() - at).min(HEAD_BYTES as u64))?;
@@ -169,6 +163,29 @@ fn start(bytes: &mut Bytes) -> Result<Start, String> {
         _ => Encoding::EXPLICIT,
     };
     Ok(Start { transfer_syntax, encoding, at })
+}
+
+/// An identifier in group 2; empty if it is not there.
+fn identifier_of(bytes: &mut Bytes, group: &Elements, tag: Tag) -> Result<String, String> {
+    let stated = match group.found.iter().find(|found| found.element.tag == tag) {
+        Some(Found { element, end, .. }) if end - element.value <= 128 => {
+            bytes.take(element.value, end - element.value)?
+        }
+        Some(_) | None => Vec::new(),
+    };
+    let stated = String::from_utf8_lossy(&stated);
+    Ok(stated.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
+}
+
+/// The SOP class of a file, as its group 2 says; empty if it does not.
+pub(crate) fn class_of(input: &Input) -> Result<String, String> {
+    let mut bytes = input.open()?;
+    let head = bytes.take(0, bytes.length().min(HEAD_BYTES as u64))?;
+    if head.get(128..132) != Some(b"DICM") {
+        return Ok(String::new());
+    }
+    let (group, _) = walk_group(&mut bytes, 132, Encoding::EXPLICIT, 2)?;
+    identifier_of(&mut bytes, &group, tags::MEDIA_STORAGE_SOP_CLASS_UID)
 }
 
 /// Whether the data set of this transfer syntax is deflated.
@@ -204,7 +221,7 @@ pub(crate) fn read_header(input: &Input) -> Result<Header, String> {
     if elements.found.is_empty() && elements.pixels.is_none() {
         return Err(elements.damage.unwrap_or_else(|| "there are no elements in it, it may be truncated".to_owned()));
     }
-    let noted = elements.found.iter().map(|(element, _)| element.tag).filter(|tag| NOTED.contains(tag)).collect();
+    let noted = elements.found.iter().map(|found| found.element.tag).filter(|tag| NOTED.contains(tag)).collect();
     let object = parse(&mut bytes, &elements, start.encoding, |tag| WANTED.contains(&tag));
     let (object, unread) = object?;
     let damage = elements.damage.or_else(|| unread.map(|tag| format!("its element {tag} cannot be read")));
@@ -255,7 +272,8 @@ pub(crate) fn read_whole(input: &Input) -> Result<InMemDicomObject, String> {
     }
 }
 
-/// Checks that every length in a file fits the file, also after the pixels, and that sequences are not nested too deep.
+/// Checks that every length in a file fits the file and the type of its element, also after the pixels, and that sequences are not nested
+/// too deep.
 ///
 /// # Errors
 ///
@@ -265,11 +283,18 @@ pub(crate) fn check_lengths(input: &Input) -> Result<(), String> {
     let mut at = start.at;
     loop {
         let elements = walk(&mut bytes, at, start.encoding);
-        match (elements.damage, elements.pixels) {
-            (Some(damage), _) => return Err(damage),
-            (None, Some(pixels)) => at = end_of(&mut bytes, pixels, start.encoding)?,
-            (None, None) => {
-                let end = elements.found.last().map_or(at, |(_, end)| *end);
+        let pixels = elements.pixels.map(|pixels| look_into(&mut bytes, pixels, start.encoding)).transpose();
+        if let Some(damage) = elements.damage {
+            return Err(damage);
+        }
+        let pixels = pixels?;
+        if let Some(tag) = elements.found.iter().chain(&pixels).find_map(|found| found.broken) {
+            return Err(format!("the length of its element {tag} does not fit the type"));
+        }
+        match pixels {
+            Some(pixels) => at = pixels.end,
+            None => {
+                let end = elements.found.last().map_or(at, |found| found.end);
                 return check_zeros(&mut bytes, end);
             }
         }
@@ -301,7 +326,12 @@ fn parse(
     let mut buffer = Vec::new();
     let mut parts = Vec::new();
     let mut character_set = 0..0;
-    for (element, end) in elements.found.iter().filter(|(element, _)| wanted(element.tag)) {
+    let mut unread = None;
+    for Found { element, end, broken } in elements.found.iter().filter(|found| wanted(found.element.tag)) {
+        if broken.is_some() {
+            unread = unread.or(Some(element.tag));
+            continue;
+        }
         let length = end - element.start;
         if length + buffer.len() as u64 > MAX_VALUE {
             return Err(format!("its element {} is too large: {length} bytes", element.tag));
@@ -314,10 +344,9 @@ fn parse(
         parts.push((element.tag, start..buffer.len()));
     }
     if let Some(object) = parse_bytes(&buffer, encoding) {
-        return Ok((object, None));
+        return Ok((object, unread));
     }
     let mut object = InMemDicomObject::new_empty();
-    let mut unread = None;
     for (tag, part) in parts {
         // With its character set before it.
         let mut alone = buffer[character_set.clone()].to_vec();

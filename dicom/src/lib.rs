@@ -29,6 +29,6 @@ mod zip;
 
 pub use catalogue::{Catalogue, PassedOver, SeriesEntry};
 pub use error::DicomError;
-pub use object::{check_lengths, read_object};
+pub use object::{check_lengths, read_object, sop_class};
 pub use read::{DicomScan, ReadOptions, holds_dicom, is_dicom_file, read, read_bytes};
 pub use source::{SourceSeries, SourceSlice};

@@ -17,7 +17,7 @@ pub fn read_object(path: &Path) -> Result<InMemDicomObject, DicomError> {
     header::read_whole(&input(path)).map_err(|reason| damaged(path, reason))
 }
 
-/// Checks that every length in a file fits the file, and that sequences are not nested too deep: another parser can then read it
+/// Checks that every length in a file fits the file and the type of its element, and that sequences are not nested too deep: another parser can then read it
 /// without allocating more than the file's size for a value.
 ///
 /// # Errors
@@ -25,6 +25,12 @@ pub fn read_object(path: &Path) -> Result<InMemDicomObject, DicomError> {
 /// [`DicomError::Object`] if the file cannot be read, is damaged, or is not DICOM.
 pub fn check_lengths(path: &Path) -> Result<(), DicomError> {
     header::check_lengths(&input(path)).map_err(|reason| damaged(path, reason))
+}
+
+/// The SOP Class UID of a file, as its meta information says; empty if it does not, or cannot be read.
+#[must_use]
+pub fn sop_class(path: &Path) -> String {
+    header::class_of(&input(path)).unwrap_or_default()
 }
 
 fn input(path: &Path) -> Input {

@@ -351,6 +351,29 @@ fn deep_nesting_is_refused() {
     }
 }
 
+/// A library that counts values reads two bytes of an `UL` as none, and what follows as an element, of 4 GB for example. Such an element
+/// is named if it counts, also inside of sequences, and passed over if it does not.
+#[test]
+fn a_length_that_does_not_fit_the_type_is_refused_by_name() {
+    let two_bytes = |image: Set, tag: (u16, u16), vr: &[u8; 2]| {
+        let mut image = image;
+        image.0.insert(tag, (*vr, Value::Bytes(vec![16, 0])));
+        image
+    };
+    for (vr, tag, words) in [
+        (b"UL", (0x0028, 0x0100), &["(0028,0100)", "cannot be read"][..]),
+        (b"FD", (0x0028, 0x0030), &["(0028,0030)", "cannot be read"]),
+        (b"OV", (0x0008, 0x0008), &["(0008,0008)", "cannot be read"]),
+    ] {
+        refused(three(|image| two_bytes(image, tag, vr).file(Syntax::ExplicitLittle)).path(), words);
+    }
+    // Nobody asks for this one.
+    scan(three(|image| two_bytes(image, (0x0019, 0x1001), b"FL").file(Syntax::ExplicitLittle)).path());
+    let inner = two_bytes(Set::default(), (0x0020, 0x9057), b"UL");
+    let groups = three(|image| image.items((0x5200, 0x9229), vec![inner.clone()]).file(Syntax::ExplicitLittle));
+    refused(groups.path(), &["(5200,9229)", "cannot be read"]);
+}
+
 /// Damages bytes of a valid file.
 fn damaged(mut bytes: Vec<u8>, changes: &[(usize, u8)], cut: usize) -> Vec<u8> {
     for (at, byte) in changes {

@@ -20,15 +20,7 @@ pub fn is_image(path: &Path) -> bool {
     }
     let replaceable =
         [uids::SEGMENTATION_STORAGE, uids::LABEL_MAP_SEGMENTATION_STORAGE, uids::RT_STRUCTURE_SET_STORAGE];
-    // Only the meta group is read: the rest begins with group 8.
-    let options = OpenFileOptions::new().read_until(dicom_core::Tag(0x0008, 0x0000));
-    let opened = catch_unwind(AssertUnwindSafe(|| options.open_file(path)));
-    !opened.is_ok_and(|file| {
-        file.is_ok_and(|file| {
-            let class = file.meta().media_storage_sop_class_uid();
-            replaceable.contains(&class.trim_end_matches(['\0', ' ']))
-        })
-    })
+    !replaceable.contains(&segvol_dicom::sop_class(path).as_str())
 }
 
 /// Opens a DICOM file with all its elements.
