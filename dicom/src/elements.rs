@@ -69,24 +69,36 @@ impl Element {
         self.vr.is_none() || self.has_vr(&[b"OW"])
     }
 
-    /// Whether its bytes are a whole number of values. The library rounds down, and then takes the rest for the next element, whose
-    /// length it believes: up to 4 GB of memory for a few bytes.
-    fn is_whole(&self) -> bool {
-        let unit = match self.vr {
+    /// Whether the library finds the same end of its value. Where it does not, it takes what follows for an element, whose length it
+    /// believes: up to 4 GB of memory for a few bytes.
+    fn is_read_alike(&self) -> bool {
+        let Some(length) = self.length else {
+            // Fragments are pixels to the library, and items of another type have the encoding of the file, not implicit types.
+            let is_fragments = self.has_vr(&[b"OB", b"OW"]);
+            return if self.tag == tags::PIXEL_DATA { is_fragments } else { !is_fragments && !self.has_vr(&[b"UN"]) };
+        };
+        // In the padding between elements the library sees one with a longer header.
+        (self.tag, length) != (Tag(0, 0), 0) && length % self.bytes_of_a_value() == 0
+    }
+
+    /// Bytes of one value: the library rounds their number down.
+    fn bytes_of_a_value(&self) -> u64 {
+        let is_overlay = self.tag.group() >> 8 == 0x60 && self.tag.element() == 0x3000;
+        match self.vr {
             Some(vr) => match &vr {
                 b"US" | b"SS" | b"OW" => 2,
                 b"UL" | b"SL" | b"FL" | b"AT" | b"OF" | b"OL" => 4,
                 b"FD" | b"OD" | b"SV" | b"UV" | b"OV" => 8,
                 _ => 1,
             },
+            None if is_overlay || self.tag == tags::PIXEL_DATA => 2,
             None => match StandardDataDictionary.by_tag(self.tag).map(|entry| entry.vr().relaxed()) {
                 Some(VR::US | VR::SS | VR::OW) => 2,
                 Some(VR::UL | VR::SL | VR::FL | VR::AT | VR::OF | VR::OL) => 4,
                 Some(VR::FD | VR::OD | VR::SV | VR::UV | VR::OV) => 8,
                 _ => 1,
             },
-        };
-        self.length.is_none_or(|length| length % unit == 0)
+        }
     }
 
     /// Whether the value is a sequence, of items that are read.
@@ -117,7 +129,7 @@ pub(crate) struct Elements {
 pub(crate) struct Found {
     pub(crate) element: Element,
     pub(crate) end: u64,
-    /// The element, or the first one in it, whose bytes are not a whole number of values: the library must not read it.
+    /// The element, or the first one in it, whose end the library would find elsewhere: it must not read it.
     pub(crate) broken: Option<Tag>,
 }
 
@@ -219,6 +231,7 @@ const SHORT: [&[u8; 2]; 21] = [
 /// What is being walked through.
 struct Level {
     kind: LevelKind,
+    start: u64,
     /// Where it ends; `None` if with a delimiter.
     end: Option<u64>,
     encoding: Encoding,
@@ -235,7 +248,7 @@ enum LevelKind {
 /// Where an element ends. Sequences in it are walked.
 pub(crate) fn look_into(bytes: &mut Bytes, element: Element, encoding: Encoding) -> Result<Found, String> {
     let length = bytes.length();
-    let mut broken = (!element.is_whole()).then_some(element.tag);
+    let mut broken = (!element.is_read_alike()).then_some(element.tag);
     let damaged = |at: u64, what: &str| format!("its element {} is damaged at byte {at}: {what}", element.tag);
     let within = |at: u64, count: u64| at.checked_add(count).filter(|end| *end <= length);
     let mut levels = match nested(&element, encoding) {
@@ -248,7 +261,7 @@ pub(crate) fn look_into(bytes: &mut Bytes, element: Element, encoding: Encoding)
         }
     };
     let mut at = element.value;
-    while let Some(Level { kind, end, encoding }) = levels.last() {
+    while let Some(Level { kind, start, end, encoding }) = levels.last() {
         let encoding = *encoding;
         if let Some(end) = *end
             && at >= end
@@ -271,15 +284,20 @@ pub(crate) fn look_into(bytes: &mut Bytes, element: Element, encoding: Encoding)
                 let end = found.length.map(|count| within(at, count)).unwrap_or(Some(0));
                 let end = end.ok_or_else(|| damaged(at, "an item is longer than the file"))?;
                 let end = found.length.is_some().then_some(end);
-                levels.push(Level { kind: LevelKind::Item, end, encoding });
+                levels.push(Level { kind: LevelKind::Item, start: at, end, encoding });
             }
             (LevelKind::Fragments, ITEM) => {
-                let end = within(at + 8, found.length.unwrap_or(u64::MAX));
+                let length = found.length.unwrap_or(u64::MAX);
+                // The first item is a table of numbers of four bytes.
+                if at == *start && length % 4 != 0 {
+                    broken.get_or_insert(element.tag);
+                }
+                let end = within(at + 8, length);
                 at = end.ok_or_else(|| damaged(at, "a fragment is longer than the file"))?;
             }
             (LevelKind::Item, tag) if tag.group() != 0xfffe => {
                 at = found.value;
-                if !found.is_whole() {
+                if !found.is_read_alike() {
                     broken.get_or_insert(found.tag);
                 }
                 match nested(&found, encoding) {
@@ -303,13 +321,19 @@ pub(crate) fn look_into(bytes: &mut Bytes, element: Element, encoding: Encoding)
 fn nested(element: &Element, encoding: Encoding) -> Option<Level> {
     let end = element.length.map(|length| element.value.saturating_add(length));
     if element.length.is_none() && element.has_vr(&[b"OB", b"OW"]) {
-        return Some(Level { kind: LevelKind::Fragments, end, encoding });
+        return Some(Level { kind: LevelKind::Fragments, start: element.value, end, encoding });
     }
     let encoding = match element.has_vr(&[b"UN"]) {
         true => Encoding::IMPLICIT,
         false => encoding,
     };
-    (element.length.is_none() || element.is_sequence()).then_some(Level { kind: LevelKind::Sequence, end, encoding })
+    let start = element.value;
+    (element.length.is_none() || element.is_sequence()).then_some(Level {
+        kind: LevelKind::Sequence,
+        start,
+        end,
+        encoding,
+    })
 }
 
 /// The fragments of encapsulated Pixel Data, with the offset table first: where each is, and its length.

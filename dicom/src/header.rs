@@ -289,7 +289,7 @@ pub(crate) fn check_lengths(input: &Input) -> Result<(), String> {
         }
         let pixels = pixels?;
         if let Some(tag) = elements.found.iter().chain(&pixels).find_map(|found| found.broken) {
-            return Err(format!("the length of its element {tag} does not fit the type"));
+            return Err(format!("its element {tag} cannot be read: its length does not fit its type"));
         }
         match pixels {
             Some(pixels) => at = pixels.end,

@@ -372,6 +372,21 @@ fn a_length_that_does_not_fit_the_type_is_refused_by_name() {
     let inner = two_bytes(Set::default(), (0x0020, 0x9057), b"UL");
     let groups = three(|image| image.items((0x5200, 0x9229), vec![inner.clone()]).file(Syntax::ExplicitLittle));
     refused(groups.path(), &["(5200,9229)", "cannot be read"]);
+    // Zeros where an element must be, and a sequence of unknown type, whose items have implicit types.
+    let zeros: &[u8] = &[0xfe, 0xff, 0, 0xe0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let unknown: &[u8] = &[
+        0xfe, 0xff, 0, 0xe0, 20, 0, 0, 0, 0x28, 0, 0x10, 0x91, b'U', b'N', 0, 0, 255, 255, 255, 255, 0xfe, 0xff, 0xdd,
+        0xe0, 0, 0, 0, 0,
+    ];
+    for item in [zeros, unknown] {
+        let groups = three(|image| {
+            let bytes = image.file(Syntax::ExplicitLittle);
+            let pixels = bytes.windows(4).position(|bytes| bytes == [0xe0, 0x7f, 0x10, 0]).expect("pixels");
+            let header = [&[0, 0x52, 0x29, 0x92, b'S', b'Q', 0, 0][..], &(item.len() as u32).to_le_bytes()].concat();
+            [&bytes[..pixels], &header, item, &bytes[pixels..]].concat()
+        });
+        refused(groups.path(), &["(5200,9229)", "cannot be read"]);
+    }
 }
 
 /// Damages bytes of a valid file.
