@@ -113,6 +113,7 @@ pub(crate) fn options(bytes: &[u8]) {
     problem(SegvolStatus::Argument, !is_good::<SegvolOptions>(said) || !flags);
     let stored_only = (2..=4).contains(&given.profile);
     problem(SegvolStatus::Option, stored_only && (given.orientation == 0 || axes.is_some()));
+    problem(SegvolStatus::Option, given.straighten == 1 && (1..=4).contains(&given.profile));
     problem(SegvolStatus::Option, given.overlap != -1.0 && !(0.0..=0.95).contains(&given.overlap));
     let is_probability = given.threshold > 0.0 && given.threshold < 1.0;
     problem(SegvolStatus::Option, read_threshold && !is_probability);
