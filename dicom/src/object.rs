@@ -17,8 +17,8 @@ pub fn read_object(path: &Path) -> Result<InMemDicomObject, DicomError> {
     header::read_whole(&input(path)).map_err(|reason| damaged(path, reason))
 }
 
-/// Checks that every length in a file fits the file and the type of its element, and that sequences are not nested too deep: another parser can then read it
-/// without allocating more than the file's size for a value.
+/// Checks that every length in a file fits the file and the type of its element, and that sequences are not nested too deep: another
+/// parser can then read it without allocating more than the file's size for a value.
 ///
 /// # Errors
 ///

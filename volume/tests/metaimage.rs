@@ -1,13 +1,15 @@
 //! Reads headers that are written here by hand. What the writer has written is read in the tests of NRRD.
 
+mod reading;
+
 use std::fs;
 use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use reading::{codes, refused, volume};
 use segvol_base::WarningCode;
-
-use segvol_volume::{Volume, VolumeError};
+use segvol_volume::Volume;
 
 const HEADER: &str = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n\
     TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = -10 20 30\nCenterOfRotation = 0 0 0\nAnatomicalOrientation = RAI\n\
@@ -38,25 +40,6 @@ fn with(changes: &[(&str, &str)]) -> String {
 
 fn file(changes: &[(&str, &str)]) -> Vec<u8> {
     [with(changes).into_bytes(), plain()].concat()
-}
-
-#[track_caller]
-fn volume(bytes: &[u8]) -> Volume {
-    Volume::read(bytes).unwrap_or_else(|error| panic!("{error}"))
-}
-
-#[track_caller]
-fn refused(bytes: &[u8], parts: &[&str]) {
-    let error = Volume::read(bytes).expect_err("not a scan");
-    assert!(matches!(error, VolumeError::RasterContents(_)), "{error}");
-    for part in parts {
-        assert!(error.to_string().contains(part), "no {part:?} in: {error}");
-    }
-}
-
-fn codes(volume: &Volume) -> Vec<WarningCode> {
-    let about_header = |code: &WarningCode| !code.name().starts_with("intensity");
-    volume.warnings().iter().map(|warning| warning.code).filter(about_header).collect()
 }
 
 const PLAIN_ROWS: [[f64; 4]; 3] = [[-0.5, 0.0, 0.0, 10.0], [0.0, -0.75, 0.0, -20.0], [0.0, 0.0, 2.0, 30.0]];

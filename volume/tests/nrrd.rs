@@ -1,13 +1,15 @@
 //! Reads headers that are written here by hand, and what the writer has written.
 
+mod reading;
+
 use std::fs;
 use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
+use reading::{codes, refused, volume};
 use segvol_base::WarningCode;
-
 use segvol_volume::format::Format;
 use segvol_volume::grid::Grid;
 use segvol_volume::mask::Mask;
@@ -30,25 +32,6 @@ fn with_data(fields: &str, data: &[u8]) -> Vec<u8> {
 
 fn voxels() -> Vec<f32> {
     (-12..12).map(|n| n as f32).collect()
-}
-
-#[track_caller]
-fn volume(bytes: &[u8]) -> Volume {
-    Volume::read(bytes).unwrap_or_else(|error| panic!("{error}"))
-}
-
-#[track_caller]
-fn refused(bytes: &[u8], parts: &[&str]) {
-    let error = Volume::read(bytes).expect_err("not a scan");
-    assert!(matches!(error, VolumeError::RasterContents(_)), "{error}");
-    for part in parts {
-        assert!(error.to_string().contains(part), "no {part:?} in: {error}");
-    }
-}
-
-fn codes(volume: &Volume) -> Vec<WarningCode> {
-    let about_header = |code: &WarningCode| !code.name().starts_with("intensity");
-    volume.warnings().iter().map(|warning| warning.code).filter(about_header).collect()
 }
 
 #[test]
