@@ -25,3 +25,35 @@ pub enum ErrorKind {
     /// Any other failure while running, such as a full disk or an error inside ONNX Runtime.
     Runtime,
 }
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Usage, Self::Input, Self::Bundle, Self::Provider, Self::Memory, Self::Cancelled, Self::Runtime];
+
+    /// Its name in files: the one that it is serialised as.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Input => "input",
+            Self::Bundle => "bundle",
+            Self::Provider => "provider",
+            Self::Memory => "memory",
+            Self::Cancelled => "cancelled",
+            Self::Runtime => "runtime",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_json() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("JSON"), kind.name());
+        }
+    }
+}

@@ -163,6 +163,18 @@ impl<'a> At<'a> {
         Err(self.refuse(expected))
     }
 
+    /// Whether it is a list.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
+    }
+
+    /// Whether it is a text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self.node.value, Value::Text(_))
+    }
+
     /// The values of a list.
     ///
     /// # Errors

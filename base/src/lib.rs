@@ -14,6 +14,7 @@ mod control_group;
 mod error_kind;
 pub mod file_identity;
 pub mod file_names;
+pub mod gate;
 mod in_place;
 pub mod json;
 mod leftovers;

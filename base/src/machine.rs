@@ -8,6 +8,16 @@ use std::fs;
 
 use crate::control_group;
 
+/// The name of this machine in its network; `unknown` if it has none.
+#[must_use]
+pub fn host_name() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_default();
+    if name.is_empty() { "unknown".to_owned() } else { name }
+}
+
 /// The processor's model name.
 #[must_use]
 pub fn processor_name() -> Option<String> {

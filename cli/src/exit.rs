@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use segvol_base::{ErrorKind, printable};
 use segvol_calibration::CalibrationError;
+use segvol_cohort::CohortError;
 use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError, ResultsFileError};
 use segvol_onnx::BundleError;
@@ -14,13 +15,13 @@ use serde_json::json;
 
 use crate::log::Level;
 use crate::setup::SetupError;
-use crate::{hints, log};
+use crate::{hints, interrupt, log};
 
 /// The exit codes, for the help text.
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    success
-  1    failed while running; for `eval` and `segfm`: some cases failed
+  1    failed while running; for `eval` and `segfm`: some cases failed; for `cohort`: some scans failed
   2    wrong usage
   3    a comparison failed: too far from the reference (`verify`, `bench`), or below the threshold
        (`eval --against --min-dice`)
@@ -28,6 +29,7 @@ Exit codes:
   5    bad input: a checkpoint, scan, prompt or tokenizer that cannot be used
   6    bad bundle: damaged, incomplete, or not a bundle
   7    there were warnings (`--fail-on-warning`); all outputs are written
+  8    more scans failed than `cohort --max-failures` allows
   130  interrupted (143: terminated)";
 
 const RUNTIME: u8 = 1;
@@ -38,6 +40,7 @@ const PROVIDER: u8 = 4;
 const INPUT: u8 = 5;
 const BUNDLE: u8 = 6;
 const WARNED: u8 = 7;
+const TOO_MANY_FAILURES: u8 = 8;
 
 /// A mistake in the arguments that clap cannot see.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +89,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     } else {
         printable(&message).into_owned()
     };
-    let code = code(error);
+    let code = interrupt::ended().unwrap_or_else(|| code(error));
     let mut fields = json!({"exit_code": code});
     let mut text = format!("error: {message}");
     if let Some(hint) = hints::of(error) {
@@ -131,6 +134,9 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Warned>() {
         return WARNED;
     }
+    if let Some(CohortError::TooManyFailures { .. }) = error.downcast_ref() {
+        return TOO_MANY_FAILURES;
+    }
     exit_code(kind(error))
 }
 
@@ -149,6 +155,7 @@ fn kind(error: &anyhow::Error) -> ErrorKind {
         .or_else(|| of(error, CaseListError::kind))
         .or_else(|| of(error, EvaluationError::kind))
         .or_else(|| of(error, ResultsFileError::kind))
+        .or_else(|| of(error, CohortError::kind))
         .or_else(|| of(error, segvol::Error::kind))
         .or_else(|| of(error, segvol::postprocess::PostprocessError::kind))
         .or_else(|| of(error, segvol_embed::EmbedError::kind))

@@ -10,6 +10,7 @@ use segvol::volume::format::{Kind, recognise_path};
 use segvol::{Error, PromptError, TruthError, VolumeError};
 use segvol_base::ErrorKind;
 use segvol_calibration::CalibrationError;
+use segvol_cohort::CohortError;
 use segvol_converter::error::TensorFault;
 use segvol_converter::{CheckpointError, ConvertError};
 use segvol_evaluation::{Advice, CaseListError, EvaluationError, ResultsFileError};
@@ -42,6 +43,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(segvol_embed::EmbedError::Segvol(error)) = error.downcast_ref() {
         return of_run(error);
+    }
+    if let Some(CohortError::Exists { .. }) = error.downcast_ref() {
+        return Some("--resume goes on with it".to_owned());
     }
     if let Some(EvaluationError::OtherRun { .. } | EvaluationError::Busy { .. }) = error.downcast_ref() {
         return Some("--work names another work file".to_owned());

@@ -13,9 +13,16 @@ mod signals {
     use std::sync::{Arc, OnceLock};
     use std::thread;
 
+    use segvol::Cancellation;
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
     use signal_hook::{flag, low_level};
+
+    /// What the first signal stops, if the command ends by itself then.
+    static GRACEFUL: OnceLock<Cancellation> = OnceLock::new();
+
+    /// The first signal, if the command ends by itself.
+    static SIGNAL: OnceLock<i32> = OnceLock::new();
 
     /// Set when the first signal arrives.
     static ARRIVED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -29,8 +36,13 @@ mod signals {
         }
         let mut signals = Signals::new(signals)?;
         let wait = move || {
-            if let Some(signal) = signals.forever().next() {
-                end(super::BY_SIGNAL + signal, "error: interrupted\n");
+            let Some(signal) = signals.forever().next() else { return };
+            match GRACEFUL.get() {
+                Some(cancellation) => {
+                    let _ = SIGNAL.set(signal);
+                    cancellation.request();
+                }
+                None => end(super::BY_SIGNAL + signal, "error: interrupted\n"),
             }
         };
         thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
@@ -55,7 +67,19 @@ mod signals {
         low_level::exit(code)
     }
 
+    pub(crate) fn gracefully(cancellation: &Cancellation) {
+        let _ = GRACEFUL.set(cancellation.clone());
+        // A signal between the start of the program and here has ended it.
+    }
+
+    pub(crate) fn ended() -> Option<u8> {
+        SIGNAL.get().and_then(|signal| u8::try_from(super::BY_SIGNAL + signal).ok())
+    }
+
     pub(crate) fn settle() {
+        if GRACEFUL.get().is_some() {
+            return;
+        }
         while ARRIVED.get().is_some_and(|arrived| arrived.load(Ordering::SeqCst)) {
             thread::park();
         }
@@ -87,6 +111,23 @@ pub(crate) fn abandoned() {
         let _removed = segvol_base::temporaries::remove_all();
         std::process::exit(1);
     }
+}
+
+/// From now on, the first signal only makes this request: the command stops its work and ends by itself. A second one ends the process
+/// at once.
+pub(crate) fn gracefully(cancellation: &segvol::Cancellation) {
+    #[cfg(unix)]
+    signals::gracefully(cancellation);
+    #[cfg(not(unix))]
+    let _ = cancellation;
+}
+
+/// The exit code of a command that a signal has stopped gracefully; `None` if there was none.
+pub(crate) fn ended() -> Option<u8> {
+    #[cfg(unix)]
+    return signals::ended();
+    #[cfg(not(unix))]
+    None
 }
 
 /// If a signal has arrived, waits for the end of the process: errors about removed files must not be reported then.

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use segvol::Prompt;
 use segvol::volume::Format;
+use segvol::{FinishedMasks, Prompt};
 use segvol_segments::label_table::{self, TableFormat};
 use segvol_segments::{Provenance, Segments, seg_nrrd};
 
 use crate::exit::Usage;
 use crate::outputs::Files;
-use crate::postprocessing::{Masks, segments};
+use crate::postprocessing::segments;
 
 /// The option for a table of labels.
 #[derive(clap::Args)]
@@ -49,7 +49,7 @@ impl LabelArguments {
     }
 
     /// Writes all objects to one file, which is not DICOM, and the table of labels.
-    pub(crate) fn save(&self, output: &Path, masks: &Masks<'_>, prompts: &[Prompt]) -> anyhow::Result<()> {
+    pub(crate) fn save(&self, output: &Path, masks: &FinishedMasks<'_>, prompts: &[Prompt]) -> anyhow::Result<()> {
         let segments = segments(prompts);
         if is_seg_nrrd_name(output) {
             let mask = |index: usize| masks.mask_for(output, index);

@@ -4,6 +4,9 @@
 
 mod bench;
 mod calibration;
+mod cohort;
+mod cohort_summary;
+mod cohort_tables;
 mod compare;
 mod completions;
 mod convert;
@@ -78,6 +81,7 @@ enum Command {
     Segment(Box<segment::Segment>),
     Embed(Box<embed::Embed>),
     Eval(Box<eval::Eval>),
+    Cohort(Box<cohort::Cohort>),
     Segfm(segfm::Segfm),
     Compare(compare::Compare),
     Verify(Box<verify::Verify>),
@@ -161,6 +165,7 @@ fn main() -> ExitCode {
         Command::Segment(segment) => segment.run(&mut out),
         Command::Embed(embed) => embed.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
+        Command::Cohort(cohort) => cohort.run(&mut out),
         Command::Segfm(segfm) => segfm.run(&mut out),
         Command::Compare(compare) => compare.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),

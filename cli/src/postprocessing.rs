@@ -1,15 +1,9 @@
-//! Postprocessing of masks: the options, and the masks of a run after it.
+//! Postprocessing of masks: the options.
 
-use std::borrow::Cow;
 use std::io::Write;
-use std::path::Path;
-use std::sync::Arc;
 
-use segvol::mask::MaskError;
-use segvol::postprocess::{
-    Neighbours, Object, Overrides, Postprocessing, Record, Runs, checked_min_volume_ml, checked_smooth_mm, label_map,
-};
-use segvol::{Error, Grid, Mask, PointLabel, Prompt, Report, Segmentation, Study, Truth, Warning};
+use segvol::postprocess::{Neighbours, Overrides, Postprocessing, Record, checked_min_volume_ml, checked_smooth_mm};
+use segvol::{PointLabel, Prompt};
 use segvol_segments::Segment;
 
 use crate::exit::Usage;
@@ -90,6 +84,14 @@ impl PostprocessingArguments {
         Ok(settings)
     }
 
+    /// The settings of a cohort, whose objects may have others in a file.
+    pub(crate) fn of_cohort(&self, prompts: &[Prompt]) -> Result<Postprocessing, Usage> {
+        if !prompts.is_empty() {
+            self.of_prompts(prompts)?;
+        }
+        Ok(self.of_all())
+    }
+
     /// The settings of an evaluation, whose prompts have places if `have_places`.
     pub(crate) fn of_evaluation(&self, have_places: bool) -> Result<Postprocessing, Usage> {
         if self.keep_with_prompt && !have_places {
@@ -105,116 +107,6 @@ impl PostprocessingArguments {
 /// The objects of a call as the writers of files with names take them, labelled in their order.
 pub(crate) fn segments(prompts: &[Prompt]) -> Vec<Segment> {
     prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label }).collect()
-}
-
-/// The masks of a run as they are written: after postprocessing, if there is any. Without it, they are those of the library.
-pub(crate) struct Masks<'a> {
-    study: &'a Study,
-    segmentations: &'a [Segmentation],
-    /// What was done to each object; `None` for one without postprocessing.
-    done: Vec<Option<Done>>,
-    /// The label map of several objects, if there was any postprocessing.
-    label_map: Option<Mask>,
-}
-
-struct Done {
-    runs: Runs,
-    record: Record,
-    warnings: Vec<Warning>,
-}
-
-impl<'a> Masks<'a> {
-    /// Postprocesses each object's mask as its settings say.
-    pub(crate) fn new(
-        study: &'a Study,
-        prompts: &[Prompt],
-        segmentations: &'a [Segmentation],
-        settings: &[Postprocessing],
-    ) -> anyhow::Result<Self> {
-        let mut masks = Self { study, segmentations, done: Vec::new(), label_map: None };
-        for ((prompt, segmentation), settings) in prompts.iter().zip(segmentations).zip(settings) {
-            let done = if settings.is_off() {
-                None
-            } else {
-                let (mask, marks) = (segmentation.mask()?, study.marks(prompt));
-                let found = settings.apply(&Object { name: segmentation.name(), mask: &mask, marks: &marks })?;
-                Some(Done {
-                    runs: Runs::of(&found.mask).map_err(Error::from)?,
-                    record: found.record,
-                    warnings: found.warnings,
-                })
-            };
-            masks.done.push(done);
-        }
-        if segmentations.len() > 1 && masks.done.iter().any(Option::is_some) {
-            let object = |index: usize| -> Result<_, Error> {
-                Ok((masks.mask(index)?, masks.segmentations[index].logit_map()?))
-            };
-            masks.label_map = Some(label_map(study.grid(), segmentations.len(), object)?);
-        }
-        Ok(masks)
-    }
-
-    /// The name and the mask of each object, one at a time.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (&'a str, Result<Mask, Error>)> {
-        self.segmentations.iter().enumerate().map(|(index, found)| (found.name(), self.mask(index)))
-    }
-
-    /// The scan's grid.
-    pub(crate) fn grid(&self) -> &Arc<Grid> {
-        self.study.grid()
-    }
-
-    /// The mask of one object, by its index.
-    pub(crate) fn mask(&self, index: usize) -> Result<Mask, Error> {
-        match &self.done[index] {
-            Some(done) => Ok(done.runs.mask(self.study.grid())?),
-            None => self.segmentations[index].mask(),
-        }
-    }
-
-    /// The mask of one object, as the writers of `output`, a file with names, take it.
-    pub(crate) fn mask_for(&self, output: &Path, index: usize) -> Result<Mask, MaskError> {
-        self.mask(index).map_err(|error| match error {
-            Error::Mask(error) => error,
-            Error::Memory(error) => MaskError::Memory(error),
-            other => MaskError::Io { path: output.to_path_buf(), source: std::io::Error::other(other) },
-        })
-    }
-
-    /// The label map of all objects.
-    pub(crate) fn label_map(&self) -> Result<Cow<'_, Mask>, Error> {
-        match (&self.label_map, &self.done[..]) {
-            (Some(map), _) => Ok(Cow::Borrowed(map)),
-            (None, [Some(_)]) => self.mask(0).map(Cow::Owned),
-            (None, _) => self.study.label_map(self.segmentations).map(Cow::Owned),
-        }
-    }
-
-    /// Puts what the masks are now into a report of what the model made.
-    pub(crate) fn amend(&self, report: &mut Report) -> Result<(), Error> {
-        for (index, object) in report.objects.iter_mut().enumerate() {
-            if let Some(done) = &self.done[index] {
-                object.postprocessed(&self.mask(index)?, done.record.clone());
-                object.warnings.extend(done.warnings.iter().cloned());
-            }
-            // Other objects have other voxels now, too.
-            match &self.label_map {
-                Some(map) => object.relabelled(map.count((index + 1) as u16)),
-                None if self.done[index].is_some() => object.relabelled(object.voxels.zoom_in),
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the Dice with the known masks to a report.
-    pub(crate) fn compare(&self, report: &mut Report, truth: &Truth) -> Result<(), Error> {
-        for (object, (name, mask)) in report.objects.iter_mut().zip(self.each()) {
-            object.dice = truth.dice(name, &mask?);
-        }
-        Ok(())
-    }
 }
 
 /// Prints what the postprocessing of an object has changed.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use segvol::volume::Format;
-use segvol::{Cancellation, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning};
+use segvol::{Cancellation, FinishedMasks, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning};
 use segvol_base::{printable, printable_json};
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 use segvol_segments::SegmentsError;
@@ -20,7 +20,7 @@ use crate::object_files::ObjectFile;
 use crate::outputs::{Files, is_standard_output, not_standard_output};
 use crate::picture::ViewArguments;
 use crate::plan::{self, Watch};
-use crate::postprocessing::{self, Masks, PostprocessingArguments};
+use crate::postprocessing::{self, PostprocessingArguments};
 use crate::progress;
 use crate::prompts::PromptArguments;
 use crate::segment_files::{DicomArguments, DicomOutputs, is_dicom_name};
@@ -178,7 +178,7 @@ impl Segment {
             (found, _) => found?,
         };
         let mut report = Report::new(&model, &study, &prompts, &segmentations);
-        let finished = Masks::new(&study, &prompts, &segmentations, &postprocessing)?;
+        let finished = FinishedMasks::new(&study, &prompts, &segmentations, &postprocessing)?;
         finished.amend(&mut report)?;
         report.plan = plan;
         report.warnings.extend(in_place);
@@ -343,7 +343,7 @@ impl Segment {
         &self,
         study: &Study,
         prompts: &[Prompt],
-        masks: &Masks<'_>,
+        masks: &FinishedMasks<'_>,
         truth: Option<&Truth>,
     ) -> anyhow::Result<segvol_overlay::Picture> {
         let mut montage = Montage::new(study.grid(), self.view.view());

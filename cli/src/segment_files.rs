@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use segvol::volume::MaskError;
-use segvol::{Grid, Mask, Prompt, Warning};
+use segvol::{FinishedMasks, Grid, Mask, Prompt, Warning};
 use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
 
 use crate::exit::Usage;
-use crate::postprocessing::{Masks, segments};
+use crate::postprocessing::segments;
 
 /// The options of DICOM outputs.
 #[derive(clap::Args)]
@@ -114,7 +114,12 @@ impl DicomOutputs<'_> {
     }
 
     /// Writes the masks.
-    pub(crate) fn save(&self, masks: &Masks<'_>, prompts: &[Prompt], bundle_sha256: &str) -> anyhow::Result<()> {
+    pub(crate) fn save(
+        &self,
+        masks: &FinishedMasks<'_>,
+        prompts: &[Prompt],
+        bundle_sha256: &str,
+    ) -> anyhow::Result<()> {
         if self.is_absent() {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use segvol::{Grid, Prompt, Warning};
 use segvol_segments::SegmentsError;
 
-use crate::postprocessing::Masks;
+use segvol::FinishedMasks;
 
 /// No options.
 #[derive(clap::Args)]
@@ -28,7 +28,12 @@ impl DicomOutputs<'_> {
     }
 
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
-    pub(crate) fn save(&self, _masks: &Masks<'_>, _prompts: &[Prompt], _bundle_sha256: &str) -> anyhow::Result<()> {
+    pub(crate) fn save(
+        &self,
+        _masks: &FinishedMasks<'_>,
+        _prompts: &[Prompt],
+        _bundle_sha256: &str,
+    ) -> anyhow::Result<()> {
         Ok(())
     }
 }

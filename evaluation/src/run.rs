@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use segvol::{Model, Profile, ReadOptions, StudyOptions};
+use segvol_base::gate::{Gate, share_of_free_memory};
 use segvol_base::printable;
 
 use crate::cases::{Case, Structure};
 use crate::error::{CaseError, EvaluationError};
 use crate::mask_files::{self, MaskFiles};
-use crate::memory::{self, Gate};
+use crate::memory;
 use crate::prompts::Kind;
 use crate::results::{CaseResult, Failure, Header, ModelHeader, Results, Settings};
 use crate::score::{Scorer, Watcher};
@@ -206,7 +207,7 @@ impl<'a> Evaluation<'a> {
         // How many embeddings are kept changes no figure, so all cases share one limit.
         let studies = jobs * if self.against.is_some() { 2 } else { 1 };
         let options = self.options.clone().cache_bytes(self.options.cache_bytes / studies);
-        let budget = run.memory.or_else(memory::free);
+        let budget = run.memory.or_else(share_of_free_memory);
         let gate = Gate::new(budget.map(|bytes| bytes.saturating_sub(self.options.cache_bytes as u64)));
         let scorer = Scorer {
             model: self.model,

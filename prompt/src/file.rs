@@ -23,7 +23,7 @@
 //! - Unknown fields are errors, so that a misspelt field is not ignored.
 
 use segvol_base::ErrorKind;
-use segvol_base::json::{At, Document, JsonError};
+use segvol_base::json::{At, Document, Fields, JsonError};
 use segvol_postprocess::{Neighbours, Overrides, checked_min_volume_ml, checked_smooth_mm};
 use segvol_volume::PointLabel;
 
@@ -33,6 +33,8 @@ use crate::prompt::{Prompt, Space};
 pub const SCHEMA_VERSION: u32 = 1;
 
 const FILE: &str = r#"an object with `schema_version` and `objects`, for example {"schema_version": 1, "objects": [{"text": "liver"}]}"#;
+const SCAN: &str = r#"a list of objects, for example [{"text": "liver"}]"#;
+const FIELDS: &[&str] = &["schema_version", "space", "postprocess", "objects"];
 const OBJECTS: &str = r#"a list of at least one object, for example [{"text": "liver"}]"#;
 const OBJECT: &str = r#"an object, for example {"text": "liver"}"#;
 const POINT: &str = "[i, j, k] or [i, j, k, 1|0], for example [211, 160, 47, 1]";
@@ -62,16 +64,35 @@ impl PromptFileError {
 pub fn parse_prompts(text: &str) -> Result<Vec<Prompt>, PromptFileError> {
     let document = Document::parse(text)?;
     let root = document.root();
-    let fields = root.fields(FILE, &["schema_version", "space", "postprocess", "objects"], |_| false)?;
+    let fields = root.fields(FILE, FIELDS, |_| false)?;
     fields.check_version(SCHEMA_VERSION)?;
+    Ok(objects(&fields)?)
+}
+
+/// Reads the objects that a list of scans has for one of them: a prompts file without its version, or only its list of objects.
+///
+/// # Errors
+///
+/// [`JsonError`] if it is neither, or has no object.
+pub fn prompts_of_scan(at: &At<'_>) -> Result<Vec<Prompt>, JsonError> {
+    if at.is_list() {
+        return listed(at, Space::default(), Overrides::default());
+    }
+    objects(&at.fields(SCAN, FIELDS, |_| false)?)
+}
+
+fn objects(fields: &Fields<'_>) -> Result<Vec<Prompt>, JsonError> {
     let space = fields.get("space").map(|at| space(&at)).transpose()?.unwrap_or_default();
     let of_all = fields.get("postprocess").map(|at| overrides(&at)).transpose()?.unwrap_or_default();
-    let list = fields.require("objects", r#""objects": [{"text": "liver"}]"#)?;
+    listed(&fields.require("objects", r#""objects": [{"text": "liver"}]"#)?, space, of_all)
+}
+
+fn listed(list: &At<'_>, space: Space, of_all: Overrides) -> Result<Vec<Prompt>, JsonError> {
     let objects = list.list(OBJECTS)?;
     if objects.len() == 0 {
-        return Err(list.refuse(OBJECTS).into());
+        return Err(list.refuse(OBJECTS));
     }
-    objects.map(|object| Ok(prompt(&object, space, of_all)?)).collect()
+    objects.map(|object| prompt(&object, space, of_all)).collect()
 }
 
 fn prompt(object: &At<'_>, space_of_all: Space, postprocess_of_all: Overrides) -> Result<Prompt, JsonError> {

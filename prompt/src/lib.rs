@@ -14,7 +14,7 @@ mod prompt;
 
 pub use checks::{position, prompt_warnings};
 pub use exact::{BoxDhw, ExactBox};
-pub use file::{PromptFileError, parse_prompts};
+pub use file::{PromptFileError, parse_prompts, prompts_of_scan};
 pub use names::name_warnings;
 pub use place::{PlacedPrompt, Placer};
 pub use profile::Profile;

@@ -1,20 +1,17 @@
 //! The page: head, contents, sections.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use segvol_base::{WarningCode, atomic_file};
+use maud::{Markup, html};
+use segvol_base::WarningCode;
 use segvol_evaluation::statistics_tables::cells;
 use segvol_evaluation::summary::{self, FAILED_BELOW, Group};
 use segvol_evaluation::{CaseResult, Comparison, Figure, Kind, Results, WorstObject};
 
 use crate::text::shown;
-use crate::{box_plot, evaluated, tables, worst};
-
-/// What a page may load: its own style, and pictures inside it.
-const POLICY: &str = include_str!("policy.txt").trim_ascii();
+use crate::{evaluated, figure_plot, frame, tables, worst};
 
 /// What a page shows.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +38,7 @@ impl Page<'_> {
     /// # Errors
     /// What the operating system says.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let html = self.html();
-        atomic_file::write(path, |mut file| file.write_all(html.as_bytes()))
+        frame::save(&self.html(), path)
     }
 }
 
@@ -57,49 +53,35 @@ fn page(page: &Page<'_>) -> Markup {
             (format!("results-{}", index + 1), title, of_results(results, page.worst.get(index), index + 1))
         })
         .collect();
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                title { "SegVol evaluation" }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(include_str!("style.css"))) }
+    let body = html! {
+        header {
+            h1 { "SegVol evaluation" }
+            @for (name, results) in page.results {
+                p.lead { @if several { strong { (shown(name)) } ": " } (verdict(results)) }
             }
-            body {
-                header {
-                    h1 { "SegVol evaluation" }
-                    @for (name, results) in page.results {
-                        p.lead { @if several { strong { (shown(name)) } ": " } (verdict(results)) }
-                    }
-                    @if !page.notes.is_empty() {
-                        ul.notes { @for note in page.notes { li { (shown(note)) } } }
-                    }
-                    nav aria-label="Contents" {
-                        a href="#evaluated" { "What was evaluated" }
-                        @for (id, title, _) in &sections { a href={ "#" (id) } { (title) } }
-                        @if !page.comparisons.is_empty() { a href="#comparisons" { "Comparisons" } }
-                        a href="#definitions" { "Definitions" }
-                    }
-                }
-                main {
-                    (overview(page.results))
-                    section #evaluated { h2 { "What was evaluated" } (evaluated::table(page.results)) }
-                    @for (id, title, contents) in &sections {
-                        section id=(id) { h2 { (title) } (contents) }
-                    }
-                    @if !page.comparisons.is_empty() {
-                        section #comparisons { h2 { "Comparisons" } (tables::comparisons(page.comparisons)) }
-                    }
-                    section #definitions { h2 { "Definitions" } (definitions(page.results)) }
-                }
+            @if !page.notes.is_empty() {
+                ul.notes { @for note in page.notes { li { (shown(note)) } } }
+            }
+            nav aria-label="Contents" {
+                a href="#evaluated" { "What was evaluated" }
+                @for (id, title, _) in &sections { a href={ "#" (id) } { (title) } }
+                @if !page.comparisons.is_empty() { a href="#comparisons" { "Comparisons" } }
+                a href="#definitions" { "Definitions" }
             }
         }
-    }
+        main {
+            (overview(page.results))
+            section #evaluated { h2 { "What was evaluated" } (evaluated::table(page.results)) }
+            @for (id, title, contents) in &sections {
+                section id=(id) { h2 { (title) } (contents) }
+            }
+            @if !page.comparisons.is_empty() {
+                section #comparisons { h2 { "Comparisons" } (tables::comparisons(page.comparisons)) }
+            }
+            section #definitions { h2 { "Definitions" } (definitions(page.results)) }
+        }
+    };
+    frame::document("SegVol evaluation", &body)
 }
 
 /// The outcome in one sentence.
@@ -155,7 +137,7 @@ fn of_results(results: &Results, pictures: Option<&Vec<segvol_evaluation::WorstO
             details open[figure == Figure::Dice] {
                 summary { h3 { (title(figure, results)) } }
                 @if Figure::COMPARED.contains(&figure) {
-                    (box_plot::plot(results, &groups, figure, &format!("plot-{number}-{}", figure.name())))
+                    (figure_plot::plot(results, &groups, figure, &format!("plot-{number}-{}", figure.name())))
                 }
                 (tables::statistics(figure, &groups))
             }

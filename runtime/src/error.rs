@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use segvol_base::{ErrorKind, OutOfMemory};
 use segvol_onnx::{BundleError, Precision, Stage};
+use segvol_postprocess::PostprocessError;
 use segvol_scan::ScanError;
 use segvol_scan::intensity::IntensityError;
 use segvol_scan::shear::TooSheared;
@@ -93,6 +94,9 @@ pub enum Error {
     /// A mask could not be written.
     #[error(transparent)]
     Mask(#[from] MaskError),
+    /// A mask could not be postprocessed.
+    #[error(transparent)]
+    Postprocess(#[from] PostprocessError),
     /// The scan's intensities cannot be normalised.
     #[error(transparent)]
     Intensity(#[from] IntensityError),
@@ -134,6 +138,7 @@ impl Error {
             Self::Volume(error) => error.kind(),
             Self::Truth(error) => error.kind(),
             Self::Mask(error) => error.kind(),
+            Self::Postprocess(error) => error.kind(),
             Self::Intensity(error) => error.kind(),
             Self::TooSheared(_) => ErrorKind::Input,
             Self::Prompt(error) => error.kind(),

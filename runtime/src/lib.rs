@@ -119,6 +119,7 @@
 
 pub mod calibration;
 mod error;
+mod finished_masks;
 mod measured;
 mod model;
 mod onnxruntime;
@@ -130,6 +131,7 @@ mod study;
 
 pub use calibration::Calibrator;
 pub use error::Error;
+pub use finished_masks::FinishedMasks;
 pub use measured::{Measured, MeasuredRow};
 pub use model::Model;
 pub use onnxruntime::cancellation::Cancellation;
@@ -147,7 +149,7 @@ pub use segvol_onnx::{Architecture, BundleError, Manifest, Precision, PromptLabe
 #[doc(no_inline)]
 pub use segvol_postprocess as postprocess;
 pub use segvol_prompt::file::SCHEMA_VERSION as PROMPTS_SCHEMA_VERSION;
-pub use segvol_prompt::{Prompt, PromptError, PromptFileError, Space, parse_prompts};
+pub use segvol_prompt::{Prompt, PromptError, PromptFileError, Space, parse_prompts, prompts_of_scan};
 pub use segvol_scan::{crop, intensity, resize, shear};
 #[doc(no_inline)]
 pub use segvol_volume as volume;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use crate::format::{Kind, recognise_path};
+use crate::format::{Format, Kind, recognise_path};
 use crate::{metaimage, nrrd};
 
 /// The files that the scan at `path` is made of: itself, and those with its voxels if it is a header of NRRD or MetaImage. For
@@ -26,4 +26,29 @@ pub fn files_of(path: &Path) -> Vec<PathBuf> {
         _ => {}
     }
     files
+}
+
+/// How many voxels the scan at `path` has at most: as its NIfTI header says, else as many as its files can hold. 0 if there is none, or
+/// if its header cannot be read.
+#[must_use]
+pub fn most_voxels(path: &Path) -> u64 {
+    match Format::of_name(path) {
+        Some(Format::Nifti | Format::NiftiGzip) => {
+            crate::nifti::read_header(path).map_or(0, |header| header.voxels() as u64)
+        }
+        // Two bytes a voxel, compressed to a quarter at best.
+        _ => bytes_on_disk(path, 0).saturating_mul(2),
+    }
+}
+
+/// The bytes of a file, or of all files in a folder.
+fn bytes_on_disk(path: &Path, depth: usize) -> u64 {
+    const MAX_DEPTH: usize = 8;
+    match std::fs::read_dir(path) {
+        Ok(entries) if depth < MAX_DEPTH => {
+            entries.flatten().map(|entry| bytes_on_disk(&entry.path(), depth + 1)).fold(0, u64::saturating_add)
+        }
+        Ok(_) => 0,
+        Err(_) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+    }
 }
