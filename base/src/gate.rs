@@ -28,7 +28,7 @@ struct Inside {
 }
 
 /// The memory reserved for a piece of work, released when it is dropped.
-pub struct Place<'a> {
+struct Place<'a> {
     gate: &'a Gate,
     bytes: u64,
 }
@@ -40,8 +40,20 @@ impl Gate {
         Self { budget, inside: Mutex::default(), left: Condvar::new() }
     }
 
-    /// Waits until this many bytes are available.
-    pub fn enter(&self, bytes: u64) -> Place<'_> {
+    /// Waits until this many bytes are available, and does the work on a thread of its own.
+    ///
+    /// Allocators keep what a thread has freed for this thread. If the callers did the work themselves, each of them would keep as much as
+    /// its largest work took, whatever the budget; a thread that ends leaves it to the next.
+    pub fn run<T: Send>(&self, bytes: u64, work: impl Fn() -> T + Sync) -> T {
+        let _place = self.enter(bytes);
+        std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, &work) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // No more threads can be started.
+            Err(_) => work(),
+        })
+    }
+
+    fn enter(&self, bytes: u64) -> Place<'_> {
         let fits = |inside: &Inside| {
             inside.works == 0 || self.budget.is_none_or(|budget| inside.bytes.saturating_add(bytes) <= budget)
         };
@@ -81,12 +93,12 @@ mod tests {
         std::thread::scope(|scope| {
             for &bytes in bytes {
                 let (gate, now, most) = (&gate, &now, &most);
-                scope.spawn(move || {
-                    let _place = gate.enter(bytes);
+                let work = move || {
                     most.fetch_max(now.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
                     std::thread::sleep(std::time::Duration::from_millis(30));
                     now.fetch_sub(bytes, Ordering::SeqCst);
-                });
+                };
+                scope.spawn(move || gate.run(bytes, work));
             }
         });
         most.into_inner()
@@ -97,5 +109,14 @@ mod tests {
         assert!(peak(Some(25), &[10; 6]) <= 20);
         assert_eq!(peak(Some(25), &[100, 10, 10]), 100);
         assert!(peak(None, &[10; 6]) > 20);
+    }
+
+    #[test]
+    fn work_that_panics_leaves_its_place_and_panics_in_the_caller() {
+        let gate = Gate::new(Some(1));
+        let caught = std::panic::catch_unwind(|| gate.run(1, || panic!("as asked")));
+        assert_eq!(caught.expect_err("a panic").downcast_ref(), Some(&"as asked"));
+        let caller = std::thread::current().id();
+        assert_ne!(gate.run(1, || std::thread::current().id()), caller);
     }
 }

@@ -10,9 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use segvol::{Cancellation, Model, Prompt};
 use segvol_base::printable;
 use segvol_cohort::review::{Pick, strangest};
-use segvol_cohort::{CohortError, Estimate, Event, Ids, Limits, Pattern, Run, Scan, Shard, Totals, is_list, scans};
+use segvol_cohort::{CohortError, Estimate, Event, Limits, Pattern, Run, Scan, Shard, Totals, is_list, scans};
 use serde_json::json;
 
+use crate::cohort_ids::IdKind;
 use crate::cohort_summary::CohortSummary;
 use crate::cohort_tables::{TableArguments, check_review, picture, picture_files};
 use crate::exit::Usage;
@@ -140,23 +141,6 @@ pub(crate) struct Cohort {
     settings: Settings,
     #[command(flatten)]
     measured: MeasuredArguments,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum IdKind {
-    /// The file's name without extension, or the folder's: two scans with one name are an error
-    Name,
-    /// With the folders in which it lies, such as patient1/ct
-    Path,
-}
-
-impl From<IdKind> for Ids {
-    fn from(kind: IdKind) -> Self {
-        match kind {
-            IdKind::Name => Self::Name,
-            IdKind::Path => Self::Path,
-        }
-    }
 }
 
 #[derive(clap::Subcommand)]

@@ -11,7 +11,7 @@ use segvol_cohort::review::strangest;
 use segvol_cohort::{Record, Scan, Summary, scans};
 use segvol_report::{CohortPage, CohortPicture, is_page_name};
 
-use crate::cohort::IdKind;
+use crate::cohort_ids::IdKind;
 use crate::cohort_tables::{TableArguments, limits, picture};
 use crate::exit::Usage;
 use crate::outputs::Files;

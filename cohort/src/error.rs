@@ -17,6 +17,14 @@ pub enum CohortError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The scans, their list or a manifest cannot be read.
+    #[error("`{path}`: cannot be read: {source}", path = path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// A line of the manifest cannot be read.
     #[error("`{path}`, line {line}: {reason}", path = path.display())]
     Damaged {
@@ -78,7 +86,7 @@ impl CohortError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } | Self::TooManyFailures { .. } => ErrorKind::Runtime,
-            Self::Damaged { .. } | Self::List(_) => ErrorKind::Input,
+            Self::Unreadable { .. } | Self::Damaged { .. } | Self::List(_) => ErrorKind::Input,
             Self::OtherRun { .. } | Self::Exists { .. } | Self::Foreign { .. } => ErrorKind::Usage,
             Self::Cancelled => ErrorKind::Cancelled,
         }

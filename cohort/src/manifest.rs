@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use segvol_base::printable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -78,10 +79,17 @@ impl Lines {
 ///
 /// # Errors
 ///
-/// [`CohortError::Io`] if there is none or it cannot be read, [`CohortError::Damaged`] if a line cannot be read.
+/// [`CohortError::List`] if there is none, [`CohortError::Unreadable`] if it cannot be read, [`CohortError::Damaged`] if a line cannot be
+/// read.
 pub fn read(out: &Path) -> Result<(Value, Vec<Record>), CohortError> {
     let path = out.join(NAME);
-    let mut bytes = fs::read(&path).map_err(io(&path))?;
+    let mut bytes = fs::read(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound if out.is_dir() => {
+            CohortError::List(format!("`{}`: expected the output folder of a cohort; it has no {NAME}", out.display()))
+        }
+        io::ErrorKind::NotFound => CohortError::Unreadable { path: out.to_owned(), source },
+        _ => CohortError::Unreadable { path: path.clone(), source },
+    })?;
     for _ in 0..READS {
         let parsed = parse_all(&path, &bytes);
         if parsed.is_ok() {
@@ -146,7 +154,9 @@ impl Manifest {
             let reason = "not the first line of a cohort's manifest".to_owned();
             return Err(CohortError::Damaged { path, line: 1, reason });
         };
-        if let Some((field, expected, found)) = difference("", settings, found) {
+        if let Some((field, expected, found)) =
+            other_objects(settings, found).or_else(|| difference("", settings, found))
+        {
             return Err(CohortError::OtherRun { path: out.to_owned(), field, expected, found });
         }
         if !resume && !others && !records.is_empty() {
@@ -258,6 +268,19 @@ fn has_no_record(bytes: &[u8]) -> bool {
         Some(Err(begun)) => BEGINNING.starts_with(begun) || begun.starts_with(BEGINNING),
         Some(Ok(first)) => header(first).is_ok() && lines.all(|line| !line.ends_with(b"\n")),
     }
+}
+
+/// The names of the objects now and in the file, if they differ: other objects have other settings of their own, too.
+fn other_objects(expected: &Value, found: &Value) -> Option<(String, String, String)> {
+    let names = |settings: &Value| {
+        let names = settings["prompts"].as_array()?.iter().map(|prompt| {
+            let name = prompt["name"].as_str().or(prompt["text"].as_str()).unwrap_or("an object without a name");
+            printable(name).into_owned()
+        });
+        Some(names.collect::<Vec<_>>().join(", "))
+    };
+    let (expected, found) = (names(expected)?, names(found)?);
+    (expected != found).then(|| ("list of objects".to_owned(), expected, found))
 }
 
 /// The first setting that differs, in dotted form, with its values now and in the file. The order of fields is no difference.

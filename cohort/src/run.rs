@@ -407,26 +407,11 @@ impl Work<'_> {
         fingerprint: String,
         claim: &Claim<'_>,
     ) -> Result<Step, CohortError> {
-        let place = self.gate.enter(most_voxels(&scan.path).saturating_mul(BYTES_PER_VOXEL));
-        let start = Instant::now();
-        let known = self.state.last(&scan.id);
-        let known = known.as_ref().filter(|record| record.settings_sha256 == question.settings_sha256);
-        let known = known.and_then(Record::done).filter(|done| self.is_complete(done));
-        let mut attempts = 0;
-        let result = loop {
-            if self.is_stopped() {
-                return Ok(Step::Over);
-            }
-            attempts += 1;
-            let outputs = Outputs::new(&self.run.out, self.state.staging(claim)?, &self.inputs);
-            match self.segmenter.segment(scan, question, outputs, known) {
-                Err(error) if error.may_pass() && attempts <= self.run.retries => {
-                    tracing::warn!("scan {:?}, attempt {attempts}: {error}", printable(&scan.id));
-                }
-                result => break result,
-            }
+        let bytes = most_voxels(&scan.path).saturating_mul(BYTES_PER_VOXEL);
+        let Some(Tried { result, attempts, seconds }) = self.gate.run(bytes, || self.tries(scan, question, claim))?
+        else {
+            return Ok(Step::Over);
         };
-        drop(place);
         if matches!(&result, Err(ScanError::Segvol(segvol::Error::Cancelled))) {
             lock(&self.stopped).get_or_insert(CohortError::Cancelled);
             return Ok(Step::Over);
@@ -437,7 +422,7 @@ impl Work<'_> {
             settings_sha256: question.settings_sha256.to_owned(),
             fingerprint: fingerprint.clone(),
             host: self.segmenter.host.clone(),
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
             outcome,
         };
         let failed = |error: &dyn Fn(Option<&str>) -> String, kind| {
@@ -468,6 +453,33 @@ impl Work<'_> {
         self.tell(Event::Failed { record: &record, message: &error.one_line(&scan.path, None) });
         Ok(Step::Over)
     }
+
+    /// Segments a scan, again if that may help. `None` if the run has stopped.
+    fn tries(&self, scan: &Scan, question: &Question<'_>, claim: &Claim<'_>) -> Result<Option<Tried>, CohortError> {
+        let start = Instant::now();
+        let known = self.state.last(&scan.id);
+        let known = known.as_ref().filter(|record| record.settings_sha256 == question.settings_sha256);
+        let known = known.and_then(Record::done).filter(|done| self.is_complete(done));
+        let mut attempts = 0;
+        while !self.is_stopped() {
+            attempts += 1;
+            let outputs = Outputs::new(&self.run.out, self.state.staging(claim)?, &self.inputs);
+            match self.segmenter.segment(scan, question, outputs, known) {
+                Err(error) if error.may_pass() && attempts <= self.run.retries => {
+                    tracing::warn!("scan {:?}, attempt {attempts}: {error}", printable(&scan.id));
+                }
+                result => return Ok(Some(Tried { result, attempts, seconds: start.elapsed().as_secs_f64() })),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How the last try ended, and what all of them took.
+struct Tried {
+    result: Result<Done, ScanError>,
+    attempts: u32,
+    seconds: f64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

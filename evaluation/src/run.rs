@@ -290,10 +290,7 @@ fn one(case: &Case, scorer: &Scorer<'_>, work: Option<&WorkFile>, gate: &Gate) -
     if let Some(done) = done.and_then(|done| mask_files::resumed(scorer.files, done)) {
         return Ok(Outcome::Resumed(done));
     }
-    let place = gate.enter(memory::case_bytes(case, scorer.against.is_some()));
-    let scored = scorer.score(case);
-    drop(place);
-    match scored {
+    match gate.run(memory::case_bytes(case, scorer.against.is_some()), || scorer.score(case)) {
         Ok(result) => {
             if let Some((work, input)) = input {
                 work.keep(input, &result)?;

@@ -116,6 +116,7 @@ fn masks_and_reports_are_those_of_single_runs() {
     let said = said(run(&mut cohort(folder.path()), &["--jobs", "2"]));
     assert!(said.starts_with("5 done; the manifest is `"), "{said}");
     let out = folder.path().join("out");
+    fs::create_dir(folder.path().join("single")).expect("made");
     for number in 0..5 {
         let id = format!("{number:02}");
         let single = folder.path().join("single").join(&id);
@@ -190,7 +191,7 @@ fn what_is_done_stays_and_what_changed_is_done_again() {
     // Other settings are another cohort, and are named.
     for (arguments, parts) in [
         (&["--resume", "--effort", "exact"][..], &["overlap", "0.25", "0.5"][..]),
-        (&["--resume", "--text", "spleen"], &["prompts"]),
+        (&["--resume", "--text", "spleen"], &["objects", "liver, left kidney", "spleen"]),
         (&["--resume", "--largest-component"], &["postprocessing"]),
         (&["--resume", "--pattern", "{id}.nii.gz"], &["pattern"]),
     ] {
@@ -380,7 +381,7 @@ fn mistakes_are_said_before_any_work() {
         USAGE,
         &["--images and -m are swapped"],
     );
-    refused(&base(&["-m", bundle, "--images", out, "--text", "liver", "--out", out]), FAILED, &["out", "No such file"]);
+    refused(&base(&["-m", bundle, "--images", out, "--text", "liver", "--out", out]), INPUT, &["out", "No such file"]);
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).expect("made");
     let empty = empty.to_str().expect("UTF-8");

@@ -1,6 +1,6 @@
 //! The JSON Schemas in `docs/schemas/`, against what the toolkit writes and reads, and against `docs/report.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use jsonschema::Validator;
 use segvol::{WarningCode, parse_prompts};
 use segvol_evaluation::cases;
 use segvol_tests::command::{SEGVOL, said};
+use segvol_tests::{bundle, models};
 use serde_json::{Value, json};
 
 fn root(path: &str) -> PathBuf {
@@ -87,6 +88,87 @@ fn reports_and_manifests_follow_their_schemas() {
         let mut wrong = report.clone();
         change(&mut wrong);
         assert!(!schema("report").1.is_valid(&wrong));
+    }
+}
+
+/// Every line of a cohort's manifest, and the reports of its scans.
+#[test]
+fn cohorts_follow_their_schemas() {
+    let folder = segvol_tests::folder!();
+    let at = |name: &str| folder.path().join(name);
+    let model = bundle::seeded(&at("bundle"), &models::tiny(), &BTreeMap::new());
+    fs::write(at("damaged.nii.gz"), "no scan").expect("written");
+    let phantom = root("demo/phantom.nii.gz");
+    let line = |path: &Path, more: Value| {
+        let mut line = json!({"path": path});
+        line.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        line
+    };
+    let lines = [
+        line(&phantom, json!({})),
+        line(&phantom, json!({"id": "b/2", "prompts": [{"name": "air", "points": [[2, 2, 2, 0], [3, 3, 3]]}]})),
+        line(Path::new("damaged.nii.gz"), json!({})),
+    ];
+    let validator = schema("scan").1;
+    lines.iter().for_each(|line| assert_valid(&validator, line));
+    fs::write(at("scans.jsonl"), lines.map(|line| line.to_string()).join("\n")).expect("written");
+    for (out, options) in [("a", &["--record-paths"][..]), ("b", &["--fill-holes", "--pattern", "{id}.nii.gz"])] {
+        let mut command = Command::new(&*SEGVOL);
+        command.args(["cohort", "--provider", "cpu", "--no-zoom", "--text", "liver", "-m"]).arg(&model);
+        command.arg("--images").arg(at("scans.jsonl")).arg("--out").arg(at(out)).args(options).assert().code(1);
+        let manifest = fs::read_to_string(at(out).join("manifest.jsonl")).expect("a manifest");
+        let lines: Vec<Value> = manifest.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(lines.len(), 4, "{manifest}");
+        let (_, validator) = schema("cohort");
+        for line in &lines {
+            assert_valid(&validator, line);
+            let mut wrong = line.clone();
+            wrong["colour"] = json!("red");
+            assert!(!validator.is_valid(&wrong), "{wrong}");
+        }
+        for line in lines.iter().filter(|line| line["status"] == "done") {
+            let report = at(out).join(line["report"]["path"].as_str().expect("a path"));
+            let report: Value = serde_json::from_slice(&fs::read(report).expect("read")).expect("JSON");
+            assert_valid(&schema("report").1, &report);
+            assert_eq!(report["scan"]["settings_sha256"], line["settings_sha256"]);
+        }
+    }
+}
+
+/// What the schema accepts as a line of a list, the reader accepts, and the other way round.
+#[test]
+fn lists_of_scans_are_read_as_their_schema_says() {
+    let folder = segvol_tests::folder!();
+    let (list, prompts) = (folder.path().join("scans.jsonl"), folder.path().join("p.json"));
+    fs::write(prompts, r#"{"schema_version": 1, "objects": [{"text": "liver"}]}"#).expect("written");
+    let good = [
+        json!({"path": "a.nii"}),
+        json!({"path": "a.nii", "id": "x/1", "series": "3"}),
+        json!({"path": "a.nii", "prompts": "p.json"}),
+        json!({"path": "a.nii", "prompts": [{"text": "liver"}]}),
+        json!({"path": "a.nii", "prompts": {"space": "ras", "objects": [{"points": [[1, 2, 3]]}]}}),
+    ];
+    let bad = [
+        json!([]),
+        json!("a.nii"),
+        json!({"id": "a"}),
+        json!({"path": 1}),
+        json!({"path": ""}),
+        json!({"path": "a.nii", "name": "a"}),
+        json!({"path": "a.nii", "id": 7}),
+        json!({"path": "a.nii", "series": 3}),
+        json!({"path": "a.nii", "prompts": []}),
+        json!({"path": "a.nii", "prompts": {}}),
+        json!({"path": "a.nii", "prompts": 1}),
+    ];
+    let (_, validator) = schema("scan");
+    for (documents, valid) in [(&good[..], true), (&bad[..], false)] {
+        for document in documents {
+            assert_eq!(validator.is_valid(document), valid, "{document}");
+            fs::write(&list, document.to_string()).expect("written");
+            let found = segvol_cohort::scans(&list, Path::new("elsewhere"), segvol_cohort::Ids::Name);
+            assert_eq!(found.is_ok(), valid, "{document}: {found:?}");
+        }
     }
 }
 

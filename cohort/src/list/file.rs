@@ -21,8 +21,8 @@ use segvol::{Prompt, parse_prompts, prompts_of_scan};
 use segvol_base::json::{At, Document};
 use segvol_base::{printable, text};
 
-use super::Scan;
 use super::id::{problem_of, stem};
+use super::scan::Scan;
 use crate::error::CohortError;
 use crate::settings::Own;
 
@@ -33,7 +33,7 @@ const SERIES: &str = r#"a Series Instance UID or a Series Number as text, for ex
 
 /// The scans of a list, in its order.
 pub(super) fn scans_of(list: &Path) -> Result<Vec<Scan>, CohortError> {
-    let bytes = std::fs::read(list).map_err(|source| CohortError::Io { path: list.to_owned(), source })?;
+    let bytes = std::fs::read(list).map_err(|source| CohortError::Unreadable { path: list.to_owned(), source })?;
     let name = || printable(&list.to_string_lossy()).into_owned();
     let refused = |reason: String| CohortError::List(format!("`{}`: {reason}", name()));
     let lines = text::decode(&bytes).map_err(|found| refused(format!("expected lines of JSON; found {found}")))?;
@@ -56,7 +56,10 @@ fn scan(line: &str, folder: &Path) -> Result<Scan, String> {
     let root = document.root();
     let fields =
         root.fields(LINE, &["path", "id", "series", "prompts"], |_| false).map_err(|error| error.to_string())?;
-    let path = fields.require("path", r#""path": "a.nii.gz""#).and_then(|at| at.text(PATH).map(str::to_owned));
+    let path = fields.require("path", r#""path": "a.nii.gz""#).and_then(|at| match at.text(PATH)? {
+        "" => Err(at.refuse(PATH)),
+        path => Ok(path.to_owned()),
+    });
     let path = folder.join(path.map_err(|error| error.to_string())?);
     let text = |name: &str, expected: &str| {
         let value = fields.get(name).map(|at| at.text(expected).map(str::to_owned)).transpose();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use segvol::volume::files_of;
@@ -14,8 +15,14 @@ use crate::error::CohortError;
 /// How deep folders are searched.
 const MAX_DEPTH: usize = 32;
 
-/// A scan, and the folder that its id is relative to.
-pub(super) type Found = (PathBuf, PathBuf);
+/// A scan that was found.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    /// The folder that its id is relative to.
+    pub(super) base: PathBuf,
+    /// Why it cannot be segmented: it is a folder that cannot be searched.
+    pub(super) problem: Option<String>,
+}
 
 /// The scans at a path: all that are in a folder but not in `out`; one file; or what a pattern matches.
 pub(super) fn scans_at(images: &Path, out: &Path) -> Result<Vec<Found>, CohortError> {
@@ -24,12 +31,12 @@ pub(super) fn scans_at(images: &Path, out: &Path) -> Result<Vec<Found>, CohortEr
         return Walk::new(images, out).scans();
     }
     if images.exists() {
-        return Ok(vec![(images.to_owned(), parent(images))]);
+        return Ok(vec![Found { path: images.to_owned(), base: parent(images), problem: None }]);
     }
     let text = images.to_string_lossy();
     if !text.contains(['*', '?', '[']) {
-        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(CohortError::Io { path: images.to_owned(), source });
+        let source = images.metadata().err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
+        return Err(CohortError::Unreadable { path: images.to_owned(), source });
     }
     let refused = |error: &dyn std::fmt::Display| {
         CohortError::List(format!("`{}`: expected a pattern such as scans/*.nii.gz: {error}", printable(&text)))
@@ -38,12 +45,13 @@ pub(super) fn scans_at(images: &Path, out: &Path) -> Result<Vec<Found>, CohortEr
     let base = fixed_part(images);
     let mut found = Vec::new();
     for path in glob::glob_with(&text, options).map_err(|error| refused(&error))? {
-        let path = path.map_err(|error| CohortError::Io { path: error.path().to_owned(), source: error.into() })?;
+        let path =
+            path.map_err(|error| CohortError::Unreadable { path: error.path().to_owned(), source: error.into() })?;
         if path.is_dir() {
             let inside = Walk::new(&path, out).scans()?;
-            found.extend(inside.into_iter().map(|(scan, _)| (scan, base.clone())));
+            found.extend(inside.into_iter().map(|scan| Found { base: base.clone(), ..scan }));
         } else {
-            found.push((path, base.clone()));
+            found.push(Found { path, base: base.clone(), problem: None });
         }
     }
     Ok(found)
@@ -61,30 +69,38 @@ struct Walk<'a> {
     out: Option<FileIdentity>,
     /// Files with the voxels of a header beside them, which are no scans by themselves.
     parts: BTreeSet<PathBuf>,
-    found: Vec<PathBuf>,
+    /// The folders that were searched: a link can lead to one of them, even to one above itself.
+    seen: BTreeSet<FileIdentity>,
+    found: Vec<Found>,
 }
 
 impl<'a> Walk<'a> {
     fn new(base: &'a Path, out: &Path) -> Self {
         let out = out.is_dir().then(|| FileIdentity::of(out).ok().flatten()).flatten();
-        Self { base, out, parts: BTreeSet::new(), found: Vec::new() }
+        Self { base, out, parts: BTreeSet::new(), seen: BTreeSet::new(), found: Vec::new() }
     }
 
     fn scans(mut self) -> Result<Vec<Found>, CohortError> {
-        self.look(self.base, 0)?;
-        let Self { parts, mut found, base, .. } = self;
-        found.retain(|path| !parts.contains(path));
-        found.sort();
-        Ok(found.into_iter().map(|path| (path, base.to_owned())).collect())
+        self.look(self.base, 0).map_err(|source| CohortError::Unreadable { path: self.base.to_owned(), source })?;
+        let Self { parts, mut found, .. } = self;
+        found.retain(|scan| !parts.contains(&scan.path));
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
     }
 
-    fn look(&mut self, folder: &Path, depth: usize) -> Result<(), CohortError> {
-        let io = |source| CohortError::Io { path: folder.to_owned(), source };
-        let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-            .map_err(io)?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()
-            .map_err(io)?;
+    fn add(&mut self, path: PathBuf, problem: Option<String>) {
+        self.found.push(Found { path, base: self.base.to_owned(), problem });
+    }
+
+    fn look(&mut self, folder: &Path, depth: usize) -> io::Result<()> {
+        if FileIdentity::of(folder)?.is_some_and(|identity| !self.seen.insert(identity)) {
+            return Ok(());
+        }
+        if depth > MAX_DEPTH {
+            return Err(io::Error::other(format!("is more than {MAX_DEPTH} folders deep")));
+        }
+        let entries = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+        let mut entries: Vec<PathBuf> = entries.collect::<io::Result<_>>()?;
         entries.sort();
         let mut is_series = false;
         for path in entries {
@@ -93,22 +109,25 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if path.is_dir() {
-                // A link to a folder above would lead in a circle.
-                let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-                if !is_link && depth < MAX_DEPTH && !self.is_out(&path) {
-                    self.look(&path, depth + 1)?;
+                if self.is_out(&path) {
+                    continue;
+                }
+                // The others are found all the same.
+                if let Err(error) = self.look(&path, depth + 1) {
+                    let problem = format!("the folder `{}` cannot be searched: {error}", path.display());
+                    self.add(path, Some(problem));
                 }
             } else if is_scan_name(&path) {
                 self.parts.extend(files_of(&path).into_iter().skip(1));
-                self.found.push(path);
+                self.add(path, None);
             } else if is_archive(&path) {
-                self.found.push(path);
+                self.add(path, None);
             } else if !is_series {
                 is_series = is_dicom(&path);
             }
         }
         if is_series {
-            self.found.push(folder.to_owned());
+            self.add(folder.to_owned(), None);
         }
         Ok(())
     }

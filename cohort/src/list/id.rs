@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use segvol::volume::format::scan_stem;
 
-use super::Ids;
+use super::scan::Ids;
 
 /// The longest part of an id, in bytes: names of files have 255, and outputs add to them.
 const MAX_PART: usize = 200;

@@ -3,53 +3,34 @@
 mod file;
 mod folder;
 mod id;
+mod scan;
 mod shard;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use segvol_base::file_identity::is_within;
 use segvol_base::file_names::folded;
 use segvol_base::printable;
 
+pub use scan::{Ids, Scan};
 pub use shard::Shard;
 
 use crate::error::CohortError;
 use crate::settings::Own;
 use id::{id_of, problem_of};
 
-/// One scan of a cohort.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scan {
-    /// Its name in the cohort, from which the names of its outputs follow.
-    pub id: String,
-    /// The file, or the folder of a DICOM series.
-    pub path: PathBuf,
-    /// What the list says about it alone.
-    pub own: Own,
-    /// Why it cannot be segmented, known before it is opened.
-    pub problem: Option<String>,
-}
-
-/// What the scans of a folder are called. A list may name each of its scans.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ids {
-    /// As the file without its extension, or as the folder of the series.
-    #[default]
-    Name,
-    /// With the folders in which it lies, as `patient1/ct`.
-    Path,
-}
-
 /// The scans that `images` names, in the order of their ids: everything in a folder, searched to the bottom; the lines of a file whose
 /// name ends in `.jsonl`; one scan; or all that a pattern such as `scans/*/ct.nii.gz` matches.
 ///
 /// In a folder, every NIfTI, NRRD and MetaImage file is a scan, every zip archive, and every folder with DICOM files in it; hidden files
-/// are not looked at, and neither is the folder `out`. Scans with the same id are all listed, each with this problem.
+/// are not looked at, and neither is the folder `out`. Links are followed, and each folder is searched once. Scans with the same id are
+/// all listed, each with this problem; so is a folder that cannot be searched.
 ///
 /// # Errors
 ///
-/// [`CohortError::List`] if there is none, or if the list has a mistake; [`CohortError::Io`] if a folder cannot be read.
+/// [`CohortError::List`] if there is none, or if the list has a mistake; [`CohortError::Unreadable`] if it, or the folder,
+/// cannot be read.
 pub fn scans(images: &Path, out: &Path, ids: Ids) -> Result<Vec<Scan>, CohortError> {
     let mut scans = if is_list(images) {
         file::scans_of(images)?
@@ -61,9 +42,9 @@ pub fn scans(images: &Path, out: &Path, ids: Ids) -> Result<Vec<Scan>, CohortErr
                 printable(&images.to_string_lossy())
             )));
         }
-        let scan = |(path, base): (PathBuf, PathBuf)| {
-            let id = id_of(&path, &base, ids);
-            Scan { problem: problem_of(&id), id, path, own: Own::default() }
+        let scan = |found: folder::Found| {
+            let id = id_of(&found.path, &found.base, ids);
+            Scan { problem: found.problem.or_else(|| problem_of(&id)), id, path: found.path, own: Own::default() }
         };
         found.into_iter().map(scan).collect()
     };

@@ -1,5 +1,6 @@
 use std::fs;
 
+use segvol_base::ErrorKind;
 use tempfile::TempDir;
 
 use super::*;
@@ -40,6 +41,27 @@ fn a_folder_is_searched_to_the_bottom_but_not_its_outputs() {
     assert_eq!(ids(&found), [("b", true)]);
 }
 
+#[cfg(unix)]
+#[test]
+fn links_are_followed_and_each_folder_is_searched_once() {
+    use std::os::unix::fs::symlink;
+    let (folder, elsewhere) = (folder(&["a/ct.nii"]), folder(&["far.nii"]));
+    symlink("..", folder.path().join("a/up")).expect("a link");
+    symlink(folder.path().join("a"), folder.path().join("again")).expect("a link");
+    symlink(elsewhere.path(), folder.path().join("other")).expect("a link");
+    let found = scans(folder.path(), Path::new("elsewhere"), Ids::Name).expect("scans");
+    assert_eq!(ids(&found), [("ct", true), ("far", true)]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_searched_is_a_problem_and_the_others_are_found() {
+    let deep = format!("{}/ct.nii", "d/".repeat(40));
+    let folder = folder(&["a.nii", "z/b.nii", &deep]);
+    let found = scans(folder.path(), Path::new("elsewhere"), Ids::Name).expect("scans");
+    assert_eq!(ids(&found), [("a", true), ("b", true), ("d", false)]);
+    assert!(found[2].problem.as_ref().is_some_and(|problem| problem.contains("cannot be searched")), "{found:?}");
+}
+
 #[test]
 fn a_header_counts_with_its_voxels_and_not_twice() {
     let folder = folder(&["a.mha"]);
@@ -63,8 +85,8 @@ fn a_pattern_takes_what_it_matches() {
     assert!(found[0].problem.as_ref().is_some_and(|problem| problem.contains("2 scans")), "{found:?}");
     for (images, part) in [("x*/ct.nii.gz", "no scan"), ("nowhere", "No such file"), ("s[/ct.nii", "pattern")] {
         let error = scans(&folder.path().join(images), Path::new("elsewhere"), Ids::Name).expect_err(images);
-        let text = error.to_string().replace("entity not found", "No such file");
-        assert!(text.contains(part), "{images}: {text}");
+        assert!(error.to_string().contains(part), "{images}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Input);
     }
 }
 

@@ -187,10 +187,16 @@ fn the_first_setting_that_differs_is_named() {
         (json!({ "threshold": 0.4, "prompts": settings()["prompts"] }), "threshold", "0.4", "0.5"),
         (json!({ "threshold": 0.5 }), "prompts", "null", &*settings()["prompts"].to_string()),
         (
-            json!({ "threshold": 0.5, "prompts": prompts(&["liver", "kidney"]) }),
-            "prompts[1].text",
-            "\"kidney\"",
-            "\"spleen\"",
+            json!({ "threshold": 0.4, "prompts": prompts(&["liver", "kidney"]) }),
+            "list of objects",
+            "liver, kidney",
+            "liver, spleen",
+        ),
+        (
+            json!({ "threshold": 0.5, "prompts": [{ "text": "liver" }, { "box": [1], "text": "spleen" }] }),
+            "prompts[1].box",
+            "[1]",
+            "null",
         ),
         (
             json!({ "threshold": 0.5, "prompts": settings()["prompts"], "deep": { "er": 1 } }),
