@@ -30,6 +30,8 @@ from cohort_manifest import masks, records, shard_of, times_done
 
 GRAPHS = ("encode_image", "encode_text", "decode")
 SCANS = 24
+# A process that has no scan left looks this often whether another one has done its last.
+LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,10 @@ def by_shards(scans: list[Scan], machines: int, jobs: int, cores: int, opening_s
 
 
 def by_queue(scans: list[Scan], machines: int, jobs: int, cores: int, opening_s: float) -> float:
-    """Seconds if every machine takes the next scan that nobody has."""
+    """Seconds if every machine takes the next scan that nobody has, and at the end waits for those that others have."""
     queue = deque(scans)
-    return wall_s([Process(machine, queue, opening_s, jobs) for machine in range(machines)], cores)
+    busy_s = wall_s([Process(machine, queue, opening_s, jobs) for machine in range(machines)], cores)
+    return busy_s + (LOOK_AGAIN_S if machines > 1 else 0.0)
 
 
 def predict(arguments: argparse.Namespace) -> int:

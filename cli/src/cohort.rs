@@ -160,7 +160,8 @@ impl Cohort {
         check_review(self.review)?;
         let prompts = self.prompts()?;
         let postprocessing = self.postprocessing.of_cohort(&prompts)?;
-        let (options, study_options) = (self.settings.machine().options()?, self.settings.study_options_of_one_call()?);
+        let options = self.settings.machine().options_beside_other_work()?;
+        let study_options = self.settings.study_options_of_one_call()?;
         let scans = scans(images, folder, self.ids.into())?;
         self.check_prompts(&scans, &prompts)?;
         let every = || scans.iter().filter_map(|scan| scan.own.prompts.as_ref()).flatten().chain(&prompts);

@@ -66,7 +66,19 @@ impl MachineArguments {
 
     /// How the bundle is opened.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
-        let mut options = Options::default().provider(self.provider);
+        self.changed(Options::default())
+    }
+
+    /// How the model is opened where other work always waits for a core: idle threads of the graphs leave it, unless an option says
+    /// otherwise.
+    pub(crate) fn options_beside_other_work(&self) -> anyhow::Result<Options> {
+        let mut options = Options::default();
+        options.provider_options.cpu.spin = false;
+        self.changed(options)
+    }
+
+    fn changed(&self, options: Options) -> anyhow::Result<Options> {
+        let mut options = options.provider(self.provider);
         options.precision = self.precision;
         options.threads = self.threads;
         options.library = self.library.clone();
@@ -111,6 +123,18 @@ mod tests {
     fn machine(arguments: &str) -> Result<MachineArguments, clap::Error> {
         let line = std::iter::once("segvol").chain(arguments.split_whitespace());
         Line::try_parse_from(line).map(|line| line.machine)
+    }
+
+    #[test]
+    fn threads_leave_the_core_to_other_work_unless_they_are_told_to_spin() {
+        let spin = |arguments: &str| {
+            let machine = machine(arguments).expect("arguments");
+            let both = [machine.options(), machine.options_beside_other_work()];
+            both.map(|options| options.expect("options").provider_options.cpu.spin)
+        };
+        assert_eq!(spin(""), [true, false]);
+        assert_eq!(spin("--provider-option cpu.spin=on"), [true, true]);
+        assert_eq!(spin("--provider-option cpu.spin=off"), [false, false]);
     }
 
     #[test]

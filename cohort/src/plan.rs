@@ -53,6 +53,9 @@ pub struct Sample {
 /// How many scans are looked at: a small one, a middle one and a large one.
 const LOOKED_AT: usize = 3;
 
+/// A run with many scans holds a bit more than one with three, between its scans: at most this part of the peak, as a divisor.
+const RESERVE: u64 = 8;
+
 /// A report with one scan takes about this many bytes, and each object as many.
 const REPORT_BYTES: u64 = 4096;
 
@@ -98,7 +101,7 @@ impl Cohort<'_> {
             windows: mean(&|sample| sample.windows as f64) * count,
             seconds: mean(&|sample| sample.seconds) * count,
             seconds_range: [end(f64::min, f64::INFINITY), end(f64::max, 0.0)],
-            memory_bytes: peak_resident_bytes().map(|bytes| bytes + largest),
+            memory_bytes: peak_resident_bytes().map(|bytes| bytes + bytes / RESERVE + largest),
             disk_bytes: mean(&|sample| (sample.mask_bytes + REPORT_BYTES) as f64) * count,
             looked_at,
             failed,

@@ -33,6 +33,7 @@ pub(crate) static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     checkpoints(&folder);
     cases(&folder);
     work_files(&folder);
+    cohorts(&folder);
     folder
 });
 
@@ -428,4 +429,36 @@ fn work_files(folder: &Path) {
     let text = fs::read_to_string(folder.join("other.jsonl")).expect("read");
     let header = text.lines().next().expect("a header");
     write(folder.join("damaged.jsonl"), format!("{header}\nnot a record\n"));
+}
+
+/// The output folder of a cohort, one whose manifest is damaged, lists with mistakes, and scans that cannot be done.
+fn cohorts(folder: &Path) {
+    let at = |name: &str| folder.join("cohorts").join(name);
+    fs::create_dir_all(at("scans/deep")).expect("made");
+    fs::create_dir_all(at("damaged")).expect("made");
+    fs::create_dir_all(at("foreign/scan")).expect("made");
+    for name in ["scan.nii.gz", "twice.nii.gz", "deep/twice.nii.gz"] {
+        fs::copy(folder.join("scan.nii.gz"), at("scans").join(name)).expect("copied");
+    }
+    write(at("scans/damaged.nii.gz"), "no scan");
+    write(at("foreign/scan/liver.nii.gz"), "somebody's mask");
+    for (name, text) in [
+        ("empty.jsonl", ""),
+        ("field.jsonl", "{\"path\": \"scans/scan.nii.gz\"}\n{\"pth\": \"scan.nii.gz\"}\n"),
+        ("not_json.jsonl", "scans/scan.nii.gz\n"),
+        ("one.jsonl", "{\"path\": \"scans/scan.nii.gz\"}\n"),
+        (
+            "ids.jsonl",
+            "{\"path\": \"scans/scan.nii.gz\", \"id\": \"../scan\"}\n{\"path\": \"done/scan/liver.nii.gz\", \"id\": \"b\"}\n",
+        ),
+        ("prompts.jsonl", "{\"path\": \"scans/scan.nii.gz\", \"prompts\": [{\"points\": [[1, 2]]}]}\n"),
+    ] {
+        write(at(name), text);
+    }
+    let mut cohort = Command::new(&*SEGVOL);
+    cohort.args(["cohort", "--provider", "cpu", "-q", "--no-zoom", "-m", "bundle", "--text", "liver"]);
+    cohort.args(["--images", "cohorts/one.jsonl", "--out", "cohorts/done"]).current_dir(folder).assert().success();
+    let text = fs::read_to_string(at("done/manifest.jsonl")).expect("read");
+    let header = text.lines().next().expect("a header");
+    write(at("damaged/manifest.jsonl"), format!("{header}\nnot a record\n"));
 }

@@ -51,7 +51,7 @@ const COMMANDS: [&str; 17] = [
 ];
 
 /// The pages of errors and warnings.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "01-usage.txt",
     "02-scans.txt",
     "03-prompts.txt",
@@ -64,6 +64,7 @@ const PAGES: [&str; 12] = [
     "10-warnings.txt",
     "11-libraries.txt",
     "12-programs.txt",
+    "13-cohorts.txt",
 ];
 
 fn words() -> PathBuf {
@@ -474,6 +475,54 @@ fn eval() {
     page.error("A work file instead of results", "compare other.jsonl other.jsonl");
     page.error("A picture instead of results", "compare scan.nii.gz scan.nii.gz");
     page.compare("07-eval.txt");
+}
+
+#[test]
+fn cohorts() {
+    let mut page = Page::default();
+    let cohort = "cohort --provider cpu --jobs 1 -q --no-zoom -m bundle";
+    let mut error = |about: &str, rest: &str| page.error(about, &format!("{cohort} {rest}"));
+    error("Nothing to segment", "--images cohorts/scans --out cohorts/new");
+    error("A folder that does not exist", "--text liver --images missing --out cohorts/new");
+    error("A list that does not exist", "--text liver --images missing.jsonl --out cohorts/new");
+    error("A folder without scans", "--text liver --images cases --out cohorts/new");
+    error("A pattern that matches nothing", "--text liver --images cohorts/*.nrrd --out cohorts/new");
+    error("An empty list", "--text liver --images cohorts/empty.jsonl --out cohorts/new");
+    error("A list that is not JSON", "--text liver --images cohorts/not_json.jsonl --out cohorts/new");
+    error("A list with a misspelt field", "--text liver --images cohorts/field.jsonl --out cohorts/new");
+    error("A list with a bad prompt", "--images cohorts/prompts.jsonl --out cohorts/new");
+    for (about, rest) in [
+        ("A shard that does not exist", "--shard 4/4"),
+        ("A shard that is no shard", "--shard 1"),
+        ("A pattern without the id", "--pattern {object}.nii.gz"),
+        ("A pattern of an unknown format", "--pattern {id}.png"),
+        ("A pattern that leads out of the folder", "--pattern ../{id}.nii.gz"),
+        ("No picture of a review", "--review 0"),
+    ] {
+        error(about, &format!("--text liver --images cohorts/one.jsonl --out cohorts/new {rest}"));
+    }
+    error("A text that the model does not know", "--strict --text livre --images cohorts/one.jsonl --out cohorts/new");
+    error("Outputs over the list", "--text liver --images cohorts/one.jsonl --out cohorts/new --csv cohorts/one.jsonl");
+    error("A folder with files of somebody else", "--text liver --images cohorts/one.jsonl --out cohorts/foreign");
+    error("A folder with an earlier run", "--text liver --images cohorts/one.jsonl --out cohorts/done");
+    for (about, rest) in [
+        ("An earlier run with other objects", "--text liver --text spleen"),
+        ("An earlier run with another threshold", "--text liver --threshold 0.4"),
+    ] {
+        error(about, &format!("--resume --images cohorts/one.jsonl --out cohorts/done {rest}"));
+    }
+    error("A damaged manifest", "--resume --text liver --images cohorts/one.jsonl --out cohorts/damaged");
+    error("Scans that cannot be done", "--text liver --images cohorts/scans --out cohorts/some");
+    error("More failures than allowed", "--text liver --images cohorts/scans --out cohorts/many --max-failures 0");
+    error(
+        "Ids that cannot name files, and a scan in the output",
+        "--text liver --images cohorts/ids.jsonl --out cohorts/done/new",
+    );
+    page.error("Bundle and scans swapped", "cohort --text liver -m cohorts/scans --images bundle --out cohorts/new");
+    page.error("A summary of nothing", "cohort summary missing");
+    page.error("A summary of another folder", "cohort summary cases");
+    page.error("A summary of a damaged manifest", "cohort summary cohorts/damaged");
+    page.compare("13-cohorts.txt");
 }
 
 #[test]
