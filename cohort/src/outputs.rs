@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use segvol::{FinishedMasks, Prompt, Report};
-use segvol_base::create_folder;
 use segvol_base::file_identity::FileIdentity;
 use segvol_onnx::manifest::sha256_file;
 use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
@@ -55,8 +54,7 @@ impl<'a> Outputs<'a> {
     /// The file for an output that is being written.
     fn file(&mut self, relative: &Path) -> Result<PathBuf, ScanError> {
         let path = self.staging.join(relative);
-        let folder = path.parent().unwrap_or(&self.staging);
-        create_folder(folder).map_err(|source| ScanError::Io { path: folder.to_owned(), source })?;
+        create_parents(&self.staging, relative).map_err(|source| ScanError::Io { path: path.clone(), source })?;
         self.written.push(relative.to_owned());
         Ok(path)
     }
@@ -123,7 +121,7 @@ impl<'a> Outputs<'a> {
             let (from, to) = (self.staging.join(relative), self.out.join(relative));
             let io = |source| ScanError::Io { path: to.clone(), source };
             let sha256 = sha256_file(&from).map_err(io)?;
-            create_folder(to.parent().unwrap_or(self.out)).map_err(io)?;
+            create_parents(self.out, relative).map_err(io)?;
             if FileIdentity::of(&to).map_err(io)?.is_some_and(|identity| self.inputs.contains(&identity)) {
                 return Err(io(io::Error::other("is a scan of the cohort, which no output may replace")));
             }
@@ -132,6 +130,19 @@ impl<'a> Outputs<'a> {
         }
         Ok(files)
     }
+}
+
+/// Makes the folders of a file below `base`, but not `base`: if it has vanished, it is not made anew.
+fn create_parents(base: &Path, relative: &Path) -> io::Result<()> {
+    let mut folder = base.to_owned();
+    for part in relative.parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    Ok(())
 }
 
 /// A relative path with `/`, as the manifest has it on every system.
