@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -303,6 +304,18 @@ def of_scan(errors: list[str], scan: str) -> list[str]:
     return [line for line in errors if f'"{scan}"' in line and "done in" not in line]
 
 
+def disturbed(command: list[str], out: Path, disturb: Callable[[], object]) -> tuple[int, list[str]]:
+    """Runs a command, and disturbs it when two scans are done. Its exit code, and what it said about scans that are not done."""
+    with tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=err)
+        while times_done(out).total() < 2 and process.poll() is None:
+            time.sleep(TICK_S)
+        disturb()
+        code = process.wait()
+        err.seek(0)
+        return code, [line for line in err.read().decode().splitlines() if "done in" not in line]
+
+
 def faults(work: Work) -> None:
     """Disks, folders and scans that fail."""
     print("\n== faults", flush=True)
@@ -336,14 +349,7 @@ def faults(work: Work) -> None:
     shutil.copytree(scans, vanishing)
     out = work.folder / "vanishing-out"
     command = work.command.cohort(vanishing, out, "--jobs", 1)
-    with open(work.folder / "vanishing.err", "w+b") as err:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=err)
-        while times_done(out).total() < 2 and process.poll() is None:
-            time.sleep(TICK_S)
-        shutil.rmtree(vanishing)
-        code = process.wait()
-        err.seek(0)
-        errors = err.read().decode().splitlines()
+    code, errors = disturbed(command, out, lambda: shutil.rmtree(vanishing))
     done, found = times_done(out), failed(out)
     check("the folder of scans vanishes: exit code 1, each scan is done or has failed", code == 1 and done.total() >= 2 and sorted([*done, *found]) == first, (code, done, found))
     check("  one line for each scan that is gone", bool(found) and all(len(of_scan(errors, scan)) == 1 for scan in found), errors)
@@ -353,14 +359,7 @@ def faults(work: Work) -> None:
 
     out = work.folder / "lost-out"
     command = work.command.cohort(scans, out, "--jobs", 1)
-    with open(work.folder / "lost.err", "w+b") as err:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=err)
-        while times_done(out).total() < 2 and process.poll() is None:
-            time.sleep(TICK_S)
-        out.rename(work.folder / "lost-moved")
-        code = process.wait()
-        err.seek(0)
-        errors = [line for line in err.read().decode().splitlines() if "done in" not in line]
+    code, errors = disturbed(command, out, lambda: out.rename(work.folder / "lost-moved"))
     check("the output folder vanishes: exit code 1, and the folder is named", code == 1 and any(str(out) in line for line in errors), (code, errors))
     check("  it is not made anew", not out.exists(), errors)
     (work.folder / "lost-moved").rename(out)

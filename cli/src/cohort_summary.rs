@@ -65,7 +65,7 @@ impl CohortSummary {
         let limits = limits(self.limits.as_ref(), &records)?;
         let summary = Summary::new(&records, &limits);
         if self.json {
-            out.write_all(printable_json(&format!("{}\n", summary.to_json()?.trim_end())).as_bytes())?;
+            out.write_all(printable_json(&summary.to_json()?).as_bytes())?;
         } else {
             out.write_all(summary.to_text().as_bytes())?;
         }

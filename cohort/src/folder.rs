@@ -288,9 +288,14 @@ impl Locked<'_> {
 
 /// Makes a folder, whose parent must exist, unless there is one.
 pub(crate) fn make(path: &Path) -> Result<(), CohortError> {
+    ensure(path).map_err(io(path))
+}
+
+/// As [`make`], with the error of the operating system.
+pub(crate) fn ensure(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map_err(io(path)),
+        made => made,
     }
 }
 

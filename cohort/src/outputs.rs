@@ -13,6 +13,7 @@ use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
 use serde::Serialize;
 
 use crate::failure::ScanError;
+use crate::folder::ensure;
 use crate::pattern::{FileFormat, Pattern};
 use crate::record::OutputFile;
 
@@ -137,10 +138,7 @@ fn create_parents(base: &Path, relative: &Path) -> io::Result<()> {
     let mut folder = base.to_owned();
     for part in relative.parent().into_iter().flat_map(Path::components) {
         folder.push(part);
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made?,
-        }
+        ensure(&folder)?;
     }
     Ok(())
 }

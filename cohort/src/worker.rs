@@ -4,6 +4,7 @@ use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::SystemTime;
 
+use segvol_base::machine::host_name;
 use segvol_onnx::manifest::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -28,7 +29,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// A new worker of this process.
     pub(crate) fn new() -> Self {
-        let (host, pid) = (host(), std::process::id());
+        let (host, pid) = (host_name(), std::process::id());
         // `/proc` can show another namespace than the one that the process is in.
         let stat = Stat::read("self").filter(|stat| stat.pid == pid);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
@@ -57,14 +58,6 @@ const TOKEN: usize = 32;
 /// Whether a text from a file can be a token, and so a part of a path.
 pub(crate) fn is_token(text: &str) -> bool {
     text.len() == TOKEN && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// The machine's name in its network.
-pub(crate) fn host() -> String {
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    return rustix::system::uname().nodename().to_string_lossy().into_owned();
-    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-    return std::env::var("COMPUTERNAME").unwrap_or_else(|_| "unknown".to_owned());
 }
 
 /// This boot and this namespace of process ids.

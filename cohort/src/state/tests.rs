@@ -127,29 +127,29 @@ fn settings_can_change_until_a_scan_is_done() {
     state.finish().expect("finished");
 }
 
+/// How many get a scan if a thread for each of these states asks for it at the same moment.
+fn winners(states: &[&State], id: &str) -> usize {
+    let barrier = Barrier::new(states.len());
+    let ask = |state: &State| {
+        barrier.wait();
+        let claim = state.claim(id).expect("asked");
+        // Nobody gives it back before all have asked.
+        barrier.wait();
+        claim.is_some()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = states.iter().map(|state| scope.spawn(|| ask(state))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().expect("no panic").then_some(())).count()
+    })
+}
+
 #[test]
 fn one_thread_gets_a_scan() {
     let out = tempfile::tempdir().expect("a folder");
     let (one, other) = (open(out.path()), open(out.path()));
-    let barrier = Barrier::new(8);
     for round in 0..20 {
         let id = format!("scan {round}");
-        let won = thread::scope(|scope| {
-            let threads: Vec<_> = (0..8)
-                .map(|index| {
-                    let (id, barrier, state) = (&id, &barrier, if index % 2 == 0 { &one } else { &other });
-                    scope.spawn(move || {
-                        barrier.wait();
-                        let claim = state.claim(id).expect("asked");
-                        // Nobody gives it back before all have asked.
-                        barrier.wait();
-                        claim.is_some()
-                    })
-                })
-                .collect();
-            threads.into_iter().filter_map(|thread| thread.join().expect("no panic").then_some(())).count()
-        });
-        assert_eq!(won, 1, "{id}");
+        assert_eq!(winners(&[&one, &other].repeat(4), &id), 1, "{id}");
         let again = one.claim(&id).expect("asked").expect("free again");
         assert!(other.claim(&id).expect("asked").is_none() && one.claim(&id).expect("asked").is_none());
         assert!(one.claim("another").expect("asked").is_some());
@@ -161,7 +161,6 @@ fn one_thread_gets_a_scan() {
 fn a_claim_of_a_dead_process_is_taken_over_by_one() {
     let out = tempfile::tempdir().expect("a folder");
     let states: Vec<State> = (0..8).map(|_| open(out.path())).collect();
-    let barrier = Barrier::new(states.len());
     // A process that has ended.
     let mut child = Command::new(std::env::current_exe().expect("a path")).arg("--list").stdout(Stdio::null()).spawn();
     let pid = child.as_ref().expect("started").id();
@@ -173,22 +172,7 @@ fn a_claim_of_a_dead_process_is_taken_over_by_one() {
         if !cfg!(target_os = "linux") {
             age(&elsewhere, 60);
         }
-        let won = thread::scope(|scope| {
-            let threads: Vec<_> = states
-                .iter()
-                .map(|state| {
-                    let (id, barrier) = (&id, &barrier);
-                    scope.spawn(move || {
-                        barrier.wait();
-                        let claim = state.claim(id).expect("asked");
-                        barrier.wait();
-                        claim.is_some()
-                    })
-                })
-                .collect();
-            threads.into_iter().filter_map(|thread| thread.join().expect("no panic").then_some(())).count()
-        });
-        assert_eq!(won, 1, "{id}");
+        assert_eq!(winners(&states.iter().collect::<Vec<_>>(), &id), 1, "{id}");
         assert!(!elsewhere.exists() && !states[0].folder.at(STAGING, &dead).exists(), "{id}: what it left is removed");
         assert_eq!(names(&out.path().join(NAME).join(CLAIMS)), Vec::<String>::new());
     }
