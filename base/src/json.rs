@@ -12,6 +12,8 @@ use std::ops::RangeInclusive;
 pub use node::JsonError;
 use node::{Node, Value, shortened};
 
+use crate::text;
+
 /// A JSON document.
 #[derive(Debug)]
 pub struct Document<'t> {
@@ -35,6 +37,21 @@ impl<'t> Document<'t> {
     #[must_use]
     pub fn root(&self) -> At<'_> {
         At { text: self.text, node: &self.root, step: Step::Root, up: None }
+    }
+}
+
+/// What is wrong with one line of a file of JSON lines: its syntax, or else what a deserializer found.
+#[must_use]
+pub fn line_problem(line: &[u8], found: &dyn std::fmt::Display) -> String {
+    let syntax = text::decode(line).map(|text| Document::parse(text).map(drop));
+    match syntax {
+        Err(kind) => format!("expected JSON; found {kind}"),
+        Ok(Err(error)) => error.in_line(),
+        // Deserializers count lines too, and saw only this one.
+        Ok(Ok(())) => match found.to_string().rsplit_once(" at line 1 column ") {
+            Some((what, column)) => format!("{what} (column {column})"),
+            None => found.to_string(),
+        },
     }
 }
 

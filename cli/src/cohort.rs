@@ -13,6 +13,7 @@ use segvol_cohort::review::{Pick, strangest};
 use segvol_cohort::{CohortError, Estimate, Event, Limits, Pattern, Run, Scan, Shard, Totals, is_list, scans};
 use serde_json::json;
 
+use crate::cohort_dicom::CohortDicomArguments;
 use crate::cohort_ids::IdKind;
 use crate::cohort_summary::CohortSummary;
 use crate::cohort_tables::{TableArguments, check_review, picture, picture_files};
@@ -129,6 +130,8 @@ pub(crate) struct Cohort {
     retries: u32,
 
     #[command(flatten)]
+    dicom: CohortDicomArguments,
+    #[command(flatten)]
     postprocessing: PostprocessingArguments,
 
     /// Scans that are processed at the same time. Graphs still run one at a time; reading and writing overlap
@@ -158,10 +161,12 @@ impl Cohort {
         };
         swapped::check(("--images", images), ("-m", bundle))?;
         check_review(self.review)?;
+        self.tables.check()?;
         let prompts = self.prompts()?;
         let postprocessing = self.postprocessing.of_cohort(&prompts)?;
         let options = self.settings.machine().options_beside_other_work()?;
         let study_options = self.settings.study_options_of_one_call()?;
+        let dicom = self.dicom.files(&self.pattern)?;
         let scans = scans(images, folder, self.ids.into())?;
         self.check_prompts(&scans, &prompts)?;
         let every = || scans.iter().filter_map(|scan| scan.own.prompts.as_ref()).flatten().chain(&prompts);
@@ -177,7 +182,8 @@ impl Cohort {
         warnings.print_all(&model.stages().precision_warning());
         let read = self.settings.read_options();
         let cohort =
-            segvol_cohort::Cohort::new(&model, study_options, read, prompts, postprocessing, self.pattern.clone());
+            segvol_cohort::Cohort::new(&model, study_options, read, prompts, postprocessing, self.pattern.clone())
+                .dicom(dicom);
         let cancellation = Cancellation::new();
         interrupt::gracefully(&cancellation);
         if self.plan {

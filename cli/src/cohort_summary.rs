@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use segvol::ReadOptions;
 use segvol_base::printable_json;
 use segvol_cohort::review::strangest;
-use segvol_cohort::{Record, Scan, Summary, scans};
+use segvol_cohort::{Record, Scan, Summary, read_options, scans};
 use segvol_report::{CohortPage, CohortPicture, is_page_name};
 
 use crate::cohort_ids::IdKind;
@@ -53,6 +53,7 @@ impl CohortSummary {
         if let Some(path) = self.html.as_ref().filter(|path| !is_page_name(path)) {
             return Err(Usage(format!("--html `{}`: expected a name that ends in .html", path.display())).into());
         }
+        self.tables.check()?;
         let mut files = Files::default();
         files.input("the manifest", &self.out.join("manifest.jsonl"));
         files.input_if("--limits", self.limits.as_ref());
@@ -72,13 +73,14 @@ impl CohortSummary {
         self.tables.save(&records)?;
         let Some(path) = &self.html else { return Ok(()) };
         let scans = self.scans()?;
+        let read = read_options(&settings);
         let picks = strangest(&records, &limits, self.pictures);
         let picks = picks.into_iter().filter(|pick| !pick.caption().is_empty());
         let pictures: Vec<CohortPicture> = picks
             .map(|pick| CohortPicture {
                 id: pick.record.id.clone(),
                 caption: pick.caption(),
-                picture: self.drawn(&pick, &scans),
+                picture: self.drawn(&pick, &scans, &read),
             })
             .collect();
         let page = CohortPage { settings: &settings, summary: &summary, pictures: &pictures, notes: &[] };
@@ -92,12 +94,19 @@ impl CohortSummary {
         Ok(found.into_iter().map(|scan| (scan.id.clone(), scan)).collect())
     }
 
-    fn drawn(&self, pick: &segvol_cohort::review::Pick<'_>, scans: &BTreeMap<String, Scan>) -> Result<Vec<u8>, String> {
+    /// `read` says how the run read its scans.
+    fn drawn(
+        &self,
+        pick: &segvol_cohort::review::Pick<'_>,
+        scans: &BTreeMap<String, Scan>,
+        read: &ReadOptions,
+    ) -> Result<Vec<u8>, String> {
         let record: &Record = pick.record;
         let scan = scans.get(&record.id);
         let path = scan.map(|scan| scan.path.clone()).or_else(|| record.path.as_ref().map(PathBuf::from));
         let path = path.ok_or("where the scan is was not recorded; --images says it")?;
-        let read = ReadOptions::default().series(scan.and_then(|scan| scan.own.series.clone()));
+        let own = scan.and_then(|scan| scan.own.series.clone());
+        let read = read.clone().series(own.or_else(|| read.series.clone()));
         let picture = picture(&self.out, pick, &path, &read, self.view.view()).map_err(|error| error.to_string())?;
         picture.to_png().map_err(|error| error.to_string())
     }

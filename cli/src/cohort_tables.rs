@@ -34,6 +34,14 @@ impl TableArguments {
         csv.into_iter().chain(parquet)
     }
 
+    /// Refuses a file whose name says that it is another table.
+    pub(crate) fn check(&self) -> Result<(), Usage> {
+        let other = |(_, path, format): &(_, &PathBuf, _)| table::Format::of_name(path) != Some(*format);
+        let Some((option, path, _)) = self.files().find(other) else { return Ok(()) };
+        let extension = &option[1..].replace('-', ".");
+        Err(Usage(format!("{option} `{}`: expected a name that ends in {extension}", path.display())))
+    }
+
     /// Whether there is any.
     pub(crate) fn is_absent(&self) -> bool {
         self.files().next().is_none()

@@ -5,6 +5,7 @@
 mod bench;
 mod calibration;
 mod cohort;
+mod cohort_dicom;
 mod cohort_ids;
 mod cohort_summary;
 mod cohort_tables;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use segvol::volume::MaskError;
 use segvol::{FinishedMasks, Grid, Mask, Prompt, Warning};
+use segvol_cohort::DicomFiles;
 use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
 
 use crate::exit::Usage;
@@ -21,6 +22,13 @@ pub(crate) struct DicomArguments {
     /// the scan's images
     #[arg(long, value_name = "FILE", help_heading = "DICOM output")]
     rtstruct: Option<PathBuf>,
+    #[command(flatten)]
+    objects: DicomObjectArguments,
+}
+
+/// The options of every DICOM object that is written.
+#[derive(clap::Args)]
+pub(crate) struct DicomObjectArguments {
     /// Root of the UIDs of new DICOM objects, such as that of your institution [default: UIDs under 2.25, from hashes of the
     /// content]
     #[arg(long, value_name = "UID", help_heading = "DICOM output")]
@@ -34,8 +42,31 @@ pub(crate) struct DicomArguments {
     anonymous: bool,
 }
 
+impl DicomObjectArguments {
+    /// The first option that is given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--uid-root", self.uid_root.is_some()),
+            ("--fill-missing", self.fill_missing),
+            ("--anonymous", self.anonymous),
+        ];
+        given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
+    }
+
+    /// How DICOM SEG files of a cohort are written.
+    pub(crate) fn files(&self, labelmap: bool) -> DicomFiles {
+        let Self { uid_root, fill_missing, anonymous } = self;
+        DicomFiles { labelmap, uid_root: uid_root.clone(), fill_missing: *fill_missing, anonymous: *anonymous }
+    }
+
+    fn options(&self) -> DicomOptions {
+        let Self { uid_root, fill_missing, anonymous } = self;
+        DicomOptions::default().uid_root(uid_root.clone()).fill_missing(*fill_missing).anonymous(*anonymous)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum SegKind {
+pub(crate) enum SegKind {
     /// One bit a voxel; every reader knows it
     Binary,
     /// One number a voxel; since DICOM 2024
@@ -73,13 +104,8 @@ impl DicomArguments {
         if self.seg.is_some() && seg.is_none() {
             return Err(Usage("--seg: expected an --output whose name ends in .dcm".to_owned()).into());
         }
-        let given = [
-            ("--uid-root", self.uid_root.is_some()),
-            ("--fill-missing", self.fill_missing),
-            ("--anonymous", self.anonymous),
-        ];
         let is_absent = seg.is_none() && self.rtstruct.is_none();
-        if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given && is_absent) {
+        if let Some(option) = self.objects.first_given().filter(|_| is_absent) {
             let message = "expected a DICOM output: --output FILE.dcm or --rtstruct FILE.dcm";
             return Err(Usage(format!("{option}: {message}")).into());
         }
@@ -88,11 +114,7 @@ impl DicomArguments {
         }
         let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
         let interactive = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
-        let options = DicomOptions::default()
-            .uid_root(self.uid_root.clone())
-            .fill_missing(self.fill_missing)
-            .anonymous(self.anonymous)
-            .interactive(interactive);
+        let options = self.objects.options().interactive(interactive);
         options.check()?;
         Ok(DicomOutputs { arguments: self, seg, options })
     }
@@ -135,13 +157,7 @@ impl DicomOutputs<'_> {
             (None, _) => {}
             (Some(path), Some(SegKind::Labelmap)) => {
                 // In a label map, objects do not overlap.
-                let map = masks.label_map()?;
-                let mask = |index: usize| -> Result<Mask, MaskError> {
-                    let inside = map.voxels_of(index as u16 + 1)?;
-                    let inside: Vec<u8> = inside.into_iter().map(u8::from).collect();
-                    Mask::from_labels(inside, Arc::clone(grid))
-                };
-                seg::save(path, &objects.with(&mask), seg::Encoding::Labelmap, &self.options)?;
+                seg::save(path, &objects.with(&masks.apart()?), seg::Encoding::Labelmap, &self.options)?;
             }
             (Some(path), Some(SegKind::Binary) | None) => {
                 let mask = |index: usize| masks.mask_for(path, index);

@@ -51,7 +51,7 @@ pub enum CohortError {
         found: String,
     },
     /// The folder holds a run, and nobody asked to go on with it.
-    #[error("`{path}`: holds an earlier run of {scans} scans", path = path.display())]
+    #[error("`{path}`: holds an earlier run of {}", counted(*scans), path = path.display())]
     Exists {
         /// The output folder.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum CohortError {
     #[error("{0}")]
     List(String),
     /// More scans failed than were allowed to.
-    #[error("{failed} scans failed, more than {allowed}: stopped")]
+    #[error("{} failed, more than {allowed}: stopped", counted(*failed))]
     TooManyFailures {
         /// How many failed.
         failed: usize,
@@ -91,4 +91,8 @@ impl CohortError {
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }
+}
+
+fn counted(scans: usize) -> String {
+    if scans == 1 { "1 scan".to_owned() } else { format!("{scans} scans") }
 }

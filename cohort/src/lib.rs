@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod claims;
+mod dicom;
 mod distribution;
 mod error;
 mod failure;
@@ -32,6 +33,7 @@ pub mod table;
 mod testing;
 mod worker;
 
+pub use dicom::DicomFiles;
 pub use distribution::Distribution;
 pub use error::CohortError;
 pub use limits::{Limits, object_names};
@@ -43,6 +45,6 @@ pub use pattern::Pattern;
 pub use plan::{Estimate, Sample};
 pub use record::{Done, Failure, ObjectRecord, Outcome, OutputFile, Record};
 pub use run::{Cohort, Event, Observer, Run, Totals};
-pub use settings::{Own, Settings};
+pub use settings::{Own, Settings, read_options};
 pub use state::{Claim, State};
 pub use summary::{EmptyMask, FailedScan, FailureCount, ObjectSummary, Summary, WarningCount};

@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use segvol_base::json::line_problem;
 use segvol_base::printable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -238,12 +239,7 @@ fn to_line(value: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 fn parse<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|error| {
-        let message = error.to_string();
-        // The parser counts lines too, and saw only this one.
-        let place = format!(" at line {} column {}", error.line(), error.column());
-        message.strip_suffix(&place).map_or(message.clone(), |what| format!("{what} (column {})", error.column()))
-    })
+    serde_json::from_slice(text).map_err(|error| line_problem(text, &error))
 }
 
 /// The settings of the first line.

@@ -12,6 +12,7 @@ use segvol_onnx::manifest::sha256_file;
 use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
 use serde::Serialize;
 
+use crate::dicom::DicomFiles;
 use crate::failure::ScanError;
 use crate::folder::ensure;
 use crate::pattern::{FileFormat, Pattern};
@@ -63,12 +64,14 @@ impl<'a> Outputs<'a> {
     /// Writes the masks.
     pub(crate) fn masks(
         &mut self,
-        pattern: &Pattern,
+        (pattern, dicom): (&Pattern, &DicomFiles),
         id: &str,
         prompts: &[Prompt],
         masks: &FinishedMasks<'_>,
         bundle_sha256: &str,
     ) -> Result<(), ScanError> {
+        #[cfg(not(feature = "dicom"))]
+        let _ = dicom;
         let files = pattern.files(id, prompts);
         if pattern.is_per_object() {
             for (index, relative) in files.iter().enumerate() {
@@ -95,12 +98,7 @@ impl<'a> Outputs<'a> {
         match pattern.format() {
             FileFormat::SegNrrd => seg_nrrd::save(&path, &segments)?,
             #[cfg(feature = "dicom")]
-            FileFormat::DicomSeg => {
-                let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
-                let placed = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
-                let options = segvol_segments::DicomOptions::default().interactive(placed);
-                segvol_segments::seg::save(&path, &segments, segvol_segments::seg::Encoding::Binary, &options)?;
-            }
+            FileFormat::DicomSeg => dicom.save(&path, masks, prompts, &segments)?,
             FileFormat::Raster => {}
         }
         Ok(())

@@ -60,6 +60,19 @@ impl Pattern {
         self.text.contains(OBJECT)
     }
 
+    /// Whether masks are written as DICOM SEG.
+    #[must_use]
+    pub fn is_dicom(&self) -> bool {
+        #[cfg(feature = "dicom")]
+        {
+            self.format == FileFormat::DicomSeg
+        }
+        #[cfg(not(feature = "dicom"))]
+        {
+            false
+        }
+    }
+
     pub(crate) fn format(&self) -> FileFormat {
         self.format
     }
@@ -67,6 +80,7 @@ impl Pattern {
     /// The files of a scan, relative to the output folder: one for each object, in their order, or one for all of them.
     #[must_use]
     pub fn files(&self, id: &str, prompts: &[Prompt]) -> Vec<PathBuf> {
+        // An object's name has no braces by now.
         let file = |object: &str| PathBuf::from(self.text.replace(OBJECT, object).replace(ID, id));
         if !self.is_per_object() {
             return vec![file("")];
@@ -143,6 +157,8 @@ mod tests {
         assert_eq!(files("labels/{id}.mha"), ["labels/p/1.mha"]);
         assert_eq!(files("{object}/{id}_mask.nii")[1], "left_kidney/p/1_mask.nii");
         assert_eq!(files("{id}_{object}.nii")[1], "p/1_left_kidney.nii");
+        let odd = pattern("{id}/{object}.nii").files("{object}", &[Prompt::text("{id}")]);
+        assert_eq!(odd, [PathBuf::from("{object}/_id_.nii")], "names that look like places");
         for (text, report) in [
             ("{id}/{object}.nii.gz", "a/report.json"),
             ("{id}/masks/{object}.nii.gz", "a/report.json"),

@@ -15,6 +15,7 @@ use segvol_base::gate::{Gate, share_of_free_memory};
 use segvol_base::machine::host_name;
 use segvol_base::{create_folder, printable};
 
+use crate::dicom::DicomFiles;
 use crate::error::CohortError;
 use crate::failure::ScanError;
 use crate::list::{Scan, Shard};
@@ -41,6 +42,7 @@ pub struct Cohort<'a> {
     prompts: Vec<Prompt>,
     postprocessing: Postprocessing,
     pattern: Pattern,
+    dicom: DicomFiles,
 }
 
 /// How the work is organised. None of this changes a mask.
@@ -120,14 +122,21 @@ impl<'a> Cohort<'a> {
         postprocessing: Postprocessing,
         pattern: Pattern,
     ) -> Self {
-        Self { model, options, read, prompts, postprocessing, pattern }
+        Self { model, options, read, prompts, postprocessing, pattern, dicom: DicomFiles::default() }
+    }
+
+    /// Sets how DICOM SEG files are written.
+    #[must_use]
+    pub fn dicom(mut self, files: DicomFiles) -> Self {
+        self.dicom = files;
+        self
     }
 
     /// What all masks depend on.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let own = self.postprocessing_of(&self.prompts);
-        Settings::new(self.model, &self.options, &self.read, self.pattern.text(), &self.prompts, &own)
+        Settings::new(self.model, &self.options, &self.read, (&self.pattern, &self.dicom), &self.prompts, &own)
     }
 
     pub(crate) fn model(&self) -> &Model {
@@ -193,6 +202,7 @@ impl<'a> Cohort<'a> {
                 model: self.model,
                 options,
                 pattern: &self.pattern,
+                dicom: &self.dicom,
                 host: host_name(),
                 record_paths: run.record_paths,
                 cancellation,

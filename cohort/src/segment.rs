@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use segvol::postprocess::Postprocessing;
 use segvol::volume::files_of;
-use segvol::{Cancellation, FinishedMasks, Model, Prompt, ReadOptions, Report, StudyOptions, Volume};
+use segvol::{Cancellation, FinishedMasks, Model, Prompt, ReadOptions, Report, StudyOptions, Volume, Warning};
 use segvol_onnx::manifest::hex;
 use sha2::{Digest as _, Sha256};
 
+use crate::dicom::DicomFiles;
 use crate::failure::ScanError;
 use crate::list::Scan;
 use crate::outputs::{Outputs, ScanReport};
@@ -21,6 +22,7 @@ pub(crate) struct Segmenter<'a> {
     pub(crate) model: &'a Model,
     pub(crate) options: StudyOptions,
     pub(crate) pattern: &'a Pattern,
+    pub(crate) dicom: &'a DicomFiles,
     pub(crate) host: String,
     pub(crate) record_paths: bool,
     pub(crate) cancellation: &'a Cancellation,
@@ -54,15 +56,17 @@ impl Segmenter<'_> {
             return Ok(known.clone());
         }
         let Question { prompts, postprocessing, settings_sha256, .. } = *question;
+        let filled = self.filled(&volume)?;
         let study = self.model.study_with(volume, &self.options)?;
         let cancelled =
             |_| if self.cancellation.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         let segmentations = study.segment_cancellable(prompts, &mut { cancelled }, self.cancellation)?;
         let mut report = Report::new(self.model, &study, prompts, &segmentations);
+        report.warnings.extend(filled);
         let masks = FinishedMasks::new(&study, prompts, &segmentations, postprocessing)?;
         masks.amend(&mut report)?;
         let bundle_sha256 = report.bundle.manifest_sha256.clone();
-        outputs.masks(self.pattern, &scan.id, prompts, &masks, &bundle_sha256)?;
+        outputs.masks((self.pattern, self.dicom), &scan.id, prompts, &masks, &bundle_sha256)?;
         self.name_files(&mut report, &scan.id, prompts);
         let seconds = start.elapsed().as_secs_f64();
         let about = ScanReport {
@@ -89,6 +93,16 @@ impl Segmenter<'_> {
             objects: ObjectRecord::of(&report),
             warnings: report.warnings,
         })
+    }
+
+    /// Refuses, before any work, a scan to which no DICOM object can refer, if one is to be written. Returns what will be made up.
+    fn filled(&self, volume: &Volume) -> Result<Vec<Warning>, ScanError> {
+        #[cfg(feature = "dicom")]
+        if self.pattern.is_dicom() {
+            return Ok(self.dicom.check_scan(volume.grid())?);
+        }
+        let _ = volume;
+        Ok(Vec::new())
     }
 
     /// Says in the report which file has what, relative to the output folder, and leaves out where things lie on this machine.

@@ -3,8 +3,12 @@
 use segvol::postprocess::Postprocessing;
 use segvol::{AffineChoice, Model, Orientation, Precision, Profile, Prompt, ReadOptions, StudyOptions};
 use segvol_onnx::manifest::hex;
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use crate::dicom::DicomFiles;
+use crate::pattern::Pattern;
 
 /// The program, with its version.
 pub(crate) const TOOL: &str = concat!("segvol ", env!("CARGO_PKG_VERSION"));
@@ -45,6 +49,9 @@ pub struct Settings {
     pub threshold: f64,
     /// How output files are named, and so in which format they are.
     pub pattern: String,
+    /// How DICOM SEG files are written; `None` if the pattern is another format's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dicom: Option<DicomFiles>,
     /// The objects of every scan that has none of its own.
     pub prompts: Vec<Prompt>,
     /// What is done to their masks.
@@ -58,7 +65,7 @@ impl Settings {
         model: &Model,
         options: &StudyOptions,
         read: &ReadOptions,
-        pattern: &str,
+        (pattern, dicom): (&Pattern, &DicomFiles),
         prompts: &[Prompt],
         postprocessing: &[Postprocessing],
     ) -> Self {
@@ -77,7 +84,8 @@ impl Settings {
             independent: options.independent,
             straighten: options.straighten,
             threshold: options.threshold,
-            pattern: pattern.to_owned(),
+            pattern: pattern.text().to_owned(),
+            dicom: pattern.is_dicom().then(|| dicom.clone()),
             prompts: prompts.to_vec(),
             postprocessing: postprocessing.to_vec(),
         }
@@ -96,6 +104,15 @@ impl Settings {
     ) -> Result<String, serde_json::Error> {
         Ok(hex(&Sha256::digest(serde_json::to_vec(&(self, own, series))?)))
     }
+}
+
+/// How the scans of a run were read, by the settings in its manifest.
+#[must_use]
+pub fn read_options(settings: &Value) -> ReadOptions {
+    let affine = settings.get("affine").and_then(|choice| AffineChoice::deserialize(choice).ok());
+    let series = settings.get("series").and_then(Value::as_str).map(str::to_owned);
+    let fill_gaps = settings.get("fill_gaps").and_then(Value::as_bool).unwrap_or_default();
+    ReadOptions::default().affine(affine).series(series).fill_gaps(fill_gaps)
 }
 
 /// What a list says about one scan alone.

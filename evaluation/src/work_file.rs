@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use segvol_base::json::line_problem;
 use segvol_onnx::manifest::{hex, sha256_file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,7 +72,8 @@ impl WorkFile {
         match lines.next() {
             None => append(&mut file, &expected).map_err(io)?,
             Some((index, line)) => {
-                let found: Value = serde_json::from_slice(line).map_err(|error| damaged(index, &error))?;
+                let found: Value =
+                    serde_json::from_slice(line).map_err(|error| damaged(index, &line_problem(line, &error)))?;
                 if let Some((field, expected, found)) = difference("", &expected, &found) {
                     return Err(EvaluationError::OtherRun { path: path.to_owned(), field, expected, found });
                 }
@@ -79,7 +81,8 @@ impl WorkFile {
         }
         let mut done = BTreeMap::new();
         for (index, line) in lines {
-            let record: Record = serde_json::from_slice(line).map_err(|error| damaged(index, &error))?;
+            let record: Record =
+                serde_json::from_slice(line).map_err(|error| damaged(index, &line_problem(line, &error)))?;
             done.insert(record.input_sha256, record.result);
         }
         file.seek(SeekFrom::End(0)).map_err(io)?;

@@ -123,6 +123,19 @@ impl<'a> FinishedMasks<'a> {
         }
     }
 
+    /// The masks of the label map, by their index, as the writers of files with names take them: none overlaps another.
+    ///
+    /// # Errors
+    ///
+    /// As for [`label_map`](Self::label_map).
+    pub fn apart(&self) -> Result<impl Fn(usize) -> Result<Mask, MaskError>, Error> {
+        let map = self.label_map()?;
+        Ok(move |index: usize| {
+            let inside = map.voxels_of((index + 1) as u16)?.into_iter().map(u8::from);
+            Mask::from_labels(inside.collect::<Vec<u8>>(), Arc::clone(map.grid()))
+        })
+    }
+
     /// Puts what the masks are now into a report of what the model made.
     ///
     /// # Errors

@@ -59,3 +59,12 @@ pub struct Segments<'a> {
     /// What made them.
     pub provenance: Provenance,
 }
+
+impl Segments<'_> {
+    /// The same objects with other masks.
+    #[must_use]
+    pub fn with_masks<'m>(&self, mask: &'m dyn Fn(usize) -> Result<Mask, MaskError>) -> Segments<'m> {
+        let Self { grid, segments, provenance, .. } = self;
+        Segments { grid: Arc::clone(grid), segments: segments.clone(), mask, provenance: provenance.clone() }
+    }
+}

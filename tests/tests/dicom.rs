@@ -122,6 +122,48 @@ fn outputs_of_dicom_need_a_series_and_say_so_before_the_work() {
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
+#[test]
+fn a_cohort_writes_dicom_as_segment_does() {
+    let folder = segvol_tests::folder!();
+    let volume = Volume::open(data(SCAN)).expect("a scan");
+    write(&folder.path().join("scans/a"), &images(&volume, "1.2.3.77", "3"), Syntax::ImplicitLittle);
+    fs::copy(data(SCAN), folder.path().join("scans/b.nii.gz")).expect("copied");
+    let prompts = format!("-m {} --text liver --text spleen -q", TINY.display());
+    let mut seen = Vec::new();
+    for (out, options) in [("plain", ""), ("map", "--seg labelmap --anonymous --uid-root 1.2.826.99 --fill-missing")] {
+        said(run(&folder, &format!("segment -i scans/a {prompts} -o {out}.dcm {options}")));
+        let found =
+            run(&folder, &format!("cohort --images scans {prompts} --out {out} --pattern {{id}}.dcm {options}"));
+        refused(&found, 1, &["scan \"b\": ", "DICOM scan", "1 of 2 scans failed"]);
+        let bytes = |name: &str| fs::read(folder.path().join(name)).expect("read");
+        assert!(bytes(&format!("{out}/a.dcm")) == bytes(&format!("{out}.dcm")), "the same bytes: {options}");
+        seen.push(bytes(&format!("{out}.dcm")));
+    }
+    assert!(seen[0] != seen[1]);
+    let cohort = format!("cohort --images scans {prompts} --out map --resume");
+    let found = run(&folder, &format!("{cohort} --pattern {{id}}.dcm --seg labelmap"));
+    refused(&found, 2, &["another dicom.anonymous: true, now false"]);
+    let found = run(&folder, &format!("{cohort} --anonymous"));
+    refused(&found, 2, &["--anonymous: expected a --pattern that ends in .dcm"]);
+    let found = run(&folder, &format!("{cohort} --pattern {{id}}.dcm --uid-root 1..2"));
+    refused(&found, 2, &["UID root"]);
+}
+
+#[test]
+fn a_page_reads_scans_as_their_run_did() {
+    let folder = segvol_tests::folder!();
+    let volume = Volume::open(data(SCAN)).expect("a scan");
+    let mut images = images(&volume, "1.2.3.77", "3");
+    images.remove(2);
+    write(&folder.path().join("scans/a"), &images, Syntax::ImplicitLittle);
+    let cohort = format!("cohort --images scans -m {} --text liver -q --out out", TINY.display());
+    refused(&run(&folder, &cohort), 1, &["slice"]);
+    run(&folder, &format!("{cohort} --fill-gaps").replace("--out out", "--out filled")).success();
+    run(&folder, "cohort summary filled --images scans --html page.html").success();
+    let page = fs::read_to_string(folder.path().join("page.html")).expect("a page");
+    assert!(page.contains("data:image/png;base64,"), "a picture of the scan that lacks a slice: {page}");
+}
+
 /// The shape of a scan that C opens, or the status.
 fn open_in_c(path: &Path, series: Option<&str>, fill_gaps: i32) -> Result<[usize; 3], SegvolStatus> {
     let path = CString::new(path.to_string_lossy().as_bytes()).expect("no zero byte");

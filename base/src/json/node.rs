@@ -22,17 +22,26 @@ pub struct JsonError {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, expected, found, line, column } = self;
-        if !path.is_empty() {
-            write!(f, "`{}`: ", printable(path))?;
-        }
-        write!(f, "expected {expected}; found {} (line {line}, column {column})", printable(found))
+        write!(f, "{} (line {}, column {})", self.mistake(), self.line, self.column)
     }
 }
 
 impl std::error::Error for JsonError {}
 
 impl JsonError {
+    /// The mistake in a document that is one line of a file, whose number the caller says.
+    #[must_use]
+    pub fn in_line(&self) -> String {
+        let mistake = self.mistake().replace("the end of the file", "the end of the line");
+        format!("{mistake} (column {})", self.column)
+    }
+
+    fn mistake(&self) -> String {
+        let Self { path, expected, found, .. } = self;
+        let place = if path.is_empty() { String::new() } else { format!("`{}`: ", printable(path)) };
+        format!("{place}expected {expected}; found {}", printable(found))
+    }
+
     pub(super) fn new(text: &str, at: usize, path: String, expected: String, found: String) -> Self {
         let before = &text[..at];
         let line = 1 + before.matches('\n').count();

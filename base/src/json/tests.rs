@@ -151,3 +151,17 @@ fn values_say_where_they_are_and_what_they_should_be() {
     }
     assert_eq!(nearest("orientation", &known), None);
 }
+
+#[test]
+fn a_line_of_a_file_is_named_by_its_caller() {
+    let found = |line: &str| {
+        let error = serde_json::from_str::<[u8; 2]>(line).expect_err(line);
+        line_problem(line.as_bytes(), &error)
+    };
+    assert_eq!(found("[1, two]"), "expected a value; found `two` (column 5)");
+    assert_eq!(found("[1,"), "expected a value; found the end of the line (column 4)");
+    assert_eq!(found("[1, 300]"), "invalid value: integer `300`, expected u8 (column 7)");
+    assert_eq!(found("[1]"), "invalid length 1, expected an array of length 2 (column 3)");
+    let gzip = line_problem(b"\x1f\x8b\x08", &"expected value at line 1 column 1");
+    assert_eq!(gzip, "expected JSON; found a gzip file");
+}

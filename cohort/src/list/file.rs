@@ -52,18 +52,17 @@ pub(super) fn scans_of(list: &Path) -> Result<Vec<Scan>, CohortError> {
 }
 
 fn scan(line: &str, folder: &Path) -> Result<Scan, String> {
-    let document = Document::parse(line).map_err(|error| error.to_string())?;
+    let document = Document::parse(line).map_err(|error| error.in_line())?;
     let root = document.root();
-    let fields =
-        root.fields(LINE, &["path", "id", "series", "prompts"], |_| false).map_err(|error| error.to_string())?;
+    let fields = root.fields(LINE, &["path", "id", "series", "prompts"], |_| false).map_err(|error| error.in_line())?;
     let path = fields.require("path", r#""path": "a.nii.gz""#).and_then(|at| match at.text(PATH)? {
         "" => Err(at.refuse(PATH)),
         path => Ok(path.to_owned()),
     });
-    let path = folder.join(path.map_err(|error| error.to_string())?);
+    let path = folder.join(path.map_err(|error| error.in_line())?);
     let text = |name: &str, expected: &str| {
         let value = fields.get(name).map(|at| at.text(expected).map(str::to_owned)).transpose();
-        value.map_err(|error| error.to_string())
+        value.map_err(|error| error.in_line())
     };
     let id = text("id", ID)?.unwrap_or_else(|| stem(&path));
     let series = text("series", SERIES)?;
@@ -73,9 +72,9 @@ fn scan(line: &str, folder: &Path) -> Result<Scan, String> {
 
 fn prompts(at: &At<'_>, folder: &Path) -> Result<Vec<Prompt>, String> {
     if !at.is_text() {
-        return prompts_of_scan(at).map_err(|error| error.to_string());
+        return prompts_of_scan(at).map_err(|error| error.in_line());
     }
-    let path = folder.join(at.text("a path").map_err(|error| error.to_string())?);
+    let path = folder.join(at.text("a path").map_err(|error| error.in_line())?);
     let failed = |reason: &dyn std::fmt::Display| format!("prompts `{}`: {reason}", printable(&path.to_string_lossy()));
     let bytes = std::fs::read(&path).map_err(|error| failed(&error))?;
     let text = text::decode(&bytes).map_err(|found| failed(&format!("expected JSON; found {found}")))?;

@@ -143,9 +143,9 @@ fn a_damaged_line_is_named_with_its_number() {
             r#"{"kind":"segvol cohort","schema_version":2,"settings":{}}"#,
             "schema version 2, this program reads version 1",
         ),
-        (2, "{\"id\":", "not a record: EOF while parsing a value (column 6)"),
+        (2, "{\"id\":", "not a record: expected a value; found the end of the line (column 7)"),
         (3, &unknown, "not a record: missing field `id`"),
-        (3, "\0\0\0", "not a record: expected value (column 1)"),
+        (3, "\0\0\0", "not a record: expected JSON, which begins with {; found `\\u{0}` (column 1)"),
     ] {
         let text = with(line, text);
         fs::write(&path, &text).expect("written");

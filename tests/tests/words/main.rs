@@ -502,7 +502,7 @@ fn cohorts() {
         error(about, &format!("--text liver --images cohorts/one.jsonl --out cohorts/new {rest}"));
     }
     error("A text that the model does not know", "--strict --text livre --images cohorts/one.jsonl --out cohorts/new");
-    error("Outputs over the list", "--text liver --images cohorts/one.jsonl --out cohorts/new --csv cohorts/one.jsonl");
+    error("A table under another name", "--text liver --images cohorts/one.jsonl --out cohorts/new --csv volumes.xlsx");
     error("A folder with files of somebody else", "--text liver --images cohorts/one.jsonl --out cohorts/foreign");
     error("A folder with an earlier run", "--text liver --images cohorts/one.jsonl --out cohorts/done");
     for (about, rest) in [
