@@ -1,4 +1,5 @@
-"""Opens a page of `segvol eval --report` in headless Chromium, and fails if it is not what docs/evaluation.md promises.
+"""Opens a page of `segvol eval --report` or `segvol cohort summary --html` in headless Chromium, and fails if it is not what
+docs/evaluation.md promises.
 
 Usage: check_report.py PAGE.html [--screenshots DIR]
 
