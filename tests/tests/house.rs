@@ -68,6 +68,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("bindings/c", &["base", "onnx", "volume", "runtime"]),
+    ("bindings/python", &["base", "runtime"]),
 ];
 
 fn root() -> PathBuf {
@@ -125,6 +126,7 @@ fn crates_use_only_the_crates_that_they_may() {
     let package = |name: &str| match name {
         "runtime" => "segvol".to_owned(),
         "bindings/c" => "segvol-capi".to_owned(),
+        "bindings/python" => "segvol-python".to_owned(),
         other => format!("segvol-{other}"),
     };
     for (name, allowed) in CRATES {
@@ -197,6 +199,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         "report",
         "segfm",
         "tuning",
+        "bindings/python",
     ] {
         let text = fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a library");
         assert!(text.contains("#![forbid(unsafe_code)]"), "{name} forbids `unsafe` code");

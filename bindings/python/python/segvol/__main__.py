@@ -1,0 +1,5 @@
+"""`python -m segvol` is the command `segvol`."""
+
+from segvol._command import main
+
+main()

@@ -1,0 +1,319 @@
+"""Models, studies and segmentations."""
+
+import json
+import os
+import warnings as python_warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from segvol import _library, _prompts, _scan, _segvol
+from segvol._errors import ProviderError, SegvolWarning, UsageError
+
+
+class Model:
+    """An open bundle, as `segvol.convert` makes it. Threads may share it.
+
+    `provider`: "auto", "cpu", "openvino", "cuda", "tensorrt", … `precision`: "fp32", "fp16" or "int8", one of the bundle's. `threads`:
+    per graph; by default the cores that this process may use. `library`: ONNX Runtime's library; `segvol.library` says where it is
+    looked for. `provider_options`: `["cuda.device=1"]`, as `--provider-option`.
+
+    Raises BundleError, ProviderError, UsageError, OutOfMemoryError.
+    """
+
+    def __init__(
+        self,
+        bundle: "str | os.PathLike[str]",
+        *,
+        provider: str = "auto",
+        precision: "str | None" = None,
+        threads: "int | None" = None,
+        library: "str | os.PathLike[str] | None" = None,
+        provider_options: Iterable[str] = (),
+    ) -> None:
+        found = _library.library(library)
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads: expected at least 1, found {threads}")
+        try:
+            self._model = _segvol.Model(
+                os.fspath(bundle), provider, precision, threads, None if found is None else os.fspath(found), list(provider_options)
+            )
+        except ProviderError as error:
+            _library.hint(error)
+            raise
+        self.bundle = os.fspath(bundle)
+        _warn(self.warnings)
+
+    @property
+    def provider(self) -> str:
+        """The provider that runs the graphs."""
+        return self._model.provider
+
+    @property
+    def precision(self) -> str:
+        """The precision of the graphs."""
+        return self._model.precision
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The SHA-256 of the bundle's manifest, which has the hashes of all its files."""
+        return self._model.manifest_sha256
+
+    @property
+    def warnings(self) -> "list[SegvolWarning]":
+        """Warnings about how the bundle was opened."""
+        return _warnings(self._model.warnings)
+
+    def study(
+        self,
+        scan: Any,
+        *,
+        affine: Any = None,
+        spacing: "Sequence[float] | None" = None,
+        axes: "str | None" = None,
+        series: "str | None" = None,
+        fill_gaps: bool = False,
+        affine_form: "str | None" = None,
+        orientation: "str | None" = None,
+        profile: str = "default",
+        zoom_in: bool = True,
+        effort: str = "balanced",
+        overlap: "float | None" = None,
+        independent: bool = False,
+        straighten: bool = False,
+        threshold: "float | None" = None,
+        cache_mib: "int | None" = None,
+        embeddings: "str | os.PathLike[str] | None" = None,
+    ) -> "Study":
+        """Prepares a scan, in Hounsfield units.
+
+        | `scan` | axes of its masks |
+        |---|---|
+        | a path: NIfTI, NRRD, MetaImage, a DICOM folder or zip | `[i, j, k]`, the file's axes, as nibabel has them |
+        | an image of nibabel | `[i, j, k]` |
+        | an image of SimpleITK | `[k, j, i]`, as `SimpleITK.GetArrayFromImage` |
+        | `(array, affine)` | `[i, j, k]`, or as `axes` says |
+        | an array, with `affine=`, or with `spacing=` and `axes=` | as `axes` says |
+
+        `affine` is 4 x 4, from voxels `[i, j, k]` to RAS+ millimetres. `spacing`: millimetres along i, j, k; the axes are then taken as
+        right, front and head. `axes`: "ijk" or "kji". Arrays of any layout are read where they lie if they are of uint8, int16, uint16,
+        int32, float32 or float64; other numbers are converted first.
+
+        `series`, `fill_gaps`, `affine_form` ("sform" or "qform") are for files; the others are the options of `segvol segment` with the
+        same names. Raises InputError, UsageError, OutOfMemoryError.
+        """
+        arguments = {
+            "orientation": orientation,
+            "profile": profile,
+            "zoom_in": zoom_in,
+            "effort": effort,
+            "overlap": overlap,
+            "independent": independent,
+            "straighten": straighten,
+            "threshold": threshold,
+            "cache_mib": cache_mib,
+            "embeddings": None if embeddings is None else os.fspath(embeddings),
+        }
+        found = _scan.taken(scan, affine, spacing, axes)
+        if isinstance(found, _scan.Array):
+            of_files = {"series": series, "affine_form": affine_form, "fill_gaps": fill_gaps or None}
+            for name, value in of_files.items():
+                if value is not None:
+                    raise UsageError(f"{name}: only for files")
+            study = self._model.study_of_array(found.voxels, found.affine.tolist(), found.axes, arguments)
+        else:
+            study = self._model.study_of_path(found, series, fill_gaps, affine_form, arguments)
+        made = Study(study)
+        _warn(made.warnings)
+        return made
+
+
+class Study:
+    """A scan that is ready to be segmented. It keeps the embeddings of its windows, so that a second question is answered faster.
+    Threads may share it.
+    """
+
+    def __init__(self, study: "_segvol.Study") -> None:
+        self._study = study
+
+    @property
+    def shape(self) -> "tuple[int, int, int]":
+        """Voxels along i, j, k, the file's axes."""
+        i, j, k = self._study.shape
+        return i, j, k
+
+    @property
+    def affine(self) -> np.ndarray:
+        """The matrix from voxels [i, j, k] to RAS+ millimetres, 4 x 4."""
+        return np.vstack([np.array(self._study.affine), [0.0, 0.0, 0.0, 1.0]])
+
+    @property
+    def axes(self) -> str:
+        """The order of the axes of masks and other arrays: "ijk" or "kji"."""
+        return self._study.axes
+
+    @property
+    def warnings(self) -> "list[SegvolWarning]":
+        """Warnings about the scan."""
+        return _warnings(self._study.warnings)
+
+    @overload
+    def segment(
+        self,
+        objects: "Mapping[str, Any] | None" = None,
+        *,
+        text: "str | None" = None,
+        points: Any = None,
+        box: Any = None,
+        name: "str | None" = None,
+        space: "str | None" = None,
+        progress: "bool | Callable[[int, int], object] | None" = None,
+    ) -> "Segmentation": ...
+
+    @overload
+    def segment(
+        self,
+        objects: "Sequence[Mapping[str, Any]]",
+        *,
+        progress: "bool | Callable[[int, int], object] | None" = None,
+    ) -> "list[Segmentation]": ...
+
+    def segment(
+        self,
+        objects: Any = None,
+        *,
+        text: "str | None" = None,
+        points: Any = None,
+        box: Any = None,
+        name: "str | None" = None,
+        space: "str | None" = None,
+        progress: "bool | Callable[[int, int], object] | None" = None,
+    ) -> "Segmentation | list[Segmentation]":
+        """Segments one object, or several in one call, which share their windows.
+
+        One object: `text="liver"`, `points=[(211, 160, 47), (190, 150, 47, 0)]` (0: outside the object) and
+        `box=(300, 220, 30, 380, 300, 60)` (both corners inside), in any combination; or one dict with these keys. Several: a list of
+        dicts, and the result is a list in the same order. A dict may have `name`, `space` and `postprocess`, as in a prompts file.
+
+        Points and boxes are voxels (i, j, k) of the file whatever the axes of the array, unless `space` is "ras" or "lps" (mm) or "window".
+        `progress`: True for a bar (needs tqdm), or a function that is called with the windows that are done and their total; an
+        exception in it stops the call, and so does Ctrl-C. Raises InputError, UsageError, OutOfMemoryError, RunError.
+        """
+        single = {"name": name, "text": text, "points": points, "box": box, "space": space}
+        prompts, is_one = _prompts.as_json(objects, single)
+        with _Bar(progress) as follow:
+            found = [Segmentation(one) for one in self._study.segment(prompts, follow)]
+        for one in found:
+            _warn(one.warnings)
+        return found[0] if is_one else found
+
+    def label_map(self, segmentations: "Sequence[Segmentation]") -> np.ndarray:
+        """The label map of all objects of one call, uint16: 0 is background, 1 the first object. Where objects overlap, the higher logit
+        wins.
+        """
+        found = list(segmentations)
+        if not found or not found[0]._is_call(found):
+            raise UsageError("label_map: expected all segmentations of one call to `segment`, in their order")
+        return self._study.label_map(found[0]._segmentation)
+
+    def forget_windows(self) -> None:
+        """Forgets the windows of earlier calls, so that the next one gets those of a new study. Embeddings are kept."""
+        self._study.forget_windows()
+
+
+class Segmentation:
+    """What was found of one object."""
+
+    def __init__(self, segmentation: "_segvol.Segmentation") -> None:
+        self._segmentation = segmentation
+
+    def __repr__(self) -> str:
+        return f"<segvol.Segmentation {self.name!r}: {self.volume_ml:.3g} mL>"
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return self._segmentation.name
+
+    @property
+    def label(self) -> int:
+        """Its value in the label map of its call, from 1."""
+        return self._segmentation.label
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The mask, bool, with the axes of the scan's array, after the postprocessing that was asked for. Made anew each time."""
+        return self._segmentation.mask()
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The logits, float32, with the axes of the scan's array; NaN outside the body's box. Made anew each time."""
+        return self._segmentation.logits()
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """The probabilities, float32, with the axes of the scan's array; 0 outside the body's box. Made anew each time."""
+        return self._segmentation.probabilities()
+
+    @property
+    def volume_ml(self) -> float:
+        """The volume of the mask in millilitres."""
+        return self._segmentation.volume_ml
+
+    @property
+    def report(self) -> "dict[str, Any]":
+        """The report of the call: docs/report.md describes it."""
+        report: dict[str, Any] = json.loads(self._segmentation.report())
+        return report
+
+    @property
+    def warnings(self) -> "list[SegvolWarning]":
+        """Warnings about this object."""
+        return _warnings(self._segmentation.warnings)
+
+    def save(self, path: "str | os.PathLike[str]") -> None:
+        """Writes the mask, uint8, on the scan's grid: `.nii`, `.nii.gz`, `.nrrd` or `.mha`. The file is whole, or is not there."""
+        self._segmentation.save(os.fspath(path))
+
+    def _is_call(self, segmentations: "Sequence[Segmentation]") -> bool:
+        return self._segmentation.is_call([one._segmentation for one in segmentations])
+
+
+class _Bar:
+    """A function that follows the work, or None."""
+
+    def __init__(self, progress: "bool | Callable[[int, int], object] | None") -> None:
+        self._progress = progress
+        self._bar: Any = None
+
+    def __enter__(self) -> "Callable[[int, int], object] | None":
+        if self._progress is True:
+            try:
+                from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
+            except ImportError:
+                raise UsageError("progress: True needs tqdm (pip install tqdm); a function needs nothing") from None
+            self._bar = tqdm(unit="window")
+            return self._follow
+        if self._progress in (False, None):
+            return None
+        if not callable(self._progress):
+            raise UsageError(f"progress: expected True or a function, found {type(self._progress).__name__}")
+        return self._progress
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _follow(self, done: int, total: int) -> None:
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+
+def _warnings(found: "Iterable[tuple[str, str]]") -> "list[SegvolWarning]":
+    return [SegvolWarning(message, code) for code, message in found]
+
+
+def _warn(found: "Iterable[SegvolWarning]") -> None:
+    for warning in found:
+        python_warnings.warn(warning, stacklevel=3)

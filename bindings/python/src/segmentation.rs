@@ -1,0 +1,102 @@
+//! What was found of one object.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use crate::array;
+use crate::errors::Raise as _;
+use crate::study::Call;
+
+/// What was found of one object.
+#[pyclass(frozen, module = "segvol._segvol")]
+pub(crate) struct Segmentation {
+    call: Arc<Call>,
+    index: usize,
+}
+
+impl Segmentation {
+    pub(crate) fn new(call: &Arc<Call>, index: usize) -> Self {
+        Self { call: Arc::clone(call), index }
+    }
+
+    pub(crate) fn call(&self) -> &Call {
+        &self.call
+    }
+
+    fn found(&self) -> &segvol::Segmentation {
+        &self.call.segmentations[self.index]
+    }
+
+    fn array_of<'py>(
+        &self,
+        py: Python<'py>,
+        values: impl FnOnce() -> Result<Vec<f32>, segvol::Error> + Send,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let values = py.detach(values).raise(py)?;
+        array::array(py, values, self.call.open.study.grid().shape_xyz(), self.call.open.axes)
+    }
+}
+
+#[pymethods]
+impl Segmentation {
+    /// The object's name.
+    #[getter]
+    fn name(&self) -> &str {
+        self.found().name()
+    }
+
+    /// Its label in the label map of the call, from 1.
+    #[getter]
+    fn label(&self) -> usize {
+        self.index + 1
+    }
+
+    /// Whether these are all objects of this one's call, in their order.
+    fn is_call(&self, segmentations: Vec<PyRef<'_, Self>>) -> bool {
+        let all = segmentations.len() == self.call.prompts.len();
+        all && segmentations
+            .iter()
+            .enumerate()
+            .all(|(index, one)| one.index == index && Arc::ptr_eq(&one.call, &self.call))
+    }
+
+    /// The mask, bool, after postprocessing.
+    fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let inside = py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.index, 1)?.mask(0)?.voxels_of(1)?));
+        array::array(py, inside.raise(py)?, self.call.open.study.grid().shape_xyz(), self.call.open.axes)
+    }
+
+    /// The logits, float32; NaN outside the crop.
+    fn logits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.array_of(py, || self.found().logit_map())
+    }
+
+    /// The probabilities, float32; 0 outside the crop.
+    fn probabilities<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.array_of(py, || self.found().probability_map())
+    }
+
+    /// Writes the mask as NIfTI, NRRD or MetaImage.
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.index, 1)?.mask(0)?.save(path)?)).raise(py)
+    }
+
+    /// The volume of the mask in millilitres.
+    #[getter]
+    fn volume_ml(&self, py: Python<'_>) -> PyResult<f64> {
+        py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.index, 1)?.mask(0)?.volume_ml(1))).raise(py)
+    }
+
+    /// The report of the call, JSON.
+    fn report(&self, py: Python<'_>) -> PyResult<String> {
+        py.detach(|| self.call.report()).raise(py)
+    }
+
+    /// Warnings about this object: code and message.
+    #[getter]
+    fn warnings(&self) -> Vec<(&'static str, String)> {
+        self.found().warnings().iter().map(|warning| (warning.code.name(), warning.message.clone())).collect()
+    }
+}
