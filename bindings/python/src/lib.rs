@@ -7,6 +7,7 @@ mod call;
 mod errors;
 mod model;
 mod options;
+mod running;
 mod segmentation;
 mod study;
 

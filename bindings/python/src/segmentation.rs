@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::array;
+use crate::call::Call;
 use crate::errors::Raise as _;
-use crate::study::Call;
 
 /// What was found of one object.
 #[pyclass(frozen, module = "segvol._segvol")]

@@ -3,60 +3,20 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use segvol::Prompt;
 use segvol::mask::Labels;
-use segvol::postprocess::Postprocessing;
-use segvol::{FinishedMasks, Prompt, Report};
 use segvol_base::ErrorKind;
 use segvol_base::json::{Document, JsonError};
 
 use crate::array::{self, Axes};
-use crate::call;
+use crate::call::{Call, Open};
 use crate::errors::{Raise as _, raised, usage};
+use crate::running;
 use crate::segmentation::Segmentation;
 
 /// A scan that is ready to be segmented. Threads may share it; their calls wait for each other where they need the same graph.
 #[pyclass(frozen, module = "segvol._segvol")]
 pub(crate) struct Study(Arc<Open>);
-
-/// A study with its model.
-pub(crate) struct Open {
-    model: segvol::Model,
-    pub(crate) study: segvol::Study,
-    pub(crate) axes: Axes,
-}
-
-/// The objects of one call.
-pub(crate) struct Call {
-    pub(crate) open: Arc<Open>,
-    pub(crate) prompts: Vec<Prompt>,
-    pub(crate) segmentations: Vec<segvol::Segmentation>,
-}
-
-impl Call {
-    /// Masks after the postprocessing that the prompts ask for: of all objects, or of those from `first` on, `count` of them.
-    pub(crate) fn finished(&self, first: usize, count: usize) -> Result<FinishedMasks<'_>, segvol::Error> {
-        let prompts = &self.prompts[first..first + count];
-        let settings: Vec<Postprocessing> =
-            prompts.iter().map(|prompt| Postprocessing::default().overridden_by(&prompt.postprocess)).collect();
-        FinishedMasks::new(&self.open.study, prompts, &self.segmentations[first..first + count], &settings)
-    }
-
-    pub(crate) fn all(&self) -> Result<FinishedMasks<'_>, segvol::Error> {
-        self.finished(0, self.prompts.len())
-    }
-
-    /// The report of the call as JSON.
-    pub(crate) fn report(&self) -> Result<String, segvol::Error> {
-        let Open { model, study, .. } = &*self.open;
-        let mut report = Report::new(model, study, &self.prompts, &self.segmentations);
-        self.all()?.amend(&mut report)?;
-        serde_json::to_string(&report).map_err(|error| segvol::Error::Setting {
-            name: "report",
-            expected: "numbers that JSON has",
-            found: error.to_string(),
-        })
-    }
-}
 
 impl Study {
     pub(crate) fn new(model: &segvol::Model, study: segvol::Study, axes: Axes) -> Self {
@@ -81,7 +41,7 @@ impl Study {
     fn segment(&self, py: Python<'_>, json: &str, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Segmentation>> {
         let prompts = prompts(py, json)?;
         let study = &self.0.study;
-        let segmentations = call::run(py, progress, |observer, cancellation| {
+        let segmentations = running::run(py, progress, |observer, cancellation| {
             study.segment_cancellable(&prompts, observer, cancellation)
         })?;
         let call = Arc::new(Call { open: Arc::clone(&self.0), prompts, segmentations });
