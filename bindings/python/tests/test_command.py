@@ -50,8 +50,9 @@ def test_warnings_have_codes(model: segvol.Model, scan: Path, bundle: Path, tmp_
     assert [warning.message.code for warning in found][0] == "name_unknown"
     assert segmentation.warnings[0].code == "name_unknown"
     assert found[0].filename == __file__
-    with pytest.warns(segvol.SegvolWarning, match="not trained"):
+    with pytest.warns(segvol.SegvolWarning, match="not trained") as said:
         segvol.command("segment", "-i", scan, "-m", bundle, "--text", "nonsense", "-o", tmp_path / "x.nii", "-q")
+    assert said[0].filename == __file__
 
 
 def test_what_the_command_does_can_be_called(bundle: Path, scan: Path, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def test_every_kind_of_scan_has_the_same_mask(
     kinds = {
         "nibabel": (nib.load(scan), {}),
         "pair": ((voxels, affine), {}),
-        "keyword": (voxels, {"affine": affine}),
-        "3 x 4": (voxels, {"affine": affine[:3].tolist()}),
+        "keyword": (voxels, {"affine": affine, "axes": "ijk"}),
+        "3 x 4": (voxels, {"affine": affine[:3].tolist(), "axes": "ijk"}),
     }
     for kind, (given, options) in kinds.items():
         study = model.study(given, **options)

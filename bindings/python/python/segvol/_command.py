@@ -52,7 +52,11 @@ def command(*arguments: "str | os.PathLike[str]") -> str:
 
     Its warnings become warnings of Python, and its errors exceptions of this package, with the same messages. Ctrl-C stops it.
     """
-    words = [os.fspath(argument) for argument in arguments]
+    return _run([os.fspath(argument) for argument in arguments], 3)
+
+
+def _run(words: "list[str]", stacklevel: int) -> str:
+    """Runs the command with these words. The warnings are those of the line that many calls above."""
     process = subprocess.Popen(
         [executable(), "--log-format", "json", *words],
         env=_environment(),
@@ -84,7 +88,7 @@ def command(*arguments: "str | os.PathLike[str]") -> str:
         printed.close()
         said.close()
     for warning in found:
-        warnings.warn(warning, stacklevel=3)
+        warnings.warn(warning, stacklevel=stacklevel)
     if code != 0:
         message = "\n".join(errors) or f"segvol has ended with exit code {code}"
         raise _OF_EXIT_CODE.get(code, _errors.RunError)(message)
@@ -124,6 +128,11 @@ def _options(options: "dict[str, Any]") -> "list[str]":
     return words
 
 
+def _called(*arguments: "str | os.PathLike[str]") -> str:
+    """As `command`, for the functions below, whose callers the warnings are for."""
+    return _run([os.fspath(argument) for argument in arguments], 4)
+
+
 def convert(
     checkpoint: "str | os.PathLike[str]",
     output: "str | os.PathLike[str]",
@@ -136,33 +145,33 @@ def convert(
     `precision`: "fp32", "fp16", "int8", or several of them. `options` are those of the command: `names=`, `calibrate=`, `force=True`.
     """
     precisions = precision if isinstance(precision, str) else ",".join(precision)
-    command("convert", checkpoint, "--output", output, "--precision", precisions, *_options(options))
+    _called("convert", checkpoint, "--output", output, "--precision", precisions, *_options(options))
     return Path(output)
 
 
 def inspect(path: "str | os.PathLike[str]", **options: Any) -> str:
     """What a checkpoint, a bundle, a scan or a folder of DICOM holds, as `segvol inspect` prints it."""
-    return command("inspect", *_options(options), path)
+    return _called("inspect", *_options(options), path)
 
 
 def names(bundle: "str | os.PathLike[str]", *search: str) -> Any:
     """The names that a model was trained with, or those that contain these words."""
-    return json.loads(command("names", "--json", bundle, *search))
+    return json.loads(_called("names", "--json", bundle, *search))
 
 
 def verify(bundle: "str | os.PathLike[str]", **options: Any) -> Any:
     """Compares the numbers of a bundle on a provider with a reference, as `segvol verify`. ComparisonError: they are not equal."""
-    return json.loads(command("verify", "--json", "--model", bundle, *_options(options)))
+    return json.loads(_called("verify", "--json", "--model", bundle, *_options(options)))
 
 
 def bench(bundle: "str | os.PathLike[str]", **options: Any) -> Any:
     """Measures the stages of a bundle, as `segvol bench`, with every sample."""
-    return json.loads(command("bench", "--format", "json", "--model", bundle, *_options(options)))
+    return json.loads(_called("bench", "--format", "json", "--model", bundle, *_options(options)))
 
 
 def evaluate(bundle: "str | os.PathLike[str]", **options: Any) -> Any:
     """Compares masks with known ones, as `segvol eval`: settings, means, rows and failures. `data=`: a folder of scans and masks."""
-    return json.loads(command("eval", "--format", "json", "--output=-", "--quiet", "--model", bundle, *_options(options)))
+    return json.loads(_called("eval", "--format", "json", "--output=-", "--quiet", "--model", bundle, *_options(options)))
 
 
 def embed(
@@ -172,7 +181,7 @@ def embed(
     **options: Any,
 ) -> Path:
     """Writes the image encoder's output for a scan, as `segvol embed`, and returns the file."""
-    command("embed", "--model", bundle, "--input", scan, "--output", output, "--quiet", *_options(options))
+    _called("embed", "--model", bundle, "--input", scan, "--output", output, "--quiet", *_options(options))
     return Path(output)
 
 
@@ -186,5 +195,5 @@ def cohort(
 ) -> Any:
     """Segments many scans, as `segvol cohort`, and returns the summary of the output folder. `resume=True` goes on."""
     names = [text] if isinstance(text, str) else text
-    command("cohort", "--model", bundle, "--images", images, "--out", out, "--quiet", *_options({"text": names, **options}))
-    return json.loads(command("cohort", "summary", out, "--json"))
+    _called("cohort", "--model", bundle, "--images", images, "--out", out, "--quiet", *_options({"text": names, **options}))
+    return json.loads(_called("cohort", "summary", out, "--json"))

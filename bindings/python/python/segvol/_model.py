@@ -94,7 +94,7 @@ class Model:
         | an image of nibabel | `[i, j, k]` |
         | an image of SimpleITK | `[k, j, i]`, as `SimpleITK.GetArrayFromImage` |
         | `(array, affine)` | `[i, j, k]`, or as `axes` says |
-        | an array, with `affine=`, or with `spacing=` and `axes=` | as `axes` says |
+        | an array with `axes=`, and `affine=` or `spacing=` | as `axes` says |
 
         `affine` is 4 x 4, from voxels `[i, j, k]` to RAS+ millimetres. `spacing`: millimetres along i, j, k; the axes are then taken as
         right, front and head. `axes`: "ijk" or "kji". Arrays of any layout are read where they lie if they are of uint8, int16, uint16,
@@ -243,7 +243,9 @@ class Segmentation:
 
     @property
     def mask(self) -> np.ndarray:
-        """The mask, bool, with the axes of the scan's array, after the postprocessing that was asked for. Made anew each time."""
+        """The object's own mask, which may overlap others: bool, with the axes of the scan's array, after the postprocessing that
+        was asked for. Made anew each time.
+        """
         return self._segmentation.mask()
 
     @property

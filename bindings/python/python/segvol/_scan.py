@@ -50,6 +50,7 @@ def taken(scan: Any, affine: Any, spacing: Any, axes: "str | None") -> "Array | 
             raise UsageError(f"scan: expected (array, affine), found a tuple of {len(scan)}")
         _nothing_else(told if told != "axes" else None, "(array, affine)")
         scan, affine = scan
+        axes = axes or "ijk"
     if not hasattr(scan, "__array__"):
         raise UsageError(
             "scan: expected a path, (array, affine), an array with affine= or spacing=, or an image of nibabel or SimpleITK; "
@@ -61,11 +62,12 @@ def taken(scan: Any, affine: Any, spacing: Any, axes: "str | None") -> "Array | 
             'spacing= (mm along i, j, k; the axes are then taken as R, A, S), and axes="ijk" for an array [i, j, k] as of nibabel, or '
             'axes="kji" for one [k, j, i] as of SimpleITK'
         )
-    if axes not in (None, "ijk", "kji"):
-        raise UsageError(f'axes: expected "ijk" or "kji", found {axes!r}')
-    if axes is None and spacing is not None:
-        raise UsageError('axes: expected "ijk" or "kji", because spacing alone does not say which axis of the array is i')
-    return Array(prepared(np.asanyarray(scan)), _matrix(affine) if spacing is None else _spacing(spacing), axes or "ijk")
+    if axes not in ("ijk", "kji"):
+        raise UsageError(
+            'axes: expected "ijk" for an array [i, j, k] as of nibabel, or "kji" for one [k, j, i] as of SimpleITK; '
+            f"found {axes!r}, and the array does not say it"
+        )
+    return Array(prepared(np.asanyarray(scan)), _matrix(affine) if spacing is None else _spacing(spacing), axes)
 
 
 def prepared(array: np.ndarray, squeeze: bool = False) -> np.ndarray:
