@@ -1,0 +1,26 @@
+"""The examples of the documents run as they are written."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+# The package's own README, and docs/python.md.
+DOCUMENTS = os.environ.get("SEGVOL_TEST_DOCUMENTS", "").split(os.pathsep)
+
+
+@pytest.mark.filterwarnings("ignore::segvol.SegvolWarning")
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_examples_run(document: str, bundle: Path, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = re.findall(r"^```python\n(.*?)^```", Path(document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert examples
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundle").symlink_to(bundle)
+    shutil.copy(scan, tmp_path / "ct.nii.gz")
+    for example in examples:
+        exec(compile(example, document, "exec"), {"__name__": "__main__"})
+    assert np.asanyarray(nib.load(tmp_path / "liver.nii.gz").dataobj).any()
