@@ -53,15 +53,10 @@ impl DicomObjectArguments {
         given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
     }
 
-    /// How DICOM SEG files of a cohort are written.
+    /// How files are written.
     pub(crate) fn files(&self, labelmap: bool) -> DicomFiles {
         let Self { uid_root, fill_missing, anonymous } = self;
         DicomFiles { labelmap, uid_root: uid_root.clone(), fill_missing: *fill_missing, anonymous: *anonymous }
-    }
-
-    fn options(&self) -> DicomOptions {
-        let Self { uid_root, fill_missing, anonymous } = self;
-        DicomOptions::default().uid_root(uid_root.clone()).fill_missing(*fill_missing).anonymous(*anonymous)
     }
 }
 
@@ -112,9 +107,7 @@ impl DicomArguments {
         if let Some(path) = self.rtstruct.as_ref().filter(|path| !is_dicom_name(path)) {
             return Err(Usage(format!("`{}`: expected a name that ends in .dcm", path.display())).into());
         }
-        let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
-        let interactive = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
-        let options = self.objects.options().interactive(interactive);
+        let options = self.objects.files(self.seg == Some(SegKind::Labelmap)).options(prompts);
         options.check()?;
         Ok(DicomOutputs { arguments: self, seg, options })
     }

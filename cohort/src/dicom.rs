@@ -29,7 +29,9 @@ mod written {
     use crate::failure::ScanError;
 
     impl DicomFiles {
-        fn options(&self, prompts: &[Prompt]) -> DicomOptions {
+        /// The same for the writers of all DICOM objects. Of these prompts, those with points or a box are a person's.
+        #[must_use]
+        pub fn options(&self, prompts: &[Prompt]) -> DicomOptions {
             let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
             let interactive = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
             DicomOptions::default()

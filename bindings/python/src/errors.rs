@@ -1,7 +1,7 @@
-//! Errors of the runtime as exceptions of the package.
+//! Errors and warnings of the runtime as the package has them.
 
 use pyo3::prelude::*;
-use segvol_base::ErrorKind;
+use segvol_base::{ErrorKind, Warning};
 
 /// The name of the exception for each kind of error, in `segvol/_errors.py`.
 fn exception(kind: ErrorKind) -> &'static str {
@@ -30,6 +30,11 @@ pub(crate) fn usage(py: Python<'_>, message: &str) -> PyErr {
 /// What the runtime says, as an exception.
 pub(crate) fn of(py: Python<'_>, error: &segvol::Error) -> PyErr {
     raised(py, error.kind(), &error.to_string())
+}
+
+/// Warnings as the package takes them: code and message.
+pub(crate) fn told(warnings: &[Warning]) -> Vec<(&'static str, String)> {
+    warnings.iter().map(|warning| (warning.code.name(), warning.message.clone())).collect()
 }
 
 /// Errors that become exceptions.

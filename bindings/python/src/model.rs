@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use segvol::Volume;
 
 use crate::array::{self, Axes};
-use crate::errors::Raise as _;
+use crate::errors::{Raise as _, told};
 use crate::options::{StudyArguments, options, read_options};
 use crate::study::Study;
 
@@ -77,12 +77,7 @@ impl Model {
     /// Warnings about how the bundle was opened: code and message.
     #[getter]
     fn warnings(&self) -> Vec<(&'static str, String)> {
-        self.0
-            .stages()
-            .precision_warning()
-            .iter()
-            .map(|warning| (warning.code.name(), warning.message.clone()))
-            .collect()
+        told(self.0.stages().precision_warning().as_slice())
     }
 
     /// The SHA-256 of the bundle's manifest.

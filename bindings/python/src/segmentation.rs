@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::array;
 use crate::call::Call;
-use crate::errors::Raise as _;
+use crate::errors::{Raise as _, told};
 
 /// What was found of one object.
 #[pyclass(frozen, module = "segvol._segvol")]
@@ -97,6 +97,6 @@ impl Segmentation {
     /// Warnings about this object: code and message.
     #[getter]
     fn warnings(&self) -> Vec<(&'static str, String)> {
-        self.found().warnings().iter().map(|warning| (warning.code.name(), warning.message.clone())).collect()
+        told(self.found().warnings())
     }
 }

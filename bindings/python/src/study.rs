@@ -10,7 +10,7 @@ use segvol_base::json::{Document, JsonError};
 
 use crate::array::{self, Axes};
 use crate::call::{Call, Open};
-use crate::errors::{Raise as _, raised, usage};
+use crate::errors::{Raise as _, raised, told, usage};
 use crate::running;
 use crate::segmentation::Segmentation;
 
@@ -86,8 +86,7 @@ impl Study {
     /// Warnings about the scan: code and message.
     #[getter]
     fn warnings(&self) -> Vec<(&'static str, String)> {
-        let warnings = self.0.study.warnings().iter();
-        warnings.map(|warning| (warning.code.name(), warning.message.clone())).collect()
+        told(self.0.study.warnings())
     }
 
     /// Forgets the windows of earlier calls.
