@@ -1,6 +1,7 @@
 //! How `segvol cohort` writes DICOM SEG files.
 
-use segvol_cohort::{DicomFiles, Pattern};
+use segvol_cohort::Pattern;
+use segvol_objects::DicomFiles;
 
 #[cfg(feature = "dicom")]
 use crate::exit::Usage;

@@ -8,6 +8,7 @@ use segvol_calibration::CalibrationError;
 use segvol_cohort::CohortError;
 use segvol_converter::ConvertError;
 use segvol_evaluation::{CaseListError, EvaluationError, ResultsFileError};
+use segvol_objects::SaveError;
 use segvol_onnx::BundleError;
 use segvol_overlay::OverlayError;
 use segvol_segfm::SegfmError;
@@ -46,6 +47,14 @@ const TOO_MANY_FAILURES: u8 = 8;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+/// The error that says why objects were not written: exit codes and hints go by it.
+pub(crate) fn unwrapped(error: SaveError) -> anyhow::Error {
+    match error {
+        SaveError::Segvol(error) => error.into(),
+        SaveError::Segments(error) => error.into(),
+    }
+}
 
 /// An input file that cannot be used.
 #[derive(Debug, thiserror::Error)]

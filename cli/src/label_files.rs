@@ -1,16 +1,12 @@
 //! Outputs that keep the names of the objects without DICOM: `.seg.nrrd`, and a table of labels beside a label map.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use segvol::volume::Format;
-use segvol::{FinishedMasks, Prompt};
+use segvol_objects::{DicomFiles, FileFormat, Objects, segments};
 use segvol_segments::label_table::{self, TableFormat};
-use segvol_segments::{Provenance, Segments, seg_nrrd};
 
-use crate::exit::Usage;
+use crate::exit::{self, Usage};
 use crate::outputs::Files;
-use crate::postprocessing::segments;
 
 /// The option for a table of labels.
 #[derive(clap::Args)]
@@ -22,13 +18,13 @@ pub(crate) struct LabelArguments {
 }
 
 /// Whether a name is that of a segmentation of 3D Slicer.
-pub(crate) fn is_seg_nrrd_name(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().to_ascii_lowercase().ends_with(".seg.nrrd"))
+fn is_seg_nrrd_name(path: &Path) -> bool {
+    FileFormat::of_name(path) == Some(FileFormat::SegNrrd)
 }
 
 /// Whether a name is that of a label map, or of another file with all objects.
 pub(crate) fn is_output_name(path: &Path) -> bool {
-    is_seg_nrrd_name(path) || Format::of_name(path).is_some()
+    matches!(FileFormat::of_name(path), Some(FileFormat::LabelMap | FileFormat::SegNrrd))
 }
 
 impl LabelArguments {
@@ -49,22 +45,21 @@ impl LabelArguments {
     }
 
     /// Writes all objects to one file, which is not DICOM, and the table of labels.
-    pub(crate) fn save(&self, output: &Path, masks: &FinishedMasks<'_>, prompts: &[Prompt]) -> anyhow::Result<()> {
-        let segments = segments(prompts);
-        if is_seg_nrrd_name(output) {
-            let mask = |index: usize| masks.mask_for(output, index);
-            let (grid, segments) = (Arc::clone(masks.grid()), segments.clone());
-            seg_nrrd::save(output, &Segments { grid, segments, mask: &mask, provenance: Provenance::default() })?;
-        } else {
-            let map = masks.label_map()?;
-            let saved = match &self.labels_file {
-                Some(_) => map.save_with_comment(output, &label_table::comment(&segments)),
-                None => map.save(output),
-            };
-            saved.map_err(segvol::Error::from)?;
+    pub(crate) fn save(&self, output: &Path, objects: &Objects<'_>) -> anyhow::Result<()> {
+        let names = segments(objects.prompts);
+        match &self.labels_file {
+            // A label map has the names, too.
+            Some(_) if !is_seg_nrrd_name(output) => {
+                let saved = objects.masks.label_map()?.save_with_comment(output, &label_table::comment(&names));
+                saved.map_err(segvol::Error::from)?;
+            }
+            _ => {
+                let format = if is_seg_nrrd_name(output) { FileFormat::SegNrrd } else { FileFormat::LabelMap };
+                objects.save(output, format, &DicomFiles::default()).map_err(exit::unwrapped)?;
+            }
         }
         match &self.labels_file {
-            Some(path) => Ok(label_table::save(path, &segments)?),
+            Some(path) => Ok(label_table::save(path, &names)?),
             None => Ok(()),
         }
     }

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use segvol::{Measured, MeasuredRow, Model, Options, Provider};
 use segvol_base::printable;
-use segvol_onnx::BundleError;
-use segvol_onnx::manifest::MANIFEST_FILE;
 use segvol_tuning::{Expected, Run};
 
 use crate::exit::Usage;
@@ -30,12 +28,7 @@ impl MeasuredArguments {
     /// The options with what is stored about this bundle on this machine.
     pub(crate) fn apply(&self, bundle: &Path, options: Options, warnings: &mut Printer) -> anyhow::Result<Options> {
         let Some(folder) = self.folder() else { return Ok(options) };
-        let path = bundle.join(MANIFEST_FILE);
-        if !path.is_file() {
-            return Ok(options); // Opening the bundle says what is wrong with it.
-        }
-        let found = segvol_tuning::look_up(&folder, bundle, &options)
-            .map_err(|source| segvol::Error::from(BundleError::Io { path, source }))?;
+        let found = segvol_tuning::look_up(&folder, bundle, &options).map_err(segvol::Error::from)?;
         warnings.print_all(&found.warnings);
         Ok(found.apply(options))
     }

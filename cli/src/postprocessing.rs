@@ -4,7 +4,6 @@ use std::io::Write;
 
 use segvol::postprocess::{Neighbours, Overrides, Postprocessing, Record, checked_min_volume_ml, checked_smooth_mm};
 use segvol::{PointLabel, Prompt};
-use segvol_segments::Segment;
 
 use crate::exit::Usage;
 
@@ -102,11 +101,6 @@ impl PostprocessingArguments {
         self.check(std::iter::once(&settings))?;
         Ok(settings)
     }
-}
-
-/// The objects of a call as the writers of files with names take them, labelled in their order.
-pub(crate) fn segments(prompts: &[Prompt]) -> Vec<Segment> {
-    prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label }).collect()
 }
 
 /// Prints what the postprocessing of an object has changed.

@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use segvol::volume::Format;
 use segvol::{Cancellation, FinishedMasks, Grid, Model, Prompt, Report, Study, Truth, Volume, Warning};
 use segvol_base::{printable, printable_json};
+use segvol_objects::Objects;
 use segvol_overlay::{MAX_OBJECTS, Montage, Object};
 use segvol_segments::SegmentsError;
 
-use crate::exit::Usage;
+use crate::exit::{self, Usage};
 use crate::label_files::{LabelArguments, is_output_name};
 use crate::maps::{MapArguments, Maps};
 use crate::measured::{self, MeasuredArguments};
@@ -139,7 +140,7 @@ impl Segment {
         let postprocessing = self.postprocessing.of_prompts(&prompts)?;
         let mut warnings = self.warnings.printer();
         let maps = self.maps.files(&prompts)?;
-        let dicom = self.dicom.outputs(self.output.as_ref(), &prompts)?;
+        let dicom = self.dicom.outputs(self.output.as_ref())?;
         let in_place = self.check_outputs(&prompts, &masks, &maps, &dicom)?;
         warnings.print_all(&in_place);
         if self.strict {
@@ -189,9 +190,10 @@ impl Segment {
         warnings.print_all(renamed.iter().flatten());
         warnings.print_all(&study.embedding_warnings());
 
-        dicom.save(&finished, &prompts, &report.bundle.manifest_sha256)?;
+        let objects = Objects { masks: &finished, prompts: &prompts, bundle_sha256: model.manifest_sha256() };
+        dicom.save(&objects).map_err(exit::unwrapped)?;
         if let Some(path) = self.output.as_ref().filter(|path| !is_dicom_name(path)) {
-            self.labels.save(path, &finished, &prompts)?;
+            self.labels.save(path, &objects)?;
         }
         if let Some(dir) = &self.per_object {
             segvol_base::create_folder(dir).with_context(|| format!("folder `{}`", dir.display()))?;

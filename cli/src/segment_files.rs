@@ -1,15 +1,12 @@
 //! Outputs that name their objects, and refer to the images of a DICOM series: their options, and how they are written.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use segvol::volume::MaskError;
-use segvol::{FinishedMasks, Grid, Mask, Prompt, Warning};
-use segvol_cohort::DicomFiles;
-use segvol_segments::{DicomOptions, Provenance, Segment, Segments, SegmentsError, dicom, rtstruct, seg};
+use segvol::{Grid, Warning};
+use segvol_objects::{DicomFiles, FileFormat, Objects, SaveError};
+use segvol_segments::{SegmentsError, dicom};
 
 use crate::exit::Usage;
-use crate::postprocessing::segments;
 
 /// The options of DICOM outputs.
 #[derive(clap::Args)]
@@ -83,18 +80,14 @@ pub(crate) struct DicomOutputs<'a> {
     arguments: &'a DicomArguments,
     /// The DICOM SEG.
     seg: Option<&'a PathBuf>,
-    options: DicomOptions,
+    files: DicomFiles,
 }
 
 impl DicomArguments {
-    /// The DICOM outputs of these objects. `output` is where masks go, whatever its format.
+    /// The DICOM outputs. `output` is where masks go, whatever its format.
     ///
     /// Refuses options that do nothing.
-    pub(crate) fn outputs<'a>(
-        &'a self,
-        output: Option<&'a PathBuf>,
-        prompts: &[Prompt],
-    ) -> anyhow::Result<DicomOutputs<'a>> {
+    pub(crate) fn outputs<'a>(&'a self, output: Option<&'a PathBuf>) -> anyhow::Result<DicomOutputs<'a>> {
         let seg = output.filter(|path| is_dicom_name(path));
         if self.seg.is_some() && seg.is_none() {
             return Err(Usage("--seg: expected an --output whose name ends in .dcm".to_owned()).into());
@@ -107,9 +100,9 @@ impl DicomArguments {
         if let Some(path) = self.rtstruct.as_ref().filter(|path| !is_dicom_name(path)) {
             return Err(Usage(format!("`{}`: expected a name that ends in .dcm", path.display())).into());
         }
-        let options = self.objects.files(self.seg == Some(SegKind::Labelmap)).options(prompts);
-        options.check()?;
-        Ok(DicomOutputs { arguments: self, seg, options })
+        let files = self.objects.files(self.seg == Some(SegKind::Labelmap));
+        files.check()?;
+        Ok(DicomOutputs { arguments: self, seg, files })
     }
 }
 
@@ -125,57 +118,18 @@ impl DicomOutputs<'_> {
 
     /// Refuses a scan to which no DICOM object can refer, before any work. Returns what will be made up.
     pub(crate) fn check(&self, grid: &Grid) -> Result<Vec<Warning>, SegmentsError> {
-        if self.is_absent() { Ok(Vec::new()) } else { dicom::check(grid, &self.options) }
+        if self.is_absent() { Ok(Vec::new()) } else { self.files.check_scan(grid) }
     }
 
     /// Writes the masks.
-    pub(crate) fn save(
-        &self,
-        masks: &FinishedMasks<'_>,
-        prompts: &[Prompt],
-        bundle_sha256: &str,
-    ) -> anyhow::Result<()> {
-        if self.is_absent() {
-            return Ok(());
-        }
-        let segments = segments(prompts);
-        let provenance = Provenance {
-            algorithm: "SegVol".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            bundle_sha256: bundle_sha256.to_owned(),
-        };
-        let grid = masks.grid();
-        let objects = Objects { grid, segments, provenance };
-        match (self.seg, self.arguments.seg) {
-            (None, _) => {}
-            (Some(path), Some(SegKind::Labelmap)) => {
-                // In a label map, objects do not overlap.
-                seg::save(path, &objects.with(&masks.apart()?), seg::Encoding::Labelmap, &self.options)?;
-            }
-            (Some(path), Some(SegKind::Binary) | None) => {
-                let mask = |index: usize| masks.mask_for(path, index);
-                seg::save(path, &objects.with(&mask), seg::Encoding::Binary, &self.options)?;
-            }
+    pub(crate) fn save(&self, objects: &Objects<'_>) -> Result<(), SaveError> {
+        if let Some(path) = self.seg {
+            objects.save(path, FileFormat::DicomSeg, &self.files)?;
         }
         if let Some(path) = self.rtstruct() {
-            let mask = |index: usize| masks.mask_for(path, index);
-            rtstruct::save(path, &objects.with(&mask), &self.options)?;
+            objects.save_rtstruct(path, &self.files)?;
         }
         Ok(())
-    }
-}
-
-/// What all writers of files are told.
-struct Objects<'a> {
-    grid: &'a Arc<Grid>,
-    segments: Vec<Segment>,
-    provenance: Provenance,
-}
-
-impl Objects<'_> {
-    fn with<'m>(&self, mask: &'m dyn Fn(usize) -> Result<Mask, MaskError>) -> Segments<'m> {
-        let Self { grid, segments, provenance } = self;
-        Segments { grid: Arc::clone(grid), segments: segments.clone(), mask, provenance: provenance.clone() }
     }
 }
 
@@ -194,7 +148,7 @@ mod tests {
     fn refused(line: &str, output: Option<&str>) -> String {
         let line = Line::try_parse_from(std::iter::once("segvol").chain(line.split_whitespace())).expect("valid");
         let output = output.map(PathBuf::from);
-        let outputs = line.dicom.outputs(output.as_ref(), &[]);
+        let outputs = line.dicom.outputs(output.as_ref());
         outputs.map(|_| ()).map_or_else(|error| error.to_string(), |()| String::new())
     }
 

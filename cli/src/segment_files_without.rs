@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use segvol::{Grid, Prompt, Warning};
+use segvol::{Grid, Warning};
+use segvol_objects::{Objects, SaveError};
 use segvol_segments::SegmentsError;
-
-use segvol::FinishedMasks;
 
 /// No options.
 #[derive(clap::Args)]
@@ -16,7 +15,7 @@ pub(crate) struct DicomOutputs<'a>(std::marker::PhantomData<&'a ()>);
 
 impl DicomArguments {
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
-    pub(crate) fn outputs(&self, _output: Option<&PathBuf>, _prompts: &[Prompt]) -> anyhow::Result<DicomOutputs<'_>> {
+    pub(crate) fn outputs(&self, _output: Option<&PathBuf>) -> anyhow::Result<DicomOutputs<'_>> {
         Ok(DicomOutputs(std::marker::PhantomData))
     }
 }
@@ -28,12 +27,7 @@ impl DicomOutputs<'_> {
     }
 
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with DICOM")]
-    pub(crate) fn save(
-        &self,
-        _masks: &FinishedMasks<'_>,
-        _prompts: &[Prompt],
-        _bundle_sha256: &str,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn save(&self, _objects: &Objects<'_>) -> Result<(), SaveError> {
         Ok(())
     }
 }

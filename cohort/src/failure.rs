@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use segvol::VolumeError;
 use segvol_base::{ErrorKind, printable};
+use segvol_objects::SaveError;
 use segvol_segments::SegmentsError;
 
 /// Why one scan has no masks.
@@ -30,6 +31,15 @@ pub(crate) enum ScanError {
         /// What the operating system says.
         source: io::Error,
     },
+}
+
+impl From<SaveError> for ScanError {
+    fn from(error: SaveError) -> Self {
+        match error {
+            SaveError::Segments(error) => Self::Segments(error),
+            SaveError::Segvol(error) => Self::Segvol(error),
+        }
+    }
 }
 
 impl ScanError {

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod claims;
-mod dicom;
 mod distribution;
 mod error;
 mod failure;
@@ -33,7 +32,6 @@ pub mod table;
 mod testing;
 mod worker;
 
-pub use dicom::DicomFiles;
 pub use distribution::Distribution;
 pub use error::CohortError;
 pub use limits::{Limits, object_names};

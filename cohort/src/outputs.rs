@@ -4,18 +4,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use segvol::{FinishedMasks, Prompt, Report};
 use segvol_base::file_identity::FileIdentity;
+use segvol_objects::{DicomFiles, Objects};
 use segvol_onnx::manifest::sha256_file;
-use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
 use serde::Serialize;
 
-use crate::dicom::DicomFiles;
 use crate::failure::ScanError;
 use crate::folder::ensure;
-use crate::pattern::{FileFormat, Pattern};
+use crate::pattern::Pattern;
 use crate::record::OutputFile;
 
 /// What a report says about the scan besides what a report of one segmentation says.
@@ -70,8 +68,6 @@ impl<'a> Outputs<'a> {
         masks: &FinishedMasks<'_>,
         bundle_sha256: &str,
     ) -> Result<(), ScanError> {
-        #[cfg(not(feature = "dicom"))]
-        let _ = dicom;
         let files = pattern.files(id, prompts);
         if pattern.is_per_object() {
             for (index, relative) in files.iter().enumerate() {
@@ -82,26 +78,7 @@ impl<'a> Outputs<'a> {
         }
         let [relative] = &files[..] else { return Ok(()) };
         let path = self.file(relative)?;
-        if pattern.format() == FileFormat::Raster {
-            masks.label_map()?.save(&path).map_err(segvol::Error::from)?;
-            return Ok(());
-        }
-        let segments = prompts.iter().zip(1..).map(|(prompt, label)| Segment { name: prompt.name().to_owned(), label });
-        let mask = |index: usize| masks.mask_for(&path, index);
-        let provenance = Provenance {
-            algorithm: "SegVol".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            bundle_sha256: bundle_sha256.to_owned(),
-        };
-        let grid = Arc::clone(masks.grid());
-        let segments = Segments { grid, segments: segments.collect(), mask: &mask, provenance };
-        match pattern.format() {
-            FileFormat::SegNrrd => seg_nrrd::save(&path, &segments)?,
-            #[cfg(feature = "dicom")]
-            FileFormat::DicomSeg => dicom.save(&path, masks, prompts, &segments)?,
-            FileFormat::Raster => {}
-        }
-        Ok(())
+        Ok(Objects { masks, prompts, bundle_sha256 }.save(&path, pattern.format(), dicom)?)
     }
 
     /// Writes the report.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use segvol::Prompt;
 use segvol::volume::Format;
 use segvol_base::file_names::unique_stems;
+use segvol_objects::FileFormat;
 
 /// The place of the scan's id.
 const ID: &str = "{id}";
@@ -29,21 +30,9 @@ pub struct Pattern {
     format: FileFormat,
 }
 
-/// The format of masks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileFormat {
-    /// One mask for each object, or one label map.
-    Raster,
-    /// A segmentation of 3D Slicer.
-    SegNrrd,
-    /// A DICOM SEG.
-    #[cfg(feature = "dicom")]
-    DicomSeg,
-}
-
 impl Default for Pattern {
     fn default() -> Self {
-        Self { text: format!("{ID}/{OBJECT}.nii.gz"), format: FileFormat::Raster }
+        Self { text: format!("{ID}/{OBJECT}.nii.gz"), format: FileFormat::LabelMap }
     }
 }
 
@@ -120,15 +109,10 @@ impl FromStr for Pattern {
         if !is_inside || text.contains('\\') || !text.split('/').all(is_plain) {
             return refused("it must name a file inside of the output folder");
         }
-        let name = text.to_ascii_lowercase();
-        let format = match () {
-            () if Format::of_name(path).is_some() => FileFormat::Raster,
-            () if name.ends_with(".seg.nrrd") => FileFormat::SegNrrd,
-            #[cfg(feature = "dicom")]
-            () if name.ends_with(".dcm") => FileFormat::DicomSeg,
-            () => return refused(&format!("it must end in .seg.nrrd, .dcm, {}", Format::NAMES)),
+        let Some(format) = FileFormat::of_name(path) else {
+            return refused(&format!("it must end in .seg.nrrd, .dcm, {}", Format::NAMES));
         };
-        if format != FileFormat::Raster && text.contains(OBJECT) {
+        if format != FileFormat::LabelMap && text.contains(OBJECT) {
             return refused("a file with named segments holds all objects: leave {object} out");
         }
         Ok(Self { text: text.to_owned(), format })

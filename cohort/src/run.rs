@@ -14,8 +14,8 @@ use segvol_base::file_identity::FileIdentity;
 use segvol_base::gate::{Gate, share_of_free_memory};
 use segvol_base::machine::host_name;
 use segvol_base::{create_folder, printable};
+use segvol_objects::DicomFiles;
 
-use crate::dicom::DicomFiles;
 use crate::error::CohortError;
 use crate::failure::ScanError;
 use crate::list::{Scan, Shard};

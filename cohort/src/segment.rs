@@ -7,10 +7,10 @@ use std::time::Instant;
 use segvol::postprocess::Postprocessing;
 use segvol::volume::files_of;
 use segvol::{Cancellation, FinishedMasks, Model, Prompt, ReadOptions, Report, StudyOptions, Volume, Warning};
+use segvol_objects::DicomFiles;
 use segvol_onnx::manifest::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::dicom::DicomFiles;
 use crate::failure::ScanError;
 use crate::list::Scan;
 use crate::outputs::{Outputs, ScanReport};

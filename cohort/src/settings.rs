@@ -2,12 +2,12 @@
 
 use segvol::postprocess::Postprocessing;
 use segvol::{AffineChoice, Model, Orientation, Precision, Profile, Prompt, ReadOptions, StudyOptions};
+use segvol_objects::DicomFiles;
 use segvol_onnx::manifest::hex;
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::dicom::DicomFiles;
 use crate::pattern::Pattern;
 
 /// The program, with its version.

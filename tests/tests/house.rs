@@ -13,7 +13,7 @@ const MAX_FILE: usize = 500;
 /// The maximum number of lines of a crate, including its unit tests.
 const MAX_CRATE: usize = 9_000;
 /// The maximum number of files under version control.
-const MAX_TRACKED: usize = 1100;
+const MAX_TRACKED: usize = 1200;
 
 /// All crates that are shipped, with the crates of this workspace that they may use.
 const CRATES: &[(&str, &[&str])] = &[
@@ -40,8 +40,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("calibration", &["base", "onnx", "volume", "converter", "runtime"]),
     ("overlay", &["base", "volume"]),
     ("embed", &["base", "onnx", "windows", "runtime"]),
+    ("objects", &["base", "segments", "runtime"]),
     ("evaluation", &["base", "onnx", "volume", "segments", "runtime", "overlay"]),
-    ("cohort", &["base", "onnx", "segments", "runtime", "overlay"]),
+    ("cohort", &["base", "onnx", "segments", "runtime", "objects", "overlay"]),
     ("segfm", &["base", "archive", "runtime"]),
     ("report", &["base", "evaluation", "cohort"]),
     ("tuning", &["base", "onnx", "runtime"]),
@@ -59,6 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "overlay",
             "embed",
             "segments",
+            "objects",
             "evaluation",
             "cohort",
             "segfm",
@@ -68,7 +70,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("bindings/c", &["base", "onnx", "volume", "runtime"]),
-    ("bindings/python", &["base", "runtime"]),
+    ("bindings/python", &["base", "runtime", "segments", "objects", "overlay", "tuning"]),
 ];
 
 fn root() -> PathBuf {

@@ -1,11 +1,10 @@
 //! Which of the stored rows `auto` may choose.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use segvol::probe::{self, LIBRARY_VARIABLE, REQUESTED};
-use segvol::{Measured, MeasuredRow, Options, Provider, ProviderOptions, Warning, WarningCode};
+use segvol::{BundleError, Measured, MeasuredRow, Options, Provider, ProviderOptions, Warning, WarningCode};
 use segvol_base::machine;
 use segvol_onnx::manifest::{MANIFEST_FILE, sha256_file};
 
@@ -43,16 +42,18 @@ impl Found {
 
 /// Looks up what is stored in `folder` for a bundle on this machine, and which rows `auto` may choose with these options.
 ///
-/// What cannot be used is no error: the reason is in [`Measured::reason`] or in the row's, or it is a warning.
+/// What cannot be used is no error: the reason is in [`Measured::reason`] or in the row's, or it is a warning. Nothing is found for what
+/// is no bundle: opening it says what is wrong.
 ///
 /// # Errors
 ///
-/// The operating system's error if the bundle's manifest cannot be read.
-pub fn look_up(folder: &Path, bundle: &Path, options: &Options) -> io::Result<Found> {
-    if options.provider != Provider::Auto {
+/// [`BundleError::Io`] if the bundle's manifest cannot be read.
+pub fn look_up(folder: &Path, bundle: &Path, options: &Options) -> Result<Found, BundleError> {
+    let path = bundle.join(MANIFEST_FILE);
+    if options.provider != Provider::Auto || !path.is_file() {
         return Ok(Found::default());
     }
-    let manifest_sha256 = sha256_file(&bundle.join(MANIFEST_FILE))?;
+    let manifest_sha256 = sha256_file(&path).map_err(|source| BundleError::Io { path, source })?;
     let machine = Machine::this();
     let path = file(folder, &manifest_sha256, &machine);
     match Stored::read(&path) {

@@ -1,6 +1,6 @@
 /*
  * Segments one object for each line that it reads, and prints the time in milliseconds. Embeddings are cached, so that little
- * other work can hide the cost of the call. `benches/benches/c_call.rs` does the same in Rust and compares the times.
+ * other work can hide the cost of the call. `benches/benches/calls.rs` does the same in Rust and compares the times.
  * Usage: cost BUNDLE SCAN.nii.gz ZOOM_IN
  */
 

@@ -7,8 +7,11 @@ mod call;
 mod errors;
 mod model;
 mod options;
+mod process;
 mod running;
+mod saving;
 mod segmentation;
+mod source;
 mod study;
 
 /// The module `segvol._segvol`.

@@ -16,25 +16,38 @@ fn named<T: Copy>(py: Python<'_>, what: &str, text: &str, all: &[T], name: impl 
 }
 
 /// How a bundle is opened.
-pub(crate) fn options(
-    py: Python<'_>,
-    provider: &str,
-    precision: Option<&str>,
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct ModelArguments {
+    provider: String,
+    precision: Option<String>,
     threads: Option<usize>,
     library: Option<PathBuf>,
-    provider_options: &[String],
-) -> PyResult<Options> {
-    let provider = named(py, "provider", provider, &Provider::ALL, Provider::name)?;
-    let mut options = Options::default().provider(provider);
-    for text in provider_options {
-        options.provider_options.set(provider, text).map_err(|error| usage(py, &error.to_string()))?;
+    provider_options: Vec<String>,
+    /// The folder with stored benchmarks; `None`: the user's.
+    bench_results: Option<PathBuf>,
+    use_bench_results: bool,
+}
+
+impl ModelArguments {
+    pub(crate) fn options(&self, py: Python<'_>) -> PyResult<Options> {
+        let provider = named(py, "provider", &self.provider, &Provider::ALL, Provider::name)?;
+        let mut options = Options::default().provider(provider);
+        for text in &self.provider_options {
+            options.provider_options.set(provider, text).map_err(|error| usage(py, &error.to_string()))?;
+        }
+        if let Some(precision) = &self.precision {
+            options = options.precision(named(py, "precision", precision, &Precision::ALL, Precision::name)?);
+        }
+        options.threads = self.threads;
+        options.library.clone_from(&self.library);
+        Ok(options)
     }
-    if let Some(precision) = precision {
-        options = options.precision(named(py, "precision", precision, &Precision::ALL, Precision::name)?);
+
+    /// The folder with what `segvol bench --save` stored.
+    pub(crate) fn stored(&self) -> Option<PathBuf> {
+        if self.use_bench_results { self.bench_results.clone().or_else(segvol_tuning::folder) } else { None }
     }
-    options.threads = threads;
-    options.library = library;
-    Ok(options)
 }
 
 /// How a scan is segmented.

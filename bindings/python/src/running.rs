@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use segvol::{Cancellation, Error, ErrorKind, Observer, Progress};
 
-use crate::errors;
+use crate::errors::{self, Raise as _};
 
 /// How often the interpreter may handle signals while the work runs.
 const SIGNALS: Duration = Duration::from_millis(50);
@@ -44,7 +44,7 @@ pub(crate) fn run<T: Send>(
             (received, receiver) = py.detach(move || (receiver.recv_timeout(SIGNALS), receiver));
             let told = match (received, progress) {
                 (Ok(Event::Done(done)), _) => {
-                    return stopped.map_or_else(|| done.map_err(|error| errors::of(py, &error)), Err);
+                    return stopped.map_or_else(|| done.raise(py), Err);
                 }
                 (Ok(Event::Progress(at)), Some(progress)) if stopped.is_none() => {
                     progress.call1((at.done, at.total)).map(drop)

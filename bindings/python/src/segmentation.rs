@@ -1,5 +1,7 @@
 //! What was found of one object.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use pyo3::prelude::*;
 use crate::array;
 use crate::call::Call;
 use crate::errors::{Raise as _, told};
+use crate::saving::{Chosen, DicomArguments};
 
 /// What was found of one object.
 #[pyclass(frozen, module = "segvol._segvol")]
@@ -25,6 +28,14 @@ impl Segmentation {
         &self.call
     }
 
+    fn only(&self) -> Range<usize> {
+        self.index..self.index + 1
+    }
+
+    fn chosen(&self, py: Python<'_>) -> PyResult<Chosen<'_>> {
+        Ok(Chosen { call: self.call.here().raise(py)?, range: self.only() })
+    }
+
     fn found(&self) -> &segvol::Segmentation {
         &self.call.segmentations[self.index]
     }
@@ -34,6 +45,7 @@ impl Segmentation {
         py: Python<'py>,
         values: impl FnOnce() -> Result<Vec<f32>, segvol::Error> + Send,
     ) -> PyResult<Bound<'py, PyAny>> {
+        self.call.here().raise(py)?;
         let values = py.detach(values).raise(py)?;
         array::array(py, values, self.call.open.study.grid().shape_xyz(), self.call.open.axes)
     }
@@ -64,7 +76,8 @@ impl Segmentation {
 
     /// The mask, bool, after postprocessing.
     fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let inside = py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.index, 1)?.mask(0)?.voxels_of(1)?));
+        self.call.here().raise(py)?;
+        let inside = py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.only())?.mask(0)?.voxels_of(1)?));
         array::array(py, inside.raise(py)?, self.call.open.study.grid().shape_xyz(), self.call.open.axes)
     }
 
@@ -78,20 +91,34 @@ impl Segmentation {
         self.array_of(py, || self.found().probability_map())
     }
 
-    /// Writes the mask as NIfTI, NRRD or MetaImage.
-    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.index, 1)?.mask(0)?.save(path)?)).raise(py)
+    /// Writes the mask; the name of the file says how. Warnings: code and message.
+    fn save(&self, py: Python<'_>, path: PathBuf, dicom: DicomArguments) -> PyResult<Vec<(&'static str, String)>> {
+        let chosen = self.chosen(py)?;
+        py.detach(|| chosen.save(&path, &dicom)).raise(py).map(|warnings| told(&warnings))
+    }
+
+    /// Slices with the object's contour, PNG.
+    fn picture(
+        &self,
+        py: Python<'_>,
+        axis: &str,
+        window: (f64, f64),
+        voxels: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Cow<'static, [u8]>> {
+        self.chosen(py)?.picture(py, axis, window, voxels).map(Cow::Owned)
     }
 
     /// The volume of the mask in millilitres.
     #[getter]
     fn volume_ml(&self, py: Python<'_>) -> PyResult<f64> {
-        py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.index, 1)?.mask(0)?.volume_ml(1))).raise(py)
+        let call = self.call.here().raise(py)?;
+        py.detach(|| Ok::<_, segvol::Error>(call.finished(self.only())?.mask(0)?.volume_ml(1))).raise(py)
     }
 
     /// The report of the call, JSON.
     fn report(&self, py: Python<'_>) -> PyResult<String> {
-        py.detach(|| self.call.report()).raise(py)
+        let call = self.call.here().raise(py)?;
+        py.detach(|| call.report()).raise(py)
     }
 
     /// Warnings about this object: code and message.

@@ -91,6 +91,41 @@ def test_results_outlive_their_study_and_model(bundle: Path, scan: Path, liver: 
     assert np.array_equal(mask, liver)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_fork_of_a_process_with_a_model_is_told_so(bundle: Path, scan: Path) -> None:
+    code = """
+import os, sys, numpy, segvol
+model = segvol.Model(sys.argv[1], provider="cpu")
+study = model.study(sys.argv[2])
+found = study.segment(text="liver")
+child = os.fork()
+if child == 0:
+    refused = []
+    for work in (
+        lambda: segvol.Model(sys.argv[1], provider="cpu"),
+        lambda: model.study(sys.argv[2]),
+        lambda: model.study(numpy.zeros((90, 90, 90), numpy.int16), spacing=(1, 1, 1), axes="ijk"),
+        lambda: study.segment(text="liver"),
+        lambda: found.mask,
+        lambda: found.logits,
+        lambda: found.report,
+        lambda: found.picture(),
+        lambda: found.save("a.nii.gz"),
+        lambda: study.label_map([found]),
+        lambda: repr(found),
+    ):
+        try:
+            work()
+        except segvol.RunError as error:
+            refused.append("was forked" in str(error))
+    del model, study, found, work
+    sys.exit(0 if refused == [True] * 11 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert found.mask.any() and study.segment(text="spleen").mask.any()
+"""
+    subprocess.run([sys.executable, "-c", code, bundle, scan], check=True, timeout=60)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_stays_flat(bundle: Path, scan: Path) -> None:
     def resident() -> int:

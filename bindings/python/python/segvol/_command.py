@@ -19,8 +19,6 @@ _OF_EXIT_CODE: "dict[int, type[_errors.SegvolError]]" = {
     5: _errors.InputError,
     6: _errors.BundleError,
 }
-# Commands that look for the library of each provider themselves.
-_OWN_SEARCH = ("verify", "bench", "setup")
 
 
 def executable() -> Path:

@@ -17,7 +17,8 @@ class Model:
 
     `provider`: "auto", "cpu", "openvino", "cuda", "tensorrt", … `precision`: "fp32", "fp16" or "int8", one of the bundle's. `threads`:
     per graph; by default the cores that this process may use. `library`: ONNX Runtime's library; `segvol.library` says where it is
-    looked for. `provider_options`: `["cuda.device=1"]`, as `--provider-option`.
+    looked for. `provider_options`: `["cuda.device=1"]`, as `--provider-option`. `bench_results`: the folder with what
+    `segvol bench --save` stored, by which "auto" chooses; by default the user's, False for none.
 
     Raises BundleError, ProviderError, UsageError, OutOfMemoryError.
     """
@@ -31,14 +32,25 @@ class Model:
         threads: "int | None" = None,
         library: "str | os.PathLike[str] | None" = None,
         provider_options: Iterable[str] = (),
+        bench_results: "str | os.PathLike[str] | bool | None" = None,
     ) -> None:
         found = _library.library(library)
+        folder = None if bench_results in (None, True, False) else os.fspath(bench_results)  # type: ignore[arg-type]
+        if folder is not None and not os.path.isdir(folder):
+            raise UsageError(f"bench_results: there is no folder `{folder}`")
         if threads is not None and threads < 1:
             raise UsageError(f"threads: expected at least 1, found {threads}")
+        arguments = {
+            "provider": provider,
+            "precision": precision,
+            "threads": threads,
+            "library": None if found is None else os.fspath(found),
+            "provider_options": list(provider_options),
+            "bench_results": folder,
+            "use_bench_results": bench_results is not False,
+        }
         try:
-            self._model = _segvol.Model(
-                os.fspath(bundle), provider, precision, threads, None if found is None else os.fspath(found), list(provider_options)
-            )
+            self._model = _segvol.Model(os.fspath(bundle), arguments)
         except ProviderError as error:
             _library.hint(error)
             raise
@@ -121,10 +133,10 @@ class Model:
             for name, value in of_files.items():
                 if value is not None:
                     raise UsageError(f"{name}: only for files")
-            study = self._model.study_of_array(found.voxels, found.affine.tolist(), found.axes, arguments)
+            study = self._model.study_of_array(found.voxels, found.affine.tolist(), found.axes, found.origin, arguments)
         else:
             study = self._model.study_of_path(found, series, fill_gaps, affine_form, arguments)
-        made = Study(study)
+        made = Study(study, lambda: _scan.voxels(scan, affine, spacing, axes))
         _warn(made.warnings)
         return made
 
@@ -134,8 +146,10 @@ class Study:
     Threads may share it.
     """
 
-    def __init__(self, study: "_segvol.Study") -> None:
+    def __init__(self, study: "_segvol.Study", voxels: "Callable[[], np.ndarray | None]") -> None:
         self._study = study
+        # A picture takes the scan from where it was: a copy would be as large as the scan.
+        self._voxels = voxels
 
     @property
     def shape(self) -> "tuple[int, int, int]":
@@ -203,7 +217,7 @@ class Study:
         single = {"name": name, "text": text, "points": points, "box": box, "space": space}
         prompts, is_one = _prompts.as_json(objects, single)
         with _Bar(progress) as follow:
-            found = [Segmentation(one) for one in self._study.segment(prompts, follow)]
+            found = [Segmentation(one, self._voxels) for one in self._study.segment(prompts, follow)]
         for one in found:
             _warn(one.warnings)
         return found[0] if is_one else found
@@ -212,10 +226,56 @@ class Study:
         """The label map of all objects of one call, uint16: 0 is background, 1 the first object. Where objects overlap, the higher logit
         wins.
         """
-        found = list(segmentations)
-        if not found or not found[0]._is_call(found):
-            raise UsageError("label_map: expected all segmentations of one call to `segment`, in their order")
-        return self._study.label_map(found[0]._segmentation)
+        return self._study.label_map(_call("label_map", segmentations))
+
+    def save(
+        self,
+        segmentations: "Sequence[Segmentation]",
+        path: "str | os.PathLike[str]",
+        *,
+        seg: "str | None" = None,
+        uid_root: "str | None" = None,
+        fill_missing: bool = False,
+        anonymous: bool = False,
+    ) -> None:
+        """Writes all objects of one call to one file, which is whole or is not there.
+
+        | name | contents |
+        |---|---|
+        | `.nii`, `.nii.gz`, `.nrrd`, `.mha` | a label map, as `label_map` |
+        | `.seg.nrrd` | a segmentation of 3D Slicer, with names and colours |
+        | `.dcm` | a DICOM SEG; the scan must come from DICOM |
+
+        For DICOM: `seg` is "binary" (one bit a voxel for each object) or "labelmap"; `uid_root`, `fill_missing` and `anonymous` are the
+        options of `segvol segment`. Raises InputError, UsageError, RunError.
+        """
+        of_call = _call("save", segmentations)
+        _warn(_warnings(self._study.save(of_call, os.fspath(path), _dicom(seg, uid_root, fill_missing, anonymous))))
+
+    def save_rtstruct(
+        self,
+        segmentations: "Sequence[Segmentation]",
+        path: "str | os.PathLike[str]",
+        *,
+        uid_root: "str | None" = None,
+        fill_missing: bool = False,
+        anonymous: bool = False,
+    ) -> None:
+        """Writes all objects of one call as a DICOM RT Structure Set, `.dcm`; the scan must come from DICOM. The options are those of
+        `save`.
+        """
+        of_call = _call("save_rtstruct", segmentations)
+        _warn(_warnings(self._study.save_rtstruct(of_call, os.fspath(path), _dicom(None, uid_root, fill_missing, anonymous))))
+
+    def picture(
+        self, segmentations: "Sequence[Segmentation]", *, axis: str = "axial", window: "tuple[float, float]" = (40.0, 400.0)
+    ) -> bytes:
+        """Slices of the scan with the contours and prompts of all objects of one call, PNG: `IPython.display.Image` shows it.
+
+        The patient's right is on the left. `axis`: "axial", "coronal" or "sagittal". `window`: level and width of the CT window in HU.
+        The scan is taken from its file or array again, which must still be what they were. Raises InputError, UsageError, OutOfMemoryError.
+        """
+        return self._study.picture(_call("picture", segmentations), axis, window, self._voxels())
 
     def forget_windows(self) -> None:
         """Forgets the windows of earlier calls, so that the next one gets those of a new study. Embeddings are kept."""
@@ -225,11 +285,12 @@ class Study:
 class Segmentation:
     """What was found of one object."""
 
-    def __init__(self, segmentation: "_segvol.Segmentation") -> None:
+    def __init__(self, segmentation: "_segvol.Segmentation", voxels: "Callable[[], np.ndarray | None]") -> None:
         self._segmentation = segmentation
+        self._voxels = voxels
 
     def __repr__(self) -> str:
-        return f"<segvol.Segmentation {self.name!r}: {self.volume_ml:.3g} mL>"
+        return f"<segvol.Segmentation {self.name!r}: {self.volume_ml:.4g} mL>"
 
     @property
     def name(self) -> str:
@@ -274,12 +335,41 @@ class Segmentation:
         """Warnings about this object."""
         return _warnings(self._segmentation.warnings)
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
-        """Writes the mask, uint8, on the scan's grid: `.nii`, `.nii.gz`, `.nrrd` or `.mha`. The file is whole, or is not there."""
-        self._segmentation.save(os.fspath(path))
+    def save(
+        self,
+        path: "str | os.PathLike[str]",
+        *,
+        seg: "str | None" = None,
+        uid_root: "str | None" = None,
+        fill_missing: bool = False,
+        anonymous: bool = False,
+    ) -> None:
+        """Writes the object's own mask, on the scan's grid: `.nii`, `.nii.gz`, `.nrrd` or `.mha` (uint8), `.seg.nrrd` or `.dcm`, as
+        `Study.save`, which writes several objects. The file is whole, or is not there.
+        """
+        _warn(_warnings(self._segmentation.save(os.fspath(path), _dicom(seg, uid_root, fill_missing, anonymous))))
+
+    def picture(self, *, axis: str = "axial", window: "tuple[float, float]" = (40.0, 400.0)) -> bytes:
+        """Slices of the scan with the object's contour and prompts, PNG, as `Study.picture`."""
+        return self._segmentation.picture(axis, window, self._voxels())
+
+    def _repr_png_(self) -> bytes:
+        return self.picture()
 
     def _is_call(self, segmentations: "Sequence[Segmentation]") -> bool:
         return self._segmentation.is_call([one._segmentation for one in segmentations])
+
+
+def _call(what: str, segmentations: "Sequence[Segmentation]") -> "_segvol.Segmentation":
+    """The first of the objects of one call, if these are all of them."""
+    found = [segmentations] if isinstance(segmentations, Segmentation) else list(segmentations)
+    if not found or not found[0]._is_call(found):
+        raise UsageError(f"{what}: expected all segmentations of one call to `segment`, in their order")
+    return found[0]._segmentation
+
+
+def _dicom(seg: "str | None", uid_root: "str | None", fill_missing: bool, anonymous: bool) -> "dict[str, Any]":
+    return {"seg": seg, "uid_root": uid_root, "fill_missing": fill_missing, "anonymous": anonymous}
 
 
 class _Bar:

@@ -24,11 +24,14 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 @dataclass(frozen=True)
 class Array:
-    """Voxels in Hounsfield units, where they are, and the order of the array's axes."""
+    """Voxels in Hounsfield units, where they are, and the order of the array's axes. `origin` is the file that they come from, if the
+    image knows it.
+    """
 
     voxels: np.ndarray
     affine: np.ndarray
     axes: str
+    origin: "str | None" = None
 
 
 def taken(scan: Any, affine: Any, spacing: Any, axes: "str | None") -> "Array | str":
@@ -44,7 +47,8 @@ def taken(scan: Any, affine: Any, spacing: Any, axes: "str | None") -> "Array | 
         return _of_simpleitk(scan)
     if hasattr(scan, "dataobj") and hasattr(scan, "affine"):
         _nothing_else(told, "an image of nibabel")
-        return Array(prepared(np.asanyarray(scan.dataobj), squeeze=True), _matrix(scan.affine), "ijk")
+        origin = scan.get_filename() if hasattr(scan, "get_filename") else None
+        return Array(prepared(np.asanyarray(scan.dataobj), squeeze=True), _matrix(scan.affine), "ijk", origin)
     if isinstance(scan, tuple):
         if len(scan) != 2:
             raise UsageError(f"scan: expected (array, affine), found a tuple of {len(scan)}")
@@ -68,6 +72,12 @@ def taken(scan: Any, affine: Any, spacing: Any, axes: "str | None") -> "Array | 
             f"found {axes!r}, and the array does not say it"
         )
     return Array(prepared(np.asanyarray(scan)), _matrix(affine) if spacing is None else _spacing(spacing), axes)
+
+
+def voxels(scan: Any, affine: Any, spacing: Any, axes: "str | None") -> "np.ndarray | None":
+    """The voxels of a scan, unless it is a path."""
+    found = taken(scan, affine, spacing, axes)
+    return found.voxels if isinstance(found, Array) else None
 
 
 def prepared(array: np.ndarray, squeeze: bool = False) -> np.ndarray:

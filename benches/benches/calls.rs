@@ -1,9 +1,10 @@
-//! The overhead of a call through C, compared with the same call in Rust: `cargo bench -p segvol-benches --bench
-//! c_call`. Takes three minutes, on Linux only.
+//! The overhead of a call through C or Python, compared with the same call in Rust: `cargo bench -p segvol-benches
+//! --bench calls`. Takes three minutes for each language, on Linux only. Python needs an interpreter that has the
+//! package: `SEGVOL_PYTHON=$PWD/target/wheel-env/bin/python`, which `scripts/wheel` makes.
 //!
 //! Two programs make the same calls in turns, with the same bundle and scan: `bindings/c/tests/cost.c`, compiled
-//! against the installed library, and its equivalent in Rust here. Each runs in its own process. Image embeddings are
-//! cached, so a call measures the decoder and the return of the mask.
+//! against the installed library, or `call.py`, and their equivalent in Rust here. Each runs in its own process. Image
+//! embeddings are cached, so a call measures the decoder and the return of the mask.
 //!
 //! How memory is laid out in a process changes its speed for as long as it runs. So many pairs of processes are
 //! started. Every pair gives one ratio, and the result is the median of the ratios. A comparison of Rust with Rust
@@ -46,7 +47,8 @@ fn main() {
     let demo = folder.path().join("demo");
     bundle::converted(&c::root().join("demo/SegVol_demo.pth"), &demo, &segvol_converter::Options::default());
 
-    println!("{:<36} {:>9} {:>9} {:>8}   95 % of the median", "a call", "C ms", "Rust ms", "C/Rust");
+    let python = env::var_os("SEGVOL_PYTHON");
+    println!("{:<36} {:>9} {:>9} {:>8}   95 % of the median", "a call", "ms", "Rust ms", "ratio");
     for (name, bundle, zoom_in) in [
         ("tests' model, zoom-out", &small, "0"),
         ("demo model, zoom-out", &demo, "0"),
@@ -55,8 +57,13 @@ fn main() {
         let arguments = [bundle.as_path(), &phantom, Path::new(zoom_in)];
         let through_c = || started(Command::new(&program).args(arguments));
         let in_rust = || started(Command::new(env::current_exe().expect("a path")).arg("twin").args(arguments));
-        compare(name, &through_c, &in_rust);
-        compare("  Rust against Rust", &in_rust, &in_rust);
+        compare(&format!("C: {name}"), &MEASURES, &through_c, &in_rust);
+        if let Some(python) = &python {
+            let through_python =
+                || started(Command::new(python).arg(c::root().join("benches/benches/call.py")).args(arguments));
+            compare(&format!("Python: {name}"), &MEASURES[..1], &through_python, &in_rust);
+        }
+        compare("  Rust against Rust", &MEASURES, &in_rust, &in_rust);
     }
 }
 
@@ -98,7 +105,8 @@ fn started(command: &mut Command) -> Caller {
     Caller { process, ask, answers: BufReader::new(answers).lines() }
 }
 
-/// The two times of a call, in milliseconds: wall-clock time and processor time.
+/// The two times of a call, in milliseconds: wall-clock time and processor time. A call through Python runs on a thread
+/// that has ended by then, so that its processor time is not known.
 const MEASURES: [&str; 2] = ["clock", "processor"];
 
 impl Caller {
@@ -128,7 +136,7 @@ impl Caller {
     }
 }
 
-fn compare(name: &str, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) {
+fn compare(name: &str, measures: &[&str], first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) {
     let mut all: [[Vec<f64>; 2]; 2] = Default::default();
     let mut ratios: [Vec<f64>; 2] = Default::default();
     for pair in 0..PAIRS {
@@ -159,7 +167,7 @@ fn compare(name: &str, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) 
         }
         callers.into_iter().for_each(Caller::end);
     }
-    for (measure, by) in MEASURES.into_iter().enumerate() {
+    for (measure, by) in measures.iter().enumerate() {
         let [first, second] = all[measure].each_mut().map(|times| median(times));
         let (name, ratio) = (format!("{name}, {by}"), median(&mut ratios[measure]));
         let (low, high) = (ratios[measure][LOW], ratios[measure][HIGH]);

@@ -1,8 +1,8 @@
-//! How DICOM SEG files are written, if the pattern asks for them.
+//! How DICOM objects are written, if a file's name asks for them.
 
 use serde::Serialize;
 
-/// How DICOM SEG files are written. Nothing of this matters to other formats.
+/// How DICOM objects are written. Nothing of this matters to other formats.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct DicomFiles {
     /// One label map, where the object with the higher logit wins; otherwise one bit a voxel for each object, so that objects may
@@ -19,19 +19,14 @@ pub struct DicomFiles {
 
 #[cfg(feature = "dicom")]
 mod written {
-    use std::path::Path;
-
-    use segvol::{FinishedMasks, Grid, Prompt, Warning};
-    use segvol_segments::seg::{self, Encoding};
-    use segvol_segments::{DicomOptions, Segments, SegmentsError, dicom};
+    use segvol::{Grid, Prompt, Warning};
+    use segvol_segments::{DicomOptions, SegmentsError, dicom};
 
     use super::DicomFiles;
-    use crate::failure::ScanError;
 
     impl DicomFiles {
         /// The same for the writers of all DICOM objects. Of these prompts, those with points or a box are a person's.
-        #[must_use]
-        pub fn options(&self, prompts: &[Prompt]) -> DicomOptions {
+        pub(crate) fn options(&self, prompts: &[Prompt]) -> DicomOptions {
             let is_placed = |prompt: &Prompt| !prompt.points.is_empty() || prompt.bounding_box.is_some();
             let interactive = prompts.iter().zip(1..).filter(|(prompt, _)| is_placed(prompt)).map(|(_, label)| label);
             DicomOptions::default()
@@ -51,27 +46,12 @@ mod written {
         }
 
         /// Refuses a scan to which no DICOM object can refer, before any work. Returns what will be made up.
-        pub(crate) fn check_scan(&self, grid: &Grid) -> Result<Vec<Warning>, SegmentsError> {
+        ///
+        /// # Errors
+        ///
+        /// [`SegmentsError`]: the scan does not come from DICOM, or its files lack what an object needs.
+        pub fn check_scan(&self, grid: &Grid) -> Result<Vec<Warning>, SegmentsError> {
             dicom::check(grid, &self.options(&[]))
-        }
-
-        /// Writes the masks. `segments` has those that may overlap.
-        pub(crate) fn save(
-            &self,
-            path: &Path,
-            masks: &FinishedMasks<'_>,
-            prompts: &[Prompt],
-            segments: &Segments<'_>,
-        ) -> Result<(), ScanError> {
-            let options = self.options(prompts);
-            // What they warn of, `check_scan` has said.
-            if self.labelmap {
-                let apart = masks.apart()?;
-                seg::save(path, &segments.with_masks(&apart), Encoding::Labelmap, &options)?;
-            } else {
-                seg::save(path, segments, Encoding::Binary, &options)?;
-            }
-            Ok(())
         }
     }
 }
