@@ -20,7 +20,9 @@ def test_examples_run(document: str, bundle: Path, scan: Path, tmp_path: Path, m
     assert examples
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bundle").symlink_to(bundle)
-    shutil.copy(scan, tmp_path / "ct.nii.gz")
+    (tmp_path / "scans").mkdir()
+    for copy in ("ct.nii.gz", "scans/ct.nii.gz"):
+        shutil.copy(scan, tmp_path / copy)
     for example in examples:
         exec(compile(example, document, "exec"), {"__name__": "__main__"})
     written = [file for file in tmp_path.rglob("*.nii.gz") if file.name != "ct.nii.gz"]

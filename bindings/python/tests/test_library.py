@@ -1,9 +1,11 @@
 """Which library of ONNX Runtime is used."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import segvol
@@ -69,6 +71,20 @@ def test_without_any_the_error_says_what_to_install(site: Path, bundle: Path, mo
     error = segvol.ProviderError("ONNX Runtime was not found")
     _library.hint(error)
     assert error.__notes__ == ["ONNX Runtime comes with pip install 'segvol[cpu]' (or segvol[openvino], segvol[gpu])"]
+
+
+def test_the_installed_package_runs_its_provider(bundle: Path, scan: Path, liver: np.ndarray, clean: pytest.MonkeyPatch) -> None:
+    [installed] = [name for name in _library.PACKAGES if _library._of(name) is not None]
+    assert f"{os.sep}onnxruntime{os.sep}capi{os.sep}" in str(segvol.library())
+    if installed != "onnxruntime-openvino":
+        # The package for GPUs has the CPU's provider too.
+        with pytest.raises(segvol.ProviderError, match="openvino"):
+            segvol.Model(bundle, provider="openvino")
+        return
+    model = segvol.Model(bundle, provider="openvino")
+    assert model.provider == "openvino"
+    found = model.study(scan).segment(text="liver").mask
+    assert 2 * np.count_nonzero(found & liver) / (np.count_nonzero(found) + np.count_nonzero(liver)) > 0.999
 
 
 def test_python_s_onnxruntime_may_be_used_before_and_after(bundle: Path, scan: Path, clean: pytest.MonkeyPatch) -> None:

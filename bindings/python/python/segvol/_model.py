@@ -375,8 +375,9 @@ def _dicom(seg: "str | None", uid_root: "str | None", fill_missing: bool, anonym
 class _Bar:
     """A function that follows the work, or None."""
 
-    def __init__(self, progress: "bool | Callable[[int, int], object] | None") -> None:
+    def __init__(self, progress: "bool | Callable[[int, int], object] | None", unit: str = "window") -> None:
         self._progress = progress
+        self._unit = unit
         self._bar: Any = None
 
     def __enter__(self) -> "Callable[[int, int], object] | None":
@@ -385,7 +386,7 @@ class _Bar:
                 from tqdm.auto import tqdm  # type: ignore[import-untyped, unused-ignore]
             except ImportError:
                 raise UsageError("progress: True needs tqdm (pip install tqdm); a function needs nothing") from None
-            self._bar = tqdm(unit="window")
+            self._bar = tqdm(unit=self._unit)
             return self._follow
         if self._progress in (False, None):
             return None
