@@ -15,6 +15,8 @@ use crate::errors::{Failure, Raise as _, usage};
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct DicomArguments {
+    /// As an RT Structure Set.
+    rtstruct: bool,
     seg: Option<String>,
     uid_root: Option<String>,
     fill_missing: bool,
@@ -43,6 +45,7 @@ impl DicomArguments {
     /// The first that is given.
     fn first_given(&self) -> Option<&'static str> {
         let given = [
+            ("save_rtstruct", self.rtstruct),
             ("seg", self.seg.is_some()),
             ("uid_root", self.uid_root.is_some()),
             ("fill_missing", self.fill_missing),
@@ -63,39 +66,22 @@ impl Chosen<'_> {
     pub(crate) fn save(&self, path: &Path, arguments: &DicomArguments) -> Result<Vec<Warning>, Failure> {
         let files = arguments.files()?;
         let format = FileFormat::of_name(path);
-        if let Some(name) = arguments.first_given().filter(|_| format != Some(FileFormat::DicomSeg)) {
+        let is_dicom = format == Some(FileFormat::DicomSeg);
+        if let Some(name) = arguments.first_given().filter(|_| !is_dicom) {
             return Err(Failure::usage(format!("{name}: expected a file whose name ends in .dcm")));
         }
         self.call.open.source.spare(path)?;
         let masks = self.call.finished(self.range.clone())?;
-        match format {
-            // One object alone is its mask, whatever the name is: the mask says which names there are.
-            Some(FileFormat::LabelMap) | None if self.range.len() == 1 => {
-                Ok(masks.mask(0)?.save(path).map(|()| Vec::new())?)
-            }
-            None => Ok(masks.label_map()?.save(path).map(|()| Vec::new())?),
-            Some(format) => {
-                let told = if format == FileFormat::DicomSeg { files.check_scan(masks.grid())? } else { Vec::new() };
-                let prompts = &self.call.prompts[self.range.clone()];
-                Objects { masks: &masks, prompts, bundle_sha256: self.call.open.model.manifest_sha256() }
-                    .save(path, format, &files)?;
-                Ok(told)
-            }
-        }
-    }
-
-    /// Writes the objects as an RT Structure Set. Returns what was made up.
-    pub(crate) fn save_rtstruct(&self, path: &Path, arguments: &DicomArguments) -> Result<Vec<Warning>, Failure> {
-        let files = arguments.files()?;
-        if FileFormat::of_name(path) != Some(FileFormat::DicomSeg) {
-            return Err(Failure::usage(format!("`{}`: expected a name that ends in .dcm", path.display())));
-        }
-        self.call.open.source.spare(path)?;
-        let masks = self.call.finished(self.range.clone())?;
-        let told = files.check_scan(masks.grid())?;
+        let told = if is_dicom { files.check_scan(masks.grid())? } else { Vec::new() };
         let prompts = &self.call.prompts[self.range.clone()];
         let objects = Objects { masks: &masks, prompts, bundle_sha256: self.call.open.model.manifest_sha256() };
-        objects.save_rtstruct(path, &files)?;
+        match format {
+            _ if arguments.rtstruct => objects.save_rtstruct(path, &files)?,
+            Some(format @ (FileFormat::SegNrrd | FileFormat::DicomSeg)) => objects.save(path, format, &files)?,
+            // One object alone is its mask. What is no name of a format is refused with those that are.
+            _ if self.range.len() == 1 => masks.mask(0)?.save(path)?,
+            _ => masks.label_map()?.save(path)?,
+        }
         Ok(told)
     }
 

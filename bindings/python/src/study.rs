@@ -89,18 +89,6 @@ impl Study {
         py.detach(|| chosen.save(&path, &dicom)).raise(py).map(|warnings| told(&warnings))
     }
 
-    /// Writes all objects of the call of `segmentation` as an RT Structure Set. Warnings: code and message.
-    fn save_rtstruct(
-        &self,
-        py: Python<'_>,
-        segmentation: &Segmentation,
-        path: PathBuf,
-        dicom: DicomArguments,
-    ) -> PyResult<Vec<(&'static str, String)>> {
-        let chosen = self.call(py, "save_rtstruct", segmentation)?;
-        py.detach(|| chosen.save_rtstruct(&path, &dicom)).raise(py).map(|warnings| told(&warnings))
-    }
-
     /// Slices with the contours of all objects of the call of `segmentation`, PNG.
     fn picture(
         &self,

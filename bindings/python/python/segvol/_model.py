@@ -265,7 +265,8 @@ class Study:
         `save`.
         """
         of_call = _call("save_rtstruct", segmentations)
-        _warn(_warnings(self._study.save_rtstruct(of_call, os.fspath(path), _dicom(None, uid_root, fill_missing, anonymous))))
+        dicom = {**_dicom(None, uid_root, fill_missing, anonymous), "rtstruct": True}
+        _warn(_warnings(self._study.save(of_call, os.fspath(path), dicom)))
 
     def picture(
         self, segmentations: "Sequence[Segmentation]", *, axis: str = "axial", window: "tuple[float, float]" = (40.0, 400.0)
@@ -369,7 +370,7 @@ def _call(what: str, segmentations: "Sequence[Segmentation]") -> "_segvol.Segmen
 
 
 def _dicom(seg: "str | None", uid_root: "str | None", fill_missing: bool, anonymous: bool) -> "dict[str, Any]":
-    return {"seg": seg, "uid_root": uid_root, "fill_missing": fill_missing, "anonymous": anonymous}
+    return {"rtstruct": False, "seg": seg, "uid_root": uid_root, "fill_missing": fill_missing, "anonymous": anonymous}
 
 
 class _Bar:
