@@ -1,6 +1,7 @@
 """What the tests share. scripts/wheel makes the bundle, and names it and the scan in two variables."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 import segvol
+
+# A shell starts what runs in the background with Ctrl-C ignored, and Python then leaves it so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
