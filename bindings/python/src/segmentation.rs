@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use segvol::mask::Labels;
 
 use crate::array;
 use crate::call::Call;
@@ -74,10 +75,16 @@ impl Segmentation {
             .all(|(index, one)| one.index == index && Arc::ptr_eq(&one.call, &self.call))
     }
 
-    /// The mask, bool, after postprocessing.
+    /// The mask after postprocessing: 0 and 1, uint8, which the package shows as bool without a copy.
     fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.call.here().raise(py)?;
-        let inside = py.detach(|| Ok::<_, segvol::Error>(self.call.finished(self.only())?.mask(0)?.voxels_of(1)?));
+        let inside = py.detach(|| {
+            let mask = self.call.finished(self.only())?.mask(0)?;
+            Ok::<_, segvol::Error>(match mask.into_labels() {
+                Labels::U8(inside) => inside,
+                Labels::U16(labels) => labels.into_iter().map(|label| u8::from(label == 1)).collect(),
+            })
+        });
         array::array(py, inside.raise(py)?, self.call.open.study.grid().shape_xyz(), self.call.open.axes)
     }
 

@@ -308,7 +308,7 @@ class Segmentation:
         """The object's own mask, which may overlap others: bool, with the axes of the scan's array, after the postprocessing that
         was asked for. Made anew each time.
         """
-        return self._segmentation.mask()
+        return self._segmentation.mask().view(np.bool_)
 
     @property
     def logits(self) -> np.ndarray:
