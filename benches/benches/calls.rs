@@ -4,7 +4,8 @@
 //!
 //! Two programs make the same calls in turns, with the same bundle and scan: `bindings/c/tests/cost.c`, compiled
 //! against the installed library, or `call.py`, and their equivalent in Rust here. Each runs in its own process. Image
-//! embeddings are cached, so a call measures the decoder and the return of the mask.
+//! embeddings are cached, so a call measures the decoder and the return of the mask. `whole` reads, prepares and encodes
+//! the scan for each call instead, through Python only. An argument that is no option leaves out other names.
 //!
 //! How memory is laid out in a process changes its speed for as long as it runs. So many pairs of processes are
 //! started. Every pair gives one ratio, and the result is the median of the ratios. A comparison of Rust with Rust
@@ -53,17 +54,25 @@ fn main() {
         ("tests' model, zoom-out", &small, "0"),
         ("demo model, zoom-out", &demo, "0"),
         ("demo model, with zoom-in", &demo, "1"),
+        ("demo model, whole", &demo, "whole"),
     ] {
+        let filter = arguments[1..].iter().find(|argument| !argument.starts_with('-'));
+        if filter.is_some_and(|filter| !name.contains(filter.as_str())) {
+            continue;
+        }
+        let calls = if zoom_in == "whole" { CALLS / 4 } else { CALLS };
         let arguments = [bundle.as_path(), &phantom, Path::new(zoom_in)];
         let through_c = || started(Command::new(&program).args(arguments));
         let in_rust = || started(Command::new(env::current_exe().expect("a path")).arg("twin").args(arguments));
-        compare(&format!("C: {name}"), &MEASURES, &through_c, &in_rust);
+        if zoom_in != "whole" {
+            compare(&format!("C: {name}"), &MEASURES, calls, &through_c, &in_rust);
+        }
         if let Some(python) = &python {
             let through_python =
                 || started(Command::new(python).arg(c::root().join("benches/benches/call.py")).args(arguments));
-            compare(&format!("Python: {name}"), &MEASURES[..1], &through_python, &in_rust);
+            compare(&format!("Python: {name}"), &MEASURES[..1], calls, &through_python, &in_rust);
         }
-        compare("  Rust against Rust", &MEASURES, &in_rust, &in_rust);
+        compare("  Rust against Rust", &MEASURES, calls, &in_rust, &in_rust);
     }
 }
 
@@ -72,13 +81,16 @@ fn twin(arguments: &[String]) {
     let [bundle, scan, zoom_in] = arguments else { panic!("twin BUNDLE SCAN.nii.gz ZOOM_IN") };
     let options = Options::default().provider(Provider::Cpu).threads(1);
     let model = Model::open(bundle, &options).expect("a bundle");
-    let zoom_in = StudyOptions::default().zoom_in(zoom_in == "1");
-    let study = model.study_with(Volume::open(scan).expect("a scan"), &zoom_in).expect("a study");
+    let is_whole = zoom_in == "whole";
+    let options = StudyOptions::default().zoom_in(zoom_in != "0");
+    let open = || model.study_with(Volume::open(scan).expect("a scan"), &options).expect("a study");
+    let study = open();
     let prompt = Prompt::text("liver");
     for line in io::stdin().lines() {
         line.expect("a line");
         let start = Instant::now();
-        drop(study.segment(&prompt).expect("segmented").mask().expect("memory"));
+        let fresh = is_whole.then(open);
+        drop(fresh.as_ref().unwrap_or(&study).segment(&prompt).expect("segmented").mask().expect("memory"));
         println!("{:.5}", start.elapsed().as_secs_f64() * 1e3);
     }
 }
@@ -136,7 +148,7 @@ impl Caller {
     }
 }
 
-fn compare(name: &str, measures: &[&str], first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) {
+fn compare(name: &str, measures: &[&str], calls: usize, first: &dyn Fn() -> Caller, second: &dyn Fn() -> Caller) {
     let mut all: [[Vec<f64>; 2]; 2] = Default::default();
     let mut ratios: [Vec<f64>; 2] = Default::default();
     for pair in 0..PAIRS {
@@ -149,7 +161,7 @@ fn compare(name: &str, measures: &[&str], first: &dyn Fn() -> Caller, second: &d
             [first(), second]
         };
         let mut of_pair: [Vec<f64>; 2] = Default::default();
-        for call in 0..WARM_UP + CALLS {
+        for call in 0..WARM_UP + calls {
             let order = if (call + pair / 2) % 2 == 0 { [0, 1] } else { [1, 0] };
             let mut times = [[0.0; 2]; 2];
             for who in order {
