@@ -88,7 +88,7 @@ def described(client: InferenceServerClient, headers: dict[str, str]) -> None:
 
 
 def masks(client: InferenceServerClient, headers: dict[str, str], scan: Path, expected: np.ndarray, report: dict) -> None:
-    """Masks of every way in which tensors travel."""
+    """Masks of every way in which tensors travel. The client writes into `headers`, so each call has its own."""
     file = nib.load(scan)
     whole = np.ascontiguousarray(np.asanyarray(file.dataobj).transpose(2, 1, 0))
     affine = file.affine.astype(np.float64)
@@ -104,7 +104,7 @@ def masks(client: InferenceServerClient, headers: dict[str, str], scan: Path, ex
                 outputs = None if binary_outputs is None else outputs
                 start = time.monotonic()
                 sent = inputs(image, rows, document(OBJECTS), binary=binary)
-                answer = client.infer("segvol", sent, outputs=outputs, request_id="one", headers=headers)
+                answer = client.infer("segvol", sent, outputs=outputs, request_id="one", headers=dict(headers))
                 seconds = time.monotonic() - start
                 labels = answer.as_numpy("labels")
                 way = f"{image.dtype.name}, {'bytes' if binary else 'JSON'}, outputs {binary_outputs}: {seconds:.1f} s"
@@ -114,7 +114,7 @@ def masks(client: InferenceServerClient, headers: dict[str, str], scan: Path, ex
                 check("  its name", answer.get_response()["id"] == "one", answer.get_response())
     only = [InferRequestedOutput("labels")]
     sent = inputs(whole.astype(np.float32), affine, document(OBJECTS))
-    answer = client.infer("segvol", sent, model_version="1", outputs=only, headers=headers)
+    answer = client.infer("segvol", sent, model_version="1", outputs=only, headers=dict(headers))
     check("one output only", answer.as_numpy("report") is None and np.array_equal(answer.as_numpy("labels"), expected))
 
 
@@ -125,7 +125,7 @@ def refused(client: InferenceServerClient, headers: dict[str, str]) -> None:
 
     def error(what: str, status: str, part: str, sent: list[InferInput], model: str = "segvol", **more: object) -> None:
         try:
-            client.infer(model, sent, headers=headers, **more)
+            client.infer(model, sent, headers=dict(headers), **more)
             check(what, False, "no error")
         except InferenceServerException as found:
             is_right = found.status() == status and part in found.message()
@@ -144,7 +144,7 @@ def refused(client: InferenceServerClient, headers: dict[str, str]) -> None:
     error("another datatype", "400", "FP64", [tensor("image", image.astype(np.float64), "FP64", True), *good[1:]])
     error("four dimensions", "400", "[K, J, I]", inputs(image[None], eye, text))
     error("an affine of two rows", "400", "affine", inputs(image, eye[:2], text))
-    error("an affine of zeros", "400", "affine", inputs(image, np.zeros((3, 4)), text))
+    error("an affine of zeros", "422", "affine", inputs(image, np.zeros((3, 4)), text))
     error("no JSON in the prompts", "422", "prompts", inputs(image, eye, "liver"))
     error("no objects", "422", "objects", inputs(image, eye, document([])))
     error("NaN as bytes", "422", "NaN", inputs(nan, eye, text))

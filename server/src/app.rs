@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use segvol::Model;
+use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
 use crate::session::Sessions;
@@ -18,6 +19,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
     pub(crate) turns: Turns,
+    /// Who may have an upload on the disk without a session: as many as may wait, and one more.
+    pub(crate) one_shots: Arc<Semaphore>,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     /// Whether the model has run once.
@@ -35,6 +38,7 @@ impl App {
         Self {
             sessions: Sessions::new(limits.sessions, limits.liveness, limits.idle),
             turns: Turns::new(limits.queue),
+            one_shots: Arc::new(Semaphore::new(limits.queue.saturating_add(1).min(Semaphore::MAX_PERMITS))),
             memory: Memory::new(limits.memory_bytes),
             metrics: Metrics::new(),
             warm: AtomicBool::new(false),

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use segvol::{Cancellation, Follower, Progress, Prompt, Volume};
 use segvol_base::ErrorKind;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::model::Named;
 use super::request::{Request, Wanted, bad};
@@ -54,17 +54,17 @@ pub(super) async fn infer(
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed", ErrorKind::Usage, message));
     }
     let json = json_length(&headers)?;
+    let full = || ApiError::busy("queue_full", "too many calls wait for the model: try again later");
+    // Before the upload, so that no more of them are on the disk.
+    let one_shot = Arc::clone(&app.one_shots).try_acquire_owned().map_err(|_| full())?;
     let file = upload::nameless(app.settings.uploads.as_deref())?;
     let bytes = upload::to_file(&headers, body, &file, &app.settings.limits).await?;
     let json = json.unwrap_or(bytes);
     if json > bytes {
         return Err(bad(format!("Inference-Header-Content-Length: the body has {bytes} bytes, and not {json}")));
     }
-    let received = Received { file, json, bytes };
-    let place = app
-        .turns
-        .queue()
-        .ok_or_else(|| ApiError::busy("queue_full", "too many calls wait for the model: try again later"))?;
+    let received = Received { file, json, bytes, _one_shot: one_shot };
+    let place = app.turns.queue().ok_or_else(full)?;
     let client = Client::default();
     let job = tokio::spawn(run(app, received, place, client.cancellation.clone(), Arc::clone(&client.gone)));
     let answer = job.await.map_err(|_| ApiError::internal("the call has failed; the log has the reason"))??;
@@ -91,6 +91,7 @@ struct Received {
     json: u64,
     /// All of its bytes.
     bytes: u64,
+    _one_shot: OwnedSemaphorePermit,
 }
 
 async fn run(
@@ -146,7 +147,7 @@ fn segment(app: &App, received: Received, turn: Turn, cancellation: &Cancellatio
 
 /// Reads a request. Its JSON and its voxels take memory that is reserved before.
 fn read(app: &App, received: Received) -> Result<Asked, ApiError> {
-    let Received { mut file, json, bytes } = received;
+    let Received { mut file, json, bytes, _one_shot } = received;
     // The text, and what is copied of it.
     let of_text = scan::reserve(app, json.saturating_mul(2))?;
     let text = text(&mut file, json)?;

@@ -166,18 +166,19 @@ impl<'a> Request<'a> {
             }
             *place = Some((input, source));
         }
+        let missing =
+            |name: &str| bad(format!("inputs: expected `image`, `affine` and `prompts`; `{name}` is missing"));
+        let inputs = Inputs {
+            image: image.ok_or_else(|| missing("image"))?,
+            affine: affine.ok_or_else(|| missing("affine"))?,
+            prompts: prompts.ok_or_else(|| missing("prompts"))?,
+        };
         if end != binary_bytes {
             return Err(bad(format!(
                 "inputs: {binary_bytes} bytes follow the JSON, and the inputs have {end} of them"
             )));
         }
-        let missing =
-            |name: &str| bad(format!("inputs: expected `image`, `affine` and `prompts`; `{name}` is missing"));
-        Ok(Inputs {
-            image: image.ok_or_else(|| missing("image"))?,
-            affine: affine.ok_or_else(|| missing("affine"))?,
-            prompts: prompts.ok_or_else(|| missing("prompts"))?,
-        })
+        Ok(inputs)
     }
 }
 
