@@ -336,7 +336,7 @@ fn sessions_bytes_and_time_have_limits() {
 #[test]
 fn memory_has_a_limit_and_comes_back() {
     let folder = segvol_tests::folder!();
-    let server = start(folder.path(), |settings| settings.limits.memory_bytes = Some(100 << 20));
+    let server = start(folder.path(), |settings| settings.limits.memory_bytes = Some(90 << 20));
     let client = server.client();
     // Each session has 64 MiB of embeddings, and its scan.
     let first = session_with(&client, &scan());
