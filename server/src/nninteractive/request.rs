@@ -77,7 +77,7 @@ fn yes() -> bool {
 /// answered before all of it had arrived would be closed.
 pub(super) async fn whole_body(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match upload::to_memory(&parts.headers, body, MAX_JSON_BYTES, &app.settings.limits).await {
+    match upload::to_memory(&app, &parts.headers, body, MAX_JSON_BYTES).await {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Err(error) => Refusal::from(error).into_response(),
     }
@@ -106,7 +106,11 @@ pub(super) async fn discard(app: &App, body: Body) {
         Some(())
     };
     // Whatever happens, the answer comes next.
-    let _ = timeout(limits.pause, all).await;
+    let mut stopping = app.stopping();
+    tokio::select! {
+        _ = timeout(limits.pause, all) => {}
+        _ = stopping.wait_for(|&stopping| stopping) => {}
+    }
 }
 
 /// The packed array of a request, and the memory that is reserved for it.
@@ -128,7 +132,7 @@ impl Upload {
                 return Err(error.into());
             }
         };
-        let bytes = upload::to_memory(headers, body, most, &app.settings.limits).await?;
+        let bytes = upload::to_memory(app, headers, body, most).await?;
         Ok(Self { bytes, limit: usize::try_from(most).unwrap_or(usize::MAX), _reserved: reserved })
     }
 

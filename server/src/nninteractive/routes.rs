@@ -70,7 +70,7 @@ async fn capable(State(app): State<Shared>) -> Json<Value> {
 
 async fn claim(State(app): State<Shared>, leases: AllLeases) -> Result<Json<Value>, Refusal> {
     if app.is_stopping() {
-        return Err(ApiError::busy("stopping", "the server is stopping").into());
+        return Err(ApiError::stopping().into());
     }
     let session = app.sessions.create()?;
     leases.add(&session);

@@ -3,6 +3,7 @@
 mod events;
 mod mask;
 pub(crate) mod objects;
+mod path;
 mod query;
 mod scan;
 mod schema;
