@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use segvol::volume::AxisCodes;
 use segvol::{Cancellation, Model};
 use segvol_server::{ServeError, Server, Token, TokenError};
 
@@ -72,6 +73,10 @@ pub(crate) struct Serve {
     /// A scan that the page offers for a first try
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     demo_scan: Option<PathBuf>,
+    /// The directions in which the three axes of an array grow that a client of nnInteractive sends, such as 3D Slicer: its protocol
+    /// does not say them. SPL: slices to the head, rows to the back, columns to the left
+    #[arg(long, value_name = "AXES", default_value_t = AxisCodes::SPL, help_heading = "Server")]
+    array_axes: AxisCodes,
     /// Print the interface under /v1 as an OpenAPI 3.1 document, and stop
     #[arg(long, help_heading = "Server")]
     openapi: bool,
@@ -99,6 +104,7 @@ impl Serve {
         settings.insecure = self.insecure;
         settings.uploads = self.uploads.clone();
         settings.demo_scan = self.demo_scan.clone();
+        settings.array_axes = self.array_axes;
         settings.token = self.token.as_deref().map(Token::read).transpose().map_err(|error| match error {
             TokenError::File { path, source } => BadInput { path, reason: source.to_string() }.into(),
             TokenError::Unfit { .. } => anyhow::Error::from(Usage(format!("--token: {error}"))),

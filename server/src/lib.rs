@@ -10,6 +10,7 @@ mod call;
 mod error;
 mod guard;
 mod metrics;
+pub mod nninteractive;
 mod operations;
 mod routes;
 mod scan;

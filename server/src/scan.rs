@@ -48,7 +48,8 @@ pub(crate) fn prepare(app: &App, volume: Volume, is_dicom: bool, upload: Option<
     Ok(OpenScan { volume, study, is_dicom, warnings, _upload: upload, _reserved: reserved })
 }
 
-fn reserve(app: &App, bytes: u64) -> Result<Reserved, ApiError> {
+/// Promises memory to a session.
+pub(crate) fn reserve(app: &App, bytes: u64) -> Result<Reserved, ApiError> {
     app.memory.reserve(bytes).ok_or_else(|| memory_full(&app.memory, "the scan", bytes))
 }
 

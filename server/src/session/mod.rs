@@ -9,4 +9,4 @@ mod registry;
 mod session;
 
 pub(crate) use registry::{Sessions, no_such_session};
-pub(crate) use session::{End, InUse, Objects, OpenScan, Session, Ticket, View, gone};
+pub(crate) use session::{Change, End, InUse, Objects, OpenScan, Session, Ticket, View, gone};

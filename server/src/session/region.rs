@@ -76,7 +76,7 @@ mod tests {
     use std::sync::Arc;
 
     use segvol::Grid;
-    use segvol::volume::affine::Affine;
+    use segvol::volume::Affine;
 
     use super::*;
 

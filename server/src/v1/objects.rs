@@ -74,7 +74,7 @@ pub(super) async fn received(app: &App, headers: &HeaderMap, body: Body) -> Resu
 }
 
 /// Reads a document with prompts.
-pub(super) fn parse(app: &App, text: &str) -> Result<Objects, ApiError> {
+pub(crate) fn parse(app: &App, text: &str) -> Result<Objects, ApiError> {
     let bad = |message: String| ApiError::unprocessable("bad_prompts", message);
     let document: Value = serde_json::from_str(text).map_err(|error| bad(format!("prompts: {error}")))?;
     let is_empty = document.get("objects").and_then(Value::as_array).is_some_and(Vec::is_empty);
