@@ -1,0 +1,43 @@
+// Results as files, fetched with the token and handed to the browser.
+
+import { get, make } from './dom.js';
+
+const FORMATS = [
+  { id: 'nifti', name: 'Label map (NIfTI)', path: 'mask?format=nii.gz', file: 'mask.nii.gz' },
+  { id: 'seg-nrrd', name: 'Segments (.seg.nrrd)', path: 'mask?format=seg.nrrd', file: 'mask.seg.nrrd' },
+  { id: 'dicom-seg', name: 'DICOM SEG', path: 'mask?format=dcm', file: 'mask.dcm', dicom: true },
+  { id: 'rtstruct', name: 'DICOM RTSTRUCT', path: 'mask?format=rtstruct', file: 'mask.rtstruct.dcm', dicom: true },
+  { id: 'report', name: 'Report (JSON)', path: 'report', file: 'report.json' },
+];
+
+export class Downloads {
+  /** `work(promise)` reports failures. */
+  constructor(client, work) {
+    this.client = client;
+    this.buttons = FORMATS.map(format => {
+      const button = make('button', { type: 'button', class: 'small', id: `download-${format.id}`, disabled: true },
+        format.name);
+      button.addEventListener('click', () => work(this.save(format)));
+      return { format, button };
+    });
+    get('downloads').replaceChildren(...this.buttons.map(({ button }) => button));
+  }
+
+  /** `session` null: nothing can be downloaded. */
+  enable({ session, final, dicom, stem }) {
+    this.session = session;
+    this.stem = stem;
+    for (const { format, button } of this.buttons) {
+      button.disabled = !final || (format.dicom === true && !dicom);
+      button.title = format.dicom && !dicom ? 'Only for a scan that came as DICOM' : final ? '' : 'Needs a final mask';
+    }
+  }
+
+  async save(format) {
+    const response = await this.client.fetch(`${this.session.path}/${format.path}`);
+    const address = URL.createObjectURL(await response.blob());
+    const link = make('a', { href: address, download: `${this.stem}_${format.file}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  }
+}
