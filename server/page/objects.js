@@ -1,9 +1,9 @@
 // The objects and their prompts: what the list shows and what the server gets.
 
-/** Colours that differ from one another and from grey, on black. */
+/** Colours that differ from one another, from grey, and from the green and red of points. */
 const PALETTE = [
-  [45, 212, 191], [251, 191, 36], [244, 114, 182], [96, 165, 250], [163, 230, 53], [167, 139, 250],
-  [251, 146, 60], [34, 211, 238], [248, 113, 113], [253, 224, 71], [74, 222, 128], [232, 121, 249],
+  [45, 212, 191], [251, 191, 36], [244, 114, 182], [96, 165, 250], [217, 249, 157], [167, 139, 250],
+  [251, 146, 60], [103, 232, 249], [232, 121, 249], [253, 224, 71], [165, 180, 252], [253, 186, 140],
 ];
 
 export class Objects {
@@ -17,7 +17,9 @@ export class Objects {
   /** Colour of an object, and whether it is shown. */
   look(name) {
     if (!this.looks.has(name)) {
-      this.looks.set(name, { colour: PALETTE[this.looks.size % PALETTE.length], shown: true });
+      const used = this.list.map(object => this.looks.get(object.name)?.colour);
+      const colour = PALETTE.find(colour => !used.includes(colour)) ?? PALETTE[this.looks.size % PALETTE.length];
+      this.looks.set(name, { colour, shown: true });
     }
     return this.looks.get(name);
   }
@@ -87,6 +89,13 @@ export class Objects {
       { name: name ?? text, text, points, box },
     )).concat(drafts.filter(draft => !document.objects.some(object => object.name === draft.name)));
     this.chosen = this.list.find(object => object.name === chosen) ?? this.list.at(-1) ?? null;
+  }
+
+  /** For another scan. */
+  forget() {
+    this.clear();
+    this.looks.clear();
+    this.made = 0;
   }
 
   clear() {

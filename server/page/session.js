@@ -54,8 +54,9 @@ export class Session {
     this.lost = true;
   }
 
-  upload(file, onProgress) {
-    return this.client.upload(`${this.path}/scan`, file, onProgress);
+  /** `reading`: `series`, `affine`, `fill_gaps`, each may be absent. */
+  upload(file, reading, onProgress) {
+    return this.client.upload(`${this.path}/scan?${new URLSearchParams(reading)}`, file, onProgress);
   }
 
   async scan() {

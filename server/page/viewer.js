@@ -89,11 +89,11 @@ export class Viewer {
   }
 
   close() {
+    this.grid = null;
     if (this.nv.volumes.length) {
       this.nv.closeDrawing();
       this.nv.removeVolume(this.volume);
     }
-    this.grid = null;
   }
 
   /** Draws with the next frame, however often it is called until then. */
