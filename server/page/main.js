@@ -12,6 +12,7 @@ import * as report from './report.js';
 import { Study } from './study.js';
 import { askToken } from './token.js';
 import { Viewer, WINDOWS } from './viewer.js';
+import { droppedFiles, zip } from './zip.js';
 
 const HINTS = {
   look: 'Left drag: crosshair. Right drag: window. Wheel: slice.',
@@ -34,6 +35,21 @@ function reading() {
 }
 
 const open = file => study.work(study.open(file, file.name, reading()));
+
+/** Several files are those of one DICOM series. */
+async function openAll(files, folder = null) {
+  const wanted = files.filter(file => file.size > 0 && !file.name.startsWith('.') && file.name !== 'DICOMDIR');
+  if (!wanted.length) throw new Error('There is no file in this folder.');
+  if (wanted.length === 1) return open(wanted[0]);
+  report.status(`Packing ${wanted.length} files`);
+  report.running(true, false);
+  try {
+    await open(await zip(wanted, `${folder ?? 'dicom'}.zip`, report.progress));
+  } finally {
+    report.running(false);
+  }
+}
+
 const segment = () => study.work(study.segment());
 
 // Objects
@@ -140,11 +156,14 @@ function refresh() {
 
 function listen() {
   for (const id of ['open', 'open-here']) get(id).addEventListener('click', () => get('file').click());
-  get('file').addEventListener('change', event => {
-    const [file] = event.target.files;
-    event.target.value = '';
-    if (file) open(file);
-  });
+  get('open-folder').addEventListener('click', () => get('folder').click());
+  for (const id of ['file', 'folder']) {
+    get(id).addEventListener('change', event => {
+      const files = [...event.target.files];
+      event.target.value = '';
+      if (files.length) study.work(openAll(files, files[0].webkitRelativePath.split('/')[0] || null));
+    });
+  }
   get('open-demo').addEventListener('click', () => study.work(openDemo()));
   for (const input of document.querySelectorAll('#modes input')) input.addEventListener('change', () => setMode(input.value));
   get('depth').addEventListener('input', event => {
@@ -180,9 +199,7 @@ function listen() {
   window.addEventListener('drop', event => {
     event.preventDefault();
     get('view').classList.remove('dropping');
-    const { files } = event.dataTransfer;
-    if (files.length > 1) report.problem('Several files were dropped. Please pack the files of one DICOM series into a zip.');
-    else if (files.length) open(files[0]);
+    study.work(droppedFiles(event.dataTransfer).then(({ files, folder }) => openAll(files, folder)));
   });
   window.addEventListener('pagehide', () => study.session?.leave());
   window.addEventListener('pageshow', event => { if (event.persisted && study.opened) study.lost(); });

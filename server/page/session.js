@@ -83,7 +83,7 @@ export class Session {
   }
 
   /**
-   * Segments. `on.queued(position)`, `on.coarse(result)`, `on.progress(done, total)`; gives the final state, or null if a newer
+   * Segments; without a document, the objects that the session has. `on.queued(position)`, `on.coarse(result)`, `on.progress(done, total)`; gives the final state, or null if a newer
    * call took its place.
    */
   async segment(document, on) {

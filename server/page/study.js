@@ -108,8 +108,11 @@ export class Study {
 
   // The mask
 
-  /** Sends all objects and follows the call. A newer call takes the place of an older one. */
-  async segment() {
+  /**
+   * Sends all objects and follows the call. A newer call takes the place of an older one. Without `send`, the server takes the
+   * objects that it has, and its history of undo and redo stays.
+   */
+  async segment(send = true) {
     if (!this.ready) return;
     report.noProblem();
     this.old = true;
@@ -126,7 +129,7 @@ export class Study {
     report.progress(null);
     report.status('Sending the prompts');
     try {
-      const final = await mine.segment(this.objects.document(), {
+      const final = await mine.segment(send ? this.objects.document() : undefined, {
         queued: position => report.status(position ? `Waiting: ${position} before this one` : 'Segmenting'),
         coarse: result => {
           report.status('Coarse mask shown; refining');
@@ -190,7 +193,7 @@ export class Study {
     report.running(false);
     await this.take(await this.session.step(name));
     report.status(name === 'undo' ? 'Undone.' : 'Done again.');
-    if (!this.state.result && this.objects.prompted.length) await this.segment();
+    if (this.state.result?.stage !== 'final' && this.state.prompts.objects.length) await this.segment(false);
   }
 
   /** By label: the colour of what is shown. */

@@ -67,6 +67,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "style.css", STYLE;
         "token.js", SCRIPT;
         "viewer.js", SCRIPT;
+        "zip.js", SCRIPT;
     ]);
     assets.push(Asset::new("niivue.umd.js", SCRIPT, include_bytes!("../page/niivue.umd.js.gz"), true));
     assets
