@@ -1,4 +1,4 @@
-"""Works with the page of `segvol serve` in headless Chromium as a user does, and fails if it is not what docs/serve.md promises.
+"""Works with the page of `segvol serve` in headless Chromium as a user does, and fails if it is not what docs/server.md promises.
 
 Usage: check_page.py [URL] [--screenshots DIR] [--picture FILE.png]
 
@@ -326,6 +326,8 @@ def orientations(page, checks):
             point = prompts and prompts["objects"][0]["points"][-1]
             clicked += point == [*to_file(xyz), 1]
             checks.expect(point == [*to_file(xyz), 1], f"{plane}: clicked {to_file(xyz)}, the server got {point}")
+            place = tab.locator("#place").text_content()
+            checks.expect(place.endswith(f"· {BRIGHT[plane]} HU"), f"{plane}: the place is said to be {place}")
             checks.expect(prompts and prompts["space"] == "voxel", f"space {prompts and prompts['space']}")
         # A mask of one voxel: over the bright one of the sagittal plane, nowhere else.
         answers["mask"] = to_file(places["sagittal"])

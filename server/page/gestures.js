@@ -3,7 +3,7 @@
 export class Gestures {
   /**
    * @param on `point(xyz, inside)`, `box(min, max)`, `draft(corners or null)`, `mode(name)`, `plane(kind)`, `window(level, width)`,
-   *           `said(text)`; voxels are the viewer's.
+   *           `said(text)`, `keys(whether keys are used now)`; voxels are the viewer's.
    */
   constructor(view, viewer, on) {
     this.view = view;
@@ -53,6 +53,7 @@ export class Gestures {
   down(event) {
     if (!this.viewer.grid || event.target.closest('button')) return;
     this.view.focus({ preventScroll: true });
+    this.on.keys(false);
     const pixel = this.pixel(event);
     if (this.viewer.inRender(pixel)) {
       this.drag = { kind: 'turn', from: [event.clientX, event.clientY] };
@@ -150,6 +151,7 @@ export class Gestures {
   key(event) {
     const { viewer } = this;
     if (!viewer.grid || event.target !== this.view || event.ctrlKey || event.metaKey || event.altKey) return;
+    this.on.keys(true);
     const planes = viewer.planes();
     const plane = planes.find(plane => plane.kind === this.active) ?? planes[0];
     const far = event.shiftKey ? 10 : 1;

@@ -108,6 +108,7 @@ const gestures = new Gestures(get('view'), viewer, {
     get('window').selectedOptions[0].textContent = `${Math.round(viewer.level)} / ${Math.round(viewer.width)}`;
   },
   said: report.status,
+  keys: used => get('place').setAttribute('aria-live', used ? 'polite' : 'off'), // the mouse moves too fast to be read out
 });
 
 function setMode(mode) {
@@ -222,6 +223,7 @@ async function start() {
     report.problem('This browser offers no WebGL 2, which the viewer needs.');
     return;
   }
+  get('canvas').addEventListener('webglcontextlost', () => report.problem('The graphics card has dropped the picture. Please load the page again.'));
   viewer.setWindow(...WINDOWS['Soft tissue']);
   viewer.setLayout('all');
   // 204: the server has no demo scan.

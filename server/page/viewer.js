@@ -31,7 +31,8 @@ export class Viewer {
     this.onDraw = onDraw;
     this.onMove = onMove;
     this.grid = null;
-    this.pending = false;
+    this.pending = false;   // whether the next frame draws
+    this.newWindow = false; // whether it has to colour the scan anew
   }
 
   async start() {
@@ -102,7 +103,9 @@ export class Viewer {
     this.pending = true;
     requestAnimationFrame(() => {
       this.pending = false;
-      this.nv.drawScene();
+      if (this.newWindow && this.grid) this.nv.updateGLVolume(); // draws, too
+      else this.nv.drawScene();
+      this.newWindow = false;
     });
   }
 
@@ -123,7 +126,7 @@ export class Viewer {
     if (!this.grid || this.level === undefined) return;
     this.volume.cal_min = this.level - this.width / 2;
     this.volume.cal_max = this.level + this.width / 2;
-    this.nv.updateGLVolume();
+    this.newWindow = true;
     this.redraw();
   }
 
