@@ -283,9 +283,10 @@ def orientations(page, checks):
 
     def region(route):
         ijk = answers["mask"]
-        route.fulfill(status=200, content_type="application/octet-stream", body=b"\x01", headers={
+        box = [v - 1 for v in ijk] + [v + 1 for v in ijk]
+        route.fulfill(status=200, content_type="application/octet-stream", body=b"\x01" * 27, headers={
             "X-Segvol-Revision": "1", "X-Segvol-Stage": "coarse", "X-Segvol-Dtype": "uint8", "X-Segvol-Whole": "true",
-            "X-Segvol-Box": ",".join(map(str, [*ijk, *ijk]))})
+            "X-Segvol-Box": ",".join(map(str, box))})
 
     tab.route("**/segment", segment)
     tab.route("**/mask/region*", region)
@@ -329,7 +330,7 @@ def orientations(page, checks):
             place = tab.locator("#place").text_content()
             checks.expect(place.endswith(f"· {BRIGHT[plane]} HU"), f"{plane}: the place is said to be {place}")
             checks.expect(prompts and prompts["space"] == "voxel", f"space {prompts and prompts['space']}")
-        # A mask of one voxel: over the bright one of the sagittal plane, nowhere else.
+        # A mask of 27 voxels: over the bright ones of the sagittal plane, nowhere else.
         answers["mask"] = to_file(places["sagittal"])
         page.segments(lambda: tab.keyboard.press("Enter"))
         tab.locator("#coarse:not([hidden])").wait_for()
@@ -339,14 +340,15 @@ def orientations(page, checks):
         tab.wait_for_timeout(100)
         page.drawn()
         pixels, _ = page.quarter("sagittal")
-        # The mask's green is more green than red, and not as blue as the crosshair.
-        rows, columns = np.nonzero((pixels[..., 1] - pixels[..., 0] > 50) & (pixels[..., 1] >= pixels[..., 2]))
+        # The mask's colour is more green than red, bluer than a point, not as blue as the crosshair.
+        red, green, blue = (pixels[..., n] for n in range(3))
+        rows, columns = np.nonzero((green - red > 50) & (green >= blue) & (blue > 160))
         middle = (rows.mean(), columns.mean()) if len(rows) else (np.nan, np.nan)
         size = (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1) if len(rows) else (0, 0)
         near = np.hypot(middle[0] - found[0], middle[1] - found[1]) if found else np.nan
-        checks.expect(near <= 3 and max(size) < 40, f"the mask is {near:.1f} pixels from its voxel, {size} pixels large")
+        checks.expect(near <= 3 and 20 <= min(size) and max(size) <= 60 and len(rows) > 250, f"the mask is {near:.1f} pixels from its place, {size} pixels large")
         answers["mask"] = None
-        print(f"{name}: {clicked} of 3 clicks exact, the mask is {near:.1f} pixels from its voxel")
+        print(f"{name}: {clicked} of 3 clicks exact, the mask is {near:.1f} pixels from its place")
     tab.unroute("**/segment")
     tab.unroute("**/mask/region*")
 
