@@ -346,7 +346,7 @@ def orientations(page, checks):
         middle = (rows.mean(), columns.mean()) if len(rows) else (np.nan, np.nan)
         size = (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1) if len(rows) else (0, 0)
         near = np.hypot(middle[0] - found[0], middle[1] - found[1]) if found else np.nan
-        checks.expect(near <= 3 and 20 <= min(size) and max(size) <= 60 and len(rows) > 250, f"the mask is {near:.1f} pixels from its place, {size} pixels large")
+        checks.expect(near <= 3 and 20 <= min(size) and max(size) <= 70 and len(rows) > 250, f"the mask is {near:.1f} pixels from its place, {size} pixels large")
         answers["mask"] = None
         print(f"{name}: {clicked} of 3 clicks exact, the mask is {near:.1f} pixels from its place")
     tab.unroute("**/segment")
