@@ -63,14 +63,16 @@ export class Gestures {
       this.activate(plane.kind);
       const xyz = plane.voxel(pixel, this.viewer.cross);
       const right = event.button === 2;
-      if (this.mode === 'point' && event.button !== 1) {
+      if (event.button === 1) {
+        event.preventDefault();
+        this.drag = { kind: 'pan', from: pixel };
+      } else if (this.mode === 'point') {
         if (xyz) {
           this.viewer.setCross(xyz);
           this.on.point(xyz, !(right || event.shiftKey));
         }
         return;
-      }
-      if (this.mode === 'box' && event.button === 0) {
+      } else if (this.mode === 'box' && event.button === 0) {
         if (!xyz) return;
         this.drag = { kind: 'box', plane, first: xyz };
       } else if (right) {
@@ -90,6 +92,11 @@ export class Gestures {
     if (drag.kind === 'turn') {
       viewer.turn((event.clientX - drag.from[0]) * 0.6, (event.clientY - drag.from[1]) * 0.6);
       drag.from = [event.clientX, event.clientY];
+    } else if (drag.kind === 'pan') {
+      const to = this.pixel(event);
+      const plane = viewer.planes().find(plane => plane.kind === this.active);
+      if (plane) viewer.pan(plane, [to[0] - drag.from[0], to[1] - drag.from[1]]);
+      drag.from = to;
     } else if (drag.kind === 'window') {
       this.on.window(drag.level + (event.clientY - drag.from[1]) * -2, drag.width + (event.clientX - drag.from[0]) * 4);
     } else if (drag.kind === 'cross') {

@@ -35,6 +35,7 @@ export class Marks {
         if (object.box) this.box(context, plane, this.corners(object.box), css(object.colour), object.chosen);
         for (const point of object.points) this.point(context, plane, point, object);
       }
+      this.letters(context, plane);
       if (this.draft) this.box(context, plane, this.draft, '#ffffff', true);
       context.restore();
     }
@@ -49,8 +50,6 @@ export class Marks {
   crosshair(context, plane) {
     const [x, y] = plane.pixel(this.viewer.cross).map(v => Math.floor(v) + 0.5);
     const gap = 9 * this.ratio;
-    context.strokeStyle = 'rgb(125 211 252 / 0.7)';
-    context.lineWidth = this.ratio;
     context.beginPath();
     for (const [from, to] of [[plane.left, x - gap], [x + gap, plane.left + plane.width]]) {
       context.moveTo(from, y);
@@ -60,7 +59,30 @@ export class Marks {
       context.moveTo(x, from);
       context.lineTo(x, to);
     }
-    context.stroke();
+    for (const [colour, width] of [['rgb(0 0 0 / 0.35)', 3], ['rgb(125 211 252 / 0.8)', 1]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width * this.ratio;
+      context.stroke();
+    }
+  }
+
+  letters(context, plane) {
+    const [left, right, top, bottom] = plane.letters;
+    const inset = 11 * this.ratio;
+    const [x, y] = [plane.left + plane.width / 2, plane.top + plane.height / 2];
+    context.font = `600 ${13 * this.ratio}px system-ui, sans-serif`;
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    context.lineWidth = 3 * this.ratio;
+    context.strokeStyle = 'rgb(0 0 0 / 0.85)';
+    context.fillStyle = '#f1f5f9';
+    for (const [letter, at] of [
+      [left, [plane.left + inset, y]], [right, [plane.left + plane.width - inset, y]],
+      [top, [x, plane.top + inset]], [bottom, [x, plane.top + plane.height - inset]],
+    ]) {
+      context.strokeText(letter, ...at);
+      context.fillText(letter, ...at);
+    }
   }
 
   corners([i0, j0, k0, i1, j1, k1]) {

@@ -4,13 +4,13 @@
 
 /** The screen axes of a plane: to the right (before the mirror), upwards, through it. */
 const AXES = [[0, 1, 2], [0, 2, 1], [1, 2, 0]];
-export const PLANE_NAMES = ['Axial', 'Coronal', 'Sagittal'];
+/** Where screen axes begin and end. */
+const ENDS = [['L', 'R'], ['P', 'A'], ['I', 'S']];
 
 export class Plane {
   /** @param tile one of NiiVue's `screenSlices`; @param volume NiiVue's image */
   constructor(tile, volume) {
     this.kind = tile.axCorSag;
-    this.name = PLANE_NAMES[this.kind];
     [this.across, this.up, this.through] = AXES[this.kind];
     [this.left, this.top, this.width, this.height] = tile.leftTopWidthHeight;
     // Pixel of a voxel's centre = at + by * voxel.
@@ -23,7 +23,14 @@ export class Plane {
       this.left + (first(this.across) - tile.leftTopMM[0]) * perMmX,
       this.top + this.height - (first(this.up) - tile.leftTopMM[1]) * perMmY,
     ];
+    this.mmPerPixel = [1 / perMmX, -1 / perMmY];
     this.limits = [volume.dimsRAS[this.across + 1], volume.dimsRAS[this.up + 1]];
+  }
+
+  /** The letters at the tile's left, right, top and bottom: what lies there in the patient. */
+  get letters() {
+    const ends = (axis, by) => by > 0 ? ENDS[axis] : [...ENDS[axis]].reverse();
+    return [...ends(this.across, this.by[0]), ...ends(this.up, this.by[1])];
   }
 
   contains([x, y]) {

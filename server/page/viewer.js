@@ -41,14 +41,11 @@ export class Viewer {
       dragAndDropEnabled: false,
       isRadiologicalConvention: true,
       isSliceMM: false, // planes along the scan's own axes: a pixel is one voxel for certain, also in oblique scans
-      showAllOrientationMarkers: true,
+      isOrientationTextVisible: false, // marks.js draws the letters, so that they can be read on bright ground
       loadingText: '',
       logLevel: 'error',
       backColor: [0, 0, 0, 1],
       crosshairWidth: 0, // marks.js draws it
-      fontColor: [0.9, 0.93, 0.96, 1],
-      fontMinPx: 13,
-      fontSizeScaling: 0.15,
     });
     await this.nv.attachToCanvas(this.canvas);
     // What lies over the planes follows every drawing, whoever asked for it.
@@ -164,6 +161,15 @@ export class Viewer {
     const mm = this.nv.frac2mm(this.nv.scene.crosshairPos);
     const next = after === 1 ? [0, 0, 0, 1] : [0, 1, 2].map(axis => pan[axis] + (before - after) * mm[axis]).concat(after);
     this.nv.scene.pan2Dxyzmm = next;
+    this.redraw();
+  }
+
+  /** Moves the planes by pixels of one of them. */
+  pan(plane, [x, y]) {
+    const pan = [...this.nv.scene.pan2Dxyzmm];
+    pan[plane.across] += x * plane.mmPerPixel[0] * pan[3];
+    pan[plane.up] += y * plane.mmPerPixel[1] * pan[3];
+    this.nv.scene.pan2Dxyzmm = pan;
     this.redraw();
   }
 
