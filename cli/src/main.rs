@@ -44,6 +44,8 @@ mod segfm;
 mod segment;
 #[cfg_attr(not(feature = "dicom"), path = "segment_files_without.rs")]
 mod segment_files;
+#[cfg(feature = "server")]
+mod serve;
 mod settings;
 mod setup;
 mod swapped;
@@ -85,6 +87,8 @@ enum Command {
     Eval(Box<eval::Eval>),
     Cohort(Box<cohort::Cohort>),
     Segfm(segfm::Segfm),
+    #[cfg(feature = "server")]
+    Serve(Box<serve::Serve>),
     Compare(compare::Compare),
     Verify(Box<verify::Verify>),
     Bench(Box<bench::Bench>),
@@ -169,6 +173,8 @@ fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(&mut out),
         Command::Cohort(cohort) => cohort.run(&mut out),
         Command::Segfm(segfm) => segfm.run(&mut out),
+        #[cfg(feature = "server")]
+        Command::Serve(serve) => serve.run(&mut out),
         Command::Compare(compare) => compare.run(&mut out),
         Command::Verify(verify) => verify.run(&mut out),
         Command::Bench(bench) => bench.run(&mut out),

@@ -1,5 +1,7 @@
 //! Options of the commands that run a bundle on scans.
 
+use std::ops::Deref;
+
 use clap::ValueEnum;
 use segvol::{AffineChoice, Orientation, ReadOptions, StudyOptions};
 
@@ -41,11 +43,18 @@ impl ReadArguments {
     }
 }
 
-/// How scans are segmented, and on which hardware.
+/// How scans are read and segmented, and on which hardware.
 #[derive(clap::Args)]
 pub(crate) struct Settings {
     #[command(flatten)]
     read: ReadArguments,
+    #[command(flatten)]
+    study: StudyArguments,
+}
+
+/// How scans are segmented, and on which hardware.
+#[derive(clap::Args)]
+pub(crate) struct StudyArguments {
     /// Stop after the zoom-out pass: faster, but coarse
     #[arg(long, help_heading = "Method")]
     no_zoom: bool,
@@ -118,7 +127,21 @@ enum Profile {
     Segfm,
 }
 
+impl Deref for Settings {
+    type Target = StudyArguments;
+    fn deref(&self) -> &StudyArguments {
+        &self.study
+    }
+}
+
 impl Settings {
+    /// How scans are read.
+    pub(crate) fn read_options(&self) -> ReadOptions {
+        self.read.options()
+    }
+}
+
+impl StudyArguments {
     /// Where and with what the graphs run.
     pub(crate) fn machine(&self) -> &MachineArguments {
         &self.machine
@@ -134,11 +157,6 @@ impl Settings {
             ("--threshold", self.threshold.is_some()),
         ];
         given.into_iter().filter_map(|(option, is_given)| is_given.then_some(option)).collect()
-    }
-
-    /// How scans are read.
-    pub(crate) fn read_options(&self) -> ReadOptions {
-        self.read.options()
     }
 
     /// How scans are segmented, in one orientation with one profile.

@@ -1,16 +1,19 @@
 //! The objects of a call, as files.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use segvol::volume::MaskError;
+#[cfg(feature = "dicom")]
+use segvol::Warning;
+use segvol::volume::{Format, MaskError};
 use segvol::{FinishedMasks, Mask, Prompt};
-use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
 #[cfg(feature = "dicom")]
 use segvol_segments::{
-    rtstruct,
+    DicomOptions, SegmentsError, rtstruct,
     seg::{self, Encoding},
 };
+use segvol_segments::{Provenance, Segment, Segments, seg_nrrd};
 
 use crate::dicom::DicomFiles;
 use crate::error::SaveError;
@@ -43,21 +46,72 @@ impl Objects<'_> {
                 Ok(seg_nrrd::save(path, &self.segments(&mask))?)
             }
             #[cfg(feature = "dicom")]
-            FileFormat::DicomSeg => self.save_seg(path, dicom),
+            FileFormat::DicomSeg => {
+                self.with_seg(path, dicom, |segments, encoding, options| seg::save(path, segments, encoding, options))
+            }
         }
     }
 
+    /// Writes the same bytes as [`Objects::save`] to any writer; a label map in `label_map`, the others in their own formats.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::save`]; the paths of errors are empty.
+    pub fn write(
+        &self,
+        writer: impl Write,
+        format: FileFormat,
+        label_map: Format,
+        dicom: &DicomFiles,
+    ) -> Result<(), SaveError> {
+        #[cfg(not(feature = "dicom"))]
+        let _ = dicom;
+        let nowhere = Path::new("");
+        match format {
+            FileFormat::LabelMap => {
+                let failed = |source| MaskError::Io { path: nowhere.to_path_buf(), source };
+                Ok(self.masks.label_map()?.write(writer, label_map).map_err(failed)?)
+            }
+            FileFormat::SegNrrd => {
+                let mask = |index: usize| self.masks.mask_for(nowhere, index);
+                Ok(seg_nrrd::write(writer, &self.segments(&mask))?)
+            }
+            #[cfg(feature = "dicom")]
+            FileFormat::DicomSeg => self.with_seg(nowhere, dicom, |segments, encoding, options| {
+                seg::write(writer, segments, encoding, options)
+            }),
+        }
+    }
+
+    /// Writes the same bytes as [`Objects::save_rtstruct`] to any writer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::save_rtstruct`]; the paths of errors are empty.
     #[cfg(feature = "dicom")]
-    fn save_seg(&self, path: &Path, files: &DicomFiles) -> Result<(), SaveError> {
+    pub fn write_rtstruct(&self, writer: impl Write, files: &DicomFiles) -> Result<(), SaveError> {
+        let mask = |index: usize| self.masks.mask_for(Path::new(""), index);
+        rtstruct::write(writer, &self.segments(&mask), &files.options(self.prompts))?;
+        Ok(())
+    }
+
+    /// Hands the objects to a writer of DICOM SEG. `path` is named in errors.
+    #[cfg(feature = "dicom")]
+    fn with_seg(
+        &self,
+        path: &Path,
+        files: &DicomFiles,
+        written: impl FnOnce(&Segments<'_>, Encoding, &DicomOptions) -> Result<Vec<Warning>, SegmentsError>,
+    ) -> Result<(), SaveError> {
         let options = files.options(self.prompts);
         // What it warns of, `DicomFiles::check_scan` has said.
         if files.labelmap {
             // In a label map, objects do not overlap.
             let apart = self.masks.apart()?;
-            seg::save(path, &self.segments(&apart), Encoding::Labelmap, &options)?;
+            written(&self.segments(&apart), Encoding::Labelmap, &options)?;
         } else {
             let mask = |index: usize| self.masks.mask_for(path, index);
-            seg::save(path, &self.segments(&mask), Encoding::Binary, &options)?;
+            written(&self.segments(&mask), Encoding::Binary, &options)?;
         }
         Ok(())
     }

@@ -39,9 +39,11 @@ mod hostile_c;
 pub mod hostile_nifti;
 pub mod hostile_raster;
 pub mod hostile_segments;
+pub mod http;
 pub mod imports;
 pub mod models;
 pub mod programs;
+pub mod server;
 pub mod stage_errors;
 
 pub use segvol_converter::seeded;

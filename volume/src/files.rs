@@ -28,6 +28,19 @@ pub fn files_of(path: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// How many voxels the header at the beginning of a file states, without reading them: of NIfTI, NRRD and MetaImage. `None` for other
+/// formats, and if the header cannot be read. A few bytes can state, and a compressed file can hold, very many.
+#[must_use]
+pub fn stated_voxels(path: &Path) -> Option<u64> {
+    let reader = || File::open(path).map(BufReader::new).ok();
+    match recognise_path(path).ok()?.map(|found| found.kind) {
+        Some(Kind::Nrrd) => nrrd::stated_voxels(reader()?),
+        Some(Kind::MetaImage) => metaimage::stated_voxels(reader()?),
+        Some(Kind::Dicom | Kind::Zip) => None,
+        _ => crate::nifti::read_header(path).ok().map(|header| header.voxels() as u64),
+    }
+}
+
 /// How many voxels the scan at `path` has at most: as its NIfTI header says, else as many as its files can hold. 0 if there is none, or
 /// if its header cannot be read.
 #[must_use]

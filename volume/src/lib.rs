@@ -39,7 +39,7 @@ mod voxels;
 pub use affine::Affine;
 pub use buffer::{Buffer, Elements};
 pub use dice::dice;
-pub use files::{files_of, most_voxels};
+pub use files::{files_of, most_voxels, stated_voxels};
 pub use format::Format;
 pub use grid::{Grid, GridError};
 pub use intensities::Intensities;

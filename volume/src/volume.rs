@@ -1,7 +1,7 @@
 //! CT scans, with the axes in the file's order.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -377,11 +377,7 @@ impl Volume {
     /// one that the scan was read from; [`VolumeError::Write`] if the file is write-protected or cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), VolumeError> {
         let path = path.as_ref();
-        let header = match self.grid.read_options().affine {
-            Some(_) => Cow::Owned(Header::from_affine(self.shape_xyz(), self.grid.affine())),
-            None => self.grid.nifti_header(),
-        };
-        save::save(path, &self.grid, header, Voxels::exact(&self.voxels), "").map_err(|failure| {
+        save::save(path, &self.grid, self.own_header(), Voxels::exact(&self.voxels), "").map_err(|failure| {
             let path = path.to_path_buf();
             match failure {
                 Failure::Name => VolumeError::Name { path },
@@ -389,6 +385,21 @@ impl Volume {
                 Failure::Io(source) => VolumeError::Write { path, source },
             }
         })
+    }
+
+    /// Writes the same bytes as [`Volume::save`] to any writer, such as memory or a network connection.
+    ///
+    /// # Errors
+    /// The error of `writer`.
+    pub fn write(&self, writer: impl Write, format: Format) -> io::Result<()> {
+        save::write(writer, format, &self.grid, &self.own_header(), Voxels::exact(&self.voxels), "")
+    }
+
+    fn own_header(&self) -> Cow<'_, Header> {
+        match self.grid.read_options().affine {
+            Some(_) => Cow::Owned(Header::from_affine(self.shape_xyz(), self.grid.affine())),
+            None => self.grid.nifti_header(),
+        }
     }
 
     /// The grid that the voxels lie on.

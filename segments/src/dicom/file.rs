@@ -51,16 +51,28 @@ pub(crate) fn write_file(
     path: &Path,
     uids: [&str; 2],
     encoding: Encoding,
-    mut parts: Vec<Part<'_>>,
+    parts: Vec<Part<'_>>,
 ) -> Result<(), SegmentsError> {
     let failed = |source| SegmentsError::Write { path: path.to_path_buf(), source };
+    segvol_base::atomic_file::write(path, |file| write(file, uids, encoding, parts)).map_err(failed)
+}
+
+/// Writes the same bytes as [`write_file`] to any writer; the path of its error is empty.
+pub(crate) fn write_to(
+    writer: impl Write,
+    uids: [&str; 2],
+    encoding: Encoding,
+    parts: Vec<Part<'_>>,
+) -> Result<(), SegmentsError> {
+    let failed = |source| SegmentsError::Write { path: Default::default(), source };
+    write(writer, uids, encoding, parts).map_err(failed)
+}
+
+fn write(writer: impl Write, uids: [&str; 2], encoding: Encoding, mut parts: Vec<Part<'_>>) -> io::Result<()> {
     let charset = choose_charset(&mut parts);
-    segvol_base::atomic_file::write(path, |file| {
-        let mut out = BufWriter::with_capacity(1 << 16, file);
-        fill(&mut out, uids, encoding, charset, &parts)?;
-        out.flush()
-    })
-    .map_err(failed)
+    let mut out = BufWriter::with_capacity(1 << 16, writer);
+    fill(&mut out, uids, encoding, charset, &parts)?;
+    out.flush()
 }
 
 fn fill(

@@ -9,7 +9,7 @@ mod planes;
 mod uids;
 mod values;
 
-pub(crate) use file::{Encoding, MAX_PIXELS, Part, write_file};
+pub(crate) use file::{Encoding, MAX_PIXELS, Part, write_file, write_to};
 pub(crate) use header::{Header, NewObject};
 pub(crate) use load::{identifier, is_dicom_file, items, load, text_of};
 pub use open::is_image;

@@ -9,4 +9,4 @@ mod tests;
 mod write;
 
 pub(crate) use read::{Contours, names, read};
-pub use write::save;
+pub use write::{save, write};

@@ -1,5 +1,6 @@
 //! Writes masks as contours.
 
+use std::io::Write;
 use std::path::Path;
 
 use dicom_core::{DataElement, PrimitiveValue, VR};
@@ -14,7 +15,7 @@ use super::outline::{Corner, Outliner, Slice};
 use crate::codes::{self, Codes};
 use crate::dicom::{
     DicomOptions, Encoding, Fingerprint, Header, NewObject, Part, Plane, code_sequence, empty, fits_lo, item_sequence,
-    planes, text, write_file,
+    planes, text, write_file, write_to,
 };
 use crate::error::SegmentsError;
 use crate::{Segment, Segments};
@@ -53,6 +54,29 @@ struct Contours {
 /// [`check`](crate::dicom::check); [`SegmentsError::Unfit`] if coordinates have too many digits; [`SegmentsError::Mask`] and
 /// [`SegmentsError::Memory`]; [`SegmentsError::Write`] if the file cannot be written.
 pub fn save(path: &Path, segments: &Segments<'_>, options: &DicomOptions) -> Result<Vec<Warning>, SegmentsError> {
+    // Implicit, because the points of one contour may need more than 64 KiB.
+    made(segments, options, |uids, parts| write_file(path, uids, Encoding::Implicit, parts))
+}
+
+/// Writes the same bytes as [`save`] to any writer.
+///
+/// # Errors
+///
+/// The same as [`save`]; the path of [`SegmentsError::Write`] is empty.
+pub fn write(
+    writer: impl Write,
+    segments: &Segments<'_>,
+    options: &DicomOptions,
+) -> Result<Vec<Warning>, SegmentsError> {
+    made(segments, options, |uids, parts| write_to(writer, uids, Encoding::Implicit, parts))
+}
+
+/// Makes the file and hands it over.
+fn made(
+    segments: &Segments<'_>,
+    options: &DicomOptions,
+    hand_over: impl FnOnce([&str; 2], Vec<Part<'_>>) -> Result<(), SegmentsError>,
+) -> Result<Vec<Warning>, SegmentsError> {
     let grid = &segments.grid;
     let header = Header::new(grid, options)?;
     let planes = planes(grid)?;
@@ -81,8 +105,7 @@ pub fn save(path: &Path, segments: &Segments<'_>, options: &DicomOptions) -> Res
         Part::Items(tags::RTROI_OBSERVATIONS_SEQUENCE, contours.len(), &observations),
         Part::Elements(approval),
     ];
-    // Implicit, because the points of one contour may need more than 64 KiB.
-    write_file(path, [uids::RT_STRUCTURE_SET_STORAGE, &instance], Encoding::Implicit, parts)?;
+    hand_over([uids::RT_STRUCTURE_SET_STORAGE, &instance], parts)?;
     Ok(header.warnings)
 }
 

@@ -11,4 +11,4 @@ mod write;
 
 pub(crate) use read::names;
 pub use read::{SegMask, SegMasks, is_seg, read};
-pub use write::{Encoding, save};
+pub use write::{Encoding, save, write};

@@ -4,6 +4,7 @@
 //!
 //! DICOM PS3.3, A.51 and A.51.X (Label Map), C.8.20 (Segmentation modules), C.7.6.16 (functional groups), C.7.6.17 (dimensions).
 
+use std::io::Write;
 use std::path::Path;
 
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
@@ -16,7 +17,7 @@ use super::frames::Frames;
 use crate::codes::{self, Code, Codes};
 use crate::dicom::{
     self, DicomOptions, Fingerprint, Header, NewObject, Part, Plane, code_item, code_sequence, fits_lo, item_sequence,
-    number, planes, text, write_file,
+    number, planes, text, write_file, write_to,
 };
 use crate::error::SegmentsError;
 use crate::{Provenance, Segment, Segments};
@@ -62,6 +63,30 @@ pub fn save(
     encoding: Encoding,
     options: &DicomOptions,
 ) -> Result<Vec<Warning>, SegmentsError> {
+    made(segments, encoding, options, |uids, parts| write_file(path, uids, dicom::Encoding::Explicit, parts))
+}
+
+/// Writes the same bytes as [`save`] to any writer.
+///
+/// # Errors
+///
+/// The same as [`save`]; the path of [`SegmentsError::Write`] is empty.
+pub fn write(
+    writer: impl Write,
+    segments: &Segments<'_>,
+    encoding: Encoding,
+    options: &DicomOptions,
+) -> Result<Vec<Warning>, SegmentsError> {
+    made(segments, encoding, options, |uids, parts| write_to(writer, uids, dicom::Encoding::Explicit, parts))
+}
+
+/// Makes the file and hands it over.
+fn made(
+    segments: &Segments<'_>,
+    encoding: Encoding,
+    options: &DicomOptions,
+    hand_over: impl FnOnce([&str; 2], Vec<Part<'_>>) -> Result<(), SegmentsError>,
+) -> Result<Vec<Warning>, SegmentsError> {
     let header = Header::new(&segments.grid, options)?;
     let planes = planes(&segments.grid)?;
     check(segments)?;
@@ -79,7 +104,7 @@ pub fn save(
         Part::Items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames.places.len(), &item),
         Part::Pixels(vr, &frames.pixels),
     ];
-    write_file(path, [encoding.sop_class_uid(), &sop_instance_uid], dicom::Encoding::Explicit, parts)?;
+    hand_over([encoding.sop_class_uid(), &sop_instance_uid], parts)?;
     Ok(header.warnings)
 }
 

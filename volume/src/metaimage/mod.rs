@@ -69,3 +69,9 @@ pub(crate) fn data_files(reader: impl BufRead, folder: Option<&Path>) -> Vec<Pat
     let places = Places { folder, field: DATA_FILE };
     names.iter().filter_map(|name| places.path(name).ok()).collect()
 }
+
+/// The voxels that the header at the beginning of `reader` states.
+pub(crate) fn stated_voxels(reader: impl BufRead) -> Option<u64> {
+    let (header, _) = Header::read(reader).ok()?;
+    Some(header.shape_xyz.iter().map(|&size| size as u64).product())
+}

@@ -141,6 +141,12 @@ pub(crate) fn data_files(reader: impl BufRead, folder: Option<&Path>) -> Vec<Pat
     names.iter().filter_map(|name| places.path(name).ok()).collect()
 }
 
+/// The product of the lengths of all axes that the header at the beginning of `reader` states.
+pub(crate) fn stated_voxels(reader: impl BufRead) -> Option<u64> {
+    let (header, _) = Header::read(reader).ok()?;
+    header.sizes.iter().try_fold(1_u64, |all, &size| all.checked_mul(size))
+}
+
 impl Header {
     /// How the voxels are stored, and the lengths of the three axes of space. The other axes together have at most `most` values.
     fn layout(&self, most: usize) -> Result<(Layout, [usize; 3]), RasterError> {

@@ -1,0 +1,79 @@
+//! What all requests share: the model, the sessions, the queue, the figures.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use segvol::Model;
+
+use crate::metrics::Metrics;
+use crate::session::Sessions;
+use crate::session::memory::Memory;
+use crate::settings::Settings;
+use crate::turns::Turns;
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) model: Model,
+    pub(crate) settings: Settings,
+    pub(crate) sessions: Sessions,
+    pub(crate) turns: Turns,
+    pub(crate) memory: Memory,
+    pub(crate) metrics: Metrics,
+    /// Whether the model has run once.
+    warm: AtomicBool,
+    /// Whether the server is stopping.
+    stopping: AtomicBool,
+}
+
+/// The application, as handlers have it.
+pub(crate) type Shared = Arc<App>;
+
+impl App {
+    pub(crate) fn new(model: Model, settings: Settings) -> Self {
+        let limits = &settings.limits;
+        Self {
+            sessions: Sessions::new(limits.sessions, limits.liveness, limits.idle),
+            turns: Turns::new(limits.queue),
+            memory: Memory::new(limits.memory_bytes),
+            metrics: Metrics::new(),
+            warm: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            model,
+            settings,
+        }
+    }
+
+    /// Whether requests for masks can be answered at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.warm.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_warm(&self) {
+        self.warm.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::SeqCst)
+    }
+
+    /// From now on, the server is not ready, and its sessions are gone.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.sessions.close_all();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Whether only this machine can reach the server.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(self.settings.bind.ip())
+    }
+}
+
+/// Whether other machines cannot reach this address.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

@@ -1,0 +1,223 @@
+//! Runs a call of a session: waits for its turn, segments, and hands out what is found on the way.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use segvol::{Follower, Progress, Segmentation, Study, WindowPlan};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::app::Shared;
+use crate::error::ApiError;
+use crate::session::outcome::{Outcome, Work};
+use crate::session::{End, Session, Ticket, gone};
+use crate::turns::{Place, Turn};
+
+/// What happens in a call.
+pub(crate) enum Event {
+    /// It waits; so many calls are before it.
+    Queued(usize),
+    /// The zoom-out pass has ended.
+    Coarse(Arc<Outcome>, u64),
+    /// Windows are done.
+    Progress(Progress),
+    /// The result; the last event.
+    Done(Arc<Outcome>, u64),
+    /// There is none; the last event.
+    Failed(ApiError),
+}
+
+/// A call that runs. Whoever drops it ends the call.
+pub(crate) struct Call {
+    session: Arc<Session>,
+    number: u64,
+    events: UnboundedReceiver<Event>,
+}
+
+impl Call {
+    /// The next event; `None` after the last one.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// The result.
+    pub(crate) async fn result(mut self) -> Result<(Arc<Outcome>, u64), ApiError> {
+        while let Some(event) = self.next().await {
+            match event {
+                Event::Done(outcome, revision) => return Ok((outcome, revision)),
+                Event::Failed(error) => return Err(error),
+                Event::Queued(_) | Event::Coarse(..) | Event::Progress(_) => {}
+            }
+        }
+        Err(ApiError::internal("the call has ended without a result"))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.session.end_call(Some(self.number), End::Cancelled);
+    }
+}
+
+/// Begins a call with the objects of the session, and ends the one that runs there.
+pub(crate) fn begin(app: &Shared, session: &Arc<Session>) -> Result<Call, ApiError> {
+    if app.is_stopping() {
+        return Err(ApiError::busy("stopping", "the server is stopping"));
+    }
+    let place = app
+        .turns
+        .queue()
+        .ok_or_else(|| ApiError::busy("queue_full", "too many calls wait for the model: try again later"))?;
+    let ticket = session.begin()?;
+    let (sender, events) = unbounded_channel();
+    let call = Call { session: Arc::clone(session), number: ticket.number, events };
+    tokio::spawn(run(Arc::clone(app), Arc::clone(session), ticket, place, sender));
+    Ok(call)
+}
+
+async fn run(app: Shared, session: Arc<Session>, ticket: Ticket, place: Place, events: UnboundedSender<Event>) {
+    let number = ticket.number;
+    let waited = wait(&session, &ticket, place, &events).await;
+    let result = match waited {
+        Some((turn, one_call)) => {
+            let (app, session, events) = (Arc::clone(&app), Arc::clone(&session), events.clone());
+            on_a_thread(move || {
+                let _one_call = one_call;
+                segment(&app, &session, &ticket, turn, &events)
+            })
+            .await
+        }
+        None => Err(segvol::Error::Cancelled.into()),
+    };
+    let end = session.finish(number);
+    app.metrics.call_ended(result.as_ref().err().map_or("done", |error| error.code));
+    // A client that went away has no use for the event.
+    let _ = events.send(match (result, end) {
+        (Ok((outcome, revision)), None) => Event::Done(outcome, revision),
+        (_, Some(end)) => Event::Failed(of_end(end)),
+        (Err(error), None) => Event::Failed(error),
+    });
+}
+
+/// Waits for the calls before; `None` if the call was ended meanwhile.
+async fn wait(
+    session: &Session,
+    ticket: &Ticket,
+    place: Place,
+    events: &UnboundedSender<Event>,
+) -> Option<(Turn, tokio::sync::OwnedMutexGuard<()>)> {
+    let _ = events.send(Event::Queued(place.position));
+    let turn = async {
+        // The session's last call has been ended, and makes room soon.
+        let one_call = Arc::clone(&session.one_call).lock_owned().await;
+        (place.turn().await, one_call)
+    };
+    tokio::select! {
+        biased;
+        () = ticket.stop.notified() => None,
+        waited = turn => Some(waited),
+    }
+}
+
+/// Does work on a thread of its own: what an allocator keeps for a thread goes to the next one when it ends.
+pub(crate) async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let named = thread::Builder::new().name("call".to_owned());
+    let started = named.spawn(move || {
+        let _ = sender.send(work());
+    });
+    match started {
+        Ok(_) => {
+            receiver.await.unwrap_or_else(|_| Err(ApiError::internal("the work has failed; the log has the reason")))
+        }
+        Err(error) => Err(segvol::Error::Thread(error).into()),
+    }
+}
+
+fn segment(
+    app: &Shared,
+    session: &Session,
+    ticket: &Ticket,
+    turn: Turn,
+    events: &UnboundedSender<Event>,
+) -> Result<(Arc<Outcome>, u64), ApiError> {
+    let (study, prompts) = (&ticket.scan.study, &ticket.prompts);
+    let before = study.statistics();
+    let mut watch = Watch { session, ticket, study, events, turn, start: Instant::now(), failed: None };
+    let found = study.segment_followed(prompts, &mut watch, &ticket.cancellation);
+    app.metrics.worked(&before, &study.statistics());
+    let (start, failed) = (watch.start, watch.failed.take());
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let work = work(start, &before, study);
+    let outcome = Arc::new(Outcome::last(&app.model, study, prompts, found?, work)?);
+    // The turn lasts until the masks are made: that is work, too.
+    drop(watch);
+    let revision = session.take(ticket.number, Arc::clone(&outcome)).map_err(of_end)?;
+    Ok((outcome, revision))
+}
+
+fn work(start: Instant, before: &segvol::Statistics, study: &Study) -> Work {
+    let now = study.statistics();
+    Work {
+        seconds: start.elapsed().as_secs_f64(),
+        windows_encoded: now.windows_encoded - before.windows_encoded,
+        windows_reused: now.windows_reused - before.windows_reused,
+    }
+}
+
+/// Hands out what a call finds, and makes way for others.
+struct Watch<'a> {
+    session: &'a Session,
+    ticket: &'a Ticket,
+    study: &'a Study,
+    events: &'a UnboundedSender<Event>,
+    turn: Turn,
+    start: Instant,
+    failed: Option<ApiError>,
+}
+
+impl Follower for Watch<'_> {
+    fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
+        let work = Work { seconds: self.start.elapsed().as_secs_f64(), ..Work::default() };
+        let outcome = match Outcome::coarse(self.study, &self.ticket.prompts, coarse, work) {
+            Ok(outcome) => Arc::new(outcome),
+            Err(error) => {
+                self.failed = Some(error.into());
+                return ControlFlow::Break(());
+            }
+        };
+        match self.session.take(self.ticket.number, Arc::clone(&outcome)) {
+            Ok(revision) => {
+                let _ = self.events.send(Event::Coarse(outcome, revision));
+                ControlFlow::Continue(())
+            }
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    fn planned(&mut self, _: &WindowPlan) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+        let _ = self.events.send(Event::Progress(progress));
+        self.turn.make_way();
+        if self.ticket.cancellation.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// What a client is told whose call was ended.
+fn of_end(end: End) -> ApiError {
+    match end {
+        End::Cancelled => ApiError::conflict("cancelled", "the call was cancelled"),
+        End::Superseded => {
+            ApiError::conflict("superseded", "the session has changed meanwhile: a later request counts")
+        }
+        End::Closed => gone(),
+    }
+}

@@ -1,0 +1,34 @@
+//! Serves a model over HTTP: scans, prompts and masks in sessions that cannot mix.
+//!
+//! [`Server::bind`] takes an open model and [`Settings`]; [`Server::run`] answers until it is told to stop. `docs/server.md` has the
+//! interface.
+
+#![forbid(unsafe_code)]
+
+mod app;
+mod call;
+mod error;
+mod guard;
+mod metrics;
+mod operations;
+mod routes;
+mod scan;
+mod serve;
+mod session;
+mod settings;
+mod token;
+mod turns;
+mod upload;
+mod v1;
+mod warm_up;
+
+pub use serve::{ServeError, Server};
+pub use settings::{Limits, Settings};
+pub use token::{Token, TokenError};
+
+/// The description of the interface under `/v1`, OpenAPI 3.1 as JSON.
+#[must_use]
+pub fn openapi() -> String {
+    // Its parts are all text, numbers and lists.
+    v1::openapi().to_pretty_json().expect("the document is JSON")
+}

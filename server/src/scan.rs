@@ -1,0 +1,130 @@
+//! Reads an uploaded scan, and prepares it for prompts.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::sync::Arc;
+
+use segvol::volume::format::{Kind, recognise};
+use segvol::{ReadOptions, Volume};
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::session::OpenScan;
+use crate::session::memory::Reserved;
+
+/// How many bytes of a file say what it is.
+const RECOGNISED_BYTES: u64 = 4096;
+
+/// Bytes per voxel that a session may hold or work with: Hounsfield units (4), the image of the model (4), up to five label maps (5),
+/// logits and their counts while windows are stitched (8), and one map of an object (4).
+const BYTES_PER_VOXEL: u64 = 25;
+
+/// Reads an upload, and prepares it.
+pub(crate) fn open(app: &App, mut upload: File, options: &ReadOptions) -> Result<OpenScan, ApiError> {
+    let kind = kind_of(&mut upload)?;
+    let bytes = upload.metadata().map_err(unreadable)?.len();
+    // Reading holds the voxels once. A file that is compressed may have many more than it has bytes; its header says how many.
+    let stated = segvol::volume::stated_voxels(&path_of(&upload));
+    let reading = reserve(app, stated.unwrap_or(bytes).saturating_mul(size_of::<f32>() as u64))?;
+    let (volume, is_dicom, upload) = match kind {
+        Some(Kind::Dicom | Kind::Zip) => {
+            let (volume, upload) = dicom(upload, kind, options)?;
+            (volume, true, Some(upload))
+        }
+        _ => (plain(upload, options)?, false, None),
+    };
+    drop(reading);
+    prepare(app, volume, is_dicom, upload)
+}
+
+/// Prepares a volume for prompts.
+pub(crate) fn prepare(app: &App, volume: Volume, is_dicom: bool, upload: Option<File>) -> Result<OpenScan, ApiError> {
+    let voxels = volume.voxels().len() as u64;
+    let cache = app.settings.study.cache_bytes as u64;
+    let reserved = reserve(app, voxels.saturating_mul(BYTES_PER_VOXEL).saturating_add(cache))?;
+    let volume = Arc::new(volume);
+    let study = app.model.study_with(&*volume, &app.settings.study)?;
+    let warnings = study.warnings().to_vec();
+    Ok(OpenScan { volume, study, is_dicom, warnings, _upload: upload, _reserved: reserved })
+}
+
+fn reserve(app: &App, bytes: u64) -> Result<Reserved, ApiError> {
+    app.memory.reserve(bytes).ok_or_else(|| {
+        let limit = app.memory.limit().unwrap_or(u64::MAX);
+        let message = format!(
+            "the scan needs {} MiB; {} of {} MiB for all sessions are in use",
+            bytes >> 20,
+            app.memory.used() >> 20,
+            limit >> 20
+        );
+        if bytes > limit {
+            // Waiting does not help.
+            ApiError::new(
+                axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+                "scan_too_large",
+                segvol_base::ErrorKind::Memory,
+                message,
+            )
+        } else {
+            ApiError::busy("memory_full", message)
+        }
+    })
+}
+
+fn unreadable(error: std::io::Error) -> ApiError {
+    ApiError::internal(format!("the upload cannot be read: {error}"))
+}
+
+fn kind_of(upload: &mut File) -> Result<Option<Kind>, ApiError> {
+    let mut head = Vec::new();
+    upload.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    upload.by_ref().take(RECOGNISED_BYTES).read_to_end(&mut head).map_err(unreadable)?;
+    upload.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    if head.is_empty() {
+        return Err(ApiError::unprocessable("empty", "expected a scan, found an empty body"));
+    }
+    Ok(recognise(&head).map(|found| found.kind))
+}
+
+/// Reads NIfTI, NRRD or MetaImage with its voxels behind the header. No other file is opened, whatever the header says.
+fn plain(upload: File, options: &ReadOptions) -> Result<Volume, ApiError> {
+    Volume::read_with(upload, options).map_err(|error| ApiError::of_kind(error.kind(), error.to_string()))
+}
+
+#[cfg(feature = "dicom")]
+fn dicom(upload: File, kind: Option<Kind>, options: &ReadOptions) -> Result<(Volume, File), ApiError> {
+    // A lone file would stand for the series in its folder, and an upload is in none.
+    let upload = if kind == Some(Kind::Dicom) { zipped(upload)? } else { upload };
+    let path = path_of(&upload);
+    if !segvol::volume::dicom::is_dicom(&path) {
+        return Err(ApiError::unprocessable("no_scan_in_zip", "the zip has no DICOM series"));
+    }
+    let volume = Volume::open_with(&path, options).map_err(|error| {
+        let message = error.to_string().replace(&path.display().to_string(), "upload");
+        ApiError::of_kind(error.kind(), message)
+    })?;
+    Ok((volume, upload))
+}
+
+/// The name under which this process can open a file that has none.
+fn path_of(file: &File) -> std::path::PathBuf {
+    use std::os::fd::AsRawFd as _;
+    std::path::PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// The file as the only one of a zip.
+#[cfg(feature = "dicom")]
+fn zipped(mut file: File) -> Result<File, ApiError> {
+    let failed = |error: std::io::Error| ApiError::internal(format!("the upload cannot be stored: {error}"));
+    let mut zip = zip::ZipWriter::new(tempfile::tempfile().map_err(failed)?);
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored).large_file(true);
+    zip.start_file("upload.dcm", stored).map_err(|error| failed(error.into()))?;
+    std::io::copy(&mut file, &mut zip).map_err(failed)?;
+    zip.finish().map_err(|error| failed(error.into()))
+}
+
+#[cfg(not(feature = "dicom"))]
+fn dicom(_: File, _: Option<Kind>, _: &ReadOptions) -> Result<(Volume, File), ApiError> {
+    Err(ApiError::unprocessable("no_dicom", "this server was built without DICOM: send NIfTI, NRRD or MetaImage"))
+}

@@ -1,0 +1,68 @@
+//! The memory that all sessions share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes that are promised to sessions.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory {
+    limit: Option<u64>,
+    used: Arc<AtomicU64>,
+}
+
+/// A part of it, which is given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    used: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(limit: Option<u64>) -> Self {
+        Self { limit, used: Arc::default() }
+    }
+
+    /// Reserves this many bytes; `None` if so many are not left.
+    pub(crate) fn reserve(&self, bytes: u64) -> Option<Reserved> {
+        let fits =
+            |used: u64| Some(used.saturating_add(bytes)).filter(|&sum| self.limit.is_none_or(|limit| sum <= limit));
+        self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
+        Some(Reserved { used: Arc::clone(&self.used), bytes })
+    }
+
+    /// Bytes that are reserved.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that can be reserved altogether.
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_promised_than_there_is() {
+        let memory = Memory::new(Some(10));
+        let first = memory.reserve(6).expect("room");
+        assert!(memory.reserve(5).is_none());
+        let second = memory.reserve(4).expect("room");
+        assert_eq!(memory.used(), 10);
+        drop(first);
+        assert_eq!(memory.used(), 4);
+        assert!(memory.reserve(u64::MAX).is_none());
+        drop(second);
+        assert_eq!(memory.used(), 0);
+        assert!(Memory::new(None).reserve(u64::MAX).is_some());
+    }
+}
