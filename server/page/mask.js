@@ -19,12 +19,14 @@ export class Mask {
     const response = await this.client.fetch(this.path + since);
     const stage = response.headers.get('X-Segvol-Stage');
     const revision = Number(response.headers.get('X-Segvol-Revision'));
+    if (response.headers.get('X-Segvol-Whole') === 'true') { // what is not in the box is zero
+      this.bitmap.fill(0);
+      this.hidden = false;
+    }
     if (response.status !== 204) {
-      const labels = await response.arrayBuffer();
-      this.put(labels, {
+      this.put(await response.arrayBuffer(), {
         wide: response.headers.get('X-Segvol-Dtype') === 'uint16',
         box: response.headers.get('X-Segvol-Box').split(',').map(Number),
-        whole: response.headers.get('X-Segvol-Whole') === 'true',
       });
     }
     this.revision = revision;
@@ -38,15 +40,11 @@ export class Mask {
   }
 
   /** Puts labels of a box (corners inclusive, first axis fastest, the file's order) into the bitmap. */
-  put(bytes, { wide, box, whole }) {
+  put(bytes, { wide, box }) {
     const labels = wide ? new Uint16Array(bytes) : new Uint8Array(bytes);
     const [i0, j0, k0, i1, j1, k1] = box;
     const count = (i1 - i0 + 1) * (j1 - j0 + 1) * (k1 - k0 + 1);
     if (labels.length !== count) throw new Error(`a mask of ${count} voxels was announced, ${labels.length} came`);
-    if (whole) {
-      this.bitmap.fill(0);
-      this.hidden = false;
-    }
     const { start, step } = this.grid.strides;
     let from = 0;
     for (let k = k0; k <= k1; k++) {

@@ -11,6 +11,7 @@ mod error;
 mod guard;
 mod metrics;
 mod operations;
+mod page;
 mod routes;
 mod scan;
 mod serve;

@@ -16,8 +16,8 @@ use segvol_base::ErrorKind;
 use crate::app::Shared;
 use crate::error::ApiError;
 
-/// What the page may load and do: files of this server, and nothing written into the page itself. `data:` is for the letters that
-/// NiiVue carries along as a picture.
+/// What the page may load and do: files of this server, and nothing written into the page itself. `data:` is for the pictures that
+/// NiiVue carries along.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -105,7 +105,10 @@ impl Asset {
 
 /// The page and its files.
 pub(crate) fn router() -> Router<Shared> {
-    Router::new().route("/", get(index)).route("/assets/phantom.nii.gz", get(demo_scan)).route("/assets/{name}", get(asset))
+    Router::new()
+        .route("/", get(index))
+        .route("/assets/phantom.nii.gz", get(demo_scan))
+        .route("/assets/{name}", get(asset))
 }
 
 async fn index(headers: HeaderMap) -> Response {
@@ -114,7 +117,8 @@ async fn index(headers: HeaderMap) -> Response {
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let found = ASSETS.iter().find(|asset| asset.name == name);
-    let no_such = || ApiError::new(StatusCode::NOT_FOUND, "no_such_path", ErrorKind::Usage, "there is nothing at this path");
+    let no_such =
+        || ApiError::new(StatusCode::NOT_FOUND, "no_such_path", ErrorKind::Usage, "there is nothing at this path");
     Ok(found.ok_or_else(no_such)?.response(&headers))
 }
 
@@ -126,4 +130,58 @@ async fn demo_scan(State(app): State<Shared>) -> Result<Response, ApiError> {
         ApiError::internal("the demo scan cannot be read; the log has the reason")
     })?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
+
+    #[test]
+    fn every_file_of_the_page_is_served() {
+        let files = fs::read_dir(PAGE).expect("the folder").map(|entry| entry.expect("a file").file_name());
+        let files: BTreeSet<String> =
+            files.map(|name| name.into_string().expect("a name").replace(".js.gz", ".js")).collect();
+        let served = ASSETS.iter().map(|asset| asset.name.to_owned()).chain(["index.html".to_owned()]);
+        assert_eq!(served.collect::<BTreeSet<_>>(), files);
+    }
+
+    #[test]
+    fn the_page_names_only_files_that_are_served() {
+        let mut named = 0;
+        for asset in ASSETS.iter().chain([&*INDEX]).filter(|asset| !asset.gzip) {
+            let text = str::from_utf8(asset.bytes).expect("text");
+            let imports = text.split("from './").skip(1).map(|rest| rest.split('\'').next().unwrap_or_default());
+            let links = text.split("\"/assets/").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
+            for name in imports.chain(links) {
+                assert!(ASSETS.iter().any(|asset| asset.name == name), "{} names {name}", asset.name);
+                named += 1;
+            }
+        }
+        assert!(named > 30, "{named} names found");
+    }
+
+    /// What the policy would refuse.
+    #[test]
+    fn no_script_and_no_style_is_written_into_the_page() {
+        let text = str::from_utf8(INDEX.bytes).expect("text");
+        assert_eq!(text.matches("<script").count(), text.matches("<script src=\"/assets/").count());
+        assert!(!text.contains("<style") && !text.contains(" style=") && !text.contains("javascript:"));
+        for event in ["onclick", "onload", "onerror", "onchange", "onsubmit"] {
+            assert!(!text.contains(event), "{event}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_the_browser_has_is_not_sent_again() {
+        let asset = &ASSETS[0];
+        let with = |etag: HeaderValue| HeaderMap::from_iter([(header::IF_NONE_MATCH, etag)]);
+        assert_eq!(asset.response(&HeaderMap::new()).status(), StatusCode::OK);
+        assert_eq!(asset.response(&with(asset.etag.clone())).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(asset.response(&with(HeaderValue::from_static("\"0\""))).status(), StatusCode::OK);
+    }
 }

@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::{guard, operations, v1};
+use crate::{guard, operations, page, v1};
 
 /// The whole server.
 pub(crate) fn router(app: Shared) -> Router {
@@ -23,6 +23,7 @@ pub(crate) fn router(app: Shared) -> Router {
     Router::new()
         .merge(with_token)
         .merge(operations::health())
+        .merge(page::router())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(failed))
