@@ -133,8 +133,9 @@ class Checks:
 class Page:
     """The page in one browser tab, and what it asked and logged."""
 
-    def __init__(self, browser, url, width, height, ready=True):
-        self.tab = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+    def __init__(self, browser, url, width, height, ready=True, scale=1):
+        self.scale = scale
+        self.tab = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True, device_scale_factor=scale)
         self.requests, self.messages, self.documents = [], [], []
         self.tab.on("request", self.note)
         self.tab.on("console", lambda message: self.messages.append(message.text))
@@ -198,7 +199,7 @@ class Page:
         height, width = pixels.shape[0] // 2, pixels.shape[1] // 2
         row, column = {"axial": (0, 0), "coronal": (1, 0), "sagittal": (0, 1)}[plane]
         part = pixels[row * height:(row + 1) * height, column * width:(column + 1) * width]
-        return part, (left + column * width, top + row * height)
+        return part, (left + column * width / self.scale, top + row * height / self.scale)
 
 
 def nifti(voxels, affine):
@@ -264,7 +265,7 @@ def spot(pixels, hounsfield):
     return (rows.mean() + 2, columns.mean() + 2) if len(rows) else None
 
 
-def orientations(page, checks):
+def orientations(page, checks, scans):
     """One bright cube of 27 voxels per plane, its middle in the slice in which the click before has put the crosshair."""
     tab = page.tab
     answers = {"mask": None}
@@ -290,8 +291,9 @@ def orientations(page, checks):
 
     tab.route("**/segment", segment)
     tab.route("**/mask/region*", region)
-    for name, affine in SCANS.items():
-        checks.about = name
+    for name in scans:
+        affine = SCANS[name]
+        checks.about = name if page.scale == 1 else f"{name}, {page.scale} pixels per point"
         shape = (22, 17, 13)
         screen_shape, to_file = screen_order(affine, shape)
         centre = [n // 2 for n in screen_shape]
@@ -323,7 +325,7 @@ def orientations(page, checks):
                 half = found[1] < pixels.shape[1] / 2
                 checks.expect(half == (xyz[0] > centre[0]), f"{plane}: the patient's right is not on the left")
             row, column = found
-            prompts = page.segments(lambda: tab.mouse.click(left + column, top + row))
+            prompts = page.segments(lambda: tab.mouse.click(left + column / page.scale, top + row / page.scale))
             point = prompts and prompts["objects"][0]["points"][-1]
             clicked += point == [*to_file(xyz), 1]
             checks.expect(point == [*to_file(xyz), 1], f"{plane}: clicked {to_file(xyz)}, the server got {point}")
@@ -345,10 +347,11 @@ def orientations(page, checks):
         rows, columns = np.nonzero((green - red > 50) & (green >= blue) & (blue > 160))
         middle = (rows.mean(), columns.mean()) if len(rows) else (np.nan, np.nan)
         size = (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1) if len(rows) else (0, 0)
-        near = np.hypot(middle[0] - found[0], middle[1] - found[1]) if found else np.nan
+        near = np.hypot(middle[0] - found[0], middle[1] - found[1]) / page.scale if found else np.nan
+        size = tuple(pixels / page.scale for pixels in size)
         checks.expect(near <= 3 and 20 <= min(size) and max(size) <= 70 and len(rows) > 250, f"the mask is {near:.1f} pixels from its place, {size} pixels large")
         answers["mask"] = None
-        print(f"{name}: {clicked} of 3 clicks exact, the mask is {near:.1f} pixels from its place")
+        print(f"{checks.about}: {clicked} of 3 clicks exact, the mask is {near:.1f} pixels from its place")
     tab.unroute("**/segment")
     tab.unroute("**/mask/region*")
 
@@ -637,7 +640,10 @@ def main():
             server, url = start_server(segvol, bundle, Path(temporary))
         try:
             page = Page(browser, url, 1000, 560)
-            orientations(page, checks)
+            orientations(page, checks, SCANS)
+            sharp = Page(browser, url, 1000, 560, scale=2)
+            orientations(sharp, checks, ["PIR"])
+            sharp.tab.close()
             if arguments.picture:
                 page.tab.set_viewport_size({"width": 1280, "height": 800})
             whole_way(page, checks, segvol if bundle else None, bundle, Path(temporary), arguments.screenshots, arguments.picture)

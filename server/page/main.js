@@ -135,7 +135,7 @@ function showPlace() {
 // Everything that depends on what is open and chosen
 
 function refresh() {
-  const { ready, state, mask, opened } = study;
+  const { ready, state, opened } = study;
   Object.assign(list, { results: study.results, old: study.old });
   list.draw();
   get('add').disabled = !ready;
@@ -143,7 +143,7 @@ function refresh() {
   get('redo').disabled = !ready || !state?.redo;
   get('clear').disabled = !ready || !objects.list.length;
   get('objects-empty').hidden = objects.list.length > 0 || ready;
-  get('too-many').hidden = !mask?.hidden;
+  get('too-many').hidden = study.shown.length - 1 <= LARGEST_LABEL;
   get('too-many').textContent = `Only the first ${LARGEST_LABEL} objects can be shown. Downloads contain all of them.`;
   downloads.enable({
     session: ready ? study.session : null, final: ready && state?.result?.stage === 'final', dicom: state?.scan?.dicom,

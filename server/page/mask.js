@@ -10,7 +10,6 @@ export class Mask {
     this.grid = grid;
     this.revision = null;
     this.bitmap = new Uint8Array(grid.shape[0] * grid.shape[1] * grid.shape[2]);
-    this.hidden = false; // whether some labels are too large to be shown
   }
 
   /** Brings the map up to date. Gives the stage, or null if there is no mask. */
@@ -21,7 +20,6 @@ export class Mask {
     const revision = Number(response.headers.get('X-Segvol-Revision'));
     if (response.headers.get('X-Segvol-Whole') === 'true') { // what is not in the box is zero
       this.bitmap.fill(0);
-      this.hidden = false;
     }
     if (response.status !== 204) {
       this.put(await response.arrayBuffer(), {
@@ -36,7 +34,6 @@ export class Mask {
   clear() {
     this.bitmap.fill(0);
     this.revision = null;
-    this.hidden = false;
   }
 
   /** Puts labels of a box (corners inclusive, first axis fastest, the file's order) into the bitmap. */
@@ -52,7 +49,6 @@ export class Mask {
         let to = start + i0 * step[0] + j * step[1] + k * step[2];
         for (let i = i0; i <= i1; i++, to += step[0]) {
           const label = labels[from++];
-          if (label > LARGEST_LABEL) this.hidden = true;
           this.bitmap[to] = label > LARGEST_LABEL ? 0 : label;
         }
       }
