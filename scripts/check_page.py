@@ -439,6 +439,7 @@ def whole_way(page, checks, segvol, bundle, folder, screenshots, picture):
     report = json.loads(download(tab, "report", folder).read_text())
     checks.expect(isinstance(report, dict) and report, "report")
     checks.expect(download(tab, "seg-nrrd", folder).read_bytes()[:4] == b"NRRD", "seg.nrrd")
+    checks.expect(json.loads(download(tab, "prompts", folder).read_text()) == three, "the prompts saved are not those sent")
     checks.expect(tab.locator("#download-dicom-seg").is_disabled(), "DICOM SEG offered for a NIfTI scan")
     if segvol:
         prompts, out = folder / "prompts.json", folder / "expected.nii.gz"

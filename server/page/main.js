@@ -146,7 +146,10 @@ function refresh() {
   get('too-many').hidden = study.shown.length - 1 <= LARGEST_LABEL;
   get('too-many').textContent = `Only the first ${LARGEST_LABEL} objects can be shown. Downloads contain all of them.`;
   downloads.enable({
-    session: ready ? study.session : null, final: ready && state?.result?.stage === 'final', dicom: state?.scan?.dicom,
+    session: ready ? study.session : null,
+    prompts: state?.prompts,
+    final: ready && state?.result?.stage === 'final',
+    dicom: state?.scan?.dicom,
     stem: (opened?.name ?? 'scan').replace(/(\.nii)?\.[^.]+$/, ''),
   });
   marks.objects = objects.list.map(object => ({
