@@ -75,8 +75,10 @@ FACTS = """() => {
       if (contrast(luminance(colour), luminance(ground(element))) < CONTRAST) faint.push(`placeholder ${element.placeholder}`);
     }
   }
-  const wide = [...document.querySelectorAll('body *')].filter(element => shown(element) && !element.closest('.hidden')
-    && element.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(element => element.outerHTML.slice(0, 80));
+  const edge = document.documentElement.clientWidth + 1;
+  const wide = [...document.querySelectorAll('body *')]
+    .filter(element => shown(element) && !element.closest('.hidden') && element.getBoundingClientRect().right > edge)
+    .map(element => element.outerHTML.slice(0, 80));
   const nameless = [...document.querySelectorAll('button, input, select, textarea, progress, dialog, [role], [tabindex]')]
     .filter(element => !['alert', 'status'].includes(element.getAttribute('role')))
     .filter(element => !(element.getAttribute('aria-label') || element.getAttribute('aria-labelledby')
@@ -539,7 +541,7 @@ def token_and_session(browser, url, token, checks):
     kept = tab.evaluate("[Object.keys(localStorage).length, document.cookie, Object.keys(sessionStorage).length]")
     checks.expect(kept == [0, "", 1], f"kept in local storage, cookies, session storage: {kept}")
     checks.about = "session"
-    page.open("small.nii.gz", nifti(np.zeros((12, 10, 8), np.int16), SCANS["LPS"]))
+    page.open("small.nii.gz", nifti(np.arange(12 * 10 * 8, dtype=np.int16).reshape(12, 10, 8), SCANS["LPS"]))
     tab.route("**/segment", lambda route: route.abort())
     tab.locator("#view").focus()
     page.segments(lambda: tab.keyboard.press("Enter"))

@@ -2,6 +2,7 @@
 
 import { combobox } from './combobox.js';
 import { make } from './dom.js';
+import { sentence } from './report.js';
 
 let made = 0;
 
@@ -18,7 +19,8 @@ class Item {
     this.choose = make('button', { type: 'button', class: 'choose', onclick: () => on.choose(object) },
       this.swatch, this.title, this.volume);
     this.toggle = make('button', { type: 'button', class: 'small', onclick: () => on.toggle(object) });
-    this.remove = make('button', { type: 'button', class: 'small plain', title: 'Remove', onclick: () => on.remove(object) }, '✕');
+    this.remove = make('button', { type: 'button', class: 'small plain', title: 'Remove', onclick: () => on.remove(object) },
+      '✕');
     this.structure = combobox({
       id: `text-${id}`, label: 'Structures that the model knows', names: () => list.names, onCommit: text => on.text(object, text),
     });
@@ -60,7 +62,7 @@ class Item {
     this.prompts.hidden = empty;
     this.hint.hidden = !empty || object.text !== '';
     this.nothing.hidden = !result || result.voxels > 0 || list.old;
-    this.warnings.replaceChildren(...(result?.warnings ?? []).map(({ message }) => make('li', {}, message)));
+    this.warnings.replaceChildren(...(result?.warnings ?? []).map(({ message }) => make('li', {}, sentence(message))));
     this.warnings.hidden = !result?.warnings.length;
   }
 

@@ -226,7 +226,8 @@ async function start() {
     report.problem('This browser offers no WebGL 2, which the viewer needs.');
     return;
   }
-  get('canvas').addEventListener('webglcontextlost', () => report.problem('The graphics card has dropped the picture. Please load the page again.'));
+  get('canvas').addEventListener('webglcontextlost', () =>
+    report.problem('The graphics card has dropped the picture. Please load the page again.'));
   viewer.setWindow(...WINDOWS['Soft tissue']);
   viewer.setLayout('all');
   // 204: the server has no demo scan.

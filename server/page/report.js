@@ -20,7 +20,7 @@ export function running(on, cancellable = true) {
 
 /** A problem, with at most one thing to do about it: `[label, function]`. */
 export function problem(text, action = null) {
-  get('problem-text').textContent = text;
+  get('problem-text').textContent = sentence(text);
   get('problem').hidden = false;
   const button = get('problem-action');
   button.hidden = action === null;
@@ -33,6 +33,11 @@ export function problem(text, action = null) {
   }
 }
 
+/** The server's messages begin with a small letter, as a part of a longer line. */
+export function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export function noProblem() {
   get('problem').hidden = true;
 }
@@ -42,14 +47,14 @@ get('problem-close').addEventListener('click', noProblem);
 export function scanFacts(name, { shape_xyz: shape, spacing_mm: spacing, dicom, warnings }, grid) {
   get('scan-name').textContent = name;
   const letters = ['RL', 'AP', 'SI'];
-  const order = grid.axis.map((_, fileAxis) => grid.axis.indexOf(fileAxis)).map(screen => letters[screen][grid.flip[screen] ? 1 : 0]);
+  const order = [0, 1, 2].map(fileAxis => grid.axis.indexOf(fileAxis)).map(s => letters[s][grid.flip[s] ? 1 : 0]);
   const facts = [
     ['Voxels', shape.join(' × ')],
     ['Voxel size', `${spacing.map(mm => Number(mm.toFixed(3))).join(' × ')} mm`],
     ['Stored as', `${dicom ? 'DICOM, ' : ''}axes towards ${order.join(', ')}`],
   ];
   get('scan-facts').replaceChildren(...facts.flatMap(([term, text]) => [make('dt', {}, term), make('dd', {}, text)]));
-  const notes = warnings.map(({ message }) => message);
+  const notes = warnings.map(({ message }) => sentence(message));
   if (grid.shear > 0.5) {
     notes.push(`The scan is tilted: its axes are ${grid.shear.toFixed(1)}° off right angles. The planes follow the scan's own `
       + 'rows and slices, so shapes look sheared here; points, boxes and masks are exact.');

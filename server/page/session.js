@@ -83,8 +83,8 @@ export class Session {
   }
 
   /**
-   * Segments; without a document, the objects that the session has. `on.queued(position)`, `on.coarse(result)`, `on.progress(done, total)`; gives the final state, or null if a newer
-   * call took its place.
+   * Segments; without a document, the objects that the session has. `on.queued(position)`, `on.coarse(result)`,
+   * `on.progress(done, total)`; gives the final state, or null if a newer call took its place.
    */
   async segment(document, on) {
     const call = ++this.call;

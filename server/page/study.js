@@ -122,7 +122,7 @@ export class Study {
       mine.call++;
       report.running(false);
       await this.take(await mine.put(this.objects.document()));
-      report.status('No object has a prompt.');
+      report.status(this.objects.list.length ? 'No object has a prompt.' : 'All objects are removed. Undo brings them back.');
       return;
     }
     report.running(true);
