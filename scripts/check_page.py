@@ -66,7 +66,8 @@ FACTS = """() => {
   const faint = [];
   for (const element of document.querySelectorAll('h1, h2, p, li, dt, dd, label, summary, button, select, input, span, mark')) {
     if (!shown(element)) continue;
-    const text = element.matches('input, select') ? element.value : [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data).join('');
+    const own = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data).join('');
+    const text = element.matches('input, select') ? element.value : own;
     if (!text.trim()) continue;
     const found = contrast(luminance(rgba(getComputedStyle(element).color)), luminance(ground(element)));
     if (found < CONTRAST) faint.push(`${element.tagName} "${text.trim().slice(0, 40)}": ${found.toFixed(2)}`);
@@ -137,7 +138,7 @@ class Page:
 
     def __init__(self, browser, url, width, height, ready=True, scale=1):
         self.scale = scale
-        self.tab = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True, device_scale_factor=scale)
+        self.tab = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
         self.requests, self.messages, self.documents = [], [], []
         self.tab.on("request", self.note)
         self.tab.on("console", lambda message: self.messages.append(message.text))
@@ -351,7 +352,8 @@ def orientations(page, checks, scans):
         size = (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1) if len(rows) else (0, 0)
         near = np.hypot(middle[0] - found[0], middle[1] - found[1]) / page.scale if found else np.nan
         size = tuple(pixels / page.scale for pixels in size)
-        checks.expect(near <= 3 and 20 <= min(size) and max(size) <= 70 and len(rows) > 250, f"the mask is {near:.1f} pixels from its place, {size} pixels large")
+        checks.expect(near <= 3 and 20 <= min(size) and max(size) <= 70 and len(rows) > 250,
+                      f"the mask is {near:.1f} pixels from its place, {size} pixels large")
         answers["mask"] = None
         print(f"{checks.about}: {clicked} of 3 clicks exact, the mask is {near:.1f} pixels from its place")
     tab.unroute("**/segment")
@@ -366,7 +368,7 @@ def download(tab, identifier, folder):
     return path
 
 
-def whole_way(page, checks, segvol, bundle, folder, screenshots, picture):
+def whole_way(page, checks, segvol, bundle, folder, screenshots):
     checks.about = "whole way"
     tab = page.tab
     page.open("phantom.nii.gz", PHANTOM.read_bytes())
@@ -415,12 +417,6 @@ def whole_way(page, checks, segvol, bundle, folder, screenshots, picture):
     depth = (box[5] - box[2]) * nibabel.load(PHANTOM).header.get_zooms()[2]
     checks.expect(box[0] < box[3] and box[1] < box[4] and abs(depth - 60) < 13, f"box {box}, {depth:.0f} mm deep")
     checks.expect(tab.locator("#objects .object").count() == 3, "not three objects")
-    if picture:
-        page.mode("look")
-        tab.locator("#objects .choose").first.click()
-        tab.mouse.move(2, 2)
-        page.drawn()
-        tab.screenshot(path=picture)
     # Undo and redo.
     before = tab.locator("#objects .volume").all_text_contents()
     tab.locator("#view").focus()
@@ -446,7 +442,8 @@ def whole_way(page, checks, segvol, bundle, folder, screenshots, picture):
     if segvol:
         prompts, out = folder / "prompts.json", folder / "expected.nii.gz"
         prompts.write_text(json.dumps(three))
-        subprocess.run([segvol, "segment", "-i", PHANTOM, "-m", bundle, "--prompts", prompts, "-o", out], check=True, capture_output=True)
+        command = [segvol, "segment", "-i", PHANTOM, "-m", bundle, "--prompts", prompts, "-o", out]
+        subprocess.run(command, check=True, capture_output=True)
         expected = np.asarray(nibabel.load(out).dataobj)
         differ = int((found != expected).sum()) if found.shape == expected.shape else -1
         checks.expect(differ == 0, f"{differ} voxels differ from those of `segvol segment`")
@@ -594,6 +591,40 @@ def design(page, checks, width, screenshots):
     checks.expect(facts["language"] == "en" and facts["title"], "language and title")
 
 
+def save_picture(page, path):
+    """The picture of the documentation: four organs of the phantom, one of them with a point and a box."""
+    tab = page.tab
+    tab.set_viewport_size({"width": 1280, "height": 800})
+    page.open("phantom.nii.gz", PHANTOM.read_bytes())
+    tab.select_option("#window", "Soft tissue")
+    for n, name in enumerate(("spine", "left kidney", "right kidney", "liver")):
+        if n:
+            tab.click("#add")
+        field = tab.locator("#objects .object[data-chosen] [role=combobox]")
+        field.fill(name)
+        page.segments(lambda: field.press("Enter"))
+        page.done()
+    tab.locator("#view").focus()
+    for _ in range(7):
+        tab.keyboard.press("PageUp")
+    page.mode("box")
+    tab.fill("#depth", "170")
+    pixels, (left, top) = page.quarter("axial")
+    height, width = pixels.shape[:2]
+    tab.mouse.move(left + 0.08 * width, top + 0.27 * height)
+    tab.mouse.down()
+    tab.mouse.move(left + 0.42 * width, top + 0.78 * height, steps=3)
+    page.segments(tab.mouse.up)
+    page.done()
+    page.mode("point")
+    page.segments(lambda: tab.mouse.click(left + 0.24 * width, top + 0.5 * height))
+    page.done()
+    page.mode("look")
+    tab.mouse.move(2, 2)
+    page.drawn()
+    Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -647,16 +678,16 @@ def main():
             sharp = Page(browser, url, 1000, 560, scale=2)
             orientations(sharp, checks, ["PIR"])
             sharp.tab.close()
-            if arguments.picture:
-                page.tab.set_viewport_size({"width": 1280, "height": 800})
-            whole_way(page, checks, segvol if bundle else None, bundle, Path(temporary), arguments.screenshots, arguments.picture)
-            page.tab.set_viewport_size({"width": 1000, "height": 560})
+            whole_way(page, checks, segvol if bundle else None, bundle, Path(temporary), arguments.screenshots)
             keyboard(page, checks)
             for width in (390, 1280):
                 design(page, checks, width, arguments.screenshots)
+            if arguments.picture:
+                save_picture(page, arguments.picture)
             checks.about = "safety"
             host = urlsplit(url).netloc
-            others = [request for request in page.requests if urlsplit(request).netloc != host and not request.startswith(("blob:", "data:"))]
+            inner = ("blob:", "data:")
+            others = [request for request in page.requests if urlsplit(request).netloc != host and not request.startswith(inner)]
             checks.expect(not others, f"requests to other hosts: {others[:3]}")
             checks.expect(not page.messages, f"messages: {page.messages[:3]}")
             checks.expect("token" not in page.tab.url, f"the token is in the address: {page.tab.url}")
@@ -665,7 +696,8 @@ def main():
                 token_and_session(browser, url, url.split("#token=")[1], checks)
             browser.close()
         except Error:
-            print(f"the page says: {page.tab.locator('#problem-text').text_content()!r}; logged: {page.messages[-3:]}", file=sys.stderr)
+            said = page.tab.locator("#problem-text").text_content()
+            print(f"the page says: {said!r}; logged: {page.messages[-3:]}", file=sys.stderr)
             raise
         finally:
             if server:

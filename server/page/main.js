@@ -36,12 +36,13 @@ function reading() {
 
 const open = file => study.work(study.open(file, file.name, reading()));
 
-/** Several files are those of one DICOM series. */
+/** Several files are those of one DICOM series; DICOM goes to the server as a zip. */
 async function openAll(files, folder = null) {
   const wanted = files.filter(file => file.size > 0 && !file.name.startsWith('.') && file.name !== 'DICOMDIR');
   if (!wanted.length) throw new Error('There is no file in this folder.');
-  if (wanted.length === 1) return open(wanted[0]);
-  report.status(`Packing ${wanted.length} files`);
+  const isDicom = await wanted[0].slice(128, 132).text() === 'DICM';
+  if (wanted.length === 1 && !isDicom) return open(wanted[0]);
+  report.status(`Packing ${wanted.length === 1 ? wanted[0].name : `${wanted.length} files`}`);
   report.running(true, false);
   try {
     await open(await zip(wanted, `${folder ?? 'dicom'}.zip`, report.progress));

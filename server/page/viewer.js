@@ -13,6 +13,7 @@ export const WINDOWS = {
 };
 
 const RENDER = 4; // NiiVue's SLICE_TYPE.RENDER
+const FRONT = [160, 15]; // azimuth and elevation: the patient from the front, a little from the side and from above
 const KINDS = { axial: 0, coronal: 1, sagittal: 2, render: RENDER };
 const QUARTER = 0.496; // of width and height; the rest is a gap
 const QUARTERS = [
@@ -42,6 +43,7 @@ export class Viewer {
       isRadiologicalConvention: true,
       isSliceMM: false, // planes along the scan's own axes: a pixel is one voxel for certain, also in oblique scans
       isOrientationTextVisible: false, // marks.js draws the letters, so that they can be read on bright ground
+      isOrientCube: true,
       loadingText: '',
       logLevel: 'error',
       backColor: [0, 0, 0, 1],
@@ -64,6 +66,7 @@ export class Viewer {
     };
     this.nv.drawOpacity = OPACITY.planes;
     this.nv.drawRimOpacity = 0.95;
+    this.nv.setRenderAzimuthElevation(...FRONT);
   }
 
   get volume() {
