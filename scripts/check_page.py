@@ -620,9 +620,18 @@ def save_picture(page, path):
     page.segments(lambda: tab.mouse.click(left + 0.24 * width, top + 0.5 * height))
     page.done()
     page.mode("look")
+    tab.locator("#view").focus()
+    for _ in range(6):
+        tab.keyboard.press("PageDown")
     tab.mouse.move(2, 2)
     page.drawn()
-    Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
+    # Common colours for the scan, and rare ones, such as those of the objects.
+    rare = picture.quantize(72, method=Image.Quantize.MAXCOVERAGE)
+    colours = picture.quantize(150).getpalette()[:3 * 150] + rare.getpalette()[:3 * 72]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def free_port():
