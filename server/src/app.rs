@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use segvol::Model;
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::session::Sessions;
@@ -23,7 +24,7 @@ pub(crate) struct App {
     /// Whether the model has run once.
     warm: AtomicBool,
     /// Whether the server is stopping.
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
 }
 
 /// The application, as handlers have it.
@@ -38,7 +39,7 @@ impl App {
             memory: Memory::new(limits.memory_bytes),
             metrics: Metrics::new(),
             warm: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             model,
             settings,
         }
@@ -46,7 +47,7 @@ impl App {
 
     /// Whether requests for masks can be answered at once.
     pub(crate) fn is_ready(&self) -> bool {
-        self.warm.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst)
+        self.warm.load(Ordering::SeqCst) && !self.is_stopping()
     }
 
     pub(crate) fn set_warm(&self) {
@@ -59,12 +60,17 @@ impl App {
 
     /// From now on, the server is not ready, and its sessions are gone.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stopping.send_replace(true);
         self.sessions.close_all();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        *self.stopping.borrow()
+    }
+
+    /// Tells when the server begins to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// Whether only this machine can reach the server.

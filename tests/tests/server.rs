@@ -351,7 +351,7 @@ fn memory_has_a_limit_and_comes_back() {
     }
     // A scan that would never fit is not worth another try.
     let large = client.send("PUT", &format!("{second}/scan"), &large_scan());
-    assert_eq!((large.status, large.code().as_str()), (413, "scan_too_large"));
+    assert_eq!((large.status, large.code().as_str()), (413, "too_much_memory"));
 }
 
 #[test]

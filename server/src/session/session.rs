@@ -17,9 +17,6 @@ use crate::error::ApiError;
 /// The most steps that can be undone.
 const MAX_STEPS: usize = 100;
 
-/// The most bytes of results that are kept for undoing. Older steps have their prompts only, and are segmented again.
-const MAX_STEP_BYTES: u64 = 256 << 20;
-
 /// How many label maps are kept, so that a client which has one of them is sent the changes only.
 const RECENT: usize = 3;
 
@@ -281,6 +278,13 @@ impl Session {
         true
     }
 
+    /// Forgets the results of steps that can be undone, because their memory is needed: their objects are segmented again.
+    pub(crate) fn forget_results(&self) {
+        let mut inner = self.inner();
+        let Inner { undo, redo, .. } = &mut *inner;
+        undo.iter_mut().chain(redo).for_each(|step| step.outcome = None);
+    }
+
     /// Begins a call, and ends the one that runs.
     pub(crate) fn begin(&self) -> Result<Ticket, ApiError> {
         let mut inner = self.inner();
@@ -400,13 +404,6 @@ impl Inner {
         self.undo.push_back(step);
         while self.undo.len() > MAX_STEPS {
             self.undo.pop_front();
-        }
-        let mut bytes = 0;
-        for step in self.undo.iter_mut().rev() {
-            bytes += step.outcome.as_ref().map_or(0, |outcome| outcome.bytes());
-            if bytes > MAX_STEP_BYTES {
-                step.outcome = None;
-            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use segvol::Report;
@@ -13,8 +13,10 @@ use segvol_objects::{DicomFiles, FileFormat};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::path::Named;
 use super::query::Query;
 use super::scan::attachment;
+use super::schema::Binary;
 use crate::app::Shared;
 use crate::call::on_a_thread;
 use crate::error::{ApiError, ErrorBody};
@@ -101,9 +103,9 @@ pub(super) struct FileParameters {
 }
 
 /// The final masks as a file: the same bytes as `segvol segment` writes.
-#[utoipa::path(get, path = "/v1/sessions/{id}/mask", tag = "segmentation",
+#[utoipa::path(get, operation_id = "download_mask", path = "/v1/sessions/{id}/mask", tag = "segmentation",
     params(("id" = String, Path, description = "The session"), FileParameters), responses(
-        (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The file", body = inline(Binary), content_type = "application/octet-stream"),
         (status = 404, description = "There is no such session or object", body = ErrorBody),
         (status = 409, description = "There is no final result", body = ErrorBody),
         (status = 410, description = "The session has ended", body = ErrorBody),
@@ -111,10 +113,9 @@ pub(super) struct FileParameters {
         (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn file(
     State(app): State<Shared>,
-    Path(id): Path<String>,
+    Named(session): Named,
     Query(FileParameters { format, object }): Query<FileParameters>,
 ) -> Result<Response, ApiError> {
-    let session = app.sessions.find(&id, false)?;
     let outcome = final_result(&session)?;
     let no_scan = || ApiError::conflict("no_scan", "there is no scan in this session");
     let scan = session.view().scan.ok_or_else(no_scan)?;
@@ -176,9 +177,9 @@ pub(super) struct RegionParameters {
 
 /// The label map as it is now, coarse or final: raw labels, i fastest, then j, k of the file's axes, in the box that differs from what
 /// the client has.
-#[utoipa::path(get, path = "/v1/sessions/{id}/mask/region", tag = "segmentation",
+#[utoipa::path(get, operation_id = "read_mask_region", path = "/v1/sessions/{id}/mask/region", tag = "segmentation",
     params(("id" = String, Path, description = "The session"), RegionParameters), responses(
-        (status = 200, description = "The labels in the box", body = Vec<u8>, content_type = "application/octet-stream", headers(
+        (status = 200, description = "The labels in the box", body = inline(Binary), content_type = "application/octet-stream", headers(
             ("X-Segvol-Revision" = u64, description = "The number of this label map"),
             ("X-Segvol-Stage" = String, description = "`coarse`, `final`, or `none` if there is no result"),
             ("X-Segvol-Dtype" = String, description = "`uint8`, or `uint16`, little-endian"),
@@ -193,11 +194,9 @@ pub(super) struct RegionParameters {
         (status = 410, description = "The session has ended", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn region(
-    State(app): State<Shared>,
-    Path(id): Path<String>,
+    Named(session): Named,
     Query(RegionParameters { since }): Query<RegionParameters>,
 ) -> Result<Response, ApiError> {
-    let session = app.sessions.find(&id, false)?;
     let named = Arc::clone(&session);
     let change = on_a_thread(move || named.changes(since)).await?;
     let stage = change.stage.map_or("none", Stage::name);
@@ -224,15 +223,14 @@ pub(super) async fn region(
 }
 
 /// The report of the final result, as `segvol segment --report` writes it.
-#[utoipa::path(get, path = "/v1/sessions/{id}/report", tag = "segmentation",
+#[utoipa::path(get, operation_id = "read_report", path = "/v1/sessions/{id}/report", tag = "segmentation",
     params(("id" = String, Path, description = "The session")), responses(
         (status = 200, description = "The report", body = serde_json::Value),
         (status = 404, description = "There is no such session", body = ErrorBody),
         (status = 409, description = "There is no final result", body = ErrorBody),
         (status = 410, description = "The session has ended", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
-pub(super) async fn report(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<Report>, ApiError> {
-    let session = app.sessions.find(&id, false)?;
+pub(super) async fn report(Named(session): Named) -> Result<Json<Report>, ApiError> {
     let outcome = final_result(&session)?;
     let report = outcome.report.clone();
     report.map(Json).ok_or_else(|| ApiError::internal("the result has no report"))

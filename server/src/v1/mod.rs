@@ -3,6 +3,7 @@
 mod events;
 mod mask;
 mod objects;
+mod path;
 mod query;
 mod scan;
 mod schema;
