@@ -12,6 +12,7 @@ mod guard;
 mod metrics;
 pub mod nninteractive;
 mod operations;
+mod page;
 mod routes;
 mod scan;
 mod serve;

@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::{guard, nninteractive, operations, v1};
+use crate::{guard, nninteractive, operations, page, v1};
 
 /// The whole server.
 pub(crate) fn router(app: Shared) -> Router {
@@ -24,6 +24,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .merge(with_token)
         .merge(nninteractive::router(&app))
         .merge(operations::health())
+        .merge(page::router())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(failed))
