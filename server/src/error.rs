@@ -128,6 +128,8 @@ impl IntoResponse for ApiError {
             }
             _ => {}
         }
+        // For interfaces whose errors have another form.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -9,6 +9,7 @@ mod app;
 mod call;
 mod error;
 mod guard;
+mod kserve;
 mod metrics;
 pub mod nninteractive;
 mod operations;

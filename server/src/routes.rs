@@ -5,19 +5,20 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use segvol_base::ErrorKind;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::{guard, nninteractive, operations, page, v1};
+use crate::{guard, kserve, nninteractive, operations, page, v1};
 
 /// The whole server.
 pub(crate) fn router(app: Shared) -> Router {
     let with_token = Router::new()
         .merge(v1::router())
+        .merge(kserve::router())
         .merge(operations::metrics())
         .layer(from_fn_with_state(Shared::clone(&app), guard::token));
     Router::new()
@@ -25,10 +26,12 @@ pub(crate) fn router(app: Shared) -> Router {
         .merge(nninteractive::router(&app))
         .merge(operations::health())
         .merge(page::router())
+        .merge(kserve::health())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(failed))
         .layer(from_fn_with_state(Shared::clone(&app), guard::own_site))
+        .layer(from_fn(kserve::form))
         .layer(from_fn_with_state(Shared::clone(&app), observe))
         .with_state(app)
 }

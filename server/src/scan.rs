@@ -1,11 +1,12 @@
 //! Reads an uploaded scan, and prepares it for prompts.
 
+use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use segvol::volume::format::{Kind, recognise};
-use segvol::{ReadOptions, Volume};
+use segvol::{ReadOptions, Study, StudyOptions, Volume};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -39,13 +40,21 @@ pub(crate) fn open(app: &App, mut upload: File, options: &ReadOptions) -> Result
 
 /// Prepares a volume for prompts.
 pub(crate) fn prepare(app: &App, volume: Volume, is_dicom: bool, upload: Option<File>) -> Result<OpenScan, ApiError> {
-    let voxels = volume.voxels().len() as u64;
-    let cache = app.settings.study.cache_bytes as u64;
-    let reserved = reserve(app, voxels.saturating_mul(BYTES_PER_VOXEL).saturating_add(cache))?;
-    let volume = Arc::new(volume);
-    let study = app.model.study_with(&*volume, &app.settings.study)?;
+    let (study, reserved) = study(app, &volume, &app.settings.study)?;
     let warnings = study.warnings().to_vec();
-    Ok(OpenScan { volume, study, is_dicom, warnings, _upload: upload, _reserved: reserved })
+    Ok(OpenScan { volume: Arc::new(volume), study, is_dicom, warnings, _upload: upload, _reserved: reserved })
+}
+
+/// A volume as it is segmented, and the memory that this takes. One that is passed by value is freed as soon as possible.
+pub(crate) fn study(
+    app: &App,
+    volume: impl Borrow<Volume>,
+    options: &StudyOptions,
+) -> Result<(Study, Reserved), ApiError> {
+    let voxels = volume.borrow().voxels().len() as u64;
+    let cache = options.cache_bytes as u64;
+    let reserved = reserve(app, voxels.saturating_mul(BYTES_PER_VOXEL).saturating_add(cache))?;
+    Ok((app.model.study_with(volume, options)?, reserved))
 }
 
 /// Promises memory to a session.

@@ -58,6 +58,15 @@ pub(crate) fn memory_full(memory: &Memory, what: &str, bytes: u64) -> ApiError {
     ApiError::busy("memory_full", message)
 }
 
+impl Reserved {
+    /// Gives back what is more than this.
+    pub(crate) fn keep(&mut self, bytes: u64) {
+        let more = self.bytes.saturating_sub(bytes);
+        self.used.fetch_sub(more, Ordering::SeqCst);
+        self.bytes -= more;
+    }
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.used.fetch_sub(self.bytes, Ordering::SeqCst);
@@ -73,12 +82,17 @@ mod tests {
         let memory = Memory::new(Some(10));
         let first = memory.reserve(6).expect("room");
         assert!(memory.reserve(5).is_none());
-        let second = memory.reserve(4).expect("room");
+        let mut second = memory.reserve(4).expect("room");
         assert_eq!(memory.used(), 10);
+        second.keep(5);
+        assert_eq!(memory.used(), 10, "no more is kept than was reserved");
+        second.keep(1);
+        assert_eq!(memory.used(), 7);
+        let third = memory.reserve(3).expect("room");
         drop(first);
         assert_eq!(memory.used(), 4);
         assert!(memory.reserve(u64::MAX).is_none());
-        drop(second);
+        drop((second, third));
         assert_eq!(memory.used(), 0);
         assert!(Memory::new(None).reserve(u64::MAX).is_some());
     }
