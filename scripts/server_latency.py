@@ -24,9 +24,10 @@ from _server import ROOT, Server, prompts, put, session  # noqa: E402
 
 # Where the steps of /metrics belong.
 PARTS = {
-    "prompt": ("encode_text", "encode_prompt"),
+    "text": ("encode_text",),
     "encoder": ("encode_image",),
-    "decoder": ("decode",),
+    # The prompt encoder runs with the decoder.
+    "prompt and decoder": ("decode",),
     "stitch": ("stitch", "upsample", "cut", "normalise", "orient"),
 }
 
@@ -95,21 +96,24 @@ def measure(server, scan, runs, upload_times):
 
 
 def table(firsts, nexts, windows):
-    def median(runs, key):
-        return statistics.median(run[key] for run in runs)
+    """Medians, and in brackets the least, which other programs on the machine disturb the least."""
 
-    per_window = statistics.median(first["encoder"] / count for first, (count, _) in zip(firsts, windows, strict=True) if count)
-    print("| ms, median | first click | next click |\n|---|---|---|")
-    rows = ["network and reply", "queue", "prompt", "encoder", "decoder", "stitch", "rest"]
-    for key in [*rows, "coarse", "final", "mask"]:
-        name = {"coarse": "**coarse mask known**", "final": "**final mask known**", "mask": "**final mask received**"}.get(key, key)
-        print(f"| {name} | {median(firsts, key):.1f} | {median(nexts, key):.1f} |")
+    def cells(values_of):
+        return " | ".join(f"{statistics.median(values):.1f} ({min(values):.1f})" for values in map(values_of, (firsts, nexts)))
+
+    print("| ms | first click | next click |\n|---|---|---|")
+    names = {key: key for key in ("network and reply", "queue", "text", "encoder", "prompt and decoder", "stitch", "rest")}
+    names |= {"coarse": "**coarse mask known**", "final": "**final mask known**", "mask": "**final mask received**"}
+    for key, name in names.items():
+        print(f"| {name} | {cells(lambda runs, key=key: [run[key] for run in runs])} |")
     counts = [statistics.median(count[at] for count in windows) for at in (0, 1)]
     print(f"| windows encoded | {counts[0]:.0f} | {counts[1]:.0f} |")
-    print(f"| one window of the encoder | {per_window:.1f} | |")
+    per_window = [first["encoder"] / count for first, (count, _) in zip(firsts, windows, strict=True) if count]
+    print(f"| one window of the encoder | {statistics.median(per_window):.1f} ({min(per_window):.1f}) | |")
     for key in ("coarse", "final"):
-        ratios = [[run[key] / per_window for run in runs] for runs in (firsts, nexts)]
-        print(f"| {key}, in windows | {statistics.median(ratios[0]):.2f} | {statistics.median(ratios[1]):.2f} |")
+        # Each with the window of its own run.
+        ratios = [[run[key] / one for run, one in zip(runs, per_window, strict=True)] for runs in (firsts, nexts)]
+        print(f"| {key} mask, in windows | " + " | ".join(f"{statistics.median(each):.2f} ({min(each):.2f})" for each in ratios) + " |")
 
 
 def main():
