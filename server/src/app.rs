@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use segvol::Model;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::download::AT_ONCE;
 use crate::metrics::Metrics;
 use crate::session::Sessions;
 use crate::session::memory::Memory;
@@ -21,6 +22,8 @@ pub(crate) struct App {
     pub(crate) turns: Turns,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    /// The right to make a file for a client.
+    pub(crate) downloads: Semaphore,
     /// Whether the model has run once.
     warm: AtomicBool,
     /// Whether the server is stopping.
@@ -38,6 +41,7 @@ impl App {
             turns: Turns::new(limits.queue),
             memory: Memory::new(limits.memory_bytes),
             metrics: Metrics::new(),
+            downloads: Semaphore::new(AT_ONCE),
             warm: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             model,

@@ -7,6 +7,7 @@
 
 mod app;
 mod call;
+mod download;
 mod error;
 mod guard;
 mod kserve;

@@ -23,10 +23,7 @@ const BYTES_PER_VOXEL: u64 = 16;
 /// Reads an upload, and prepares it.
 pub(crate) fn open(app: &App, mut upload: File, options: &ReadOptions) -> Result<OpenScan, ApiError> {
     let kind = kind_of(&mut upload)?;
-    let bytes = upload.metadata().map_err(unreadable)?.len();
-    // Reading holds the voxels once. A file that is compressed may have many more than it has bytes; its header says how many.
-    let stated = segvol::volume::stated_voxels(&path_of(&upload));
-    let reading = reserve(app, stated.unwrap_or(bytes).saturating_mul(size_of::<f32>() as u64))?;
+    let reading = reserve(app, bytes_to_read(&upload, kind)?)?;
     let (volume, is_dicom, upload) = match kind {
         Some(Kind::Dicom | Kind::Zip) => {
             let (volume, upload) = dicom(app, upload, kind, options)?;
@@ -60,6 +57,23 @@ pub(crate) fn study(
 /// Promises memory to a session.
 pub(crate) fn reserve(app: &App, bytes: u64) -> Result<Reserved, ApiError> {
     app.memory.reserve(bytes).ok_or_else(|| memory_full(&app.memory, "the scan", bytes))
+}
+
+/// Memory that reading an upload takes. A file that is compressed may have many more voxels than bytes; its header or directory says
+/// how many, and more are not read.
+fn bytes_to_read(upload: &File, kind: Option<Kind>) -> Result<u64, ApiError> {
+    let path = path_of(upload);
+    let stored = upload.metadata().map_err(unreadable)?.len();
+    let voxel = size_of::<f32>() as u64;
+    Ok(match kind {
+        // The files, and a voxel for each two bytes of them.
+        #[cfg(feature = "dicom")]
+        Some(Kind::Zip) => {
+            segvol::volume::segvol_dicom::unpacked_bytes(&path).unwrap_or(stored).saturating_mul(1 + voxel / 2)
+        }
+        Some(Kind::Dicom) => stored.saturating_mul(1 + voxel / 2),
+        _ => segvol::volume::stated_voxels(&path).unwrap_or(stored).saturating_mul(voxel),
+    })
 }
 
 fn unreadable(error: std::io::Error) -> ApiError {

@@ -104,6 +104,8 @@ impl Outcome {
         let mut report = Report::new(model, study, prompts, &segmentations);
         let finished = finished(study, prompts, &segmentations)?;
         finished.amend(&mut report)?;
+        // Where the bundle lies is nothing that clients need to know.
+        report.bundle.path = model.bundle().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let labels = Arc::new(finished.label_map()?.into_owned());
         let found = |object: &segvol::ObjectReport| Found {
             name: object.name.clone(),

@@ -108,16 +108,6 @@ impl Sessions {
     pub(crate) fn count(&self) -> usize {
         self.inner().open.len()
     }
-
-    /// How many there may be.
-    pub(crate) fn most(&self) -> usize {
-        self.most
-    }
-
-    /// Time until a session ends if nothing comes.
-    pub(crate) fn expires_in(&self, session: &Session) -> Duration {
-        session.expires_in(self.liveness, self.idle)
-    }
 }
 
 /// No session has this name.

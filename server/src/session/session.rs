@@ -102,6 +102,8 @@ pub(crate) struct Session {
     clock: Mutex<Clock>,
     /// Calls of one session follow each other.
     pub(crate) one_call: Arc<tokio::sync::Mutex<()>>,
+    /// Uploads of one session do not run at the same time.
+    pub(crate) one_upload: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A copy of what a session is at one moment.
@@ -171,7 +173,13 @@ impl Session {
         };
         let now = Instant::now();
         let clock = Clock { contact: now, used: now, open: 0 };
-        Self { id, inner: Mutex::new(inner), clock: Mutex::new(clock), one_call: Arc::default() }
+        Self {
+            id,
+            inner: Mutex::new(inner),
+            clock: Mutex::new(clock),
+            one_call: Arc::default(),
+            one_upload: Arc::default(),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -200,7 +208,7 @@ impl Session {
         clock.open == 0 && (clock.contact.elapsed() > liveness || clock.used.elapsed() > idle)
     }
 
-    /// Seconds until it expires if nothing comes.
+    /// Time until it expires if nothing comes.
     pub(crate) fn expires_in(&self, liveness: Duration, idle: Duration) -> Duration {
         let clock = self.clock();
         let left = |limit: Duration, since: Instant| limit.saturating_sub(since.elapsed());

@@ -15,10 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::path::Named;
 use super::query::Query;
-use super::scan::attachment;
 use super::schema::Binary;
 use crate::app::Shared;
 use crate::call::on_a_thread;
+use crate::download::{self, attachment};
 use crate::error::{ApiError, ErrorBody};
 use crate::session::Session;
 use crate::session::outcome::{Outcome, Stage};
@@ -130,33 +130,37 @@ pub(super) async fn file(
         return Err(ApiError::bad_request("bad_parameter", message));
     }
     let bundle_sha256 = app.model.manifest_sha256().to_owned();
-    let bytes = on_a_thread(move || {
+    #[cfg(feature = "dicom")]
+    if matches!(format, MaskFormat::DicomSeg | MaskFormat::Rtstruct) && !scan.is_dicom {
+        let message = "format: a DICOM object refers to the images of a series, and this scan is none";
+        return Err(ApiError::unprocessable("not_dicom", message));
+    }
+    let file = download::made(&app, move |bytes| {
         let written = outcome.with_masks(&scan.study, &bundle_sha256, |objects| {
-            let mut bytes = Vec::new();
             let dicom = DicomFiles::default();
             match (object, format.of_label_map()) {
                 (Some(label), Some(format)) => {
                     let mask = objects.masks.mask(label - 1)?;
                     let failed = |source| segvol::volume::MaskError::Io { path: Default::default(), source };
-                    mask.write(&mut bytes, format).map_err(failed)?;
+                    mask.write(bytes, format).map_err(failed)?;
                 }
-                (_, Some(label_map)) => objects.write(&mut bytes, FileFormat::LabelMap, label_map, &dicom)?,
+                (_, Some(label_map)) => objects.write(bytes, FileFormat::LabelMap, label_map, &dicom)?,
                 _ => match format {
                     #[cfg(feature = "dicom")]
                     MaskFormat::DicomSeg => {
-                        objects.write(&mut bytes, FileFormat::DicomSeg, Format::NiftiGzip, &dicom)?;
+                        objects.write(bytes, FileFormat::DicomSeg, Format::NiftiGzip, &dicom)?;
                     }
                     #[cfg(feature = "dicom")]
-                    MaskFormat::Rtstruct => objects.write_rtstruct(&mut bytes, &dicom)?,
-                    _ => objects.write(&mut bytes, FileFormat::SegNrrd, Format::NiftiGzip, &dicom)?,
+                    MaskFormat::Rtstruct => objects.write_rtstruct(bytes, &dicom)?,
+                    _ => objects.write(bytes, FileFormat::SegNrrd, Format::NiftiGzip, &dicom)?,
                 },
             }
-            Ok(bytes)
+            Ok(())
         });
         written.map_err(ApiError::from)
     });
     let (content_type, name) = format.file();
-    Ok((attachment(content_type, name), bytes.await?).into_response())
+    Ok((attachment(content_type, name), file.await?).into_response())
 }
 
 fn final_result(session: &Session) -> Result<Arc<Outcome>, ApiError> {

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use segvol::Prompt;
 use serde_json::{Value, json};
 
 use super::path::Named;
@@ -88,6 +89,11 @@ pub(crate) fn parse(app: &App, text: &str) -> Result<Objects, ApiError> {
     } else {
         checked(text)?
     };
+    let is_bare =
+        |prompt: &Prompt| prompt.as_text().is_none() && prompt.points.is_empty() && prompt.bounding_box.is_none();
+    if let Some(index) = prompts.iter().position(is_bare) {
+        return Err(bad(format!("objects[{index}]: expected a text, points or a box, found none of them")));
+    }
     let most = app.settings.limits.objects;
     if prompts.len() > most {
         return Err(bad(format!("expected at most {most} objects, found {}", prompts.len())));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use segvol::volume::Format;
 use segvol::{AffineChoice, ReadOptions};
@@ -17,6 +17,7 @@ use super::query::Query;
 use super::schema::{Binary, SessionState};
 use crate::app::Shared;
 use crate::call::on_a_thread;
+use crate::download::{self, attachment};
 use crate::error::{ApiError, ErrorBody};
 use crate::{scan, upload};
 
@@ -59,6 +60,7 @@ impl ReadParameters {
     params(("id" = String, Path, description = "The session"), ReadParameters),
     request_body(content_type = "application/octet-stream", description = "The file", content = inline(Binary)), responses(
         (status = 200, description = "The session", body = SessionState),
+        (status = 409, description = "Another upload of this session is under way", body = ErrorBody),
         (status = 413, description = "Too many bytes, or more voxels than fit into memory", body = ErrorBody),
         (status = 422, description = "Not a scan, or one that cannot be read", body = ErrorBody),
         (status = 503, description = "The memory is in use by other sessions", body = ErrorBody),
@@ -71,6 +73,8 @@ pub(super) async fn upload(
     body: Body,
 ) -> Result<Json<SessionState>, ApiError> {
     let options = parameters.options();
+    let busy = |_| ApiError::conflict("upload_running", "an upload of this session is under way");
+    let _one_upload = Arc::clone(&session.one_upload).try_lock_owned().map_err(busy)?;
     let file = upload::nameless(app.settings.uploads.as_deref())?;
     upload::to_file(&app, &headers, body, &file).await?;
     session.drop_scan();
@@ -97,22 +101,11 @@ pub(super) async fn upload(
         (status = 409, description = "There is no scan", body = ErrorBody),
         (status = 410, description = "The session has ended", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
-pub(super) async fn read(Named(session): Named) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn read(State(app): State<Shared>, Named(session): Named) -> Result<impl IntoResponse, ApiError> {
     let scan = session.view().scan.ok_or_else(|| ApiError::conflict("no_scan", "there is no scan in this session"))?;
-    let bytes = on_a_thread(move || {
-        let mut bytes = Vec::new();
-        let written = scan.volume.write(&mut bytes, Format::NiftiGzip);
-        written.map_err(|error| ApiError::internal(format!("the scan cannot be written: {error}")))?;
-        Ok(bytes)
+    let file = download::made(&app, move |bytes| {
+        let written = scan.volume.write(bytes, Format::NiftiGzip);
+        written.map_err(|error| ApiError::internal(format!("the scan cannot be written: {error}")))
     });
-    Ok((attachment("application/gzip", "scan.nii.gz"), bytes.await?))
-}
-
-/// The headers of a file that a browser saves and never shows.
-pub(super) fn attachment(content_type: &'static str, name: &'static str) -> [(HeaderName, String); 3] {
-    [
-        (header::CONTENT_TYPE, content_type.to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-    ]
+    Ok((attachment("application/gzip", "scan.nii.gz"), file.await?))
 }
