@@ -62,7 +62,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
     memory_mib: Option<u32>,
     /// End a session from which nothing has come for this long: its client is gone
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
     liveness_s: u32,
     /// End a session from which only heartbeats have come for this long: its user is gone
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]

@@ -68,7 +68,7 @@ impl Default for Limits {
             objects: 255,
             queue: 32,
             connections: 256,
-            liveness: Duration::from_secs(60),
+            liveness: Duration::from_secs(120),
             idle: Duration::from_secs(600),
             pause: Duration::from_secs(30),
             body: Duration::from_secs(600),
