@@ -92,7 +92,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         if self.openapi {
-            return Ok(writeln!(out, "{}", segvol_server::openapi())?);
+            return Ok(writeln!(out, "{}", segvol_server::openapi()?)?);
         }
         let bundle = self.model.as_ref().ok_or_else(|| Usage("--model: expected a bundle".to_owned()))?;
         let mut study = self.study.study_options()?;

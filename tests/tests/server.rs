@@ -393,7 +393,7 @@ fn the_server_says_what_it_is() {
     assert_eq!(state["notice"], "research software, not a medical device");
     assert_eq!(state["bundle"]["manifest_sha256"], server.model.manifest_sha256());
     let document = client.send("GET", "/v1/openapi.json", b"").json();
-    assert_eq!(document, serde_json::from_str::<Value>(&segvol_server::openapi()).expect("JSON"));
+    assert_eq!(document, serde_json::from_str::<Value>(&segvol_server::openapi().expect("JSON")).expect("JSON"));
     assert_eq!(document["openapi"], "3.1.0");
     let names = client.send("GET", "/v1/names", b"").json();
     assert_eq!(

@@ -24,7 +24,7 @@ fn assert_alive(client: &Client) {
 
 /// Every operation of the interface: method and path, with a session's id in it.
 fn operations(id: &str) -> Vec<(String, String)> {
-    let document: Value = serde_json::from_str(&segvol_server::openapi()).expect("JSON");
+    let document: Value = serde_json::from_str(&segvol_server::openapi().expect("JSON")).expect("JSON");
     let paths = document["paths"].as_object().expect("paths").clone();
     let each = |(path, item): (String, Value)| {
         let methods: Vec<String> = item.as_object().expect("methods").keys().map(|name| name.to_uppercase()).collect();
