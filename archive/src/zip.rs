@@ -101,6 +101,12 @@ impl Archive {
         self.entries.keys().map(String::as_str)
     }
 
+    /// Bytes of all entries when they are unpacked. None is read beyond what the directory states.
+    #[must_use]
+    pub fn unpacked_bytes(&self) -> u64 {
+        self.entries.values().map(|entry| entry.length).fold(0, u64::saturating_add)
+    }
+
     /// An entry's bytes.
     ///
     /// # Errors

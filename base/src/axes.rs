@@ -20,6 +20,9 @@ impl AxisCodes {
     /// Right, anterior, superior: the axes of NIfTI.
     pub const RAS: Self = Self([(0, false), (1, false), (2, false)]);
 
+    /// Superior, posterior, left: the axes of a NumPy array `[k, j, i]` of a scan that is stored as DICOM and ITK do (LPS).
+    pub const SPL: Self = Self([(2, false), (1, true), (0, true)]);
+
     /// Codes from, for each of three axes: the patient's axis along which it runs (0 = x to the right, 1 = y to the front, 2 = z
     /// to the head), and whether it runs in the opposite direction. `None` if two run along the same axis, or one along none.
     #[must_use]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use segvol::volume::AxisCodes;
 use segvol::{Cancellation, Model};
 use segvol_server::{ServeError, Server, Token, TokenError};
 
@@ -61,7 +62,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
     memory_mib: Option<u32>,
     /// End a session from which nothing has come for this long: its client is gone
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
     liveness_s: u32,
     /// End a session from which only heartbeats have come for this long: its user is gone
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Server")]
@@ -72,6 +73,10 @@ pub(crate) struct Serve {
     /// A scan that the page offers for a first try
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     demo_scan: Option<PathBuf>,
+    /// The directions in which the three axes of an array grow that a client of nnInteractive sends, such as 3D Slicer: its protocol
+    /// does not say them. SPL: slices to the head, rows to the back, columns to the left
+    #[arg(long, value_name = "AXES", default_value_t = AxisCodes::SPL, help_heading = "Server")]
+    array_axes: AxisCodes,
     /// Print the interface under /v1 as an OpenAPI 3.1 document, and stop
     #[arg(long, help_heading = "Server")]
     openapi: bool,
@@ -87,7 +92,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self, out: &mut impl Write) -> anyhow::Result<()> {
         if self.openapi {
-            return Ok(writeln!(out, "{}", segvol_server::openapi())?);
+            return Ok(writeln!(out, "{}", segvol_server::openapi()?)?);
         }
         let bundle = self.model.as_ref().ok_or_else(|| Usage("--model: expected a bundle".to_owned()))?;
         let mut study = self.study.study_options()?;
@@ -99,6 +104,7 @@ impl Serve {
         settings.insecure = self.insecure;
         settings.uploads = self.uploads.clone();
         settings.demo_scan = self.demo_scan.clone();
+        settings.array_axes = self.array_axes;
         settings.token = self.token.as_deref().map(Token::read).transpose().map_err(|error| match error {
             TokenError::File { path, source } => BadInput { path, reason: source.to_string() }.into(),
             TokenError::Unfit { .. } => anyhow::Error::from(Usage(format!("--token: {error}"))),

@@ -32,3 +32,4 @@ pub use error::DicomError;
 pub use object::{check_lengths, read_object, sop_class};
 pub use read::{DicomScan, ReadOptions, holds_dicom, is_dicom_file, read, read_bytes};
 pub use source::{SourceSeries, SourceSlice};
+pub use zip::unpacked_bytes;

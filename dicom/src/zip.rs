@@ -19,6 +19,13 @@ pub(crate) fn is_zip(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06")
 }
 
+/// Bytes of all files of the archive at `path` when they are unpacked; `None` if it is no archive that can be read.
+#[must_use]
+pub fn unpacked_bytes(path: &Path) -> Option<u64> {
+    let region = Region::of_file(File::open(path).ok()?).ok()?;
+    Some(Archive::read(region).ok()?.unpacked_bytes())
+}
+
 /// All files of the archive at `path`, in the order of their names.
 ///
 /// # Errors

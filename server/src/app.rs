@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use segvol::Model;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use crate::download::AT_ONCE;
 use crate::metrics::Metrics;
 use crate::session::Sessions;
 use crate::session::memory::Memory;
@@ -23,10 +24,12 @@ pub(crate) struct App {
     pub(crate) one_shots: Arc<Semaphore>,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    /// The right to make a file for a client.
+    pub(crate) downloads: Semaphore,
     /// Whether the model has run once.
     warm: AtomicBool,
     /// Whether the server is stopping.
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
 }
 
 /// The application, as handlers have it.
@@ -41,8 +44,9 @@ impl App {
             one_shots: Arc::new(Semaphore::new(limits.queue.saturating_add(1).min(Semaphore::MAX_PERMITS))),
             memory: Memory::new(limits.memory_bytes),
             metrics: Metrics::new(),
+            downloads: Semaphore::new(AT_ONCE),
             warm: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             model,
             settings,
         }
@@ -50,7 +54,7 @@ impl App {
 
     /// Whether requests for masks can be answered at once.
     pub(crate) fn is_ready(&self) -> bool {
-        self.warm.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst)
+        self.warm.load(Ordering::SeqCst) && !self.is_stopping()
     }
 
     pub(crate) fn set_warm(&self) {
@@ -63,12 +67,17 @@ impl App {
 
     /// From now on, the server is not ready, and its sessions are gone.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stopping.send_replace(true);
         self.sessions.close_all();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        *self.stopping.borrow()
+    }
+
+    /// Tells when the server begins to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     /// Whether only this machine can reach the server.

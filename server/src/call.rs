@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use segvol::{Follower, Progress, Segmentation, Study, WindowPlan};
+use segvol::{Follower, Progress, Segmentation, Statistics, Study, WindowPlan};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::session::outcome::{Outcome, Work};
+use crate::session::memory::{Reserved, memory_full};
+use crate::session::outcome::{self, Outcome, Work};
 use crate::session::{End, Session, Ticket, gone};
 use crate::turns::{Place, Turn};
 
@@ -63,7 +64,7 @@ impl Drop for Call {
 /// Begins a call with the objects of the session, and ends the one that runs there.
 pub(crate) fn begin(app: &Shared, session: &Arc<Session>) -> Result<Call, ApiError> {
     if app.is_stopping() {
-        return Err(ApiError::busy("stopping", "the server is stopping"));
+        return Err(ApiError::stopping());
     }
     let place = app
         .turns
@@ -146,22 +147,24 @@ fn segment(
 ) -> Result<(Arc<Outcome>, u64), ApiError> {
     let (study, prompts) = (&ticket.scan.study, &ticket.prompts);
     let before = study.statistics();
-    let mut watch = Watch { session, ticket, study, events, turn, start: Instant::now(), failed: None };
+    let start = Instant::now();
+    let mut watch =
+        Watch { app, session, ticket, study, before: &before, events, turn, start, failed: None, reserved: None };
     let found = study.segment_followed(prompts, &mut watch, &ticket.cancellation);
     app.metrics.worked(&before, &study.statistics());
-    let (start, failed) = (watch.start, watch.failed.take());
-    if let Some(error) = failed {
+    if let Some(error) = watch.failed.take() {
         return Err(error);
     }
     let work = work(start, &before, study);
-    let outcome = Arc::new(Outcome::last(&app.model, study, prompts, found?, work)?);
+    let reserved = watch.reserved.take().ok_or_else(|| ApiError::internal("the call has found nothing"));
+    let outcome = Arc::new(Outcome::last(&app.model, study, prompts, found?, work, reserved?)?);
     // The turn lasts until the masks are made: that is work, too.
     drop(watch);
     let revision = session.take(ticket.number, Arc::clone(&outcome)).map_err(of_end)?;
     Ok((outcome, revision))
 }
 
-fn work(start: Instant, before: &segvol::Statistics, study: &Study) -> Work {
+fn work(start: Instant, before: &Statistics, study: &Study) -> Work {
     let now = study.statistics();
     Work {
         seconds: start.elapsed().as_secs_f64(),
@@ -172,31 +175,47 @@ fn work(start: Instant, before: &segvol::Statistics, study: &Study) -> Work {
 
 /// Hands out what a call finds, and makes way for others.
 struct Watch<'a> {
+    app: &'a Shared,
     session: &'a Session,
     ticket: &'a Ticket,
     study: &'a Study,
+    /// Its figures before the call.
+    before: &'a Statistics,
     events: &'a UnboundedSender<Event>,
     turn: Turn,
     start: Instant,
     failed: Option<ApiError>,
+    /// The memory of what the call finds.
+    reserved: Option<Arc<Reserved>>,
+}
+
+impl Watch<'_> {
+    /// Shows what the zoom-out pass has found.
+    fn show(&mut self, coarse: &[Segmentation]) -> Result<(), ApiError> {
+        let bytes = outcome::bytes(self.study, coarse);
+        let reserve = || self.app.memory.reserve(bytes);
+        let reserved = reserve().or_else(|| {
+            self.session.forget_results();
+            reserve()
+        });
+        let reserved = Arc::new(reserved.ok_or_else(|| memory_full(&self.app.memory, "the call", bytes))?);
+        self.reserved = Some(Arc::clone(&reserved));
+        let work = work(self.start, self.before, self.study);
+        let outcome = Arc::new(Outcome::coarse(self.study, &self.ticket.prompts, coarse, work, reserved)?);
+        let revision = self.session.take(self.ticket.number, Arc::clone(&outcome)).map_err(of_end)?;
+        let _ = self.events.send(Event::Coarse(outcome, revision));
+        Ok(())
+    }
 }
 
 impl Follower for Watch<'_> {
     fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
-        let work = Work { seconds: self.start.elapsed().as_secs_f64(), ..Work::default() };
-        let outcome = match Outcome::coarse(self.study, &self.ticket.prompts, coarse, work) {
-            Ok(outcome) => Arc::new(outcome),
+        match self.show(coarse) {
+            Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
-                self.failed = Some(error.into());
-                return ControlFlow::Break(());
+                self.failed = Some(error);
+                ControlFlow::Break(())
             }
-        };
-        match self.session.take(self.ticket.number, Arc::clone(&outcome)) {
-            Ok(revision) => {
-                let _ = self.events.send(Event::Coarse(outcome, revision));
-                ControlFlow::Continue(())
-            }
-            Err(_) => ControlFlow::Break(()),
         }
     }
 

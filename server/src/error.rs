@@ -67,6 +67,11 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, ErrorKind::Memory, message)
     }
 
+    /// The server is about to end.
+    pub(crate) fn stopping() -> Self {
+        Self::busy("stopping", "the server is stopping")
+    }
+
     /// The body has more bytes than are allowed.
     pub(crate) fn too_large(limit: u64) -> Self {
         let message = format!("expected at most {limit} bytes, found more");

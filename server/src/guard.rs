@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use segvol_base::ErrorKind;
@@ -18,7 +18,9 @@ use crate::error::ApiError;
 
 /// Refuses requests that another site makes in a browser.
 pub(crate) async fn own_site(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    match check_site(request.headers(), app.settings.token.is_none() && app.is_local()) {
+    let headers = request.headers();
+    let only_local_names = app.settings.token.is_none() && app.is_local();
+    match check_site(headers, only_local_names, is_visit(request.method(), request.uri().path(), headers)) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -47,11 +49,18 @@ fn unauthorized(message: &str) -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", ErrorKind::Usage, message)
 }
 
-fn check_site(headers: &HeaderMap, only_local_names: bool) -> Result<(), ApiError> {
+/// Whether somebody follows a link to the page. It holds nothing of anybody, and may not be framed.
+fn is_visit(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let is = |name: &str, wanted: &str| headers.get(name).is_some_and(|value| value == wanted);
+    method == Method::GET && path == "/" && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document")
+}
+
+fn check_site(headers: &HeaderMap, only_local_names: bool, is_visit: bool) -> Result<(), ApiError> {
     let forbidden = |message: &str| Err(ApiError::new(StatusCode::FORBIDDEN, "other_site", ErrorKind::Usage, message));
-    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let host = text(HOST).unwrap_or_default();
-    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site") {
+    let is_other = |site: &HeaderValue| site == "cross-site" || site == "same-site";
+    if !is_visit && headers.get("sec-fetch-site").is_some_and(is_other) {
         return forbidden("a page of another site may not use this server");
     }
     if headers.contains_key(ORIGIN) {
@@ -95,7 +104,7 @@ mod tests {
             &[("host", "127.0.0.1")],
             &[("host", "[::1]:8787")],
         ] {
-            assert!(check_site(&headers(right), true).is_ok(), "{right:?}");
+            assert!(check_site(&headers(right), true, false).is_ok(), "{right:?}");
         }
         for wrong in [
             &[host, ("origin", "http://evil.example")][..],
@@ -107,8 +116,28 @@ mod tests {
             &[("host", "evil.example:8787")],
             &[("host", "localhost.evil.example")],
         ] {
-            assert!(check_site(&headers(wrong), true).is_err(), "{wrong:?}");
+            assert!(check_site(&headers(wrong), true, false).is_err(), "{wrong:?}");
         }
-        assert!(check_site(&headers(&[("host", "segvol.hospital.example")]), false).is_ok());
+        assert!(check_site(&headers(&[("host", "segvol.hospital.example")]), false, false).is_ok());
+    }
+
+    #[test]
+    fn a_link_on_another_site_leads_to_the_page_and_nowhere_else() {
+        let linked = headers(&[
+            ("host", "localhost:8787"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ]);
+        let visit = |method, path, headers: &HeaderMap| {
+            let is_visit = is_visit(&method, path, headers);
+            check_site(headers, true, is_visit).is_ok()
+        };
+        assert!(visit(Method::GET, "/", &linked));
+        assert!(!visit(Method::POST, "/", &linked));
+        assert!(!visit(Method::GET, "/v1/names", &linked));
+        let mut framed = linked.clone();
+        framed.insert("sec-fetch-dest", HeaderValue::from_static("iframe"));
+        assert!(!visit(Method::GET, "/", &framed));
     }
 }

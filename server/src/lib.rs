@@ -7,11 +7,14 @@
 
 mod app;
 mod call;
+mod download;
 mod error;
 mod guard;
 mod kserve;
 mod metrics;
+pub mod nninteractive;
 mod operations;
+mod page;
 mod routes;
 mod scan;
 mod serve;
@@ -28,8 +31,10 @@ pub use settings::{Limits, Settings};
 pub use token::{Token, TokenError};
 
 /// The description of the interface under `/v1`, OpenAPI 3.1 as JSON.
-#[must_use]
-pub fn openapi() -> String {
-    // Its parts are all text, numbers and lists.
-    v1::openapi().to_pretty_json().expect("the document is JSON")
+///
+/// # Errors
+///
+/// None in practice: all of its parts are text, numbers and lists.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    v1::openapi().to_pretty_json()
 }

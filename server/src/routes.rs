@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::{guard, kserve, operations, v1};
+use crate::{guard, kserve, nninteractive, operations, page, v1};
 
 /// The whole server.
 pub(crate) fn router(app: Shared) -> Router {
@@ -23,7 +23,9 @@ pub(crate) fn router(app: Shared) -> Router {
         .layer(from_fn_with_state(Shared::clone(&app), guard::token));
     Router::new()
         .merge(with_token)
+        .merge(nninteractive::router(&app))
         .merge(operations::health())
+        .merge(page::router())
         .merge(kserve::health())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)

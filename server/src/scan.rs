@@ -11,25 +11,22 @@ use segvol::{ReadOptions, Study, StudyOptions, Volume};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::session::OpenScan;
-use crate::session::memory::Reserved;
+use crate::session::memory::{Reserved, memory_full};
 
 /// How many bytes of a file say what it is.
 const RECOGNISED_BYTES: u64 = 4096;
 
-/// Bytes per voxel that a session may hold or work with: Hounsfield units (4), the image of the model (4), up to five label maps (5),
-/// logits and their counts while windows are stitched (8), and one map of an object (4).
-const BYTES_PER_VOXEL: u64 = 25;
+/// Bytes per voxel that a session may hold or work with, whatever is asked for: Hounsfield units (4), the image of the model (4), recent
+/// label maps (3), and the mask or the logits of an object while it is handed out (5).
+const BYTES_PER_VOXEL: u64 = 16;
 
 /// Reads an upload, and prepares it.
 pub(crate) fn open(app: &App, mut upload: File, options: &ReadOptions) -> Result<OpenScan, ApiError> {
     let kind = kind_of(&mut upload)?;
-    let bytes = upload.metadata().map_err(unreadable)?.len();
-    // Reading holds the voxels once. A file that is compressed may have many more than it has bytes; its header says how many.
-    let stated = segvol::volume::stated_voxels(&path_of(&upload));
-    let reading = reserve(app, stated.unwrap_or(bytes).saturating_mul(size_of::<f32>() as u64))?;
+    let reading = reserve(app, bytes_to_read(&upload, kind)?)?;
     let (volume, is_dicom, upload) = match kind {
         Some(Kind::Dicom | Kind::Zip) => {
-            let (volume, upload) = dicom(upload, kind, options)?;
+            let (volume, upload) = dicom(app, upload, kind, options)?;
             (volume, true, Some(upload))
         }
         _ => (plain(upload, options)?, false, None),
@@ -57,27 +54,25 @@ pub(crate) fn study(
     Ok((app.model.study_with(volume, options)?, reserved))
 }
 
-/// Reserves memory for a scan.
+/// Promises memory to a session.
 pub(crate) fn reserve(app: &App, bytes: u64) -> Result<Reserved, ApiError> {
-    app.memory.reserve(bytes).ok_or_else(|| {
-        let limit = app.memory.limit().unwrap_or(u64::MAX);
-        let message = format!(
-            "the scan needs {} MiB; {} of {} MiB for all sessions are in use",
-            bytes >> 20,
-            app.memory.used() >> 20,
-            limit >> 20
-        );
-        if bytes > limit {
-            // Waiting does not help.
-            ApiError::new(
-                axum::http::StatusCode::PAYLOAD_TOO_LARGE,
-                "scan_too_large",
-                segvol_base::ErrorKind::Memory,
-                message,
-            )
-        } else {
-            ApiError::busy("memory_full", message)
+    app.memory.reserve(bytes).ok_or_else(|| memory_full(&app.memory, "the scan", bytes))
+}
+
+/// Memory that reading an upload takes. A file that is compressed may have many more voxels than bytes; its header or directory says
+/// how many, and more are not read.
+fn bytes_to_read(upload: &File, kind: Option<Kind>) -> Result<u64, ApiError> {
+    let path = path_of(upload);
+    let stored = upload.metadata().map_err(unreadable)?.len();
+    let voxel = size_of::<f32>() as u64;
+    Ok(match kind {
+        // The files, and a voxel for each two bytes of them.
+        #[cfg(feature = "dicom")]
+        Some(Kind::Zip) => {
+            segvol::volume::segvol_dicom::unpacked_bytes(&path).unwrap_or(stored).saturating_mul(1 + voxel / 2)
         }
+        Some(Kind::Dicom) => stored.saturating_mul(1 + voxel / 2),
+        _ => segvol::volume::stated_voxels(&path).unwrap_or(stored).saturating_mul(voxel),
     })
 }
 
@@ -102,9 +97,9 @@ fn plain(upload: File, options: &ReadOptions) -> Result<Volume, ApiError> {
 }
 
 #[cfg(feature = "dicom")]
-fn dicom(upload: File, kind: Option<Kind>, options: &ReadOptions) -> Result<(Volume, File), ApiError> {
+fn dicom(app: &App, upload: File, kind: Option<Kind>, options: &ReadOptions) -> Result<(Volume, File), ApiError> {
     // A lone file would stand for the series in its folder, and an upload is in none.
-    let upload = if kind == Some(Kind::Dicom) { zipped(upload)? } else { upload };
+    let upload = if kind == Some(Kind::Dicom) { zipped(app, upload)? } else { upload };
     let path = path_of(&upload);
     if !segvol::volume::dicom::is_dicom(&path) {
         return Err(ApiError::unprocessable("no_scan_in_zip", "the zip has no DICOM series"));
@@ -124,9 +119,9 @@ fn path_of(file: &File) -> std::path::PathBuf {
 
 /// The file as the only one of a zip.
 #[cfg(feature = "dicom")]
-fn zipped(mut file: File) -> Result<File, ApiError> {
+fn zipped(app: &App, mut file: File) -> Result<File, ApiError> {
     let failed = |error: std::io::Error| ApiError::internal(format!("the upload cannot be stored: {error}"));
-    let mut zip = zip::ZipWriter::new(tempfile::tempfile().map_err(failed)?);
+    let mut zip = zip::ZipWriter::new(crate::upload::nameless(app.settings.uploads.as_deref())?);
     let stored =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored).large_file(true);
     zip.start_file("upload.dcm", stored).map_err(|error| failed(error.into()))?;
@@ -135,6 +130,6 @@ fn zipped(mut file: File) -> Result<File, ApiError> {
 }
 
 #[cfg(not(feature = "dicom"))]
-fn dicom(_: File, _: Option<Kind>, _: &ReadOptions) -> Result<(Volume, File), ApiError> {
+fn dicom(_: &App, _: File, _: Option<Kind>, _: &ReadOptions) -> Result<(Volume, File), ApiError> {
     Err(ApiError::unprocessable("no_dicom", "this server was built without DICOM: send NIfTI, NRRD or MetaImage"))
 }

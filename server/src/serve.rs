@@ -13,6 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use segvol::{Cancellation, Model};
 use segvol_base::ErrorKind;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::app::{App, Shared, is_loopback};
 use crate::routes;
@@ -190,11 +191,14 @@ fn serve(
     graceful: &GracefulShutdown,
 ) {
     let service = TowerToHyperService::new(router.clone());
+    // A client that does not take its answer is not waited for. One that waits for an answer sends nothing, and that is right.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(app.settings.limits.pause));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.settings.limits.pause)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         let _permit = permit;

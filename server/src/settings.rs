@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use segvol::StudyOptions;
+use segvol::volume::AxisCodes;
 
 use crate::token::Token;
 
@@ -22,6 +23,9 @@ pub struct Settings {
     pub study: StudyOptions,
     /// What clients may take.
     pub limits: Limits,
+    /// The directions in which the axes of an array of nnInteractive's clients grow: its protocol does not say them. The default is
+    /// SPL, `[k, j, i]` of a scan that is stored as LPS, which 3D Slicer sends for most scans.
+    pub array_axes: AxisCodes,
     /// The folder for uploads while they arrive. Their files have no name there, so that nothing is left behind, however the
     /// process ends. `None` for the system's folder for temporary files.
     pub uploads: Option<PathBuf>,
@@ -64,7 +68,7 @@ impl Default for Limits {
             objects: 255,
             queue: 32,
             connections: 256,
-            liveness: Duration::from_secs(60),
+            liveness: Duration::from_secs(120),
             idle: Duration::from_secs(600),
             pause: Duration::from_secs(30),
             body: Duration::from_secs(600),
@@ -82,6 +86,7 @@ impl Settings {
             insecure: false,
             study,
             limits: Limits::default(),
+            array_axes: AxisCodes::SPL,
             uploads: None,
             demo_scan: None,
         }

@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt as _;
 use segvol_base::ErrorKind;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::app::App;
 use crate::error::ApiError;
-use crate::settings::Limits;
 
 /// A file without a name: it is gone when it is closed, however the process ends.
 ///
@@ -29,14 +30,9 @@ pub(crate) fn nameless(folder: Option<&Path>) -> Result<File, ApiError> {
 }
 
 /// Receives a body into memory.
-pub(crate) async fn to_memory(
-    headers: &HeaderMap,
-    body: Body,
-    most: u64,
-    limits: &Limits,
-) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn to_memory(app: &App, headers: &HeaderMap, body: Body, most: u64) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
-    let mut chunks = Chunks::new(headers, body, most, limits)?;
+    let mut chunks = Chunks::new(app, headers, body, most)?;
     while let Some(chunk) = chunks.next().await? {
         bytes.extend_from_slice(&chunk);
     }
@@ -44,7 +40,7 @@ pub(crate) async fn to_memory(
 }
 
 /// Receives a body into a file. The number of bytes.
-pub(crate) async fn to_file(headers: &HeaderMap, body: Body, file: &File, limits: &Limits) -> Result<u64, ApiError> {
+pub(crate) async fn to_file(app: &App, headers: &HeaderMap, body: Body, file: &File) -> Result<u64, ApiError> {
     let failed = |error: std::io::Error| {
         ApiError::new(
             StatusCode::INSUFFICIENT_STORAGE,
@@ -54,7 +50,7 @@ pub(crate) async fn to_file(headers: &HeaderMap, body: Body, file: &File, limits
         )
     };
     let mut out = tokio::fs::File::from_std(file.try_clone().map_err(failed)?);
-    let mut chunks = Chunks::new(headers, body, limits.upload_bytes, limits)?;
+    let mut chunks = Chunks::new(app, headers, body, app.settings.limits.upload_bytes)?;
     let mut count = 0;
     while let Some(chunk) = chunks.next().await? {
         count += chunk.len() as u64;
@@ -71,17 +67,26 @@ struct Chunks {
     most: u64,
     pause: Duration,
     end: Instant,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Chunks {
-    fn new(headers: &HeaderMap, body: Body, most: u64, limits: &Limits) -> Result<Self, ApiError> {
+    fn new(app: &App, headers: &HeaderMap, body: Body, most: u64) -> Result<Self, ApiError> {
         // What says that it is too large is not received at all.
         let stated = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if stated.is_some_and(|stated| stated > most) {
             return Err(ApiError::too_large(most));
         }
+        let limits = &app.settings.limits;
         let end = Instant::now() + limits.body;
-        Ok(Self { stream: body.into_data_stream(), left: most, most, pause: limits.pause, end })
+        Ok(Self {
+            stream: body.into_data_stream(),
+            left: most,
+            most,
+            pause: limits.pause,
+            end,
+            stopping: app.stopping(),
+        })
     }
 
     async fn next(&mut self) -> Result<Option<axum::body::Bytes>, ApiError> {
@@ -90,7 +95,11 @@ impl Chunks {
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", ErrorKind::Usage, message)
         };
         let next = timeout_at(self.end, timeout(self.pause, self.stream.next()));
-        let Some(chunk) = next.await.map_err(slow)?.map_err(slow)? else { return Ok(None) };
+        let next = tokio::select! {
+            next = next => next,
+            _ = self.stopping.wait_for(|&stopping| stopping) => return Err(ApiError::stopping()),
+        };
+        let Some(chunk) = next.map_err(slow)?.map_err(slow)? else { return Ok(None) };
         let chunk =
             chunk.map_err(|_| ApiError::bad_request("body_ended", "the body of the request has ended too early"))?;
         self.left = self.left.checked_sub(chunk.len() as u64).ok_or_else(|| ApiError::too_large(self.most))?;

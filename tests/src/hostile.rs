@@ -18,7 +18,7 @@ use segvol_measure::Record;
 use segvol_onnx::Manifest;
 use segvol_onnx::manifest::{MANIFEST_FILE, sealed};
 
-use crate::{checkpoint, hostile_c, hostile_nifti, hostile_raster, hostile_segments, models};
+use crate::{checkpoint, hostile_c, hostile_nifti, hostile_nnia, hostile_raster, hostile_segments, models};
 
 /// One fuzz target.
 pub struct Target {
@@ -94,6 +94,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rtstruct", run: hostile_segments::named, memory: CHECKED, memory_per_byte: 32 * 1032 },
     Target { name: "seg_nrrd", run: hostile_segments::named, memory: CHECKED, memory_per_byte: 32 * 1032 },
     Target { name: "records", run: records, memory: FILE, memory_per_byte: 8 * 1032 + 64 },
+    // An array of at most 512 KiB, as `f32`, and encoded again.
+    Target { name: "nnia", run: hostile_nnia::array, memory: FILE, memory_per_byte: 64 },
 ];
 
 /// Runs one target, for libFuzzer.

@@ -37,6 +37,7 @@ pub mod golden;
 pub mod hostile;
 mod hostile_c;
 pub mod hostile_nifti;
+pub mod hostile_nnia;
 pub mod hostile_raster;
 pub mod hostile_segments;
 pub mod http;

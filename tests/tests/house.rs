@@ -44,6 +44,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("evaluation", &["base", "onnx", "volume", "segments", "runtime", "overlay"]),
     ("cohort", &["base", "onnx", "segments", "runtime", "objects", "overlay"]),
     ("segfm", &["base", "archive", "runtime"]),
+    ("server", &["base", "runtime", "objects"]),
     ("report", &["base", "evaluation", "cohort"]),
     ("tuning", &["base", "onnx", "runtime"]),
     ("measure", &["base", "onnx", "volume", "converter", "runtime", "tuning"]),
@@ -64,6 +65,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "evaluation",
             "cohort",
             "segfm",
+            "server",
             "report",
             "tuning",
             "measure",
@@ -200,6 +202,7 @@ fn unsafe_code_stays_where_it_is_needed() {
         "embed",
         "report",
         "segfm",
+        "server",
         "tuning",
         "bindings/python",
     ] {

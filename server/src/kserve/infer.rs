@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use segvol::{Cancellation, Follower, Progress, Prompt, Volume};
+use segvol::{Cancellation, Follower, Progress, Prompt, Segmentation, Study, Volume};
 use segvol_base::ErrorKind;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
@@ -21,7 +21,8 @@ use super::tensor::{self, Bytes, Image};
 use crate::app::{App, Shared};
 use crate::call::on_a_thread;
 use crate::error::ApiError;
-use crate::session::outcome::{Outcome, Work};
+use crate::session::memory::{Reserved, memory_full};
+use crate::session::outcome::{self, Outcome, Work};
 use crate::turns::{Place, Turn};
 use crate::{scan, upload};
 
@@ -47,7 +48,7 @@ pub(super) async fn infer(
     body: Body,
 ) -> Result<Response, ApiError> {
     if app.is_stopping() {
-        return Err(ApiError::busy("stopping", "the server is stopping"));
+        return Err(ApiError::stopping());
     }
     if headers.get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
         let message = "Content-Encoding: expected a body that is not compressed";
@@ -58,7 +59,7 @@ pub(super) async fn infer(
     // Before the upload, so that no more of them are on the disk.
     let one_shot = Arc::clone(&app.one_shots).try_acquire_owned().map_err(|_| full())?;
     let file = upload::nameless(app.settings.uploads.as_deref())?;
-    let bytes = upload::to_file(&headers, body, &file, &app.settings.limits).await?;
+    let bytes = upload::to_file(&app, &headers, body, &file).await?;
     let json = json.unwrap_or(bytes);
     if json > bytes {
         return Err(bad(format!("Inference-Header-Content-Length: the body has {bytes} bytes, and not {json}")));
@@ -134,12 +135,19 @@ fn segment(app: &App, received: Received, turn: Turn, cancellation: &Cancellatio
     check(cancellation)?;
     let [i, j, k] = study.grid().shape_xyz();
     let before = study.statistics();
-    let mut watch = Watch { turn, cancellation };
+    let held = reserved.bytes();
+    let mut watch = Watch { app, study: &study, turn, cancellation, held, results: Err(None) };
     let found = study.segment_followed(&prompts, &mut watch, cancellation);
     app.metrics.worked(&before, &study.statistics());
-    let Outcome { labels, report, .. } = Outcome::last(&app.model, &study, &prompts, found?, Work::default())?;
+    let results = match std::mem::replace(&mut watch.results, Err(None)) {
+        Ok(results) => Arc::new(results),
+        Err(Some(error)) => return Err(error),
+        Err(None) => return Err(found.err().map_or_else(|| ApiError::internal("nothing was found"), ApiError::from)),
+    };
+    let last = Outcome::last(&app.model, &study, &prompts, found?, Work::default(), results)?;
+    let Outcome { labels, report, .. } = &last;
     // The turn lasts until the masks are made: that is work, too.
-    drop((watch, study));
+    drop(watch);
     let report = serde_json::to_string(&report).map_err(|error| ApiError::internal(error.to_string()))?;
     let found = Found { labels: labels.labels(), shape: [k, j, i], report: &report };
     Answer::new(id.as_deref(), &wanted, &found, reserved)
@@ -197,11 +205,25 @@ fn check(cancellation: &Cancellation) -> Result<(), ApiError> {
 
 /// Makes way for others after each window, and stops without a client.
 struct Watch<'a> {
+    app: &'a App,
+    study: &'a Study,
     turn: Turn,
     cancellation: &'a Cancellation,
+    /// Bytes that the call has already.
+    held: u64,
+    /// The memory of what is found, or why there is none.
+    results: Result<Reserved, Option<ApiError>>,
 }
 
 impl Follower for Watch<'_> {
+    fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
+        let bytes = outcome::bytes(self.study, coarse);
+        // Both at once: if they never fit, waiting does not help.
+        let full = || Some(memory_full(&self.app.memory, "the call", self.held.saturating_add(bytes)));
+        self.results = self.app.memory.reserve(bytes).ok_or_else(full);
+        if self.results.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
     fn progress(&mut self, _: Progress) -> ControlFlow<()> {
         self.turn.make_way();
         if self.cancellation.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

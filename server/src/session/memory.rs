@@ -3,6 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use axum::http::StatusCode;
+use segvol_base::ErrorKind;
+
+use crate::error::ApiError;
+
 /// Bytes that are promised to sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Memory {
@@ -41,7 +46,24 @@ impl Memory {
     }
 }
 
+/// There is not so much left.
+pub(crate) fn memory_full(memory: &Memory, what: &str, bytes: u64) -> ApiError {
+    let limit = memory.limit().unwrap_or(u64::MAX);
+    let (needed, used, most) = (bytes >> 20, memory.used() >> 20, limit >> 20);
+    let message = format!("{what} needs {needed} MiB; {used} of {most} MiB for all sessions are in use");
+    if bytes > limit {
+        // Waiting does not help.
+        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_much_memory", ErrorKind::Memory, message);
+    }
+    ApiError::busy("memory_full", message)
+}
+
 impl Reserved {
+    /// How much it is.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Gives back what is more than this.
     pub(crate) fn keep(&mut self, bytes: u64) {
         let more = self.bytes.saturating_sub(bytes);

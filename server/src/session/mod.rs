@@ -8,5 +8,5 @@ mod registry;
 #[expect(clippy::module_inception, reason = "the noun of the folder")]
 mod session;
 
-pub(crate) use registry::Sessions;
-pub(crate) use session::{End, InUse, Objects, OpenScan, Session, Ticket, View, gone};
+pub(crate) use registry::{Sessions, no_such_session};
+pub(crate) use session::{Change, End, InUse, Objects, OpenScan, Session, Ticket, View, gone};

@@ -6,7 +6,7 @@ use segvol::postprocess::Postprocessing;
 use segvol::{FinishedMasks, Mask, Model, Prompt, Report, Segmentation, Study, Warning};
 use segvol_objects::{Objects, SaveError};
 
-use super::region;
+use super::memory::Reserved;
 
 /// How far a result has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -57,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) work: Work,
     /// The report of a final result.
     pub(crate) report: Option<Report>,
+    /// The memory of logits and labels, which a coarse and a final result of one call share.
+    _reserved: Arc<Reserved>,
 }
 
 impl Outcome {
@@ -66,6 +68,7 @@ impl Outcome {
         prompts: &Arc<Vec<Prompt>>,
         segmentations: &[Segmentation],
         work: Work,
+        reserved: Arc<Reserved>,
     ) -> Result<Self, segvol::Error> {
         let labels = Arc::new(study.label_map(segmentations)?);
         let found = |segmentation: &Segmentation| Found {
@@ -77,7 +80,16 @@ impl Outcome {
         };
         let objects = segmentations.iter().map(found).collect();
         let (prompts, segmentations) = (Arc::clone(prompts), segmentations.to_vec());
-        Ok(Self { stage: Stage::Coarse, prompts, segmentations, labels, objects, work, report: None })
+        Ok(Self {
+            stage: Stage::Coarse,
+            prompts,
+            segmentations,
+            labels,
+            objects,
+            work,
+            report: None,
+            _reserved: reserved,
+        })
     }
 
     /// The result of a call.
@@ -87,10 +99,13 @@ impl Outcome {
         prompts: &Arc<Vec<Prompt>>,
         segmentations: Vec<Segmentation>,
         work: Work,
+        reserved: Arc<Reserved>,
     ) -> Result<Self, segvol::Error> {
         let mut report = Report::new(model, study, prompts, &segmentations);
         let finished = finished(study, prompts, &segmentations)?;
         finished.amend(&mut report)?;
+        // Where the bundle lies is nothing that clients need to know.
+        report.bundle.path = model.bundle().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let labels = Arc::new(finished.label_map()?.into_owned());
         let found = |object: &segvol::ObjectReport| Found {
             name: object.name.clone(),
@@ -102,7 +117,7 @@ impl Outcome {
         let objects = report.objects.iter().map(found).collect();
         drop(finished);
         let (prompts, report) = (Arc::clone(prompts), Some(report));
-        Ok(Self { stage: Stage::Final, prompts, segmentations, labels, objects, work, report })
+        Ok(Self { stage: Stage::Final, prompts, segmentations, labels, objects, work, report, _reserved: reserved })
     }
 
     /// The masks of all objects, each with its own voxels, as they are written to files.
@@ -115,15 +130,18 @@ impl Outcome {
         let masks = finished(study, &self.prompts, &self.segmentations)?;
         use_masks(&Objects { masks: &masks, prompts: &self.prompts, bundle_sha256 })
     }
+}
 
-    /// Bytes that it holds.
-    pub(crate) fn bytes(&self) -> u64 {
-        let logits = |found: &Segmentation| {
-            let region = found.region_of_interest().map_or(0, |roi| roi.region.shape_dhw().iter().product());
-            (found.zoom_out_logits().len() + region) * size_of::<f32>()
-        };
-        self.segmentations.iter().map(logits).sum::<usize>() as u64 + region::bytes(&self.labels)
-    }
+/// Bytes of the results of a call whose zoom-out pass has found this: logits of both passes with the weights of their means, and labels.
+pub(crate) fn bytes(study: &Study, coarse: &[Segmentation]) -> u64 {
+    let region = |found: &Segmentation| {
+        let roi = found.region_of_interest();
+        roi.map_or(0, |roi| roi.region.shape_dhw().iter().map(|&n| n as u64).product::<u64>())
+    };
+    let logits =
+        |found: &Segmentation| (found.zoom_out_logits().len() as u64 + 2 * region(found)) * size_of::<f32>() as u64;
+    let label = if coarse.len() > usize::from(u8::MAX) { size_of::<u16>() } else { size_of::<u8>() };
+    coarse.iter().map(logits).sum::<u64>() + (study.grid().voxels() * label) as u64
 }
 
 /// The masks after the postprocessing that the prompts ask for.

@@ -17,14 +17,6 @@ impl Bounds {
     }
 }
 
-/// Bytes of the labels.
-pub(crate) fn bytes(mask: &Mask) -> u64 {
-    match mask.labels() {
-        Labels::U8(labels) => labels.len() as u64,
-        Labels::U16(labels) => 2 * labels.len() as u64,
-    }
-}
-
 /// The smallest box with every voxel whose labels differ; `None` if there is none. A map that is absent is zero everywhere. Both maps
 /// have this shape, i fastest.
 pub(crate) fn changed(shape_xyz: [usize; 3], before: Option<&Mask>, now: Option<&Mask>) -> Option<Bounds> {
@@ -84,7 +76,7 @@ mod tests {
     use std::sync::Arc;
 
     use segvol::Grid;
-    use segvol::volume::affine::Affine;
+    use segvol::volume::Affine;
 
     use super::*;
 

@@ -60,8 +60,7 @@ impl Sessions {
         if inner.ended.iter().any(|ended| ended == id) {
             return Err(gone());
         }
-        let message = "there is no such session";
-        Err(ApiError::new(StatusCode::NOT_FOUND, "no_such_session", ErrorKind::Usage, message))
+        Err(no_such_session())
     }
 
     /// Ends a session and frees what it has. Whether it was there.
@@ -109,16 +108,11 @@ impl Sessions {
     pub(crate) fn count(&self) -> usize {
         self.inner().open.len()
     }
+}
 
-    /// How many there may be.
-    pub(crate) fn most(&self) -> usize {
-        self.most
-    }
-
-    /// Time until a session ends if nothing comes.
-    pub(crate) fn expires_in(&self, session: &Session) -> Duration {
-        session.expires_in(self.liveness, self.idle)
-    }
+/// No session has this name.
+pub(crate) fn no_such_session() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "no_such_session", ErrorKind::Usage, "there is no such session")
 }
 
 impl Inner {

@@ -17,9 +17,6 @@ use crate::error::ApiError;
 /// The most steps that can be undone.
 const MAX_STEPS: usize = 100;
 
-/// The most bytes of results that are kept for undoing. Older steps have their prompts only, and are segmented again.
-const MAX_STEP_BYTES: u64 = 256 << 20;
-
 /// How many label maps are kept, so that a client which has one of them is sent the changes only.
 const RECENT: usize = 3;
 
@@ -105,6 +102,8 @@ pub(crate) struct Session {
     clock: Mutex<Clock>,
     /// Calls of one session follow each other.
     pub(crate) one_call: Arc<tokio::sync::Mutex<()>>,
+    /// Uploads of one session do not run at the same time.
+    pub(crate) one_upload: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A copy of what a session is at one moment.
@@ -174,7 +173,13 @@ impl Session {
         };
         let now = Instant::now();
         let clock = Clock { contact: now, used: now, open: 0 };
-        Self { id, inner: Mutex::new(inner), clock: Mutex::new(clock), one_call: Arc::default() }
+        Self {
+            id,
+            inner: Mutex::new(inner),
+            clock: Mutex::new(clock),
+            one_call: Arc::default(),
+            one_upload: Arc::default(),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -203,7 +208,7 @@ impl Session {
         clock.open == 0 && (clock.contact.elapsed() > liveness || clock.used.elapsed() > idle)
     }
 
-    /// Seconds until it expires if nothing comes.
+    /// Time until it expires if nothing comes.
     pub(crate) fn expires_in(&self, liveness: Duration, idle: Duration) -> Duration {
         let clock = self.clock();
         let left = |limit: Duration, since: Instant| limit.saturating_sub(since.elapsed());
@@ -279,6 +284,13 @@ impl Session {
         inner.outcome = step.outcome;
         inner.next_revision();
         true
+    }
+
+    /// Forgets the results of steps that can be undone, because their memory is needed: their objects are segmented again.
+    pub(crate) fn forget_results(&self) {
+        let mut inner = self.inner();
+        let Inner { undo, redo, .. } = &mut *inner;
+        undo.iter_mut().chain(redo).for_each(|step| step.outcome = None);
     }
 
     /// Begins a call, and ends the one that runs.
@@ -400,13 +412,6 @@ impl Inner {
         self.undo.push_back(step);
         while self.undo.len() > MAX_STEPS {
             self.undo.pop_front();
-        }
-        let mut bytes = 0;
-        for step in self.undo.iter_mut().rev() {
-            bytes += step.outcome.as_ref().map_or(0, |outcome| outcome.bytes());
-            if bytes > MAX_STEP_BYTES {
-                step.outcome = None;
-            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use segvol::Report;
@@ -13,10 +13,12 @@ use segvol_objects::{DicomFiles, FileFormat};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::path::Named;
 use super::query::Query;
-use super::scan::attachment;
+use super::schema::Binary;
 use crate::app::Shared;
 use crate::call::on_a_thread;
+use crate::download::{self, attachment};
 use crate::error::{ApiError, ErrorBody};
 use crate::session::Session;
 use crate::session::outcome::{Outcome, Stage};
@@ -101,9 +103,9 @@ pub(super) struct FileParameters {
 }
 
 /// The final masks as a file: the same bytes as `segvol segment` writes.
-#[utoipa::path(get, path = "/v1/sessions/{id}/mask", tag = "segmentation",
+#[utoipa::path(get, operation_id = "download_mask", path = "/v1/sessions/{id}/mask", tag = "segmentation",
     params(("id" = String, Path, description = "The session"), FileParameters), responses(
-        (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The file", body = inline(Binary), content_type = "application/octet-stream"),
         (status = 404, description = "There is no such session or object", body = ErrorBody),
         (status = 409, description = "There is no final result", body = ErrorBody),
         (status = 410, description = "The session has ended", body = ErrorBody),
@@ -111,10 +113,9 @@ pub(super) struct FileParameters {
         (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn file(
     State(app): State<Shared>,
-    Path(id): Path<String>,
+    Named(session): Named,
     Query(FileParameters { format, object }): Query<FileParameters>,
 ) -> Result<Response, ApiError> {
-    let session = app.sessions.find(&id, false)?;
     let outcome = final_result(&session)?;
     let no_scan = || ApiError::conflict("no_scan", "there is no scan in this session");
     let scan = session.view().scan.ok_or_else(no_scan)?;
@@ -129,33 +130,37 @@ pub(super) async fn file(
         return Err(ApiError::bad_request("bad_parameter", message));
     }
     let bundle_sha256 = app.model.manifest_sha256().to_owned();
-    let bytes = on_a_thread(move || {
+    #[cfg(feature = "dicom")]
+    if matches!(format, MaskFormat::DicomSeg | MaskFormat::Rtstruct) && !scan.is_dicom {
+        let message = "format: a DICOM object refers to the images of a series, and this scan is none";
+        return Err(ApiError::unprocessable("not_dicom", message));
+    }
+    let file = download::made(&app, move |bytes| {
         let written = outcome.with_masks(&scan.study, &bundle_sha256, |objects| {
-            let mut bytes = Vec::new();
             let dicom = DicomFiles::default();
             match (object, format.of_label_map()) {
                 (Some(label), Some(format)) => {
                     let mask = objects.masks.mask(label - 1)?;
                     let failed = |source| segvol::volume::MaskError::Io { path: Default::default(), source };
-                    mask.write(&mut bytes, format).map_err(failed)?;
+                    mask.write(bytes, format).map_err(failed)?;
                 }
-                (_, Some(label_map)) => objects.write(&mut bytes, FileFormat::LabelMap, label_map, &dicom)?,
+                (_, Some(label_map)) => objects.write(bytes, FileFormat::LabelMap, label_map, &dicom)?,
                 _ => match format {
                     #[cfg(feature = "dicom")]
                     MaskFormat::DicomSeg => {
-                        objects.write(&mut bytes, FileFormat::DicomSeg, Format::NiftiGzip, &dicom)?;
+                        objects.write(bytes, FileFormat::DicomSeg, Format::NiftiGzip, &dicom)?;
                     }
                     #[cfg(feature = "dicom")]
-                    MaskFormat::Rtstruct => objects.write_rtstruct(&mut bytes, &dicom)?,
-                    _ => objects.write(&mut bytes, FileFormat::SegNrrd, Format::NiftiGzip, &dicom)?,
+                    MaskFormat::Rtstruct => objects.write_rtstruct(bytes, &dicom)?,
+                    _ => objects.write(bytes, FileFormat::SegNrrd, Format::NiftiGzip, &dicom)?,
                 },
             }
-            Ok(bytes)
+            Ok(())
         });
         written.map_err(ApiError::from)
     });
     let (content_type, name) = format.file();
-    Ok((attachment(content_type, name), bytes.await?).into_response())
+    Ok((attachment(content_type, name), file.await?).into_response())
 }
 
 fn final_result(session: &Session) -> Result<Arc<Outcome>, ApiError> {
@@ -176,9 +181,9 @@ pub(super) struct RegionParameters {
 
 /// The label map as it is now, coarse or final: raw labels, i fastest, then j, k of the file's axes, in the box that differs from what
 /// the client has.
-#[utoipa::path(get, path = "/v1/sessions/{id}/mask/region", tag = "segmentation",
+#[utoipa::path(get, operation_id = "read_mask_region", path = "/v1/sessions/{id}/mask/region", tag = "segmentation",
     params(("id" = String, Path, description = "The session"), RegionParameters), responses(
-        (status = 200, description = "The labels in the box", body = Vec<u8>, content_type = "application/octet-stream", headers(
+        (status = 200, description = "The labels in the box", body = inline(Binary), content_type = "application/octet-stream", headers(
             ("X-Segvol-Revision" = u64, description = "The number of this label map"),
             ("X-Segvol-Stage" = String, description = "`coarse`, `final`, or `none` if there is no result"),
             ("X-Segvol-Dtype" = String, description = "`uint8`, or `uint16`, little-endian"),
@@ -193,11 +198,9 @@ pub(super) struct RegionParameters {
         (status = 410, description = "The session has ended", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn region(
-    State(app): State<Shared>,
-    Path(id): Path<String>,
+    Named(session): Named,
     Query(RegionParameters { since }): Query<RegionParameters>,
 ) -> Result<Response, ApiError> {
-    let session = app.sessions.find(&id, false)?;
     let named = Arc::clone(&session);
     let change = on_a_thread(move || named.changes(since)).await?;
     let stage = change.stage.map_or("none", Stage::name);
@@ -224,15 +227,14 @@ pub(super) async fn region(
 }
 
 /// The report of the final result, as `segvol segment --report` writes it.
-#[utoipa::path(get, path = "/v1/sessions/{id}/report", tag = "segmentation",
+#[utoipa::path(get, operation_id = "read_report", path = "/v1/sessions/{id}/report", tag = "segmentation",
     params(("id" = String, Path, description = "The session")), responses(
         (status = 200, description = "The report", body = serde_json::Value),
         (status = 404, description = "There is no such session", body = ErrorBody),
         (status = 409, description = "There is no final result", body = ErrorBody),
         (status = 410, description = "The session has ended", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
-pub(super) async fn report(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<Report>, ApiError> {
-    let session = app.sessions.find(&id, false)?;
+pub(super) async fn report(Named(session): Named) -> Result<Json<Report>, ApiError> {
     let outcome = final_result(&session)?;
     let report = outcome.report.clone();
     report.map(Json).ok_or_else(|| ApiError::internal("the result has no report"))

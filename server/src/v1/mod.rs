@@ -2,7 +2,8 @@
 
 mod events;
 mod mask;
-mod objects;
+pub(crate) mod objects;
+mod path;
 mod query;
 mod scan;
 mod schema;

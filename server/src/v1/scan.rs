@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use segvol::volume::Format;
 use segvol::{AffineChoice, ReadOptions};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
+use super::path::Named;
 use super::query::Query;
-use super::schema::SessionState;
+use super::schema::{Binary, SessionState};
 use crate::app::Shared;
 use crate::call::on_a_thread;
+use crate::download::{self, attachment};
 use crate::error::{ApiError, ErrorBody};
 use crate::{scan, upload};
 
@@ -26,42 +28,55 @@ use crate::{scan, upload};
 pub(super) struct ReadParameters {
     /// The DICOM series if there are several: its Series Instance UID, or its Series Number.
     series: Option<String>,
-    /// The affine where a NIfTI header states two that differ: `sform` or `qform`.
-    affine: Option<String>,
+    /// The affine where a NIfTI header states two that differ.
+    #[param(inline)]
+    affine: Option<Form>,
     /// Whether missing slices of a DICOM series are interpolated.
     #[serde(default)]
     fill_gaps: bool,
 }
 
+/// One of the two affines of a NIfTI header.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    Sform,
+    Qform,
+}
+
 impl ReadParameters {
-    fn options(self) -> Result<ReadOptions, ApiError> {
-        let affine = self.affine.map(|text| text.parse::<AffineChoice>()).transpose();
-        let affine = affine.map_err(|error| ApiError::bad_request("bad_parameter", format!("affine: {error}")))?;
-        Ok(ReadOptions::default().affine(affine).series(self.series).fill_gaps(self.fill_gaps))
+    fn options(self) -> ReadOptions {
+        let affine = self.affine.map(|form| match form {
+            Form::Sform => AffineChoice::Sform,
+            Form::Qform => AffineChoice::Qform,
+        });
+        ReadOptions::default().affine(affine).series(self.series).fill_gaps(self.fill_gaps)
     }
 }
 
 /// Uploads the scan of a session: NIfTI, NRRD or MetaImage with its voxels behind the header, or a zip of a DICOM series. Objects and
 /// results of a scan before are gone.
-#[utoipa::path(put, path = "/v1/sessions/{id}/scan", tag = "sessions",
+#[utoipa::path(put, operation_id = "upload_scan", path = "/v1/sessions/{id}/scan", tag = "sessions",
     params(("id" = String, Path, description = "The session"), ReadParameters),
-    request_body(content_type = "application/octet-stream", description = "The file", content = Vec<u8>), responses(
+    request_body(content_type = "application/octet-stream", description = "The file", content = inline(Binary)), responses(
         (status = 200, description = "The session", body = SessionState),
+        (status = 409, description = "Another upload of this session is under way", body = ErrorBody),
         (status = 413, description = "Too many bytes, or more voxels than fit into memory", body = ErrorBody),
         (status = 422, description = "Not a scan, or one that cannot be read", body = ErrorBody),
         (status = 503, description = "The memory is in use by other sessions", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn upload(
     State(app): State<Shared>,
-    Path(id): Path<String>,
+    Named(session): Named,
     Query(parameters): Query<ReadParameters>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SessionState>, ApiError> {
-    let session = app.sessions.find(&id, false)?;
-    let options = parameters.options()?;
+    let options = parameters.options();
+    let busy = |_| ApiError::conflict("upload_running", "an upload of this session is under way");
+    let _one_upload = Arc::clone(&session.one_upload).try_lock_owned().map_err(busy)?;
     let file = upload::nameless(app.settings.uploads.as_deref())?;
-    upload::to_file(&headers, body, &file, &app.settings.limits).await?;
+    upload::to_file(&app, &headers, body, &file).await?;
     session.drop_scan();
     // One after the other with all calls: what is read takes memory, and cores.
     let place =
@@ -79,30 +94,18 @@ pub(super) async fn upload(
 }
 
 /// The scan as NIfTI: the same voxels in Hounsfield units, for viewers that cannot read what was uploaded.
-#[utoipa::path(get, path = "/v1/sessions/{id}/scan", tag = "sessions",
+#[utoipa::path(get, operation_id = "download_scan", path = "/v1/sessions/{id}/scan", tag = "sessions",
     params(("id" = String, Path, description = "The session")), responses(
-        (status = 200, description = "The scan", content_type = "application/gzip", body = Vec<u8>),
+        (status = 200, description = "The scan", content_type = "application/gzip", body = inline(Binary)),
         (status = 404, description = "There is no such session", body = ErrorBody),
         (status = 409, description = "There is no scan", body = ErrorBody),
         (status = 410, description = "The session has ended", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
-pub(super) async fn read(State(app): State<Shared>, Path(id): Path<String>) -> Result<impl IntoResponse, ApiError> {
-    let session = app.sessions.find(&id, false)?;
+pub(super) async fn read(State(app): State<Shared>, Named(session): Named) -> Result<impl IntoResponse, ApiError> {
     let scan = session.view().scan.ok_or_else(|| ApiError::conflict("no_scan", "there is no scan in this session"))?;
-    let bytes = on_a_thread(move || {
-        let mut bytes = Vec::new();
-        let written = scan.volume.write(&mut bytes, Format::NiftiGzip);
-        written.map_err(|error| ApiError::internal(format!("the scan cannot be written: {error}")))?;
-        Ok(bytes)
+    let file = download::made(&app, move |bytes| {
+        let written = scan.volume.write(bytes, Format::NiftiGzip);
+        written.map_err(|error| ApiError::internal(format!("the scan cannot be written: {error}")))
     });
-    Ok((attachment("application/gzip", "scan.nii.gz"), bytes.await?))
-}
-
-/// The headers of a file that a browser saves and never shows.
-pub(super) fn attachment(content_type: &'static str, name: &'static str) -> [(HeaderName, String); 3] {
-    [
-        (header::CONTENT_TYPE, content_type.to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-    ]
+    Ok((attachment("application/gzip", "scan.nii.gz"), file.await?))
 }

@@ -8,6 +8,12 @@ use utoipa::ToSchema;
 use crate::session::outcome::{Outcome, Stage};
 use crate::session::{Session, View};
 
+/// Bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "for the documentation")]
+pub(super) struct Binary(Vec<u8>);
+
 /// A session.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct SessionState {
@@ -132,6 +138,7 @@ struct PromptsObject {
     #[schema(inline)]
     space: Option<SpaceName>,
     /// What is done to its mask after the model, as in a prompts file.
+    #[schema(value_type = Option<Object>)]
     postprocess: Option<Value>,
 }
 

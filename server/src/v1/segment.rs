@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::events;
 use super::objects;
+use super::path::Named;
 use super::schema::{PromptsDocument, SessionState};
 use crate::app::Shared;
 use crate::call;
@@ -19,7 +20,7 @@ use crate::session::End;
 /// With `Accept: text/event-stream`, the answer is a stream of events: `queued`, `coarse` (the mask of the first window), `progress`,
 /// then `done` or `error`. Otherwise it is the session when all is done. A call that runs in the session ends. A client that closes the
 /// connection ends its call.
-#[utoipa::path(post, path = "/v1/sessions/{id}/segment", tag = "segmentation",
+#[utoipa::path(post, operation_id = "segment", path = "/v1/sessions/{id}/segment", tag = "segmentation",
     params(("id" = String, Path, description = "The session")), request_body(content = Option<PromptsDocument>), responses(
         (status = 200, description = "The session, or events", content((SessionState = "application/json"), (String = "text/event-stream"))),
         (status = 404, description = "There is no such session", body = ErrorBody),
@@ -30,11 +31,10 @@ use crate::session::End;
         (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn segment(
     State(app): State<Shared>,
-    Path(id): Path<String>,
+    Named(session): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let session = app.sessions.find(&id, false)?;
     let text = objects::received(&app, &headers, body).await?;
     if !text.trim().is_empty() && text.trim() != "null" {
         session.set_objects(objects::parse(&app, &text)?);
@@ -49,14 +49,13 @@ pub(super) async fn segment(
 }
 
 /// Ends the call that runs in a session. What the zoom-out pass has found stays.
-#[utoipa::path(post, path = "/v1/sessions/{id}/cancel", tag = "segmentation",
+#[utoipa::path(post, operation_id = "cancel_segment", path = "/v1/sessions/{id}/cancel", tag = "segmentation",
     params(("id" = String, Path, description = "The session")), responses(
         (status = 202, description = "It ends soon, or none runs"),
         (status = 404, description = "There is no such session", body = ErrorBody),
         (status = 410, description = "The session has ended", body = ErrorBody),
         (status = "default", description = "An error", body = ErrorBody)))]
-pub(super) async fn cancel(State(app): State<Shared>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
-    let session = app.sessions.find(&id, false)?;
+pub(super) async fn cancel(Named(session): Named) -> StatusCode {
     session.end_call(None, End::Cancelled);
-    Ok(StatusCode::ACCEPTED)
+    StatusCode::ACCEPTED
 }

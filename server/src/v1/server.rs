@@ -50,7 +50,7 @@ struct LimitsState {
 }
 
 /// What the server is and what it allows.
-#[utoipa::path(get, path = "/v1/server", tag = "server", responses(
+#[utoipa::path(get, operation_id = "read_server", path = "/v1/server", tag = "server", responses(
     (status = 200, description = "The server", body = ServerState),
     (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn server(State(app): State<Shared>) -> Json<ServerState> {
@@ -94,7 +94,7 @@ struct NameState {
 }
 
 /// The names that the model was trained with. Other texts give a mask, too, with a warning.
-#[utoipa::path(get, path = "/v1/names", tag = "server", responses(
+#[utoipa::path(get, operation_id = "list_names", path = "/v1/names", tag = "server", responses(
     (status = 200, description = "The names", body = NamesState),
     (status = "default", description = "An error", body = ErrorBody)))]
 pub(super) async fn names(State(app): State<Shared>) -> Json<NamesState> {
