@@ -24,6 +24,16 @@ from _server import (
 )
 from hostile_files import MEMORY_MIB, MIB, UPLOAD_MIB, bombs, outside_files
 
+# What the document leaves out: figures, KServe's protocol, nnInteractive's.
+OTHER_ROUTES = [
+    *(("GET", route) for route in ("/metrics", "/v1/openapi.json", "/v2", "/v2/models/segvol", "/v2/models/segvol/ready")),
+    ("POST", "/v2/models/segvol/infer"),
+    *(("GET", route) for route in ("/capabilities", "/lease_status")),
+    *(("POST", route) for route in ("/claim", "/release", "/heartbeat", "/undo", "/predict", "/reset_interactions")),
+    *(("POST", route) for route in ("/set_image", "/set_target_buffer", "/set_do_autozoom")),
+    *(("POST", f"/add_{kind}_interaction") for kind in ("bbox", "point", "scribble", "lasso", "initial_seg")),
+]
+
 
 def tokens(server):
     """Every route of the document, and what the document leaves out."""
@@ -31,7 +41,7 @@ def tokens(server):
         document = client.get("/v1/openapi.json").json()
         path = session(client)
         routes = [(method.upper(), path_) for path_, methods in document["paths"].items() for method in methods]
-        routes += [("GET", "/metrics"), ("GET", "/v1/openapi.json")]
+        routes += OTHER_ROUTES
         presented = ["", "Authorization: Bearer", f"Authorization: Bearer {TOKEN[:-1]}", f"Authorization: Bearer {TOKEN}0"]
         presented += [f"Authorization: Basic {TOKEN}", f"{AUTHORIZATION}\r\n{AUTHORIZATION}", "Authorization: Bearer " + "0" * 32]
         wrong = []
