@@ -282,14 +282,15 @@ def odd_requests(server):
 def slow(server):
     """Slow clients, several at once; others are served meanwhile."""
     with server.client() as client:
-        path = session(client)
         start = time.monotonic()
-        head = server.request(f"PUT {path}/scan", "Content-Length: 100000")
         dripping = [server.connect() for _ in range(40)]
         silent = [server.connect() for _ in range(40)]
         bodies = [server.connect() for _ in range(20)]
         for connection in bodies:
-            connection.sendall(head)
+            path = session(client)
+            connection.sendall(server.request(f"PUT {path}/scan", "Content-Length: 100000"))
+        again = client.put(f"{path}/scan", content=b"x")
+        check(again.status_code == 409 and "upload_running" in again.text, "a second upload of one session: 409", again.text)
         well = []
         while time.monotonic() - start < 33:
             for connection in dripping:
@@ -305,7 +306,6 @@ def slow(server):
             check(closed == len(connections), f"connections that are {what} are closed after 30 s", f"{closed} of {len(connections)}")
         statuses = [status_of(ending(connection)[0]) for connection in bodies]
         check(set(statuses) == {408}, "bodies that do not come: 408 after 30 s", str(statuses))
-        client.delete(path)
 
 
 def ending(connection):
