@@ -360,7 +360,8 @@ def never_read(server):
         connection.connect(server.address)
         connection.sendall(request * 100)
         connections.append(connection)
-    is_served, seconds = is_served_within(server, 60)
+    # They are closed 30 seconds after the last byte that the kernel's buffers took, which are slow when there are so many.
+    is_served, seconds = is_served_within(server, 90)
     check(is_served, "280 clients that never read: the next one is served when they are closed", f"not within {seconds:.0f} s")
     note(f"after {seconds:.0f} s; {server.memory_mib('VmHWM'):.0f} MiB at its most")
     for connection in connections:
