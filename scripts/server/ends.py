@@ -86,9 +86,7 @@ def terminated_during_an_upload(scan):
             code, seconds = server.terminate(30)
         received(upload, 1)
         upload.close()
-        check(
-            code == 0 and seconds < 12, "SIGTERM while an upload hangs: exit code 0 after the grace period", f"code {code}, {seconds:.1f} s"
-        )
+        check(code == 0 and seconds < 10, "SIGTERM while an upload hangs: exit code 0 within 10 s", f"code {code}, {seconds:.1f} s")
         note(f"{seconds:.1f} s")
         check(server.files() == [], "no file stays of it", str(server.files()))
 
