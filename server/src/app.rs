@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use segvol::Model;
 use tokio::sync::{Semaphore, watch};
 
-use crate::download::AT_ONCE;
 use crate::metrics::Metrics;
 use crate::session::Sessions;
 use crate::session::memory::Memory;
 use crate::settings::Settings;
 use crate::turns::Turns;
+
+/// How many files for clients are made at the same time. The others wait.
+const DOWNLOADS: usize = 2;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -44,7 +46,7 @@ impl App {
             one_shots: Arc::new(Semaphore::new(limits.queue.saturating_add(1).min(Semaphore::MAX_PERMITS))),
             memory: Memory::new(limits.memory_bytes),
             metrics: Metrics::new(),
-            downloads: Semaphore::new(AT_ONCE),
+            downloads: Semaphore::new(DOWNLOADS),
             warm: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             model,

@@ -8,9 +8,6 @@ use crate::call::on_a_thread;
 use crate::error::ApiError;
 use crate::session::memory::{Reserved, memory_full};
 
-/// How many files are made at the same time. The others wait.
-pub(crate) const AT_ONCE: usize = 2;
-
 /// A file in memory, whose bytes are reserved until it has been sent.
 struct Counted {
     bytes: Vec<u8>,

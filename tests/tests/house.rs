@@ -13,7 +13,7 @@ const MAX_FILE: usize = 500;
 /// The maximum number of lines of a crate, including its unit tests.
 const MAX_CRATE: usize = 9_000;
 /// The maximum number of files under version control.
-const MAX_TRACKED: usize = 1200;
+const MAX_TRACKED: usize = 1300;
 
 /// All crates that are shipped, with the crates of this workspace that they may use.
 const CRATES: &[(&str, &[&str])] = &[

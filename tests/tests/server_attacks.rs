@@ -139,6 +139,7 @@ fn lengths_may_be_huge_or_lies() {
     let uploads = segvol_tests::folder!();
     let server = start(folder.path(), |settings| {
         settings.limits.upload_bytes = 1 << 20;
+        settings.limits.sessions = 16;
         settings.limits.pause = Duration::from_secs(1);
         settings.uploads = Some(uploads.path().to_owned());
     });
@@ -165,7 +166,9 @@ fn lengths_may_be_huge_or_lies() {
     assert!(sent < 1000, "the server stops reading");
     // Slow ones end, and do not keep others waiting.
     let began = Instant::now();
-    let slow: Vec<TcpStream> = (0..8).map(|_| client.begin("PUT", &path, 1000)).collect();
+    drop(endless);
+    let uploading = || client.begin("PUT", &format!("{}/scan", session(&client)), 1000);
+    let slow: Vec<TcpStream> = (0..8).map(|_| uploading()).collect();
     let silent: Vec<TcpStream> = (0..8).map(|_| client.raw(b"GET / HT")).collect();
     assert_alive(&client);
     for stream in slow {
