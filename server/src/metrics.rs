@@ -11,8 +11,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use segvol::Statistics;
 
-use crate::app::App;
-
 /// Upper ends of the times of requests, in seconds.
 const SECONDS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
@@ -38,6 +36,15 @@ struct From {
 }
 
 type Seconds = Counter<f64, AtomicU64>;
+
+/// What there is at one moment.
+pub(crate) struct Now {
+    pub(crate) sessions: usize,
+    /// Calls that wait for their turn.
+    pub(crate) waiting: usize,
+    /// Promised to sessions.
+    pub(crate) memory_bytes: u64,
+}
 
 /// The figures since the server started.
 pub(crate) struct Metrics {
@@ -108,11 +115,11 @@ impl Metrics {
         }
     }
 
-    /// All figures in the text format of OpenMetrics.
-    pub(crate) fn text(&self, app: &App) -> Result<String, std::fmt::Error> {
-        self.sessions.set(app.sessions.count() as i64);
-        self.waiting.set(app.turns.waiting() as i64);
-        self.memory.set(app.memory.used());
+    /// All figures in the text format of OpenMetrics, with what there is at this moment.
+    pub(crate) fn text(&self, now: &Now) -> Result<String, std::fmt::Error> {
+        self.sessions.set(now.sessions as i64);
+        self.waiting.set(now.waiting as i64);
+        self.memory.set(now.memory_bytes);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

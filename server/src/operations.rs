@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::app::Shared;
 use crate::error::ApiError;
+use crate::metrics::Now;
 
 #[derive(Serialize)]
 struct Health {
@@ -38,7 +39,8 @@ async fn ready(State(app): State<Shared>) -> (StatusCode, Json<Health>) {
 }
 
 async fn figures(State(app): State<Shared>) -> Result<Response, ApiError> {
-    let text = app.metrics.text(&app).map_err(|error| ApiError::internal(error.to_string()))?;
+    let now = Now { sessions: app.sessions.count(), waiting: app.turns.waiting(), memory_bytes: app.memory.used() };
+    let text = app.metrics.text(&now).map_err(|error| ApiError::internal(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -30,7 +30,7 @@ use snapbox::data::DataFormat;
 use crate::fixtures::FOLDER;
 
 /// The subcommands, in the order of the help.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "convert",
     "inspect",
     "names",
@@ -44,6 +44,7 @@ const COMMANDS: [&str; 17] = [
     "cohort summary",
     "compare",
     "segfm",
+    "serve",
     "verify",
     "bench",
     "completions",
