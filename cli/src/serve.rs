@@ -106,7 +106,9 @@ impl Serve {
         settings.demo_scan = self.demo_scan.clone();
         settings.array_axes = self.array_axes;
         settings.token = self.token.as_deref().map(Token::read).transpose().map_err(|error| match error {
-            TokenError::File { path, source } => BadInput { path, reason: source.to_string() }.into(),
+            TokenError::File { path, source } => {
+                BadInput { path: format!("--token `{path}`"), reason: source.to_string() }.into()
+            }
             TokenError::Unfit { .. } => anyhow::Error::from(Usage(format!("--token: {error}"))),
         })?;
         settings.limits.sessions = self.max_sessions as usize;
@@ -117,16 +119,12 @@ impl Serve {
         }
         settings.limits.liveness = Duration::from_secs(self.liveness_s.into());
         settings.limits.idle = Duration::from_secs(self.idle_s.into());
+        settings.check().map_err(|error| Usage(format!("--bind {error}: give --token FILE, or --insecure")))?;
         let mut warnings = self.warnings.printer();
         let options = self.measured.apply(bundle, self.study.machine().options()?, &mut warnings)?;
         let model = Model::open(bundle, &options)?;
         warnings.print_all(&model.stages().precision_warning());
-        let server = Server::bind(model, settings).map_err(|error| match error {
-            ServeError::Exposed { .. } => {
-                anyhow::Error::from(Usage(format!("--bind {error}: give --token FILE, or --insecure")))
-            }
-            other => other.into(),
-        })?;
+        let server = Server::bind(model, settings)?;
         let stop = Cancellation::new();
         interrupt::gracefully(&stop);
         writeln!(out, "listening on http://{}", server.address())?;

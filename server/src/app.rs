@@ -1,6 +1,5 @@
 //! What all requests share: the model, the sessions, the queue, the figures.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -81,14 +80,4 @@ impl App {
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()
     }
-
-    /// Whether only this machine can reach the server.
-    pub(crate) fn is_local(&self) -> bool {
-        is_loopback(self.settings.bind.ip())
-    }
-}
-
-/// Whether other machines cannot reach this address.
-pub(crate) fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
 }

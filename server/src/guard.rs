@@ -13,13 +13,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use segvol_base::ErrorKind;
 
-use crate::app::{Shared, is_loopback};
+use crate::app::Shared;
 use crate::error::ApiError;
+use crate::settings::is_loopback;
 
 /// Refuses requests that another site makes in a browser.
 pub(crate) async fn own_site(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let only_local_names = app.settings.token.is_none() && app.is_local();
+    let only_local_names = app.settings.token.is_none() && app.settings.is_local();
     match check_site(headers, only_local_names, is_visit(request.method(), request.uri().path(), headers)) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

@@ -27,7 +27,7 @@ mod v1;
 mod warm_up;
 
 pub use serve::{ServeError, Server};
-pub use settings::{Limits, Settings};
+pub use settings::{Exposed, Limits, Settings};
 pub use token::{Token, TokenError};
 
 /// The description of the interface under `/v1`, OpenAPI 3.1 as JSON.

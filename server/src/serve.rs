@@ -15,9 +15,9 @@ use segvol_base::ErrorKind;
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 
-use crate::app::{App, Shared, is_loopback};
+use crate::app::{App, Shared};
 use crate::routes;
-use crate::settings::Settings;
+use crate::settings::{Exposed, Settings};
 use crate::warm_up::warm_up;
 
 /// How often the server looks whether it should stop, and whether sessions have expired.
@@ -34,11 +34,8 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 #[non_exhaustive]
 pub enum ServeError {
     /// Other machines could use the server without a token.
-    #[error("{address}: other machines can reach this address, and there is no token")]
-    Exposed {
-        /// Where it was to listen.
-        address: SocketAddr,
-    },
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The address cannot be used.
     #[error("{address}: {source}")]
     Bind {
@@ -68,7 +65,7 @@ impl ServeError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Exposed { .. } => ErrorKind::Usage,
+            Self::Exposed(_) => ErrorKind::Usage,
             Self::Bind { .. } | Self::Uploads { .. } | Self::System(_) => ErrorKind::Runtime,
             Self::Model(error) => error.kind(),
         }
@@ -90,9 +87,7 @@ impl Server {
     /// [`Settings::insecure`]; [`ServeError::Bind`] if the address cannot be used; [`ServeError::Uploads`].
     pub fn bind(model: Model, mut settings: Settings) -> Result<Self, ServeError> {
         let address = settings.bind;
-        if settings.token.is_none() && !settings.insecure && !is_loopback(address.ip()) {
-            return Err(ServeError::Exposed { address });
-        }
+        settings.check()?;
         if let Some(path) = &settings.uploads {
             let failed = |source| ServeError::Uploads { path: path.clone(), source };
             tempfile::tempfile_in(path).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! What a server allows, and how long it waits.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -91,4 +91,32 @@ impl Settings {
             demo_scan: None,
         }
     }
+
+    /// Refuses settings with which other machines could use the server without a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Exposed`], unless [`Settings::insecure`].
+    pub fn check(&self) -> Result<(), Exposed> {
+        let is_open = self.token.is_none() && !self.insecure && !is_loopback(self.bind.ip());
+        if is_open { Err(Exposed { address: self.bind }) } else { Ok(()) }
+    }
+
+    /// Whether only this machine can reach the server.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(self.bind.ip())
+    }
+}
+
+/// Other machines could use the server without a token.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: other machines can reach this address, and there is no token")]
+pub struct Exposed {
+    /// Where it was to listen.
+    pub address: SocketAddr,
+}
+
+/// Whether other machines cannot reach this address.
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }

@@ -73,7 +73,7 @@ fn an_address_that_others_reach_needs_a_token() {
         let mut settings = segvol_server::Settings::new(segvol::StudyOptions::default());
         settings.bind = address.parse().expect("an address");
         let refused = segvol_server::Server::bind(server.model.clone(), settings).err();
-        assert!(matches!(refused, Some(segvol_server::ServeError::Exposed { .. })), "{address}");
+        assert!(matches!(refused, Some(segvol_server::ServeError::Exposed(_))), "{address}");
     }
 }
 
