@@ -111,10 +111,19 @@ fn dicom(app: &App, upload: File, kind: Option<Kind>, options: &ReadOptions) -> 
     Ok((volume, upload))
 }
 
-/// The name under which this process can open a file that has none.
+/// The name under which this process can open a file that has none. Empty where there is no such name: DICOM is refused there.
 fn path_of(file: &File) -> std::path::PathBuf {
-    use std::os::fd::AsRawFd as _;
-    std::path::PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd as _;
+        let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+        std::path::PathBuf::from(format!("{folder}/{}", file.as_raw_fd()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        std::path::PathBuf::new()
+    }
 }
 
 /// The file as the only one of a zip.
