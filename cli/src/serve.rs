@@ -109,7 +109,7 @@ impl Serve {
             TokenError::File { path, source } => {
                 BadInput { path: format!("--token `{path}`"), reason: source.to_string() }.into()
             }
-            TokenError::Unfit { .. } => anyhow::Error::from(Usage(format!("--token: {error}"))),
+            TokenError::Unfit { .. } => anyhow::Error::from(Usage(format!("--{error}"))),
         })?;
         settings.limits.sessions = self.max_sessions as usize;
         settings.limits.queue = self.max_queue as usize;

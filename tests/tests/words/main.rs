@@ -255,7 +255,7 @@ fn usage() {
     page.error("A table of labels without a label map", &format!("{segment} --text liver --labels-file m.txt --plan"));
     page.error("A server for other machines without a token", "serve -m bundle --bind 0.0.0.0:0");
     page.error("A token that is not there", "serve -m bundle --token missing.txt");
-    page.error("A token with spaces", "serve -m bundle --token cases/good.json");
+    page.error("A token with spaces", "serve -m bundle --token bundle/README.md");
     page.error("An address without a port", "serve -m bundle --bind localhost");
     page.compare("01-usage.txt");
 }
