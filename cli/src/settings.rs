@@ -222,7 +222,7 @@ impl StudyArguments {
         Ok(options)
     }
 
-    /// As [`Settings::study_options`], for a study of one call: it keeps no embeddings unless the user asks for a cache.
+    /// As [`StudyArguments::study_options`], for a study of one call: it keeps no embeddings unless the user asks for a cache.
     pub(crate) fn study_options_of_one_call(&self) -> anyhow::Result<StudyOptions> {
         let options = self.study_options()?;
         Ok(if self.machine.has_cache() { options } else { options.cache_bytes(0) })

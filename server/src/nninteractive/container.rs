@@ -12,7 +12,7 @@
 //! | that many       | NumPy's name of the type, such as `int16`                                             |
 //! | 8 for each axis | its length, `i64`                                                                     |
 //! | 4               | number of chunks                                                                      |
-//! | for each chunk  | `u64` length when decoded, `u64` length, then the chunk ([`blosc`](super::blosc))     |
+//! | for each chunk  | `u64` length when decoded, `u64` length, then the chunk ([`super::blosc`])            |
 //!
 //! The decoded chunks together are the elements of the array, in C order (the last axis runs fastest).
 
