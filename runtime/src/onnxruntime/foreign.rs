@@ -8,6 +8,8 @@ use std::ffi::{CStr, c_int};
 use std::path::Path;
 #[cfg(unix)]
 use std::sync::atomic::{AtomicPtr, Ordering};
+#[cfg(unix)]
+use std::sync::{Mutex, PoisonError};
 
 use libloading::Library;
 
@@ -112,6 +114,10 @@ pub(super) fn without_telemetry<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Where the arrays are that were in place and are not freed, so that a checker of leaks finds them.
+#[cfg(unix)]
+static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
 /// An array of variables that replaces that of the process until this value is dropped.
 #[cfg(unix)]
 struct Variables {
@@ -138,6 +144,7 @@ impl Variables {
         copy.extend([variable.as_ptr(), std::ptr::null()]);
         // Never freed: another thread may be reading it when the old array is back.
         let new = Box::leak(copy.into_boxed_slice()).as_mut_ptr();
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(new.addr());
         pointer().store(new, Ordering::Release);
         Some(Self { old, new })
     }
