@@ -26,7 +26,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -37,6 +36,8 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from browser import COLOURS, chromium, unavailable
+
 ROOT = Path(__file__).resolve().parent.parent
 PHANTOM = ROOT / "demo" / "phantom.nii.gz"
 CONTRAST = 4.5
@@ -44,25 +45,9 @@ CONTRAST = 4.5
 BROWSER_ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 HOSTILE = "<img src=x onerror=alert(1)>"
 
-FACTS = """() => {
+FACTS = ("""() => {
   const shown = element => { const box = element.getBoundingClientRect(); return box.width > 1 && box.height > 1; };
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const rgba = colour => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    return Array.from(canvas.getImageData(0, 0, 1, 1).data);
-  };
-  const luminance = ([r, g, b]) => {
-    const light = [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2];
-  };
-  const ground = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = rgba(getComputedStyle(at).backgroundColor);
-      if (colour[3] === 255) return colour;
-    }
-    return [255, 255, 255, 255];
-  };
-  const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+""" + COLOURS + """  const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   const faint = [];
   for (const element of document.querySelectorAll('h1, h2, p, li, dt, dd, label, summary, button, select, input, span, mark')) {
     if (!shown(element)) continue;
@@ -96,15 +81,10 @@ FACTS = """() => {
     notice: [...document.querySelectorAll('.notice')].some(e => shown(e) && e.getBoundingClientRect().top < innerHeight),
     language: document.documentElement.lang, title: document.title,
   };
-}""".replace("CONTRAST", str(CONTRAST))
+}""").replace("CONTRAST", str(CONTRAST))
 
 WATCH = """document.addEventListener('securitypolicyviolation', event =>
   console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`));"""
-
-
-def unavailable(reason):
-    print(f"NOT CHECKED  the page: {reason}", file=sys.stderr)
-    sys.exit(4)
 
 
 try:
@@ -114,12 +94,6 @@ try:
     from playwright.sync_api import Error, sync_playwright
 except ImportError as error:
     unavailable(f"{error.name} is not installed (pip install playwright==1.65.2 numpy nibabel pillow)")
-
-
-def chromium():
-    named = os.environ.get("CHROMIUM")
-    candidates = [named] if named else ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
-    return next((path for path in map(shutil.which, candidates) if path), None)
 
 
 class Checks:

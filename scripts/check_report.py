@@ -11,34 +11,17 @@ tables, plots and pictures are visible, and text has a contrast of at least 4.5 
 """
 
 import argparse
-import os
-import shutil
 import sys
 from pathlib import Path
+
+from browser import COLOURS, chromium, unavailable
 
 WIDTHS = (390, 1280)
 CONTRAST = 4.5
 
-FACTS = """() => {
+FACTS = ("""() => {
   const shown = element => { const box = element.getBoundingClientRect(); return box.width > 0 && box.height > 0; };
-  // Every colour that CSS can compute, as red, green, blue, alpha.
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const rgba = colour => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    return Array.from(canvas.getImageData(0, 0, 1, 1).data);
-  };
-  const luminance = ([r, g, b]) => {
-    const light = [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2];
-  };
-  const ground = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = rgba(getComputedStyle(at).backgroundColor);
-      if (colour[3] === 255) return colour;
-    }
-    return [255, 255, 255, 255];
-  };
-  const faint = [];
+""" + COLOURS + """  const faint = [];
   for (const element of document.querySelectorAll('h1, h2, h3, h4, p, li, th, td, dt, dd, a, figcaption, text, code')) {
     if (!shown(element) || !element.textContent.trim()) continue;
     const style = getComputedStyle(element);
@@ -59,18 +42,7 @@ FACTS = """() => {
     pictures: all('img').length,
     picturesDrawn: all('img').filter(image => image.complete && image.naturalWidth > 0 && image.alt).length,
   };
-}""".replace("CONTRAST", str(CONTRAST))
-
-
-def chromium():
-    named = os.environ.get("CHROMIUM")
-    candidates = [named] if named else ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
-    return next((path for path in map(shutil.which, candidates) if path), None)
-
-
-def unavailable(reason):
-    print(f"NOT CHECKED  the page: {reason}", file=sys.stderr)
-    sys.exit(4)
+}""").replace("CONTRAST", str(CONTRAST))
 
 
 def main():
