@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::session::memory::{Reserved, memory_full};
+use crate::session::memory::Reserved;
 use crate::session::outcome::{self, Outcome, Work};
 use crate::session::{End, Session, Ticket, gone};
 use crate::turns::{Place, Turn};
@@ -66,10 +66,7 @@ pub(crate) fn begin(app: &Shared, session: &Arc<Session>) -> Result<Call, ApiErr
     if app.is_stopping() {
         return Err(ApiError::stopping());
     }
-    let place = app
-        .turns
-        .queue()
-        .ok_or_else(|| ApiError::busy("queue_full", "too many calls wait for the model: try again later"))?;
+    let place = app.turns.queue()?;
     let ticket = session.begin()?;
     let (sender, events) = unbounded_channel();
     let call = Call { session: Arc::clone(session), number: ticket.number, events };
@@ -193,12 +190,11 @@ impl Watch<'_> {
     /// Shows what the zoom-out pass has found.
     fn show(&mut self, coarse: &[Segmentation]) -> Result<(), ApiError> {
         let bytes = outcome::bytes(self.study, coarse);
-        let reserve = || self.app.memory.reserve(bytes);
-        let reserved = reserve().or_else(|| {
+        let reserve = || self.app.memory.reserve("the call", bytes);
+        let reserved = Arc::new(reserve().or_else(|_| {
             self.session.forget_results();
             reserve()
-        });
-        let reserved = Arc::new(reserved.ok_or_else(|| memory_full(&self.app.memory, "the call", bytes))?);
+        })?);
         self.reserved = Some(Arc::clone(&reserved));
         let work = work(self.start, self.before, self.study);
         let outcome = Arc::new(Outcome::coarse(self.study, &self.ticket.prompts, coarse, work, reserved)?);
@@ -230,7 +226,7 @@ impl Follower for Watch<'_> {
     }
 }
 
-/// What a client is told whose call was ended.
+/// The error of a call that somebody has ended.
 fn of_end(end: End) -> ApiError {
     match end {
         End::Cancelled => ApiError::conflict("cancelled", "the call was cancelled"),

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, header};
 use crate::app::App;
 use crate::call::on_a_thread;
 use crate::error::ApiError;
-use crate::session::memory::{Reserved, memory_full};
+use crate::session::memory::Reserved;
 
 /// A file in memory, whose bytes are reserved until it has been sent.
 struct Counted {
@@ -35,7 +35,7 @@ pub(crate) async fn made(
     });
     let bytes = bytes.await?;
     let needed = bytes.len() as u64;
-    let reserved = app.memory.reserve(needed).ok_or_else(|| memory_full(&app.memory, "the file", needed))?;
+    let reserved = app.memory.reserve("the file", needed)?;
     Ok(Bytes::from_owner(Counted { bytes, _reserved: reserved }))
 }
 

@@ -72,6 +72,11 @@ impl ApiError {
         Self::busy("stopping", "the server is stopping")
     }
 
+    /// Too many calls wait for the model.
+    pub(crate) fn queue_full() -> Self {
+        Self::busy("queue_full", "too many calls wait for the model: try again later")
+    }
+
     /// The body has more bytes than are allowed.
     pub(crate) fn too_large(limit: u64) -> Self {
         let message = format!("expected at most {limit} bytes, found more");

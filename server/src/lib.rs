@@ -1,6 +1,6 @@
 //! Serves a model over HTTP: scans, prompts and masks in sessions that cannot mix.
 //!
-//! [`Server::bind`] takes an open model and [`Settings`]; [`Server::run`] answers until it is told to stop. `docs/server.md` has the
+//! [`Server::bind`] takes an open model and [`Settings`]; [`Server::run`] answers until it is asked to stop. `docs/server.md` has the
 //! interface.
 
 #![forbid(unsafe_code)]

@@ -11,7 +11,7 @@ use segvol::{ReadOptions, Study, StudyOptions, Volume};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::session::OpenScan;
-use crate::session::memory::{Reserved, memory_full};
+use crate::session::memory::Reserved;
 
 /// How many bytes of a file say what it is.
 const RECOGNISED_BYTES: u64 = 4096;
@@ -56,7 +56,7 @@ pub(crate) fn study(
 
 /// Promises memory to a session.
 pub(crate) fn reserve(app: &App, bytes: u64) -> Result<Reserved, ApiError> {
-    app.memory.reserve(bytes).ok_or_else(|| memory_full(&app.memory, "the scan", bytes))
+    app.memory.reserve("the scan", bytes)
 }
 
 /// Memory that reading an upload takes. A file that is compressed may have many more voxels than bytes; its header or directory says

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::error::ApiError;
+
 /// The queue of all calls. Whoever waits gets a turn in the order of arrival; a call that needs many windows goes to the end of the
 /// queue after each of them, so that a long call delays a short one by one window.
 #[derive(Clone)]
@@ -44,15 +46,19 @@ impl Turns {
         Self { semaphore: Arc::new(Semaphore::new(1)), waiting: Arc::default(), most_waiting }
     }
 
-    /// A place at the end of the queue; `None` if it is full.
-    pub(crate) fn queue(&self) -> Option<Place> {
+    /// A place at the end of the queue.
+    ///
+    /// # Errors
+    ///
+    /// If it is full.
+    pub(crate) fn queue(&self) -> Result<Place, ApiError> {
         let before = self.waiting.fetch_add(1, Ordering::SeqCst);
         let waiting = Waiting(Arc::clone(&self.waiting));
         if before >= self.most_waiting {
-            return None;
+            return Err(ApiError::queue_full());
         }
         let at_work = usize::from(self.semaphore.available_permits() == 0);
-        Some(Place { turns: self.clone(), _waiting: waiting, position: before + at_work })
+        Ok(Place { turns: self.clone(), _waiting: waiting, position: before + at_work })
     }
 
     /// How many wait.
@@ -132,7 +138,7 @@ mod tests {
     fn the_queue_ends_somewhere() {
         let turns = Turns::new(2);
         let _places = [turns.queue().expect("room"), turns.queue().expect("room")];
-        assert!(turns.queue().is_none());
+        assert_eq!(turns.queue().err().map(|error| error.code), Some("queue_full"));
         assert_eq!(turns.waiting(), 2, "who was turned away does not count");
     }
 }

@@ -111,7 +111,7 @@ fn from_an_upload_to_the_masks_of_the_library() {
     assert_eq!(labels, (0..labels.len()).map(|n| mask.labels().get(n).expect("a voxel")).collect::<Vec<_>>());
     assert_eq!(followed.follow(&client, &path).1, 0, "nothing has changed");
 
-    // One object's own mask, and what cannot be had.
+    // One object's own mask, and what is refused.
     let own = client.send("GET", &format!("{path}/mask?object=3&format=nii"), b"");
     let own = Volume::read(&own.body[..]).expect("a mask");
     let voxels = own.voxels().iter().filter(|&&voxel| voxel == 1.0).count();

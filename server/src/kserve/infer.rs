@@ -21,7 +21,7 @@ use super::tensor::{self, Bytes, Image};
 use crate::app::{App, Shared};
 use crate::call::on_a_thread;
 use crate::error::ApiError;
-use crate::session::memory::{Reserved, memory_full};
+use crate::session::memory::Reserved;
 use crate::session::outcome::{self, Outcome, Work};
 use crate::turns::{Place, Turn};
 use crate::{scan, upload};
@@ -55,9 +55,8 @@ pub(super) async fn infer(
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed", ErrorKind::Usage, message));
     }
     let json = json_length(&headers)?;
-    let full = || ApiError::busy("queue_full", "too many calls wait for the model: try again later");
     // Before the upload, so that no more of them are on the disk.
-    let one_shot = Arc::clone(&app.one_shots).try_acquire_owned().map_err(|_| full())?;
+    let one_shot = Arc::clone(&app.one_shots).try_acquire_owned().map_err(|_| ApiError::queue_full())?;
     let file = upload::nameless(app.settings.uploads.as_deref())?;
     let bytes = upload::to_file(&app, &headers, body, &file).await?;
     let json = json.unwrap_or(bytes);
@@ -65,7 +64,7 @@ pub(super) async fn infer(
         return Err(bad(format!("Inference-Header-Content-Length: the body has {bytes} bytes, and not {json}")));
     }
     let received = Received { file, json, bytes, _one_shot: one_shot };
-    let place = app.turns.queue().ok_or_else(full)?;
+    let place = app.turns.queue()?;
     let client = Client::default();
     let job = tokio::spawn(run(app, received, place, client.cancellation.clone(), Arc::clone(&client.gone)));
     let answer = job.await.map_err(|_| ApiError::internal("the call has failed; the log has the reason"))??;
@@ -219,8 +218,9 @@ impl Follower for Watch<'_> {
     fn coarse(&mut self, coarse: &[Segmentation]) -> ControlFlow<()> {
         let bytes = outcome::bytes(self.study, coarse);
         // Both at once: if they never fit, waiting does not help.
-        let full = || Some(memory_full(&self.app.memory, "the call", self.held.saturating_add(bytes)));
-        self.results = self.app.memory.reserve(bytes).ok_or_else(full);
+        let memory = &self.app.memory;
+        let full = |_| Some(memory.full("the call", self.held.saturating_add(bytes)));
+        self.results = memory.reserve("the call", bytes).map_err(full);
         if self.results.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 

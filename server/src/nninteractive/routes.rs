@@ -140,8 +140,7 @@ async fn set_image(
     image::shape(upload.packed()?.shape())?;
     session.drop_scan();
     lease.clear();
-    let place =
-        app.turns.queue().ok_or_else(|| ApiError::busy("queue_full", "too many calls wait: try again later"))?;
+    let place = app.turns.queue()?;
     let turn = place.turn().await;
     let shared = Arc::clone(&app);
     let opened = call::on_a_thread(move || {

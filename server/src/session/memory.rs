@@ -27,12 +27,17 @@ impl Memory {
         Self { limit, used: Arc::default() }
     }
 
-    /// Reserves this many bytes; `None` if so many are not left.
-    pub(crate) fn reserve(&self, bytes: u64) -> Option<Reserved> {
+    /// Reserves this many bytes for something that has a name.
+    ///
+    /// # Errors
+    ///
+    /// [`Memory::full`] if so many are not left.
+    pub(crate) fn reserve(&self, what: &str, bytes: u64) -> Result<Reserved, ApiError> {
         let fits =
             |used: u64| Some(used.saturating_add(bytes)).filter(|&sum| self.limit.is_none_or(|limit| sum <= limit));
-        self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
-        Some(Reserved { used: Arc::clone(&self.used), bytes })
+        let taken = self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits);
+        taken.map_err(|_| self.full(what, bytes))?;
+        Ok(Reserved { used: Arc::clone(&self.used), bytes })
     }
 
     /// Bytes that are reserved.
@@ -40,22 +45,17 @@ impl Memory {
         self.used.load(Ordering::SeqCst)
     }
 
-    /// Bytes that can be reserved altogether.
-    pub(crate) fn limit(&self) -> Option<u64> {
-        self.limit
+    /// The error of something that needs more bytes than are left.
+    pub(crate) fn full(&self, what: &str, bytes: u64) -> ApiError {
+        let limit = self.limit.unwrap_or(u64::MAX);
+        let (needed, used, most) = (bytes >> 20, self.used() >> 20, limit >> 20);
+        let message = format!("{what} needs {needed} MiB; {used} of {most} MiB for all sessions are in use");
+        if bytes > limit {
+            // Waiting does not help.
+            return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_much_memory", ErrorKind::Memory, message);
+        }
+        ApiError::busy("memory_full", message)
     }
-}
-
-/// There is not so much left.
-pub(crate) fn memory_full(memory: &Memory, what: &str, bytes: u64) -> ApiError {
-    let limit = memory.limit().unwrap_or(u64::MAX);
-    let (needed, used, most) = (bytes >> 20, memory.used() >> 20, limit >> 20);
-    let message = format!("{what} needs {needed} MiB; {used} of {most} MiB for all sessions are in use");
-    if bytes > limit {
-        // Waiting does not help.
-        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_much_memory", ErrorKind::Memory, message);
-    }
-    ApiError::busy("memory_full", message)
 }
 
 impl Reserved {
@@ -85,20 +85,20 @@ mod tests {
     #[test]
     fn no_more_is_promised_than_there_is() {
         let memory = Memory::new(Some(10));
-        let first = memory.reserve(6).expect("room");
-        assert!(memory.reserve(5).is_none());
-        let mut second = memory.reserve(4).expect("room");
+        let first = memory.reserve("a scan", 6).expect("room");
+        assert!(memory.reserve("a scan", 5).is_err());
+        let mut second = memory.reserve("a scan", 4).expect("room");
         assert_eq!(memory.used(), 10);
         second.keep(5);
         assert_eq!(memory.used(), 10, "no more is kept than was reserved");
         second.keep(1);
         assert_eq!(memory.used(), 7);
-        let third = memory.reserve(3).expect("room");
+        let third = memory.reserve("a scan", 3).expect("room");
         drop(first);
         assert_eq!(memory.used(), 4);
-        assert!(memory.reserve(u64::MAX).is_none());
+        assert!(memory.reserve("a scan", u64::MAX).is_err());
         drop((second, third));
         assert_eq!(memory.used(), 0);
-        assert!(Memory::new(None).reserve(u64::MAX).is_some());
+        assert!(Memory::new(None).reserve("a scan", u64::MAX).is_ok());
     }
 }

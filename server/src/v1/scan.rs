@@ -79,8 +79,7 @@ pub(super) async fn upload(
     upload::to_file(&app, &headers, body, &file).await?;
     session.drop_scan();
     // One after the other with all calls: what is read takes memory, and cores.
-    let place =
-        app.turns.queue().ok_or_else(|| ApiError::busy("queue_full", "too many calls wait: try again later"))?;
+    let place = app.turns.queue()?;
     let turn = place.turn().await;
     let (shared, named) = (Arc::clone(&app), session.id.short().to_owned());
     let opened = on_a_thread(move || {
