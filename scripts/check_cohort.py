@@ -203,24 +203,32 @@ def memory(work: Work) -> None:
         nib.save(nib.Nifti1Image(voxels + np.int16(number), small.affine), large / f"large-{number}.nii")
     scan_bytes = BYTES_PER_VOXEL * voxels.size
     one_name = replace(work.command, names=work.command.names[:1])
-    peaks, expected = {}, None
-    for name, jobs, mib in (
-        ("one job", 1, 100_000),
-        ("four jobs", 4, 100_000),
-        ("four jobs, room for two", 4, 2 * scan_bytes // MIB + 1),
-        ("four jobs, room for none", 4, 1),
-    ):
+    peaks: dict[str, int] = {}
+    expected: dict[str, str] = {}
+
+    def peak(name: str, jobs: int, mib: int) -> None:
+        """Runs all scans; the highest peak of this name counts."""
+        nonlocal expected
         out = work.folder / "memory"
         ended = run(one_name.cohort(large, out, "--jobs", jobs, "--memory", mib, "--no-zoom", "-q"), work.folder / "memory")
-        found, peaks[name] = masks(out), ended.peak_bytes
+        found, peaks[name] = masks(out), max(ended.peak_bytes, peaks.get(name, 0))
         expected = expected or found
         check(f"{name}: the same masks", ended.code == 0 and found == expected and len(found) == LARGE, ended.errors[-3:])
         shutil.rmtree(out)
-    print(f"{'':<13}{voxels.size} voxels each, {scan_bytes / MIB:.0f} MiB by the estimate; peak: {', '.join(f'{name} {peak / MIB:.0f} MiB' for name, peak in peaks.items())}")
-    # What the process has without any scan is in the first.
+
+    peak("one job", 1, 100_000)
+    peak("four jobs, room for two", 4, 2 * scan_bytes // MIB + 1)
+    peak("four jobs, room for none", 4, 1)
+    # What the process has without any scan is in it.
     base = peaks["one job"]
+    # Whether the largest moments of several scans meet is chance: a gate must never let them, a run without one does so sooner or later.
+    for _ in range(10):
+        peak("four jobs", 4, 100_000)
+        if peaks["four jobs"] > base + scan_bytes / 4:
+            break
+    print(f"{'':<13}{voxels.size} voxels each, {scan_bytes / MIB:.0f} MiB by the estimate; peak: {', '.join(f'{name} {highest / MIB:.0f} MiB' for name, highest in peaks.items())}")
     check("a scan more takes at most what is estimated for it", peaks["four jobs"] <= base + 3 * scan_bytes)
-    check("without a gate, four scans are in memory at once", peaks["four jobs"] > base + scan_bytes / 4)
+    check("without a gate, several scans are in memory at once", peaks["four jobs"] > base + scan_bytes / 4, f"{peaks['four jobs']} bytes")
     check("room for two: at most one more than with one job", peaks["four jobs, room for two"] <= base + scan_bytes)
     # Allocators keep something of each of the four threads.
     check("room for none: one at a time", peaks["four jobs, room for none"] <= base + scan_bytes / 4)
