@@ -42,7 +42,7 @@ if __name__ == "__main__":
     checks = {
         "document": lambda: document.run(examples=200 if given.long else 12),
         "load": lambda: load.run(rounds=6 if given.long else 2),
-        "memory": lambda: memory.run(requests=10_000 if given.long else 2_000),
+        "memory": lambda: memory.run(requests=50_000 if given.long else 10_000),
         "ends": ends.run,
         "attacks": attacks.run,
         "dicom": dicom.run,

@@ -73,47 +73,56 @@ def click(client, path, objects):
     return {key: value * 1e3 for key, value in found.items()}, windows - windows_before
 
 
+def looked_ahead(client, windows):
+    """Waits until the zoom-out window of a scan is encoded, as it is while a user looks at the scan."""
+    while steps(client)[1] == windows:
+        time.sleep(0.005)
+
+
 def measure(server, scan, runs, upload_times):
-    firsts, nexts, windows = [], [], []
+    """Three clicks of each run, and how many windows were encoded for them: the first one of a session, at once after the upload; the first
+    one of another session, whose user has looked at the scan; the next one there."""
+    measured = []
     with server.client() as client:
-        for run in range(runs):
-            path = session(client)
-            start = time.perf_counter()
-            state = put(client, path, scan)
-            upload_times.append((time.perf_counter() - start) * 1e3)
-            middle = [size // 2 for size in state["scan"]["shape_xyz"]]
-            point = [*middle, 1]
-            first, count = click(client, path, [{"name": "click", "points": [point]}])
-            # A second point a few voxels away, and a third outside: what a user corrects.
-            more = [{"name": "click", "points": [point, [middle[0] + 3, middle[1], middle[2], 1]]}]
-            following, count_next = click(client, path, more)
-            client.delete(path)
-            if run > 0:  # The first run is the warm-up.
-                firsts.append(first)
-                nexts.append(following)
-                windows.append((count, count_next))
-    return firsts, nexts, windows
+        for _ in range(runs):
+            clicks = []
+            for waits in (False, True):
+                path, windows = session(client), steps(client)[1]
+                start = time.perf_counter()
+                state = put(client, path, scan)
+                upload_times.append((time.perf_counter() - start) * 1e3)
+                middle = [size // 2 for size in state["scan"]["shape_xyz"]]
+                point = [*middle, 1]
+                if waits:
+                    looked_ahead(client, windows)
+                clicks.append(click(client, path, [{"name": "click", "points": [point]}]))
+                if waits:
+                    # A second point a few voxels away: what a user corrects.
+                    more = [{"name": "click", "points": [point, [middle[0] + 3, middle[1], middle[2], 1]]}]
+                    clicks.append(click(client, path, more))
+                client.delete(path)
+            measured.append(clicks)
+    # The first run is the warm-up.
+    return list(zip(*measured[1:], strict=True))
 
 
-def table(firsts, nexts, windows):
+def table(columns):
     """Medians, and in brackets the least, which other programs on the machine disturb the least."""
 
-    def cells(values_of):
-        return " | ".join(f"{statistics.median(values):.1f} ({min(values):.1f})" for values in map(values_of, (firsts, nexts)))
+    def cells(values_of, digits=1):
+        return " | ".join(f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f})" for values in map(values_of, columns))
 
-    print("| ms | first click | next click |\n|---|---|---|")
+    print("| ms | first click, at once | first click | next click |\n|---|---|---|---|")
     names = {key: key for key in ("network and reply", "queue", "text", "encoder", "prompt and decoder", "stitch", "rest")}
     names |= {"coarse": "**coarse mask known**", "final": "**final mask known**", "mask": "**final mask received**"}
     for key, name in names.items():
-        print(f"| {name} | {cells(lambda runs, key=key: [run[key] for run in runs])} |")
-    counts = [statistics.median(count[at] for count in windows) for at in (0, 1)]
-    print(f"| windows encoded | {counts[0]:.0f} | {counts[1]:.0f} |")
-    per_window = [first["encoder"] / count for first, (count, _) in zip(firsts, windows, strict=True) if count]
-    print(f"| one window of the encoder | {statistics.median(per_window):.1f} ({min(per_window):.1f}) | |")
+        print(f"| {name} | {cells(lambda runs, key=key: [run[key] for run, _ in runs])} |")
+    print("| windows encoded | " + " | ".join(f"{statistics.median(count for _, count in runs):.0f}" for runs in columns) + " |")
+    # Each with the window of its own run.
+    per_window = [run["encoder"] / count for run, count in columns[0]]
+    print(f"| one window of the encoder | {statistics.median(per_window):.1f} ({min(per_window):.1f}) | | |")
     for key in ("coarse", "final"):
-        # Each with the window of its own run.
-        ratios = [[run[key] / one for run, one in zip(runs, per_window, strict=True)] for runs in (firsts, nexts)]
-        print(f"| {key} mask, in windows | " + " | ".join(f"{statistics.median(each):.2f} ({min(each):.2f})" for each in ratios) + " |")
+        print(f"| {key} mask, in windows | {cells(lambda runs, key=key: [run[key] / one for (run, _), one in zip(runs, per_window, strict=True)], 2)} |")
 
 
 def main():
@@ -125,10 +134,10 @@ def main():
     uploads = []
     with Server("--threads", given.threads) as server:
         load = os.getloadavg()[0]
-        firsts, nexts, windows = measure(server, given.scan.read_bytes(), given.runs + 1, uploads)
+        columns = measure(server, given.scan.read_bytes(), given.runs + 1, uploads)
     print(f"{given.runs} sessions, {given.threads} threads, load of the machine before: {load:.1f}\n")
-    table(firsts, nexts, windows)
-    print(f"\nUpload of the scan, until the session is ready for prompts: {statistics.median(uploads[1:]):.0f} ms")
+    table(columns)
+    print(f"\nUpload of the scan, until the session is ready for prompts: {statistics.median(uploads[2:]):.0f} ms")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ THREADS = 4
 # Growth that is no leak: every thread's allocator takes its room once, and each session fills its history.
 FIRST_MIB = 24
 # And in the last two fifths, when all of them have done so.
-LATE_MIB = 6
+LATE_MIB = 8
 
 
 def mixed(client, path, number, images):
@@ -81,7 +81,6 @@ def run(requests):
             return
         (fifth,), (later,), (end,) = looks.values()
         check(end <= fifth + FIRST_MIB, f"memory at their end is at most {FIRST_MIB} MiB more than after a fifth of them")
-        if requests >= 10_000:
-            check(end <= later + LATE_MIB, f"and at most {LATE_MIB} MiB more than after three fifths")
+        check(end <= later + LATE_MIB, f"and at most {LATE_MIB} MiB more than after three fifths")
         note(f"{fifth:.1f} MiB after a fifth, {later:.1f} MiB after three fifths, {end:.1f} MiB at the end")
         check(server.files() == [], "no file stays in the folders", str(server.files()))

@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod guard;
 mod kserve;
+mod look_ahead;
 mod metrics;
 pub mod nninteractive;
 mod operations;

@@ -6,7 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use segvol::volume::format::{Kind, recognise};
-use segvol::{ReadOptions, Study, StudyOptions, Volume};
+use segvol::{Cancellation, ReadOptions, Study, StudyOptions, Volume};
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -39,7 +39,15 @@ pub(crate) fn open(app: &App, mut upload: File, options: &ReadOptions) -> Result
 pub(crate) fn prepare(app: &App, volume: Volume, is_dicom: bool, upload: Option<File>) -> Result<OpenScan, ApiError> {
     let (study, reserved) = study(app, &volume, &app.settings.study)?;
     let warnings = study.warnings().to_vec();
-    Ok(OpenScan { volume: Arc::new(volume), study, is_dicom, warnings, _upload: upload, _reserved: reserved })
+    Ok(OpenScan {
+        volume: Arc::new(volume),
+        study,
+        is_dicom,
+        warnings,
+        look_ahead: Cancellation::new(),
+        _upload: upload,
+        _reserved: reserved,
+    })
 }
 
 /// A volume as it is segmented, and the memory that this takes. One that is passed by value is freed as soon as possible.

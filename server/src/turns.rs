@@ -61,6 +61,15 @@ impl Turns {
         Ok(Place { turns: self.clone(), _waiting: waiting, position: before + at_work })
     }
 
+    /// A turn behind those who wait now. Nobody makes way for it, and it takes no place in the queue: for work that nobody waits for.
+    pub(crate) fn turn(&self) -> impl Future<Output = Turn> + Send + use<> {
+        let turns = self.clone();
+        async move {
+            let permit = Arc::clone(&turns.semaphore).acquire_owned().await.ok();
+            Turn { turns, permit, runtime: Handle::current() }
+        }
+    }
+
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
@@ -70,9 +79,7 @@ impl Turns {
 impl Place {
     /// Waits for the turn. To stop waiting, drop the future.
     pub(crate) async fn turn(self) -> Turn {
-        let turns = self.turns.clone();
-        let permit = Arc::clone(&turns.semaphore).acquire_owned().await.ok();
-        Turn { turns, permit, runtime: Handle::current() }
+        self.turns.turn().await
     }
 }
 

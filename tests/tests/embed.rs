@@ -377,6 +377,9 @@ fn windows_of_another_scan_are_refused_and_a_stop_is_one() {
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
     let cancellation = Cancellation::new();
     cancellation.request();
+    let stopped = own.embed_cancellable(&lattice(&own), &mut |_, _| ControlFlow::Continue(()), &cancellation);
+    assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
+    assert_eq!(own.statistics().windows_encoded, 0);
     let planned = planned_windows(&own, &[Prompt::text("liver")], &cancellation);
     assert!(matches!(planned, Err(Error::Cancelled)), "{planned:?}");
 }

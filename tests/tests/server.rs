@@ -186,6 +186,34 @@ fn a_coarse_mask_comes_first_and_each_step_can_be_undone() {
     assert_eq!(client.send("POST", &format!("{path}/segment"), b"").code(), "no_objects");
 }
 
+/// How many windows the server has encoded.
+fn encoded(client: &Client) -> u64 {
+    let figures = client.send("GET", "/metrics", b"").text();
+    let line = figures.lines().find_map(|line| line.strip_prefix("segvol_windows_total{from=\"encoder\"} "));
+    line.map_or(0, |count| count.parse().expect("a number"))
+}
+
+#[test]
+fn the_zoom_out_window_is_encoded_before_the_first_call() {
+    let folder = segvol_tests::folder!();
+    let server = start(folder.path(), |_| {});
+    let client = server.client();
+    let path = session_with(&client, &scan());
+    let began = Instant::now();
+    while encoded(&client) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing is encoded");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(encoded(&client), 1);
+    let streaming = client.with("accept", "text/event-stream");
+    let events = events(&streaming.send("POST", &format!("{path}/segment"), &prompts(objects())).body);
+    let (coarse, done) = (&events[1].1["result"], &events[events.len() - 1].1["state"]["result"]);
+    assert_eq!((&events[1].0[..], &coarse["windows_encoded"]), ("coarse", &json!(0)));
+    assert_eq!(json!(encoded(&client) - 1), done["windows_encoded"]);
+    let mask = client.send("GET", &format!("{path}/mask?format=nii"), b"");
+    assert_eq!(mask.body, bytes(&expected(&server, &scan(), &objects()), Format::Nifti));
+}
+
 #[test]
 fn sessions_at_the_same_time_have_the_masks_that_each_has_alone() {
     let folder = segvol_tests::folder!();

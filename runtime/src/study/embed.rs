@@ -6,6 +6,7 @@ use segvol_onnx::Stage;
 use segvol_windows::WindowKey;
 
 use super::{Error, Study};
+use crate::onnxruntime::cancellation::Cancellation;
 
 /// Called with the number of a window, counted from 0, and its embedding: `[N, C]` in row-major order, one row per image token, and
 /// tokens in the order of a grid `[D, H, W]`. It returns [`ControlFlow::Break`] to stop.
@@ -44,5 +45,19 @@ impl Study {
             }
         }
         Ok(())
+    }
+
+    /// As [`Study::embed`], and another thread can stop the call, also in the middle of a window.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Study::embed`], and [`Error::Cancelled`] if `cancellation` is requested before the last graph has run.
+    pub fn embed_cancellable(
+        &self,
+        windows: &[WindowKey],
+        take: &mut EmbeddingTaker<'_>,
+        cancellation: &Cancellation,
+    ) -> Result<(), Error> {
+        cancellation.during(|| self.embed(windows, take))
     }
 }

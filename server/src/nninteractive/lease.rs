@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 
 use super::answer::Refusal;
 use super::given::{self, Given};
-use crate::app::App;
+use crate::app::{self, App};
 use crate::error::ApiError;
 use crate::session::{InUse, Session};
 use crate::v1;
@@ -83,7 +86,22 @@ impl State {
     }
 }
 
-pub(super) type Shared = Arc<tokio::sync::Mutex<State>>;
+type Shared = Arc<tokio::sync::Mutex<State>>;
+
+/// The lease of a request: its session, which is in use until the request is answered, and its state. Requests of a lease follow each
+/// other.
+pub(super) struct Leased(pub(super) InUse, pub(super) OwnedMutexGuard<State>);
+
+impl FromRequestParts<app::Shared> for Leased {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &app::Shared) -> Result<Self, Refusal> {
+        let leases = parts.extensions.get::<Arc<Leases>>();
+        let leases = leases.ok_or_else(|| ApiError::internal("this route has no leases"))?;
+        let (session, state) = leases.find(app, &parts.headers, false)?;
+        Ok(Self(session, state.lock_owned().await))
+    }
+}
 
 /// All leases.
 #[derive(Default)]

@@ -17,13 +17,13 @@ use super::answer::{self, Refusal};
 use super::capabilities::capabilities;
 use super::container::Element;
 use super::given::{self, Given};
-use super::lease::{Leases, Shown, State as LeaseState, Step};
+use super::lease::{Leased, Leases, Shown, State as LeaseState, Step};
 use super::request::{self, AddBox, AddPoint, AddStroke, SetImage, SetTargetBuffer, Upload};
-use super::{image, lease, strokes};
+use super::{image, strokes};
 use crate::app::Shared;
 use crate::error::ApiError;
-use crate::session::{InUse, Objects, OpenScan, Session};
-use crate::{call, guard, scan};
+use crate::session::{Objects, OpenScan, Session};
+use crate::{call, guard, look_ahead, scan};
 
 type AllLeases = Extension<Arc<Leases>>;
 
@@ -115,11 +115,11 @@ async fn begin<T: DeserializeOwned>(
     leases: &Leases,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(InUse, lease::Shared, T, Body), Refusal> {
+) -> Result<(Leased, T, Body), Refusal> {
     let found =
         leases.find(app, headers, false).and_then(|(session, lease)| Ok((session, lease, request::meta(headers)?)));
     match found {
-        Ok((session, lease, meta)) => Ok((session, lease, meta, body)),
+        Ok((session, lease, meta)) => Ok((Leased(session, lease.lock_owned().await), meta, body)),
         Err(refusal) => {
             request::discard(app, body).await;
             Err(refusal)
@@ -133,8 +133,7 @@ async fn set_image(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
-    let (session, lease, meta, body) = begin::<SetImage>(&app, &leases, &headers, body).await?;
-    let mut lease = lease.lock().await;
+    let (Leased(session, mut lease), meta, body) = begin::<SetImage>(&app, &leases, &headers, body).await?;
     let upload = Upload::receive(&app, &headers, body).await?;
     let spacing_mm = meta.image_properties.unwrap_or_default().spacing_mm()?;
     image::shape(upload.packed()?.shape())?;
@@ -150,7 +149,7 @@ async fn set_image(
     let opened = opened.await??;
     let [i, j, k] = opened.volume.shape_xyz();
     tracing::info!(session = session.id.short(), voxels = opened.volume.voxels().len(), "array opened");
-    session.set_scan(opened)?;
+    look_ahead::begin(&app, &session.set_scan(opened)?);
     Ok(Json(json!({ "original_image_shape": [1, k, j, i] })))
 }
 
@@ -167,14 +166,7 @@ fn open(app: &Shared, upload: Upload, spacing_mm: [f64; 3]) -> Result<OpenScan, 
     Ok(scan::prepare(app, volume, false, None)?)
 }
 
-async fn set_target_buffer(
-    State(app): State<Shared>,
-    leases: AllLeases,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
-    let (session, lease) = leases.find(&app, &headers, false)?;
-    let mut lease = lease.lock().await;
+async fn set_target_buffer(Leased(session, mut lease): Leased, body: Bytes) -> Result<Json<Value>, Refusal> {
     let SetTargetBuffer { shape, dtype } = request::json(&body)?;
     let image = array_shape(&session)?.map(|length| length as u64);
     if shape != image {
@@ -189,29 +181,17 @@ async fn set_target_buffer(
 }
 
 /// SegVol always looks at the whole body first, and then at the part with the object: there is nothing to set.
-async fn set_do_autozoom(
-    State(app): State<Shared>,
-    leases: AllLeases,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Refusal> {
-    leases.find(&app, &headers, false)?;
-    Ok(Json(json!({})))
+async fn set_do_autozoom(_: Leased) -> Json<Value> {
+    Json(json!({}))
 }
 
-async fn reset_interactions(
-    State(app): State<Shared>,
-    leases: AllLeases,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Refusal> {
-    let (session, lease) = leases.find(&app, &headers, false)?;
-    lease.lock().await.clear();
+async fn reset_interactions(Leased(session, mut lease): Leased) -> Json<Value> {
+    lease.clear();
     session.set_objects(Objects::none());
-    Ok(Json(json!({})))
+    Json(json!({}))
 }
 
-async fn undo(State(app): State<Shared>, leases: AllLeases, headers: HeaderMap) -> Result<Response, Refusal> {
-    let (session, lease) = leases.find(&app, &headers, false)?;
-    let mut lease = lease.lock().await;
+async fn undo(State(app): State<Shared>, Leased(session, mut lease): Leased) -> Result<Response, Refusal> {
     if !lease.take_back(&app, &session)? {
         return Ok(answer::nothing());
     }
@@ -222,9 +202,7 @@ async fn undo(State(app): State<Shared>, leases: AllLeases, headers: HeaderMap) 
     changes(&session, &mut lease).await
 }
 
-async fn predict(State(app): State<Shared>, leases: AllLeases, headers: HeaderMap) -> Result<Response, Refusal> {
-    let (session, lease) = leases.find(&app, &headers, false)?;
-    let mut lease = lease.lock().await;
+async fn predict(State(app): State<Shared>, Leased(session, mut lease): Leased) -> Result<Response, Refusal> {
     if lease.steps.iter().all(|step| step.used) {
         return Ok(answer::nothing());
     }
@@ -233,12 +211,9 @@ async fn predict(State(app): State<Shared>, leases: AllLeases, headers: HeaderMa
 
 async fn add_point(
     State(app): State<Shared>,
-    leases: AllLeases,
-    headers: HeaderMap,
+    Leased(session, mut lease): Leased,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (session, lease) = leases.find(&app, &headers, false)?;
-    let mut lease = lease.lock().await;
     let AddPoint { coordinates, flags } = request::json(&body)?;
     let shape = array_shape(&session)?;
     let at = coordinates.map(f64::round_ties_even);
@@ -253,12 +228,9 @@ async fn add_point(
 
 async fn add_box(
     State(app): State<Shared>,
-    leases: AllLeases,
-    headers: HeaderMap,
+    Leased(session, mut lease): Leased,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (session, lease) = leases.find(&app, &headers, false)?;
-    let mut lease = lease.lock().await;
     let AddBox { bbox_coords, flags } = request::json(&body)?;
     let shape = array_shape(&session)?;
     if !flags.include_interaction {
@@ -299,9 +271,8 @@ async fn add_stroke(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let (session, lease, meta, body) = begin::<AddStroke>(&app, &leases, &headers, body).await?;
+    let (Leased(session, mut lease), meta, body) = begin::<AddStroke>(&app, &leases, &headers, body).await?;
     let AddStroke { interaction_bbox, flags } = meta;
-    let mut lease = lease.lock().await;
     let upload = Upload::receive(&app, &headers, body).await?;
     let shape = array_shape(&session)?;
     let place = interaction_bbox.unwrap_or_else(|| shape.map(|length| [0, length as u64]));
@@ -347,8 +318,8 @@ async fn add_initial_segmentation(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let (_session, lease, _, body) = begin::<Value>(&app, &leases, &headers, body).await?;
-    lease.lock().await.shown = Shown::Unknown;
+    let (Leased(_session, mut lease), _, body) = begin::<Value>(&app, &leases, &headers, body).await?;
+    lease.shown = Shown::Unknown;
     request::discard(&app, body).await;
     Err(Refusal::new("SegVol cannot begin with a mask: add points, a box, a scribble or a lasso"))
 }

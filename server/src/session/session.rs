@@ -27,6 +27,8 @@ pub(crate) struct OpenScan {
     pub(crate) is_dicom: bool,
     /// Warnings about the scan.
     pub(crate) warnings: Vec<Warning>,
+    /// Ends what is encoded before the first call.
+    pub(crate) look_ahead: Cancellation,
     /// The upload, for as long as something may read it. It has no name in any folder.
     pub(crate) _upload: Option<File>,
     pub(crate) _reserved: Reserved,
@@ -230,16 +232,17 @@ impl Session {
     }
 
     /// Puts a scan into the session. Prompts and results of the scan before are gone.
-    pub(crate) fn set_scan(&self, scan: OpenScan) -> Result<(), ApiError> {
+    pub(crate) fn set_scan(&self, scan: OpenScan) -> Result<Arc<OpenScan>, ApiError> {
         let mut inner = self.inner();
         if inner.closed {
             return Err(gone());
         }
         inner.end(End::Superseded);
         inner.clear();
-        inner.scan = Some(Arc::new(scan));
+        let scan = Arc::new(scan);
+        inner.scan = Some(Arc::clone(&scan));
         inner.next_revision();
-        Ok(())
+        Ok(scan)
     }
 
     /// Frees the scan before another one is read, so that not both are in memory.
@@ -384,7 +387,9 @@ impl Inner {
 
     /// Forgets the scan and everything about it.
     fn clear(&mut self) {
-        self.scan = None;
+        if let Some(scan) = self.scan.take() {
+            scan.look_ahead.request();
+        }
         self.objects = Objects::none();
         self.outcome = None;
         self.recent.clear();

@@ -98,7 +98,7 @@ pub(super) struct FileParameters {
     #[param(inline)]
     format: MaskFormat,
     /// The label of one object, for its own mask of 0 and 1; without it, all objects.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 65535)]
     object: Option<usize>,
 }
 
@@ -176,6 +176,7 @@ fn final_result(session: &Session) -> Result<Arc<Outcome>, ApiError> {
 #[into_params(parameter_in = Query)]
 pub(super) struct RegionParameters {
     /// The revision that the client has; without it, everything.
+    #[param(maximum = 9007199254740991_u64)]
     since: Option<u64>,
 }
 

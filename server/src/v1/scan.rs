@@ -19,7 +19,7 @@ use crate::app::Shared;
 use crate::call::on_a_thread;
 use crate::download::{self, attachment};
 use crate::error::{ApiError, ErrorBody};
-use crate::{scan, upload};
+use crate::{look_ahead, scan, upload};
 
 /// How a scan is read, as by `segvol segment`.
 #[derive(Deserialize, IntoParams)]
@@ -88,7 +88,7 @@ pub(super) async fn upload(
     });
     let opened = opened.await?;
     tracing::info!(session = named, voxels = opened.volume.voxels().len(), dicom = opened.is_dicom, "scan opened");
-    session.set_scan(opened)?;
+    look_ahead::begin(&app, &session.set_scan(opened)?);
     Ok(Json(SessionState::of(&session)))
 }
 
