@@ -27,7 +27,7 @@ pub(crate) struct MachineArguments {
     #[arg(long, value_name = "N", help_heading = "Machine")]
     threads: Option<usize>,
     /// Memory for image embeddings, in MiB. With less memory some windows are encoded again; the result is the same
-    /// [default: 2048; 0 in `segment` and `cohort`, which need no window twice]
+    /// [default: 2048; 512 for each session of `serve`; 0 in `segment` and `cohort`, which need no window twice]
     #[arg(long, alias = "cache-mb", value_name = "MIB", help_heading = "Machine")]
     cache_mib: Option<usize>,
     /// Folder for image embeddings: the next run with the same scan and bundle reads them, and encodes no window twice. It is made

@@ -14,6 +14,10 @@ use crate::turns::Turn;
 
 /// Begins it. It has its turn behind those who wait now, and ends with the scan.
 pub(crate) fn begin(app: &Shared, scan: &Arc<OpenScan>) {
+    let options = scan.study.options();
+    if options.cache_bytes == 0 && options.embeddings.is_none() {
+        return; // The window would be encoded for nothing.
+    }
     let turn = app.turns.turn();
     // Until then, it keeps nothing of the scan.
     let (app, scan) = (Arc::clone(app), Arc::downgrade(scan));

@@ -215,6 +215,16 @@ fn the_zoom_out_window_is_encoded_before_the_first_call() {
 }
 
 #[test]
+fn nothing_is_encoded_that_is_not_kept() {
+    let folder = segvol_tests::folder!();
+    let server = start(folder.path(), |settings| settings.study.cache_bytes = 0);
+    let client = server.client();
+    let path = session_with(&client, &scan());
+    let done = client.send("POST", &format!("{path}/segment"), &prompts(objects())).json();
+    assert_eq!(done["result"]["windows_encoded"], json!(encoded(&client)));
+}
+
+#[test]
 fn sessions_at_the_same_time_have_the_masks_that_each_has_alone() {
     let folder = segvol_tests::folder!();
     let server = start(folder.path(), |_| {});
