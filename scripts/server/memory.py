@@ -8,7 +8,7 @@ THREADS = 4
 # Growth that is no leak: every thread's allocator takes its room once, and each session fills its history.
 FIRST_MIB = 24
 # And in the last two fifths, when all of them have done so.
-LATE_MIB = 8
+LATE_MIB = 6
 
 
 def mixed(client, path, number, images):
