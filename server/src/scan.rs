@@ -8,10 +8,12 @@ use std::sync::Arc;
 use segvol::volume::format::{Kind, recognise};
 use segvol::{Cancellation, ReadOptions, Study, StudyOptions, Volume};
 
-use crate::app::App;
+use crate::app::{App, Shared};
+use crate::call::on_a_thread;
 use crate::error::ApiError;
-use crate::session::OpenScan;
+use crate::look_ahead;
 use crate::session::memory::Reserved;
+use crate::session::{OpenScan, Session};
 
 /// How many bytes of a file say what it is.
 const RECOGNISED_BYTES: u64 = 4096;
@@ -19,6 +21,24 @@ const RECOGNISED_BYTES: u64 = 4096;
 /// Bytes per voxel that a session may hold or work with, whatever is asked for: Hounsfield units (4), the image of the model (4), recent
 /// label maps (3), and the mask or the logits of an object while it is handed out (5).
 const BYTES_PER_VOXEL: u64 = 16;
+
+/// Replaces the scan of a session by what `read` makes, one after the other with all calls: that takes memory, and cores.
+pub(crate) async fn replace<E: From<ApiError> + Send + 'static>(
+    app: &Shared,
+    session: &Session,
+    read: impl FnOnce(&App) -> Result<OpenScan, E> + Send + 'static,
+) -> Result<Arc<OpenScan>, E> {
+    session.drop_scan();
+    let turn = app.turns.queue()?.turn().await;
+    let shared = Arc::clone(app);
+    let read = on_a_thread(move || {
+        let _turn = turn;
+        Ok(read(&shared))
+    });
+    let scan = session.set_scan(read.await??)?;
+    look_ahead::begin(app, &scan);
+    Ok(scan)
+}
 
 /// Reads an upload, and prepares it.
 pub(crate) fn open(app: &App, mut upload: File, options: &ReadOptions) -> Result<OpenScan, ApiError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use segvol::{Cancellation, Model, Options, Provider, StudyOptions};
 use segvol_server::{Server, Settings};
@@ -93,6 +94,31 @@ pub fn session_with(client: &Client, scan: &[u8]) -> String {
     let answer = client.send("PUT", &format!("{path}/scan"), scan);
     assert_eq!(answer.status, 200, "{:?}", answer.text());
     path
+}
+
+/// A figure of `/metrics`; `None` if it has none of this name.
+///
+/// # Panics
+///
+/// If it is no number.
+#[must_use]
+pub fn figure(client: &Client, name: &str) -> Option<u64> {
+    let figures = client.send("GET", "/metrics", b"").text();
+    let mut lines = figures.lines().filter_map(|line| line.rsplit_once(' '));
+    lines.find(|(one, _)| *one == name).map(|(_, value)| value.parse().expect("a number"))
+}
+
+/// Waits until something is so.
+///
+/// # Panics
+///
+/// If it is not so within this time; `what` says what is wrong.
+pub fn wait_until(limit: Duration, what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < limit, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A document with prompts in voxels of the file.

@@ -8,7 +8,7 @@ use segvol::volume::Format;
 use segvol::{Mask, StudyOptions, Volume};
 use segvol_tests::golden::data;
 use segvol_tests::http::{Client, events};
-use segvol_tests::server::{Running, prompts, session, session_with, start};
+use segvol_tests::server::{Running, figure, prompts, session, session_with, start, wait_until};
 use serde_json::{Value, json};
 
 const SCAN: &str = "tiny/volumes/lps_int16.nii.gz";
@@ -188,9 +188,7 @@ fn a_coarse_mask_comes_first_and_each_step_can_be_undone() {
 
 /// How many windows the server has encoded.
 fn encoded(client: &Client) -> u64 {
-    let figures = client.send("GET", "/metrics", b"").text();
-    let line = figures.lines().find_map(|line| line.strip_prefix("segvol_windows_total{from=\"encoder\"} "));
-    line.map_or(0, |count| count.parse().expect("a number"))
+    figure(client, "segvol_windows_total{from=\"encoder\"}").unwrap_or(0)
 }
 
 #[test]
@@ -199,11 +197,7 @@ fn the_zoom_out_window_is_encoded_before_the_first_call() {
     let server = start(folder.path(), |_| {});
     let client = server.client();
     let path = session_with(&client, &scan());
-    let began = Instant::now();
-    while encoded(&client) == 0 {
-        assert!(began.elapsed() < Duration::from_secs(60), "nothing is encoded");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until(Duration::from_secs(60), "nothing is encoded", || encoded(&client) > 0);
     assert_eq!(encoded(&client), 1);
     let streaming = client.with("accept", "text/event-stream");
     let events = events(&streaming.send("POST", &format!("{path}/segment"), &prompts(objects())).body);
@@ -307,11 +301,8 @@ fn a_call_ends_when_it_is_cancelled_superseded_or_its_client_has_gone() {
     assert!(rest.contains("\"code\":\"superseded\""), "{rest}");
 
     drop(begin());
-    let start = Instant::now();
-    while client.send("GET", &path, b"").json()["busy"] == true {
-        assert!(start.elapsed() < Duration::from_secs(30), "a call without a client goes on");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let is_busy = || client.send("GET", &path, b"").json()["busy"] == true;
+    wait_until(Duration::from_secs(30), "a call without a client goes on", || !is_busy());
 
     let stream = begin();
     assert_eq!(client.send("DELETE", &path, b"").status, 204);
@@ -382,11 +373,8 @@ fn memory_has_a_limit_and_comes_back() {
     let full = client.send("PUT", &format!("{second}/scan"), &scan());
     assert_eq!((full.status, full.code().as_str()), (503, "memory_full"));
     assert_eq!(client.send("DELETE", &first, b"").status, 204);
-    let start = Instant::now();
-    while client.send("PUT", &format!("{second}/scan"), &scan()).status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(10), "the memory of a session comes back");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let fits = || client.send("PUT", &format!("{second}/scan"), &scan()).status == 200;
+    wait_until(Duration::from_secs(10), "the memory of a session comes back", fits);
     // A scan that would never fit is not worth another try.
     let large = client.send("PUT", &format!("{second}/scan"), &large_scan());
     assert_eq!((large.status, large.code().as_str()), (413, "too_much_memory"));
@@ -398,11 +386,8 @@ fn operators_see_health_and_figures_and_a_stop_is_orderly() {
     let mut server = start(folder.path(), |_| {});
     let client = server.client();
     assert_eq!(client.send("GET", "/health/live", b"").status, 200);
-    let began = Instant::now();
-    while client.send("GET", "/health/ready", b"").status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(60), "the model is never ready");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let is_ready = || client.send("GET", "/health/ready", b"").status == 200;
+    wait_until(Duration::from_secs(60), "the model is never ready", is_ready);
     let path = session_with(&client, &scan());
     let _ = client.send("POST", &format!("{path}/segment"), &prompts(json!([{"text": "liver"}])));
     let figures = client.send("GET", "/metrics", b"").text();

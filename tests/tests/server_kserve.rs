@@ -1,7 +1,7 @@
 //! The Open Inference Protocol: masks of the library from tensors in JSON and in bytes, and what is refused.
 
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use segvol::mask::Labels;
 use segvol::volume::Affine;
@@ -9,7 +9,7 @@ use segvol::{StudyOptions, Volume};
 use segvol_server::{Settings, Token};
 use segvol_tests::golden::data;
 use segvol_tests::http::{Answer, Client};
-use segvol_tests::server::{Running, prompts, start};
+use segvol_tests::server::{Running, figure, prompts, start, wait_until};
 use serde_json::{Value, json};
 
 const INFER: &str = "/v2/models/segvol/infer";
@@ -225,11 +225,8 @@ fn the_server_and_its_model_describe_themselves() {
     let server = start(folder.path(), |_| {});
     let client = server.client();
     assert_eq!(client.send("GET", "/v2/health/live", b"").json(), json!({"live": true}));
-    let began = Instant::now();
-    while client.send("GET", "/v2/health/ready", b"").status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(60), "the model is never ready");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let is_ready = || client.send("GET", "/v2/health/ready", b"").status == 200;
+    wait_until(Duration::from_secs(60), "the model is never ready", is_ready);
     assert_eq!(client.send("GET", "/v2/health/ready", b"").json(), json!({"ready": true}));
     let state = client.send("GET", "/v2", b"").json();
     assert_eq!((&state["name"], &state["extensions"]), (&json!("segvol"), &json!(["binary_tensor_data"])));
@@ -479,19 +476,13 @@ fn begin(client: &Client, request: &Request) -> std::net::TcpStream {
     let client_of_call = client.with("inference-header-content-length", &json);
     let mut stream = client_of_call.begin("POST", INFER, body.len() as u64);
     stream.write_all(&body).expect("a server");
-    let began = Instant::now();
-    while reserved(client) == 0 {
-        assert!(began.elapsed() < Duration::from_secs(30), "the call does not begin");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(Duration::from_secs(30), "the call does not begin", || reserved(client) > 0);
     stream
 }
 
 /// Memory that calls have reserved.
 fn reserved(client: &Client) -> u64 {
-    let figures = client.send("GET", "/metrics", b"").text();
-    let line = figures.lines().find_map(|line| line.strip_prefix("segvol_reserved_memory_bytes "));
-    line.expect("the figure").parse().expect("a number")
+    figure(client, "segvol_reserved_memory_bytes").expect("the figure")
 }
 
 #[test]
@@ -505,12 +496,9 @@ fn a_call_without_its_client_ends_and_a_short_one_need_not_wait_for_a_long_one()
     assert_eq!(short.send(&client).status, 200);
     assert!(reserved(&client) > 0, "the long call is still at work");
     drop(stream);
-    let began = Instant::now();
     let ended =
         |end: &str| client.send("GET", "/metrics", b"").text().contains(&format!("calls_total{{end=\"{end}\"}} 1"));
-    while reserved(&client) > 0 || !ended("cancelled") {
-        assert!(began.elapsed() < Duration::from_secs(30), "a call without a client goes on");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let has_ended = || reserved(&client) == 0 && ended("cancelled");
+    wait_until(Duration::from_secs(30), "a call without a client goes on", has_ended);
     assert!(ended("done"));
 }

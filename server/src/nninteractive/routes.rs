@@ -20,10 +20,10 @@ use super::given::{self, Given};
 use super::lease::{Leased, Leases, Shown, State as LeaseState, Step};
 use super::request::{self, AddBox, AddPoint, AddStroke, SetImage, SetTargetBuffer, Upload};
 use super::{image, strokes};
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::error::ApiError;
 use crate::session::{Objects, OpenScan, Session};
-use crate::{call, guard, look_ahead, scan};
+use crate::{call, guard, scan};
 
 type AllLeases = Extension<Arc<Leases>>;
 
@@ -137,24 +137,15 @@ async fn set_image(
     let upload = Upload::receive(&app, &headers, body).await?;
     let spacing_mm = meta.image_properties.unwrap_or_default().spacing_mm()?;
     image::shape(upload.packed()?.shape())?;
-    session.drop_scan();
     lease.clear();
-    let place = app.turns.queue()?;
-    let turn = place.turn().await;
-    let shared = Arc::clone(&app);
-    let opened = call::on_a_thread(move || {
-        let _turn = turn;
-        Ok(open(&shared, upload, spacing_mm))
-    });
-    let opened = opened.await??;
+    let opened = scan::replace(&app, &session, move |app| open(app, upload, spacing_mm)).await?;
     let [i, j, k] = opened.volume.shape_xyz();
     tracing::info!(session = session.id.short(), voxels = opened.volume.voxels().len(), "array opened");
-    look_ahead::begin(&app, &session.set_scan(opened)?);
     Ok(Json(json!({ "original_image_shape": [1, k, j, i] })))
 }
 
 /// Decodes an image and prepares it for prompts.
-fn open(app: &Shared, upload: Upload, spacing_mm: [f64; 3]) -> Result<OpenScan, Refusal> {
+fn open(app: &App, upload: Upload, spacing_mm: [f64; 3]) -> Result<OpenScan, Refusal> {
     let packed = upload.packed()?;
     // The array as it was sent, and in `f32`.
     let bytes = packed.decoded_len() as u64;

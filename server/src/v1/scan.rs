@@ -16,10 +16,9 @@ use super::path::Named;
 use super::query::Query;
 use super::schema::{Binary, SessionState};
 use crate::app::Shared;
-use crate::call::on_a_thread;
 use crate::download::{self, attachment};
 use crate::error::{ApiError, ErrorBody};
-use crate::{look_ahead, scan, upload};
+use crate::{scan, upload};
 
 /// How a scan is read, as by `segvol segment`.
 #[derive(Deserialize, IntoParams)]
@@ -77,18 +76,9 @@ pub(super) async fn upload(
     let _one_upload = Arc::clone(&session.one_upload).try_lock_owned().map_err(busy)?;
     let file = upload::nameless(app.settings.uploads.as_deref())?;
     upload::to_file(&app, &headers, body, &file).await?;
-    session.drop_scan();
-    // One after the other with all calls: what is read takes memory, and cores.
-    let place = app.turns.queue()?;
-    let turn = place.turn().await;
-    let (shared, named) = (Arc::clone(&app), session.id.short().to_owned());
-    let opened = on_a_thread(move || {
-        let _turn = turn;
-        scan::open(&shared, file, &options)
-    });
-    let opened = opened.await?;
-    tracing::info!(session = named, voxels = opened.volume.voxels().len(), dicom = opened.is_dicom, "scan opened");
-    look_ahead::begin(&app, &session.set_scan(opened)?);
+    let opened = scan::replace(&app, &session, move |app| scan::open(app, file, &options)).await?;
+    let (named, voxels) = (session.id.short(), opened.volume.voxels().len());
+    tracing::info!(session = named, voxels, dicom = opened.is_dicom, "scan opened");
     Ok(Json(SessionState::of(&session)))
 }
 
